@@ -1,0 +1,37 @@
+"""What can go wrong, by whose hand.
+
+Every message is one line that says what was wrong, where (file, line, key, character), and what to do.
+The command line turns each into that line and an exit code.
+"""
+
+
+class JaxrnnError(Exception):
+    """The root of every error this library raises on purpose."""
+
+
+class ConfigError(JaxrnnError):
+    """A configuration that can't be meant: an unknown key, a wrong type, a value out of range."""
+
+
+class CorpusError(JaxrnnError):
+    """A text that can't be used: missing, unreadable, not UTF-8, empty, too short."""
+
+
+class DownloadError(CorpusError):
+    """A built-in corpus that could not be fetched: no network, no pip, a file with the wrong hash."""
+
+
+class VocabularyError(JaxrnnError):
+    """A character that the vocabulary does not have, or a vocabulary that can't be read."""
+
+
+class CheckpointError(JaxrnnError):
+    """A run that is missing, damaged, of another shape than asked for, or in the way of a new one."""
+
+
+class SaveError(CheckpointError):
+    """A checkpoint that could not be written: a full disk, a directory that became read-only."""
+
+
+class DivergenceError(JaxrnnError):
+    """A training loss that is not finite any more."""
