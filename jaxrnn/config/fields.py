@@ -1,0 +1,273 @@
+"""Records whose fields say what they accept, checked whenever one is made.
+
+A field states its type and its limits once, in its annotation::
+
+    @dataclass(frozen=True, kw_only=True)
+    class Train(Checked):
+        steps: Annotated[int, Range(1, 1000)] = 100
+
+`Train(steps=0)` raises `FieldError`, wherever the zero came from: a file, the command line, or Python.
+"""
+
+import dataclasses
+import difflib
+import math
+import types
+import typing
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple, TypeVar
+
+from jaxrnn.config.toml import parse_value, toml_string
+from jaxrnn.errors import ConfigError
+
+Value = bool | int | float | str | None
+_NO_VALUE = object()
+_UNIONS = (typing.Union, types.UnionType)  # `Annotated[...] | None` is the one, `str | None` the other
+_SHOWN_LENGTH = 60  # characters of a value or key in a message
+
+
+class Range(NamedTuple):
+    """The numbers from `low` to `high`, either end left out where `above` or `below` says so."""
+
+    low: float
+    high: float
+    above: bool = False
+    below: bool = False
+
+    def allows(self, value: float) -> bool:
+        """Whether `value` lies in the range: NaN never does, and an integer is compared exactly."""
+        return (value > self.low if self.above else value >= self.low) and (
+            value < self.high if self.below else value <= self.high
+        )
+
+    def __str__(self) -> str:
+        if not (self.above or self.below):
+            return f"from {self.low} to {self.high}"
+        low = f"above {self.low}" if self.above else f"at least {self.low}"
+        high = f"below {self.high}" if self.below else f"at most {self.high}"
+        return f"{low} and {high}"
+
+
+class OneOf(NamedTuple):
+    """One of a few words."""
+
+    words: tuple[str, ...]
+
+
+class Text(NamedTuple):
+    """A string that must not be empty, or must be without some characters."""
+
+    empty: bool = True
+    without: str = ""
+
+
+class Field(NamedTuple):
+    """One field of a record: what its annotation says.
+
+    Attributes:
+        name: The field's name, which is also its key in TOML.
+        kind: `bool`, `int`, `float` or `str`.
+        rule: What it accepts of that kind; None: everything.
+        optional: Whether None (in TOML: leaving the key out) is a value of its own.
+        required: Whether there is no default.
+    """
+
+    name: str
+    kind: type
+    rule: Range | OneOf | Text | None
+    optional: bool
+    required: bool
+
+    @property
+    def allowed(self) -> str:
+        """What the field accepts, to follow "must be"."""
+        match self.rule:
+            case OneOf(words):
+                return "one of " + ", ".join(map(toml_string, words))
+            case Range():
+                return f"{'an integer' if self.kind is int else 'a number'} {self.rule}"
+            case Text(empty=False):
+                return "a string of at least one character"
+        return "true or false" if self.kind is bool else "a string"
+
+
+class FieldError(ConfigError):
+    """A key with a value it can't have, or a key that does not exist.
+
+    Attributes:
+        key: The key's path from the record that was being made, such as `steps` or `layers[1].size`.
+        problem: What is wrong with it and what is allowed.
+        value: The value it has, where that is what is wrong.
+    """
+
+    def __init__(self, key: str, problem: str, value: object = _NO_VALUE) -> None:
+        """Joins the three into one line."""
+        super().__init__(f"{key}: {problem}" if value is _NO_VALUE else f"{key} = {show(value)}: {problem}")
+        self.key = key
+        self.problem = problem
+        self.value = value
+
+    def under(self, parent: str) -> "FieldError":
+        """The same error, seen from the record that holds this one as `parent`."""
+        return FieldError(f"{parent}.{self.key}", self.problem, self.value)
+
+
+class Checked:
+    """Base of a dataclass that checks its values when made; an integer given for a float becomes one."""
+
+    def __post_init__(self) -> None:
+        """Checks every field.
+
+        Raises:
+            FieldError: If a value is of the wrong type or outside what its field accepts.
+        """
+        for field in fields_of(type(self)).values():
+            object.__setattr__(self, field.name, check(field, getattr(self, field.name)))
+
+
+def fields_of(record: type[Any]) -> Mapping[str, Field]:
+    """The fields of a `Checked` dataclass, by name, in order."""
+    hints = typing.get_type_hints(record, include_extras=True)
+    found = {}
+    for declared in dataclasses.fields(record):
+        hint = hints[declared.name]
+        choices = (hint,) if typing.get_origin(hint) not in _UNIONS else typing.get_args(hint)
+        optional = types.NoneType in choices
+        (hint,) = (choice for choice in choices if choice is not types.NoneType)
+        kind, *rules = typing.get_args(hint) or (hint,)
+        required = declared.default is dataclasses.MISSING
+        found[declared.name] = Field(declared.name, kind, rules[0] if rules else None, optional, required)
+    return found
+
+
+def check(field: Field, value: object) -> Value:
+    """`value` as the field stores it.
+
+    Raises:
+        FieldError: If the value is of the wrong type or outside what the field accepts.
+    """
+    match value:
+        case None if field.optional:
+            return None
+        case bool() if field.kind is bool:
+            return value
+        case bool():  # True is an int to Python, not to a reader
+            pass
+        case int() if field.kind is int and _in_range(field, value):
+            return value
+        case int() | float() if field.kind is float and _in_range(field, value):
+            return float(value)
+        case str() if field.kind is str:
+            return _check_text(field, value)
+    raise FieldError(field.name, f"must be {field.allowed}", value)
+
+
+def _in_range(field: Field, value: float) -> bool:
+    finite = isinstance(value, int) or math.isfinite(value)
+    return finite and (not isinstance(field.rule, Range) or field.rule.allows(value))
+
+
+def _check_text(field: Field, value: str) -> str:
+    rule = field.rule
+    if isinstance(rule, OneOf) and value not in rule.words:
+        guess = nearest(value, rule.words)
+        hint = f"; did you mean {toml_string(guess)}?" if guess else ""
+        raise FieldError(field.name, f"must be {field.allowed}{hint}", value)
+    if isinstance(rule, Text) and not (value or rule.empty):
+        raise FieldError(field.name, f"must be {field.allowed}", value)
+    if isinstance(rule, Text) and any(character in value for character in rule.without):
+        raise FieldError(field.name, f"must be without {toml_string(rule.without)}", value)
+    if any("\ud800" <= character <= "\udfff" for character in value):  # argv has them for bad UTF-8
+        raise FieldError(field.name, "must be valid Unicode, without bytes that are not UTF-8", value)
+    return value
+
+
+Record = TypeVar("Record", bound=Checked)
+
+
+def read_record(record: type[Record], table: Mapping[str, object], *, called: str, also: str = "") -> Record:
+    """Makes a record from a TOML table.
+
+    Args:
+        record: The `Checked` dataclass to make.
+        table: Its keys and values.
+        called: What to call the record in a message about its keys, such as `[train]`.
+        also: A key of the table that is not the record's, already read by the caller.
+
+    Raises:
+        FieldError: If a key is unknown or missing, or a value is not accepted.
+    """
+    fields = fields_of(record)
+    keys = [*([also] if also else []), *fields]
+    for key in table:
+        if key not in keys:
+            raise unknown_key(key, keys, called)
+    for field in fields.values():
+        if field.required and field.name not in table:
+            raise FieldError(field.name, f"is missing, {called} needs it: it must be {field.allowed}")
+    return record(**{key: value for key, value in table.items() if key in fields})
+
+
+def unknown_key(key: str, keys: Iterable[str], called: str) -> FieldError:
+    """The error for a key that is none of `keys`, with the nearest one or, failing that, all of them."""
+    keys = list(keys)
+    guess = nearest(key, keys)
+    advice = f"did you mean {guess}?" if guess else f"{called} has {', '.join(keys)}"
+    return FieldError(show_key(key), f"unknown key; {advice}")
+
+
+def nearest(word: str, words: Iterable[str]) -> str | None:
+    """The one of `words` most like `word`, if any is; hyphens and capitals don't count."""
+    matches = difflib.get_close_matches(word.lower().replace("-", "_"), list(words), n=1)
+    return matches[0] if matches else None
+
+
+def parse_text(field: Field, text: str) -> Value:
+    """The value that `text` stands for in a field: a string without quotes or with TOML's, else a literal.
+
+    Raises:
+        FieldError: If it stands for no value of the field's type.
+    """
+    try:
+        if field.kind is bool:
+            return {"true": True, "false": False}[text.strip().lower()]
+        if field.kind is int:
+            return int(text)
+        if field.kind is float:
+            return float(text)
+    except (KeyError, ValueError):
+        raise FieldError(field.name, f"must be {field.allowed}") from None
+    if text[:1] in ('"', "'"):
+        try:
+            quoted = parse_value(text)
+        except ConfigError:
+            return text  # a text that merely starts with a quotation mark
+        return quoted if isinstance(quoted, str) else text
+    return text
+
+
+def show(value: object) -> str:
+    """A value on one short line, in TOML's words, whatever it is."""
+    match value:
+        case bool():
+            return str(value).lower()
+        case int() if value.bit_length() > 200:  # Python refuses to write out the largest
+            return "(a huge integer)"
+        case int() | float() | None:
+            return str(value)
+        case str():
+            return _shortened(toml_string(value))
+        case dict():
+            return "(a table)"
+        case list() | tuple():
+            return "(a list)"
+    return f"(a {type(value).__name__})"
+
+
+def show_key(key: str) -> str:
+    """A key as a message shows it: quoted where it is not a plain word."""
+    return _shortened(key if key.isidentifier() and key.isascii() else toml_string(key))
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _SHOWN_LENGTH else f"{text[:_SHOWN_LENGTH]}..."

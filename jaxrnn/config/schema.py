@@ -1,0 +1,196 @@
+"""What a run is made of, and what each option accepts.
+
+Every option has its type, its limits and its default here and nowhere else; `configs/custom.toml` says what
+each one means.
+"""
+
+from dataclasses import dataclass, field
+from typing import Annotated, ClassVar
+
+from jaxrnn.config.fields import Checked, FieldError, OneOf, Range, Text
+
+MAX_LAYERS = 1000
+# Generous: they only keep out what no machine could hold or count.
+Size = Annotated[int, Range(1, 65_536)]
+Length = Annotated[int, Range(1, 1_048_576)]
+Steps = Annotated[int, Range(1, 2**31 - 1)]
+StepsOrZero = Annotated[int, Range(0, 2**31 - 1)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CorpusConfig(Checked):
+    """The text to learn from, and how much of its end is held out."""
+
+    text: Annotated[str, Text(empty=False, without="\0")] = "shakespeare"
+    validation_fraction: Annotated[float, Range(0, 1, below=True)] = 0.1
+
+
+@dataclass(frozen=True, kw_only=True)
+class EmbeddingConfig(Checked):
+    """A vector of `size` numbers for each character of the vocabulary."""
+
+    type: ClassVar[str] = "embedding"
+    size: Size
+
+
+@dataclass(frozen=True, kw_only=True)
+class DenseConfig(Checked):
+    """A linear layer; without a size, one logit for each character of the vocabulary."""
+
+    type: ClassVar[str] = "dense"
+    size: Size | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class DropoutConfig(Checked):
+    """Sets a fraction `rate` of its inputs to zero while training."""
+
+    type: ClassVar[str] = "dropout"
+    rate: Annotated[float, Range(0, 1, below=True)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RNNConfig(Checked):
+    """A plain recurrent layer with tanh."""
+
+    type: ClassVar[str] = "rnn"
+    size: Size
+
+
+@dataclass(frozen=True, kw_only=True)
+class LSTMConfig(Checked):
+    """A long short-term memory layer."""
+
+    type: ClassVar[str] = "lstm"
+    size: Size
+
+
+@dataclass(frozen=True, kw_only=True)
+class GRUConfig(Checked):
+    """A gated recurrent unit layer."""
+
+    type: ClassVar[str] = "gru"
+    size: Size
+
+
+@dataclass(frozen=True, kw_only=True)
+class RNNBlockConfig(Checked):
+    """A recurrent layer, then a dense one, added to their input; without a size, the input's."""
+
+    type: ClassVar[str] = "rnn_block"
+    cell: Annotated[str, OneOf(("rnn", "lstm", "gru"))] = "lstm"
+    size: Size | None = None
+
+
+LayerConfig = (
+    EmbeddingConfig | DenseConfig | DropoutConfig | RNNConfig | LSTMConfig | GRUConfig | RNNBlockConfig
+)
+LAYER_TYPES: dict[str, type[LayerConfig]] = {
+    layer.type: layer
+    for layer in (
+        EmbeddingConfig,
+        DenseConfig,
+        DropoutConfig,
+        RNNConfig,
+        LSTMConfig,
+        GRUConfig,
+        RNNBlockConfig,
+    )
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """The layers that a character passes through, first to last."""
+
+    layers: tuple[LayerConfig, ...] = (EmbeddingConfig(size=192), LSTMConfig(size=192), DenseConfig())
+
+    def __post_init__(self) -> None:
+        """Checks that the layers fit together.
+
+        Raises:
+            FieldError: If they are not an embedding, then other layers, then a dense one without a size, or
+                if the sizes around a skip connection differ.
+        """
+        object.__setattr__(self, "layers", tuple(self.layers))
+        _check_layers(self.layers)
+
+
+def _check_layers(layers: tuple[LayerConfig, ...]) -> None:
+    if not 2 <= len(layers) <= MAX_LAYERS:
+        rule = f"must be a list of 2 to {MAX_LAYERS} layers, an embedding first and a dense last"
+        raise FieldError("layers", f"{rule}, not of {len(layers)}")
+    last = len(layers) - 1
+    size: int | None = None  # of what comes out of the layers so far
+    for index, layer in enumerate(layers):
+        here = f"layers[{index}]"
+        is_output = isinstance(layer, DenseConfig) and layer.size is None
+        if index == 0 and not isinstance(layer, EmbeddingConfig):
+            raise FieldError(here, f"the first layer must be of type embedding, not {layer.type}")
+        if index > 0 and isinstance(layer, EmbeddingConfig):
+            raise FieldError(here, "only the first layer can be of type embedding")
+        if index < last and is_output:
+            raise FieldError(here, "only the last layer can be a dense without a size; give this one a size")
+        if index == last and not isinstance(layer, DenseConfig):
+            raise FieldError(here, f"the last layer must be of type dense, not {layer.type}")
+        if index == last and not is_output:
+            raise FieldError(f"{here}.size", "leave it out: the last layer has the size of the vocabulary")
+        if isinstance(layer, RNNBlockConfig) and layer.size not in (None, size):
+            rule = f"an rnn_block adds to its input, so this must be the input's size, {size}, or left out"
+            raise FieldError(f"{here}.size", rule, layer.size)
+        if not isinstance(layer, DropoutConfig):
+            size = layer.size or size
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig(Checked):
+    """How to train: one step is one update from `batch_size` x `seq_len` characters."""
+
+    steps: Steps = 1600
+    batch_size: Length = 32
+    seq_len: Length = 32
+    stateful: bool = True
+    learning_rate: Annotated[float, Range(0, 100, above=True)] = 1e-2
+    warmup_steps: StepsOrZero = 20
+    schedule: Annotated[str, OneOf(("linear", "cosine", "constant", "plateau"))] = "linear"
+    patience: Steps = 3
+    decay_factor: Annotated[float, Range(0, 1, above=True, below=True)] = 0.5
+    weight_decay: Annotated[float, Range(0, 100)] = 0.0
+    clip_norm: Annotated[float, Range(0, 1_000_000)] = 1.0
+    eval_every: StepsOrZero = 200
+    save_every: StepsOrZero = 200
+    sample_every: StepsOrZero = 400
+    rng_seed: Annotated[int, Range(0, 2**32 - 1)] = 0
+    devices: Annotated[int, Range(0, 65_536)] = 0
+
+    def __post_init__(self) -> None:
+        """Checks each field, then those that depend on each other.
+
+        Raises:
+            FieldError: If a value is not accepted, or the warm-up is longer than the training.
+        """
+        super().__post_init__()
+        if self.warmup_steps > self.steps:
+            raise FieldError("warmup_steps", f"must be at most steps, {self.steps}", self.warmup_steps)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SampleConfig(Checked):
+    """How to sample from the trained model unless told otherwise."""
+
+    seed: Annotated[str, Text(empty=False)] = "\n"
+    length: Steps = 500
+    temperature: Annotated[float, Range(0, 1000)] = 0.8
+    top_k: Annotated[int, Range(0, 0x110000)] = 0
+    top_p: Annotated[float, Range(0, 1, above=True)] = 1.0
+    stop: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """All that a run is made of; a section that is left out has its defaults."""
+
+    corpus: CorpusConfig = field(default_factory=CorpusConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+    sample: SampleConfig = field(default_factory=SampleConfig)

@@ -1,0 +1,142 @@
+"""TOML text in and out, with errors of one line: nothing here knows what the keys mean."""
+
+import difflib
+import re
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from jaxrnn.errors import ConfigError
+
+MAX_BYTES = (
+    1_000_000  # a config is some hundred bytes; a corpus given by mistake is refused before it is parsed
+)
+_BOM = b"\xef\xbb\xbf"
+_ESCAPES = {'"': '\\"', "\\": "\\\\", "\b": "\\b", "\t": "\\t", "\n": "\\n", "\f": "\\f", "\r": "\\r"}
+
+
+def read_text(path: Path) -> str:
+    """The text of a TOML file.
+
+    Raises:
+        ConfigError: If there is no such file, it can't be read, is too large, or is not UTF-8.
+    """
+    source = printable(str(path))
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except FileNotFoundError:
+        near = _similar_file(path)
+        raise ConfigError(f"{source}: no such file" + (f"; did you mean {near}?" if near else "")) from None
+    except IsADirectoryError:
+        raise ConfigError(f"{source}: is a directory; give a TOML file") from None
+    except OSError as error:
+        raise ConfigError(f"{source}: can't be read ({error.strerror or error})") from None
+    except ValueError:  # a NUL in the path
+        raise ConfigError(f"{source}: is no file name") from None
+    if len(data) > MAX_BYTES:
+        raise ConfigError(
+            f"{source}: is larger than {MAX_BYTES} bytes, so it can't be a config; give a TOML file"
+        )
+    bom = len(_BOM) if data.startswith(_BOM) else 0
+    try:
+        return data[bom:].decode("utf-8")
+    except UnicodeDecodeError as error:
+        offset = bom + error.start
+        line = data.count(b"\n", 0, offset) + 1
+        message = (
+            f"byte {data[offset]:#04x} at offset {offset} (line {line}) is not UTF-8; save the file as UTF-8"
+        )
+        raise ConfigError(f"{source}: {message}") from None
+
+
+def _similar_file(path: Path) -> str | None:
+    """The config that a missing one was probably meant to be: beside it, or in `configs/`."""
+    for folder in (path.parent, Path("configs")):
+        try:
+            names = sorted(file.name for file in folder.glob("*.toml"))
+        except (OSError, ValueError):
+            continue
+        near = difflib.get_close_matches(path.with_suffix(".toml").name, names, n=1)
+        if near:
+            return printable(str(folder / near[0]))
+    return None
+
+
+def parse_toml(text: str, source: str) -> dict[str, Any]:
+    """The tables of a TOML text.
+
+    Raises:
+        ConfigError: If it is not TOML, too long, too deeply nested, or holds an integer too long to read.
+    """
+    if len(text) > MAX_BYTES:
+        raise ConfigError(f"{source}: is longer than {MAX_BYTES} characters, so it can't be a config")
+    try:
+        return tomllib.loads(text.removeprefix("\ufeff"))
+    except tomllib.TOMLDecodeError as error:
+        message = printable(str(error)).replace("Cannot overwrite a value", "A key is given twice")
+        raise ConfigError(f"{source}: not valid TOML: {message}") from None
+    except RecursionError:
+        raise ConfigError(f"{source}: not a config: lists or tables are nested too deeply") from None
+    except ValueError:  # Python's limit on the digits of an integer
+        digits = re.search(r"\d[\d_]{1000,}", text)
+        where = f" (at line {text.count(chr(10), 0, digits.start()) + 1})" if digits else ""
+        raise ConfigError(f"{source}: a number has too many digits{where}") from None
+
+
+def parse_value(text: str) -> Any:
+    """The value that `text` is in TOML.
+
+    Raises:
+        ConfigError: If it is none, or more than one.
+    """
+    table = parse_toml(f"value = {text}", "value")
+    if len(table) != 1:
+        raise ConfigError("more than one value")
+    return table["value"]
+
+
+def format_toml(tables: Mapping[str, Mapping[str, object]]) -> str:
+    """TOML of tables whose values are scalars or lists of flat tables (None: the key is left out)."""
+    return "\n".join(
+        f"[{name}]\n" + "".join(f"{key} = {_format(value)}\n" for key, value in _given(table))
+        for name, table in tables.items()
+    )
+
+
+def _given(table: Mapping[str, object]) -> Iterator[tuple[str, object]]:
+    return ((key, value) for key, value in table.items() if value is not None)
+
+
+def _format(value: object) -> str:
+    match value:
+        case bool():
+            return "true" if value else "false"
+        case int() | float():
+            return repr(value)  # the shortest that reads back as the same number
+        case str():
+            return toml_string(value)
+        case Sequence():
+            return "[\n" + "".join(f"  {_format(item)},\n" for item in value) + "]"
+        case Mapping():
+            pairs = (f"{key} = {_format(item)}" for key, item in _given(value))
+            return "{ " + ", ".join(pairs) + " }"
+    raise TypeError(f"no TOML for a {type(value).__name__}")
+
+
+def toml_string(text: str) -> str:
+    """`text` as a TOML string on one line: quotes, backslashes and everything unprintable are escaped."""
+    return '"' + "".join(_ESCAPES.get(c) or _escaped(c) for c in text) + '"'
+
+
+def printable(text: str) -> str:
+    """`text` on one line, as it is but for what can't be printed."""
+    return "".join(map(_escaped, text))
+
+
+def _escaped(character: str) -> str:
+    if character.isprintable():
+        return character
+    code = ord(character)
+    return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"
