@@ -1,8 +1,8 @@
 """What a run is made of: a TOML file, read strictly into frozen dataclasses."""
 
-from jaxrnn.config.reading import dump_config as dump_config
-from jaxrnn.config.reading import load_config as load_config
-from jaxrnn.config.reading import parse_config as parse_config
+from jaxrnn.config.files import dump_config as dump_config
+from jaxrnn.config.files import load_config as load_config
+from jaxrnn.config.files import parse_config as parse_config
 from jaxrnn.config.schema import LAYER_TYPES as LAYER_TYPES
 from jaxrnn.config.schema import Config as Config
 from jaxrnn.config.schema import CorpusConfig as CorpusConfig

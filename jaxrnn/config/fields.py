@@ -17,13 +17,13 @@ import typing
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple, TypeVar
 
-from jaxrnn.config.toml import parse_value, toml_string
+from jaxrnn.config.toml import parse_value, shortened, toml_string
 from jaxrnn.errors import ConfigError
 
 Value = bool | int | float | str | None
 _NO_VALUE = object()
+_NOWHERE: Mapping[str, str] = {}
 _UNIONS = (typing.Union, types.UnionType)  # `Annotated[...] | None` is the one, `str | None` the other
-_SHOWN_LENGTH = 60  # characters of a value or key in a message
 
 
 class Range(NamedTuple):
@@ -41,11 +41,14 @@ class Range(NamedTuple):
         )
 
     def __str__(self) -> str:
-        if not (self.above or self.below):
-            return f"from {self.low} to {self.high}"
-        low = f"above {self.low}" if self.above else f"at least {self.low}"
-        high = f"below {self.high}" if self.below else f"at most {self.high}"
-        return f"{low} and {high}"
+        match self.above, self.below:
+            case True, True:
+                return f"above {self.low} and below {self.high}"
+            case True, False:
+                return f"above {self.low}, up to {self.high}"
+            case False, True:
+                return f"from {self.low} to below {self.high}"
+        return f"from {self.low} to {self.high}"
 
 
 class OneOf(NamedTuple):
@@ -95,7 +98,8 @@ class FieldError(ConfigError):
     """A key with a value it can't have, or a key that does not exist.
 
     Attributes:
-        key: The key's path from the record that was being made, such as `steps` or `layers[1].size`.
+        key: The key's path from the record that was being made, such as `steps` or `layers[1].size`; empty
+            for the record itself.
         problem: What is wrong with it and what is allowed.
         value: The value it has, where that is what is wrong.
     """
@@ -109,7 +113,7 @@ class FieldError(ConfigError):
 
     def under(self, parent: str) -> "FieldError":
         """The same error, seen from the record that holds this one as `parent`."""
-        return FieldError(f"{parent}.{self.key}", self.problem, self.value)
+        return FieldError(f"{parent}.{self.key}" if self.key else parent, self.problem, self.value)
 
 
 class Checked:
@@ -159,7 +163,10 @@ def check(field: Field, value: object) -> Value:
             return float(value)
         case str() if field.kind is str:
             return _check_text(field, value)
-    raise FieldError(field.name, f"must be {field.allowed}", value)
+    form = (
+        ", written without a point or an exponent" if field.kind is int and isinstance(value, float) else ""
+    )
+    raise FieldError(field.name, f"must be {field.allowed}{form}", value)
 
 
 def _in_range(field: Field, value: float) -> bool:
@@ -185,41 +192,55 @@ def _check_text(field: Field, value: str) -> str:
 Record = TypeVar("Record", bound=Checked)
 
 
-def read_record(record: type[Record], table: Mapping[str, object], *, called: str, also: str = "") -> Record:
-    """Makes a record from a TOML table.
+def read_record(record: type[Record], table: Mapping[str, object], called: str) -> Record:
+    """Makes a record from the keys and values of a TOML table.
 
     Args:
         record: The `Checked` dataclass to make.
-        table: Its keys and values.
-        called: What to call the record in a message about its keys, such as `[train]`.
-        also: A key of the table that is not the record's, already read by the caller.
+        table: Its keys, all of them known, and their values.
+        called: What needs the keys that are missing, such as `[train]`.
 
     Raises:
-        FieldError: If a key is unknown or missing, or a value is not accepted.
+        FieldError: If a value is not accepted, or missing where there is no default.
     """
-    fields = fields_of(record)
-    keys = [*([also] if also else []), *fields]
-    for key in table:
-        if key not in keys:
-            raise unknown_key(key, keys, called)
-    for field in fields.values():
+    for field in fields_of(record).values():
         if field.required and field.name not in table:
-            raise FieldError(field.name, f"is missing, {called} needs it: it must be {field.allowed}")
-    return record(**{key: value for key, value in table.items() if key in fields})
+            raise FieldError(field.name, f"is missing; {called} needs it, and it must be {field.allowed}")
+    return record(**table)
 
 
-def unknown_key(key: str, keys: Iterable[str], called: str) -> FieldError:
-    """The error for a key that is none of `keys`, with the nearest one or, failing that, all of them."""
-    keys = list(keys)
-    guess = nearest(key, keys)
-    advice = f"did you mean {guess}?" if guess else f"{called} has {', '.join(keys)}"
-    return FieldError(show_key(key), f"unknown key; {advice}")
+def refuse_unknown(
+    found: Iterable[str], known: Iterable[str], called: str, *, elsewhere: Mapping[str, str] = _NOWHERE
+) -> None:
+    """Refuses a key that is not known, with the nearest one that is, or all of them.
+
+    Args:
+        found: The keys to look at.
+        known: The keys there can be.
+        called: What they are the keys of, such as `[train]`.
+        elsewhere: Keys that would be right in another place, and their paths there.
+
+    Raises:
+        FieldError: If one of `found` is not among `known`.
+    """
+    known = list(known)
+    for key in found:
+        if key in known:
+            continue
+        guesses = [guess for guess in (nearest(key, known), elsewhere.get(normalised(key))) if guess]
+        advice = f"did you mean {' or '.join(guesses)}?" if guesses else f"{called} has {', '.join(known)}"
+        raise FieldError(show_key(key), f"unknown key; {advice}")
 
 
 def nearest(word: str, words: Iterable[str]) -> str | None:
     """The one of `words` most like `word`, if any is; hyphens and capitals don't count."""
-    matches = difflib.get_close_matches(word.lower().replace("-", "_"), list(words), n=1)
+    matches = difflib.get_close_matches(normalised(word), list(words), n=1)
     return matches[0] if matches else None
+
+
+def normalised(key: str) -> str:
+    """A key as the configs spell it: in lower case, with underscores."""
+    return key.strip().lower().replace("-", "_")
 
 
 def parse_text(field: Field, text: str) -> Value:
@@ -256,7 +277,7 @@ def show(value: object) -> str:
         case int() | float() | None:
             return str(value)
         case str():
-            return _shortened(toml_string(value))
+            return shortened(toml_string(value))
         case dict():
             return "(a table)"
         case list() | tuple():
@@ -266,8 +287,4 @@ def show(value: object) -> str:
 
 def show_key(key: str) -> str:
     """A key as a message shows it: quoted where it is not a plain word."""
-    return _shortened(key if key.isidentifier() and key.isascii() else toml_string(key))
-
-
-def _shortened(text: str) -> str:
-    return text if len(text) <= _SHOWN_LENGTH else f"{text[:_SHOWN_LENGTH]}..."
+    return shortened(key if key.isidentifier() and key.isascii() else toml_string(key))

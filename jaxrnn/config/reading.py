@@ -1,11 +1,10 @@
-"""A config from TOML and back; what can't be meant is refused by file, key, value and what is allowed."""
+"""Tables of TOML to a config; what can't be meant is refused by key, value and what is allowed."""
 
-from collections.abc import Sequence
-from dataclasses import asdict
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import asdict, fields
 from typing import Any
 
-from jaxrnn.config.fields import FieldError, nearest, read_record, show, unknown_key
+from jaxrnn.config.fields import FieldError, fields_of, nearest, read_record, refuse_unknown
 from jaxrnn.config.schema import (
     LAYER_TYPES,
     Config,
@@ -15,92 +14,93 @@ from jaxrnn.config.schema import (
     SampleConfig,
     TrainConfig,
 )
-from jaxrnn.config.toml import format_toml, parse_toml, printable, read_text, toml_string
-from jaxrnn.errors import ConfigError
 
-_SECTIONS: dict[str, type[CorpusConfig] | type[TrainConfig] | type[SampleConfig]] = {
+# The sections whose values are scalars; [model] is read apart.
+FLAT_SECTIONS: dict[str, type[CorpusConfig] | type[TrainConfig] | type[SampleConfig]] = {
     "corpus": CorpusConfig,
     "train": TrainConfig,
     "sample": SampleConfig,
 }
+SECTIONS = tuple(field.name for field in fields(Config))
+PATHS = {key: f"{name}.{key}" for name, record in FLAT_SECTIONS.items() for key in fields_of(record)}
+PATHS["layers"] = "model.layers"
+_MISSING = object()
+_EXAMPLE = '{ type = "lstm", size = 192 }'
 
 
-def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
-    """The config in a TOML file.
-
-    Args:
-        path: The file, in UTF-8.
-        overrides: Values that replace the file's, such as `train.steps=10` or `model.layers.1.size=256`.
-
-    Raises:
-        ConfigError: If the file can't be read, or holds what can't be meant.
-    """
-    return parse_config(read_text(path), printable(str(path)), overrides)
-
-
-def parse_config(text: str, source: str, overrides: Sequence[str] = ()) -> Config:
-    """The config in a TOML text; `source` names it in messages.
+def read_config(tables: Mapping[str, Any]) -> Config:
+    """The config that TOML's tables describe.
 
     Raises:
-        ConfigError: If the text or an override is not accepted.
+        FieldError: If a section, key or value is not accepted; its key is the whole path.
     """
-    del overrides  # read in the next commit
-    try:
-        return _read_config(parse_toml(text, source))
-    except FieldError as error:
-        raise ConfigError(f"{source}: {error}") from None
-
-
-def dump_config(config: Config) -> str:
-    """The config as TOML, every value spelled out; `parse_config` gives the same config back."""
-    tables = asdict(config)
-    tables["model"] = {"layers": [{"type": layer.type, **asdict(layer)} for layer in config.model.layers]}
-    return format_toml(tables)
-
-
-def _read_config(tables: dict[str, Any]) -> Config:
-    sections = asdict(Config())
+    refuse_unknown(tables, SECTIONS, "a config", elsewhere=PATHS)
+    made: dict[str, Any] = {}
     for name, table in tables.items():
-        if name not in sections:
-            raise unknown_key(name, sections, "a config")
         if not isinstance(table, dict):
-            raise FieldError(name, f"must be a section, written [{name}]", table)
-    made: dict[str, Any] = {"model": _read_model(tables.get("model", {}))}
-    for name, record in _SECTIONS.items():
+            raise FieldError(name, f"must be a section, begun by the line [{name}]", table)
         try:
-            made[name] = read_record(record, tables.get(name, {}), called=f"[{name}]")
+            made[name] = _read_section(name, table)
         except FieldError as error:
             raise error.under(name) from None
     return Config(**made)
 
 
-def _read_model(table: dict[str, Any]) -> ModelConfig:
-    try:
-        for key in table:
-            if key != "layers":
-                raise unknown_key(key, ["layers"], "[model]")
-        if "layers" not in table:
-            return ModelConfig()
-        if not isinstance(table["layers"], list):
-            raise FieldError(
-                "layers", 'must be a list of tables like { type = "lstm", size = 192 }', table["layers"]
-            )
-        return ModelConfig(layers=tuple(_read_layer(i, layer) for i, layer in enumerate(table["layers"])))
-    except FieldError as error:
-        raise error.under("model") from None
+def _read_section(name: str, table: Mapping[str, Any]) -> Any:
+    if name == "model":
+        return _read_model(table)
+    record = FLAT_SECTIONS[name]
+    refuse_unknown(table, fields_of(record), f"[{name}]", elsewhere=PATHS)
+    return read_record(record, table, f"[{name}]")
 
 
-def _read_layer(index: int, table: object) -> LayerConfig:
-    here = f"layers[{index}]"
+def _read_model(table: Mapping[str, Any]) -> ModelConfig:
+    refuse_unknown(table, ["layers"], "[model]", elsewhere=PATHS)
+    layers = table.get("layers")
+    if layers is None:
+        return ModelConfig()
+    if not isinstance(layers, list):
+        raise FieldError("layers", f"must be a list of tables like {_EXAMPLE}", layers)
+    made = []
+    for index, layer in enumerate(layers):
+        try:
+            made.append(_read_layer(layer))
+        except FieldError as error:
+            raise error.under(f"layers[{index}]") from None
+    return ModelConfig(layers=tuple(made))
+
+
+def _read_layer(table: object) -> LayerConfig:
     if not isinstance(table, dict):
-        raise FieldError(here, 'must be a table like { type = "lstm", size = 192 }', table)
-    kind = table.get("type")
-    if not isinstance(kind, str) or kind not in LAYER_TYPES:
-        guess = nearest(kind, LAYER_TYPES) if isinstance(kind, str) else None
-        hint = f"; did you mean {toml_string(guess)}?" if guess else ""
-        has = f"is {show(kind)}" if "type" in table else "is missing"
-        raise FieldError(f"{here}.type", f"{has}: must be one of {', '.join(LAYER_TYPES)}{hint}")
-    try:
-        return read_record(LAYER_TYPES[kind], table, called=kind, also="type")
-    except FieldError as error:
-        raise error.under(here) from None
+        raise FieldError("", f"must be a table like {_EXAMPLE}", table)
+    record = layer_type(table)
+    called = f"a layer of type {record.type}"
+    values = {key: value for key, value in table.items() if key != "type"}
+    refuse_unknown(values, ["type", *fields_of(record)], called)
+    return read_record(record, values, called)
+
+
+def layer_type(table: Mapping[str, object]) -> type[LayerConfig]:
+    """The record of the layer that a table's `type` names.
+
+    Raises:
+        FieldError: If there is no such layer.
+    """
+    allowed = f"must be one of {', '.join(LAYER_TYPES)}"
+    match table.get("type", _MISSING):
+        case str(name) if name in LAYER_TYPES:
+            return LAYER_TYPES[name]
+        case str(name):
+            guess = nearest(name, LAYER_TYPES)
+            raise FieldError("type", allowed + (f"; did you mean {guess}?" if guess else ""), name)
+        case other if other is _MISSING:
+            raise FieldError("type", f"is missing; it {allowed}")
+        case other:
+            raise FieldError("type", allowed, other)
+
+
+def to_tables(config: Config) -> dict[str, dict[str, Any]]:
+    """The tables that describe a config, every value spelled out; None where a key is left out."""
+    tables = asdict(config)
+    tables["model"] = {"layers": [{"type": layer.type, **asdict(layer)} for layer in config.model.layers]}
+    return tables

@@ -119,11 +119,13 @@ class ModelConfig:
 def _check_layers(layers: tuple[LayerConfig, ...]) -> None:
     if not 2 <= len(layers) <= MAX_LAYERS:
         rule = f"must be a list of 2 to {MAX_LAYERS} layers, an embedding first and a dense last"
-        raise FieldError("layers", f"{rule}, not of {len(layers)}")
+        raise FieldError("layers", f"{rule}, but has {len(layers)}")
     last = len(layers) - 1
     size: int | None = None  # of what comes out of the layers so far
     for index, layer in enumerate(layers):
         here = f"layers[{index}]"
+        if not isinstance(layer, LayerConfig):  # only Python can get here
+            raise FieldError(here, "must be a layer's config", layer)
         is_output = isinstance(layer, DenseConfig) and layer.size is None
         if index == 0 and not isinstance(layer, EmbeddingConfig):
             raise FieldError(here, f"the first layer must be of type embedding, not {layer.type}")
@@ -171,7 +173,8 @@ class TrainConfig(Checked):
         """
         super().__post_init__()
         if self.warmup_steps > self.steps:
-            raise FieldError("warmup_steps", f"must be at most steps, {self.steps}", self.warmup_steps)
+            rule = f"must be at most steps, which is {self.steps}; lower it or raise steps"
+            raise FieldError("warmup_steps", rule, self.warmup_steps)
 
 
 @dataclass(frozen=True, kw_only=True)

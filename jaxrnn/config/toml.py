@@ -12,6 +12,8 @@ from jaxrnn.errors import ConfigError
 MAX_BYTES = (
     1_000_000  # a config is some hundred bytes; a corpus given by mistake is refused before it is parsed
 )
+_SHOWN_LENGTH = 60
+_DEEP_KEY = re.compile(r"^[ \t[]*(?:[\w-]+\.){100}", re.MULTILINE)
 _BOM = b"\xef\xbb\xbf"
 _ESCAPES = {'"': '\\"', "\\": "\\\\", "\b": "\\b", "\t": "\\t", "\n": "\\n", "\f": "\\f", "\r": "\\r"}
 
@@ -72,10 +74,13 @@ def parse_toml(text: str, source: str) -> dict[str, Any]:
     """
     if len(text) > MAX_BYTES:
         raise ConfigError(f"{source}: is longer than {MAX_BYTES} characters, so it can't be a config")
+    if _DEEP_KEY.search(text):  # the parser would take minutes
+        raise ConfigError(f"{source}: not a config: keys are nested too deeply")
     try:
         return tomllib.loads(text.removeprefix("\ufeff"))
     except tomllib.TOMLDecodeError as error:
-        message = printable(str(error)).replace("Cannot overwrite a value", "A key is given twice")
+        message = printable(str(error)).replace("Cannot overwrite a value", "a key is given twice")
+        message = message.replace("at end of document", f"at line {len(text.splitlines())}, the end")
         raise ConfigError(f"{source}: not valid TOML: {message}") from None
     except RecursionError:
         raise ConfigError(f"{source}: not a config: lists or tables are nested too deeply") from None
@@ -140,3 +145,8 @@ def _escaped(character: str) -> str:
         return character
     code = ord(character)
     return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"
+
+
+def shortened(text: str) -> str:
+    """The beginning of a text, short enough for a message."""
+    return text if len(text) <= _SHOWN_LENGTH else f"{text[:_SHOWN_LENGTH]}..."
