@@ -1,0 +1,39 @@
+"""Dropout: in training, some of the numbers become zero (Srivastava et al. 2014).
+
+    y = x * mask                                                                     (1)
+
+The mask is 0 with probability `rate`, and 1 / (1 - rate) elsewhere, so that the mean of y over all masks
+is x and nothing needs to be rescaled when dropout is switched off. Given the mask, (1) is linear:
+
+    d_x = d_y * mask                                                                 (2)
+
+What was dropped had no say in the loss, so it gets no gradient. The mask is an argument: the layer draws
+nothing itself, and can be differentiated and repeated like the others.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from jaxrnn.reference.arrays import Array
+
+
+class DropoutResiduals(NamedTuple):
+    """What the backward pass of dropout needs."""
+
+    mask: Array | None  # of the shape of xs; None where nothing was dropped
+
+
+def draw_mask(rng: np.random.Generator, rate: float, shape: tuple[int, ...]) -> Array:
+    """A mask of zeros (with probability `rate`, 0 <= rate < 1) and 1 / (1 - rate)."""
+    return (rng.random(shape) >= rate) / (1 - rate)
+
+
+def dropout_forward(mask: Array | None, xs: Array) -> tuple[Array, DropoutResiduals]:
+    """Map xs [T, B, E] to outputs [T, B, E] and residuals; without a mask, xs stay as they are."""
+    return (xs if mask is None else xs * mask), DropoutResiduals(mask)  # (1)
+
+
+def dropout_backward(residuals: DropoutResiduals, d_ys: Array) -> Array:
+    """Map d_ys [T, B, E] to d_xs [T, B, E]."""
+    return d_ys if residuals.mask is None else d_ys * residuals.mask  # (2)

@@ -1,0 +1,134 @@
+"""Gated recurrent unit (Cho et al. 2014), in the variant that resets after the matrix product.
+
+Two gates decide how the new state is mixed from the old one and a proposal n. In the order r, z, n:
+
+    a = x_t @ w_x + b               split into a_r, a_z, a_n                         (1)
+    u = h_{t-1} @ w_h               split into u_r, u_z, u_n                         (2)
+    r = sigmoid(a_r + u_r)          reset gate: how much the proposal sees of the old
+    z = sigmoid(a_z + u_z)          update gate: how much of the old stays           (3)
+    m = u_n + b_n                                                                    (4)
+    n = tanh(a_n + r * m)           the proposal                                     (5)
+    h_t = (1 - z) * n + z * h_{t-1}                                                  (6)
+
+Cho's paper resets before the product: (r * h_{t-1}) @ w_hn in place of r * (h_{t-1} @ w_hn + b_n).
+Resetting after it is what PyTorch and cuDNN compute: the products of all three gates are then one, (2).
+It is also why n needs a bias on each side: b_n stands inside the bracket that r multiplies, the n part of
+b outside.
+
+Backward, as in rnn.py. h_{t-1} is used three times now: in (6), and in (2) for the gates and for the
+proposal.
+
+    d_h_t = (as an output) + (from step t+1)                                         (7)
+    d_n = d_h_t * (1 - z),   d_z = d_h_t * (h_{t-1} - n)               by (6)        (8)
+    d_a_n = d_n * (1 - n^2)                                            by (5)        (9)
+    d_r = d_a_n * m,   d_m = d_a_n * r                                 by (5)        (10)
+    d_a_r = d_r * r * (1 - r),   d_a_z = d_z * z * (1 - z)             by (3)        (11)
+
+The gates get the same gradient on both sides of the plus in (3); the proposal does not, since r stands
+between:
+
+    d_a = [d_a_r, d_a_z, d_a_n]        by (1), (3), (5)
+    d_u = [d_a_r, d_a_z, d_m]          by (2), (3), (4)                              (12)
+
+    d_x_t = d_a @ w_x.T,   d_h_{t-1} = d_h_t * z + d_u @ w_h.T                       (13)
+    d_w_x = sum_t x_t.T @ d_a,       d_b = sum_t d_a,
+    d_w_h = sum_t h_{t-1}.T @ d_u,   d_b_n = sum_t d_m                               (14)
+
+with the sums for b and b_n over the batch too. Along d_h_t * z in (13) a gradient travels as it does from
+cell to cell in the LSTM.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from jaxrnn.reference.arrays import Array, draw_orthogonal, draw_uniform, sigmoid
+
+
+class GRUParams(NamedTuple):
+    """Parameters of a GRU; the columns hold r, z, n, each H wide."""
+
+    w_x: Array  # [I, 3H]
+    w_h: Array  # [H, 3H]
+    b: Array  # [3H]
+    b_n: Array  # [H], the bias on the recurrent side of n
+
+
+class GRUCarry(NamedTuple):
+    """The state from one step to the next."""
+
+    h: Array  # [B, H]
+
+
+class GRUStep(NamedTuple):
+    """What the way back through one step needs; [B, I] for x, [B, H] for the others."""
+
+    x: Array  # x_t
+    h_before: Array  # h_{t-1}
+    r: Array
+    z: Array
+    n: Array
+    m: Array
+
+
+def init_gru(rng: np.random.Generator, input_size: int, hidden_size: int) -> GRUParams:
+    """Uniform input weights, an orthogonal recurrent matrix for each of r, z, n, no biases."""
+    return GRUParams(
+        w_x=draw_uniform(rng, input_size, 3 * hidden_size),
+        w_h=np.concatenate([draw_orthogonal(rng, hidden_size) for _ in range(3)], axis=1),
+        b=np.zeros(3 * hidden_size),
+        b_n=np.zeros(hidden_size),
+    )
+
+
+def gru_forward(params: GRUParams, carry: GRUCarry, xs: Array) -> tuple[GRUCarry, Array, list[GRUStep]]:
+    """Map xs [T, B, I], T at least 1, to the last state, all states hs [T, B, H], and one record a step."""
+    h = carry.h
+    hs = []
+    residuals = []
+    for x in xs:
+        h_before = h
+        a_r, a_z, a_n = np.split(x @ params.w_x + params.b, 3, axis=-1)  # (1)
+        u_r, u_z, u_n = np.split(h_before @ params.w_h, 3, axis=-1)  # (2)
+        r, z = sigmoid(a_r + u_r), sigmoid(a_z + u_z)  # (3)
+        m = u_n + params.b_n  # (4)
+        n = np.tanh(a_n + r * m)  # (5)
+        h = (1 - z) * n + z * h_before  # (6)
+        hs.append(h)
+        residuals.append(GRUStep(x, h_before, r, z, n, m))
+    return GRUCarry(h), np.stack(hs), residuals
+
+
+def gru_backward(
+    params: GRUParams, residuals: list[GRUStep], d_carry: GRUCarry, d_hs: Array
+) -> tuple[GRUParams, GRUCarry, Array]:
+    """Backpropagation through time.
+
+    Args:
+        params: as in the forward pass.
+        residuals: from the forward pass.
+        d_carry: cotangent of the last state; zero if nothing follows this sequence.
+        d_hs: [T, B, H], cotangents of the outputs.
+
+    Returns:
+        Gradients of the parameters, of the first state, and of xs [T, B, I].
+    """
+    d_w_x, d_w_h, d_b, d_b_n = (np.zeros_like(leaf) for leaf in params)
+    d_xs = []
+    d_h = d_carry.h
+    for step, d_output in zip(reversed(residuals), d_hs[::-1], strict=True):
+        r, z, n = step.r, step.z, step.n
+        d_h = d_output + d_h  # (7)
+        d_n, d_z = d_h * (1 - z), d_h * (step.h_before - n)  # (8)
+        d_a_n = d_n * (1 - n**2)  # (9)
+        d_r, d_m = d_a_n * step.m, d_a_n * r  # (10)
+        d_a_r, d_a_z = d_r * r * (1 - r), d_z * z * (1 - z)  # (11)
+        d_a = np.concatenate([d_a_r, d_a_z, d_a_n], axis=-1)  # (12)
+        d_u = np.concatenate([d_a_r, d_a_z, d_m], axis=-1)  # (12)
+        d_xs.append(d_a @ params.w_x.T)  # (13)
+        d_h = d_h * z + d_u @ params.w_h.T  # (13)
+        d_w_x += step.x.T @ d_a  # (14)
+        d_b += d_a.sum(axis=0)  # (14)
+        d_w_h += step.h_before.T @ d_u  # (14)
+        d_b_n += d_m.sum(axis=0)  # (14)
+    return GRUParams(d_w_x, d_w_h, d_b, d_b_n), GRUCarry(d_h), np.stack(d_xs[::-1])

@@ -1,0 +1,55 @@
+"""What the reference's tests share: random nests of arrays, central differences, the error between two nests."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from jaxrnn.reference.optimizer import map_leaves
+
+STEP = 2e-4
+
+
+def random_like(rng: np.random.Generator, tree: Any) -> Any:
+    """A nest like the given one, of normal numbers."""
+    return map_leaves(lambda leaf: rng.standard_normal(np.shape(leaf)), tree)
+
+
+def leaves(tree: Any) -> list[np.ndarray]:
+    """The arrays of a nest, from left to right."""
+    return [leaf for branch in tree for leaf in leaves(branch)] if isinstance(tree, tuple) else [tree]
+
+
+def inner(cotangents: Any, outputs: Any) -> float:
+    """The number whose derivative by each output is the cotangent: the sum of all their products."""
+    pairs = zip(leaves(cotangents), leaves(outputs), strict=True)
+    return float(sum((cotangent * output).sum() for cotangent, output in pairs))
+
+
+def central_differences(function: Callable[[Any], float], tree: Any) -> Any:
+    """The gradient of the function at the nest, entry by entry, with an error of order STEP**4."""
+    tree = map_leaves(np.array, tree)  # copies: the entries are moved in place
+
+    def gradient(leaf: np.ndarray) -> np.ndarray:
+        result = np.empty_like(leaf)
+        for index in np.ndindex(leaf.shape):
+            before = leaf[index]
+
+            def at(offset: float, index: tuple[int, ...] = index, before: float = before) -> float:
+                leaf[index] = before + offset
+                value = function(tree)
+                leaf[index] = before
+                return value
+
+            near, far = at(STEP) - at(-STEP), at(2 * STEP) - at(-2 * STEP)
+            result[index] = (8 * near - far) / (12 * STEP)
+        return result
+
+    return map_leaves(gradient, tree)
+
+
+def relative_error(tree: Any, oracle: Any) -> float:
+    """The largest of the leaves' errors max|a - b| / max(max|b|, 1e-8)."""
+    pairs = list(zip(leaves(tree), leaves(oracle), strict=True))
+    assert all(a.shape == b.shape for a, b in pairs)
+    return max((abs(a - b).max() / max(abs(b).max(), 1e-8) for a, b in pairs), default=0.0)
