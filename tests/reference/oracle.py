@@ -1,4 +1,4 @@
-"""What the reference's tests share: random nests of arrays, central differences, the error between two nests."""
+"""What the tests here share: random nests of arrays, central differences, the error between two nests."""
 
 from collections.abc import Callable
 from typing import Any
