@@ -21,6 +21,7 @@ from jaxrnn.config.toml import parse_value, shortened, toml_string
 from jaxrnn.errors import ConfigError
 
 Value = bool | int | float | str | None
+_KINDS = {bool: "true or false", int: "an integer", float: "a number", str: "a string"}
 _NO_VALUE = object()
 _NOWHERE: Mapping[str, str] = {}
 _UNIONS = (typing.Union, types.UnionType)  # `Annotated[...] | None` is the one, `str | None` the other
@@ -88,10 +89,10 @@ class Field(NamedTuple):
             case OneOf(words):
                 return "one of " + ", ".join(map(toml_string, words))
             case Range():
-                return f"{'an integer' if self.kind is int else 'a number'} {self.rule}"
+                return f"{_KINDS[self.kind]} {self.rule}"
             case Text(empty=False):
                 return "a string of at least one character"
-        return "true or false" if self.kind is bool else "a string"
+        return _KINDS[self.kind]
 
 
 class FieldError(ConfigError):
@@ -163,10 +164,8 @@ def check(field: Field, value: object) -> Value:
             return float(value)
         case str() if field.kind is str:
             return _check_text(field, value)
-    form = (
-        ", written without a point or an exponent" if field.kind is int and isinstance(value, float) else ""
-    )
-    raise FieldError(field.name, f"must be {field.allowed}{form}", value)
+    hint = ", without a point or an exponent" if field.kind is int and isinstance(value, float) else ""
+    raise FieldError(field.name, f"must be {field.allowed}{hint}", value)
 
 
 def _in_range(field: Field, value: float) -> bool:
@@ -227,7 +226,8 @@ def refuse_unknown(
     for key in found:
         if key in known:
             continue
-        guesses = [guess for guess in (nearest(key, known), elsewhere.get(normalised(key))) if guess]
+        near, path = nearest(key, known), elsewhere.get(normalised(key))
+        guesses = [guess for guess in (near, None if normalised(key) == near else path) if guess]
         advice = f"did you mean {' or '.join(guesses)}?" if guesses else f"{called} has {', '.join(known)}"
         raise FieldError(show_key(key), f"unknown key; {advice}")
 

@@ -70,9 +70,7 @@ def _override_layer(table: dict[str, Any], index: str, key: str, text: str) -> s
     if not isinstance(layers, list):
         raise FieldError("model.layers", "model.layers is no list in the file")
     if index not in map(str, range(len(layers))):
-        raise FieldError(
-            "model.layers", f"there is no such layer; the {len(layers)} layers are counted from 0"
-        )
+        raise FieldError("model.layers", f"no such layer; the {len(layers)} layers are counted from 0")
     layer, here = layers[int(index)], f"model.layers[{index}]"
     if not isinstance(layer, dict):
         raise FieldError(here, f"{here} is no table in the file")

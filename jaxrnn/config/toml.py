@@ -3,15 +3,13 @@
 import difflib
 import re
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from jaxrnn.errors import ConfigError
 
-MAX_BYTES = (
-    1_000_000  # a config is some hundred bytes; a corpus given by mistake is refused before it is parsed
-)
+MAX_BYTES = 1_000_000  # a config has some hundred; a corpus given by mistake is refused before it is parsed
 _SHOWN_LENGTH = 60
 _DEEP_KEY = re.compile(r"^[ \t[]*(?:[\w-]+\.){100}", re.MULTILINE)
 _BOM = b"\xef\xbb\xbf"
@@ -38,31 +36,27 @@ def read_text(path: Path) -> str:
     except ValueError:  # a NUL in the path
         raise ConfigError(f"{source}: is no file name") from None
     if len(data) > MAX_BYTES:
-        raise ConfigError(
-            f"{source}: is larger than {MAX_BYTES} bytes, so it can't be a config; give a TOML file"
-        )
+        raise ConfigError(f"{source}: has more than {MAX_BYTES} bytes, so it can't be a config")
     bom = len(_BOM) if data.startswith(_BOM) else 0
     try:
         return data[bom:].decode("utf-8")
     except UnicodeDecodeError as error:
         offset = bom + error.start
         line = data.count(b"\n", 0, offset) + 1
-        message = (
-            f"byte {data[offset]:#04x} at offset {offset} (line {line}) is not UTF-8; save the file as UTF-8"
-        )
-        raise ConfigError(f"{source}: {message}") from None
+        found = f"byte {data[offset]:#04x} at offset {offset} (line {line}) is not UTF-8"
+        raise ConfigError(f"{source}: {found}; save the file as UTF-8") from None
 
 
 def _similar_file(path: Path) -> str | None:
     """The config that a missing one was probably meant to be: beside it, or in `configs/`."""
     for folder in (path.parent, Path("configs")):
         try:
-            names = sorted(file.name for file in folder.glob("*.toml"))
-        except (OSError, ValueError):
+            stems = sorted(file.stem for file in folder.glob("*.toml") if file.is_file())
+        except OSError:
             continue
-        near = difflib.get_close_matches(path.with_suffix(".toml").name, names, n=1)
+        near = difflib.get_close_matches(path.stem, stems, n=1)
         if near:
-            return printable(str(folder / near[0]))
+            return printable(str(folder / f"{near[0]}.toml"))
     return None
 
 
@@ -80,7 +74,9 @@ def parse_toml(text: str, source: str) -> dict[str, Any]:
         return tomllib.loads(text.removeprefix("\ufeff"))
     except tomllib.TOMLDecodeError as error:
         message = printable(str(error)).replace("Cannot overwrite a value", "a key is given twice")
-        message = message.replace("at end of document", f"at line {len(text.splitlines())}, the end")
+        message = message.replace(
+            "at end of document", f"at line {text.rstrip().count(chr(10)) + 1}, the end"
+        )
         raise ConfigError(f"{source}: not valid TOML: {message}") from None
     except RecursionError:
         raise ConfigError(f"{source}: not a config: lists or tables are nested too deeply") from None
@@ -122,7 +118,7 @@ def _format(value: object) -> str:
             return repr(value)  # the shortest that reads back as the same number
         case str():
             return toml_string(value)
-        case Sequence():
+        case list() | tuple():
             return "[\n" + "".join(f"  {_format(item)},\n" for item in value) + "]"
         case Mapping():
             pairs = (f"{key} = {_format(item)}" for key, item in _given(value))

@@ -1,0 +1,152 @@
+"""Values given as KEY=VALUE on top of a config."""
+
+import pytest
+
+from jaxrnn.config import Config, GRUConfig, LSTMConfig, parse_config
+from jaxrnn.errors import ConfigError
+
+NUMBER = "must be a number above 0, up to 100"
+INTEGER = "must be an integer from 1 to 2147483647"
+TYPES = "must be one of embedding, dense, dropout, rnn, lstm, gru, rnn_block"
+
+
+def read(*overrides, text=""):
+    return parse_config(text, "my.toml", overrides)
+
+
+def refused(*overrides, text=""):
+    with pytest.raises(ConfigError) as caught:
+        read(*overrides, text=text)
+    assert str(caught.value).isprintable()
+    return str(caught.value)
+
+
+def test_an_override_replaces_the_default_and_the_file():
+    assert read("train.steps=30").train.steps == 30
+    assert read("train.steps=30", text="[train]\nsteps = 40").train.steps == 30
+    assert read("train.steps=30", "train.steps=50").train.steps == 50
+    assert read("train.steps=1600") == Config()
+
+
+@pytest.mark.parametrize(
+    "key", ["train.batch_size", "train.batch-size", "Train.Batch-Size", " train.batch_size "]
+)
+def test_hyphens_capitals_and_blanks_do_not_matter_in_a_key(key):
+    assert read(f"{key}=8").train.batch_size == 8
+
+
+@pytest.mark.parametrize(
+    ("override", "value"),
+    [
+        ("train.steps=1_000", 1000),
+        ("train.learning_rate=3e-3", 3e-3),
+        ("train.learning_rate=.5", 0.5),
+        ("train.learning_rate=1", 1.0),
+        ("train.stateful=false", False),
+        ("train.stateful=True", True),
+        ("train.schedule=cosine", "cosine"),
+        ('train.schedule="cosine"', "cosine"),
+        ("sample.seed=ROMEO: ", "ROMEO: "),
+        ("sample.seed=a=b", "a=b"),
+        ("sample.seed=5", "5"),
+        ("sample.seed=true", "true"),
+        (r"sample.seed=a\n", r"a\n"),
+        (r'sample.seed="a\n"', "a\n"),
+        (r"sample.seed='a\n'", r"a\n"),
+        ('sample.seed="O" he cried', '"O" he cried'),
+        ('sample.seed="', '"'),
+        ("sample.seed='tis", "'tis"),
+        ("sample.stop=", ""),
+        ("sample.stop=\n", "\n"),
+    ],
+)
+def test_a_value_is_read_as_its_keys_type(override, value):
+    section, name = override.partition("=")[0].split(".")
+    found = getattr(getattr(read(override), section), name)
+    assert (found, type(found)) == (value, type(value))
+
+
+def test_a_layer_is_named_by_its_index():
+    for override in ("model.layers.1.size=256", "model.layers[1].size=256"):
+        assert read(override).model.layers[1] == LSTMConfig(size=256)
+    assert read("model.layers.1.type=gru").model.layers[1] == GRUConfig(size=192)
+    layers = "[model]\nlayers = [{type='embedding', size=8}, {type='rnn_block'}, {type='dense'}]"
+    assert read("model.layers.1.cell=gru", text=layers).model.layers[1].cell == "gru"
+    assert len(read("model.layers=[{type='embedding', size=3}, {type='dense'}]").model.layers) == 2
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("train.steps", "has no value; write KEY=VALUE, such as train.steps=100"),
+        ("", "has no value; write KEY=VALUE, such as train.steps=100"),
+        ("=1", "unknown key; a config has corpus, model, train, sample"),
+        ("train.step=1", "unknown key; did you mean steps?"),
+        ("train.steps.x=1", "unknown key; did you mean steps?"),
+        ("steps=1", "unknown key; did you mean train.steps?"),
+        ("sample=1", "is a section; give one of its keys: seed, length, temperature, top_k, top_p, stop"),
+        ("train.steps=ten", INTEGER),
+        ("train.steps=", INTEGER),
+        ("train.steps=1e3", INTEGER),
+        ("train.steps=-1", INTEGER),
+        ("train.learning_rate=nan", NUMBER),
+        ("train.learning_rate=infinity", NUMBER),
+        ("train.learning_rate=fast", NUMBER),
+        ("train.stateful=1", "must be true or false"),
+        (
+            "train.schedule=cosin",
+            'must be one of "linear", "cosine", "constant", "plateau"; did you mean "cosine"?',
+        ),
+        ("train.warmup_steps=2000", "must be at most steps, which is 1600; lower it or raise steps"),
+        ("sample.seed=", "must be a string of at least one character"),
+        ("model=1", "give one key of one layer, such as model.layers.1.size=256"),
+        ("model.layer.1.size=1", "unknown key; did you mean layers?"),
+        ("model.layers.1=1", "give one key of one layer, such as model.layers.1.size=256"),
+        ("model.layers.3.size=1", "no such layer; the 3 layers are counted from 0"),
+        ("model.layers.-1.size=1", "no such layer; the 3 layers are counted from 0"),
+        ("model.layers.1.sise=1", "unknown key; did you mean size?"),
+        ("model.layers.1.rate=1", "unknown key; a layer of type lstm has type, size"),
+        ("model.layers.1.size=0", "must be an integer from 1 to 65536"),
+        ("model.layers.1.type=gro", f"{TYPES}; did you mean gru?"),
+        ("model.layers=1", 'must be a list of tables like { type = "lstm", size = 192 }'),
+        ("model.layers=[", 'must be a list in TOML, such as [{ type = "dense" }]'),
+        (
+            "model.layers=[{type='dense'}, {type='dense'}]",
+            "the first layer must be of type embedding, not dense",
+        ),
+    ],
+)
+def test_a_bad_override_is_refused_by_name(override, message):
+    assert refused(override) == f"--set {override}: {message}"
+
+
+def test_an_override_is_shown_on_one_short_line():
+    assert refused("sample.seed=a\udcff\n").startswith(
+        r"--set sample.seed=a\udcff\u000a: must be valid Unicode"
+    )
+    assert len(refused("train.steps=" + "9" * 9000)) < 200
+
+
+def test_a_value_that_only_an_override_makes_wrong_names_both():
+    expected = (
+        "my.toml with --set train.steps=5: train.warmup_steps = 20: must be at most steps, which is 5; "
+    )
+    assert refused("train.steps=5", "sample.length=3").startswith(expected)
+    assert read("train.steps=5", "train.warmup_steps=0").train.steps == 5
+
+
+@pytest.mark.parametrize(
+    ("text", "override", "message"),
+    [
+        ("train = 1", "train.steps=5", "[train] is not a section of the file"),
+        ("model.layers = 1", "model.layers.0.size=5", "model.layers is no list in the file"),
+        ("model.layers = [1]", "model.layers.0.size=5", "model.layers[0] is no table in the file"),
+        (
+            "model.layers = [{type=1}]",
+            "model.layers.0.size=5",
+            f"model.layers[0].type = 1: {TYPES}",
+        ),
+    ],
+)
+def test_an_override_of_what_the_file_has_wrong_says_so(text, override, message):
+    assert refused(override, text=text).startswith(f"--set {override}: {message}")

@@ -1,0 +1,190 @@
+"""The records themselves: defaults, limits, and which layers fit together."""
+
+import dataclasses
+import math
+
+import pytest
+
+from jaxrnn.config import (
+    LAYER_TYPES,
+    Config,
+    CorpusConfig,
+    DenseConfig,
+    DropoutConfig,
+    EmbeddingConfig,
+    GRUConfig,
+    LSTMConfig,
+    ModelConfig,
+    RNNBlockConfig,
+    RNNConfig,
+    SampleConfig,
+    TrainConfig,
+)
+from jaxrnn.errors import ConfigError
+
+COUNT = 2**31 - 1
+
+# record, field, the values on the edge of what is allowed, and the nearest that are not
+LIMITS = [
+    (CorpusConfig, "validation_fraction", [0.0, 0.999], [-1e-9, 1.0]),
+    (EmbeddingConfig, "size", [1, 65_536], [0, -1, 65_537, 10**30]),
+    (DenseConfig, "size", [1, 65_536, None], [0, 65_537]),
+    (RNNConfig, "size", [1, 65_536], [0, 65_537, None]),
+    (LSTMConfig, "size", [1, 65_536], [0, 65_537, None]),
+    (GRUConfig, "size", [1, 65_536], [0, 65_537, None]),
+    (RNNBlockConfig, "size", [1, 65_536, None], [0, 65_537]),
+    (RNNBlockConfig, "cell", ["rnn", "lstm", "gru"], ["LSTM", "", "dense"]),
+    (DropoutConfig, "rate", [0.0, 0.999], [-1e-9, 1.0]),
+    (TrainConfig, "steps", [20, COUNT], [0, -1, COUNT + 1]),
+    (TrainConfig, "batch_size", [1, 2**20], [0, 2**20 + 1]),
+    (TrainConfig, "seq_len", [1, 2**20], [0, 2**20 + 1]),
+    (TrainConfig, "learning_rate", [1e-12, 100.0], [0.0, -1e-3, 100.1]),
+    (TrainConfig, "warmup_steps", [0, 1600], [-1, 1601]),
+    (TrainConfig, "schedule", ["linear", "cosine", "constant", "plateau"], ["", "Linear", "step"]),
+    (TrainConfig, "patience", [1, COUNT], [0, COUNT + 1]),
+    (TrainConfig, "decay_factor", [1e-9, 0.999], [0.0, 1.0]),
+    (TrainConfig, "weight_decay", [0.0, 100.0], [-1e-9, 100.1]),
+    (TrainConfig, "clip_norm", [0.0, 1e6], [-1e-9, 1e6 + 1]),
+    (TrainConfig, "eval_every", [0, COUNT], [-1, COUNT + 1]),
+    (TrainConfig, "save_every", [0, COUNT], [-1, COUNT + 1]),
+    (TrainConfig, "sample_every", [0, COUNT], [-1, COUNT + 1]),
+    (TrainConfig, "rng_seed", [0, 2**32 - 1], [-1, 2**32]),
+    (TrainConfig, "devices", [0, 65_536], [-1, 65_537]),
+    (SampleConfig, "seed", ["R", "é\n"], [""]),
+    (SampleConfig, "length", [1, COUNT], [0, COUNT + 1]),
+    (SampleConfig, "temperature", [0.0, 1000.0], [-1e-9, 1000.1]),
+    (SampleConfig, "top_k", [0, 1_114_112], [-1, 1_114_113]),
+    (SampleConfig, "top_p", [1e-9, 1.0], [0.0, 1.001]),
+    (CorpusConfig, "text", ["shakespeare", "./a b.txt"], ["", "a\0b"]),
+]
+NUMBERS = [(record, name) for record, name, allowed, _ in LIMITS if not isinstance(allowed[0], str)]
+WHOLE_NUMBERS = [(record, name) for record, name, allowed, _ in LIMITS if isinstance(allowed[0], int)]
+REQUIRED = {"size": 8, "rate": 0.5}
+
+
+def make(record, **values):
+    required = {
+        field.name: REQUIRED[field.name]
+        for field in dataclasses.fields(record)
+        if field.default is dataclasses.MISSING
+    }
+    return record(**{**required, **values})
+
+
+@pytest.mark.parametrize(("record", "name", "allowed", "refused"), LIMITS)
+def test_a_value_is_accepted_up_to_its_limits_and_refused_beyond(record, name, allowed, refused):
+    for value in allowed:
+        assert getattr(make(record, **{name: value}), name) == value
+    for value in refused:
+        with pytest.raises(ConfigError, match=f"^{name} = "):
+            make(record, **{name: value})
+
+
+def test_the_limits_of_every_field_are_tested():
+    records = [CorpusConfig, TrainConfig, SampleConfig, *LAYER_TYPES.values()]
+    fields = {(record, field.name) for record in records for field in dataclasses.fields(record)}
+    without_limits = {(TrainConfig, "stateful"), (SampleConfig, "stop")}
+    assert fields == {(record, name) for record, name, _, _ in LIMITS} | without_limits
+
+
+@pytest.mark.parametrize(("record", "name"), NUMBERS)
+@pytest.mark.parametrize("value", [True, False, "1", [1], {}, math.nan, math.inf, -math.inf])
+def test_no_number_is_made_of_what_is_none(record, name, value):
+    with pytest.raises(ConfigError, match=rf"^{name} = .*: must be a"):
+        make(record, **{name: value})
+
+
+@pytest.mark.parametrize(("record", "name"), WHOLE_NUMBERS)
+def test_an_integer_is_written_without_a_point_or_an_exponent(record, name):
+    with pytest.raises(ConfigError, match=rf"^{name} = 64\.0: .*without a point or an exponent"):
+        make(record, **{name: 64.0})
+
+
+def test_an_integer_given_for_a_float_becomes_one():
+    clip_norm = TrainConfig(clip_norm=5).clip_norm
+    assert clip_norm == 5.0
+    assert isinstance(clip_norm, float)
+
+
+@pytest.mark.parametrize("value", [0, 1, "true", None])
+def test_only_true_and_false_are_true_or_false(value):
+    with pytest.raises(ConfigError, match=r"^stateful = .*: must be true or false"):
+        TrainConfig(stateful=value)
+
+
+@pytest.mark.parametrize(
+    ("record", "name"), [(CorpusConfig, "text"), (SampleConfig, "seed"), (SampleConfig, "stop")]
+)
+@pytest.mark.parametrize("value", [1, True, None, "\ud800", "a\udcff"])
+def test_a_text_is_a_string_of_real_characters(record, name, value):
+    with pytest.raises(ConfigError, match=f"^{name} = "):
+        record(**{name: value})
+
+
+@pytest.mark.parametrize("value", ["ROMEO", "\0", "\r\n", "🎭", "\ud7ff", "\ue000", ""])
+def test_any_text_can_stop_a_sample(value):
+    assert SampleConfig(stop=value).stop == value
+
+
+def test_the_warm_up_is_no_longer_than_the_training():
+    assert TrainConfig(steps=5, warmup_steps=5).warmup_steps == 5
+    with pytest.raises(ConfigError, match=r"^warmup_steps = 6: must be at most steps, which is 5"):
+        TrainConfig(steps=5, warmup_steps=6)
+
+
+def test_the_defaults_are_a_small_lstm():
+    sizes = [(layer.type, layer.size) for layer in Config().model.layers]
+    assert sizes == [("embedding", 192), ("lstm", 192), ("dense", None)]
+
+
+def test_a_config_can_be_a_key_and_cannot_be_changed():
+    assert hash(Config()) == hash(Config())
+    assert hash(ModelConfig(layers=[EmbeddingConfig(size=1), DenseConfig()]))
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        Config().train.steps = 3
+
+
+E, D = EmbeddingConfig(size=8), DenseConfig()
+
+
+@pytest.mark.parametrize(
+    "layers",
+    [
+        [E, D],
+        [E, DenseConfig(size=3), LSTMConfig(size=5), GRUConfig(size=2), RNNConfig(size=1), D],
+        [E, DropoutConfig(rate=0.1), RNNBlockConfig(), RNNBlockConfig(size=8), DropoutConfig(rate=0), D],
+        [E, LSTMConfig(size=5), DropoutConfig(rate=0.1), RNNBlockConfig(size=5), D],
+        [E, *[RNNBlockConfig()] * 998, D],
+    ],
+)
+def test_layers_that_fit_together_are_a_model(layers):
+    assert ModelConfig(layers=layers).layers == tuple(layers)
+
+
+@pytest.mark.parametrize(
+    ("layers", "message"),
+    [
+        ([], r"^layers: must be a list of 2 to 1000 layers, .* but has 0$"),
+        ([E], r"^layers: .* but has 1$"),
+        ([E, *[RNNBlockConfig()] * 999, D], r"^layers: .* but has 1001$"),
+        ([LSTMConfig(size=8), D], r"^layers\[0\]: the first layer must be of type embedding, not lstm$"),
+        ([D, E], r"^layers\[0\]: the first layer must be of type embedding, not dense$"),
+        ([E, LSTMConfig(size=8), E, D], r"^layers\[2\]: only the first layer can be of type embedding$"),
+        ([E, D, LSTMConfig(size=8), D], r"^layers\[1\]: only the last layer can be a dense without a size"),
+        ([E, LSTMConfig(size=8)], r"^layers\[1\]: the last layer must be of type dense, not lstm$"),
+        ([E, DenseConfig(size=65)], r"^layers\[1\]\.size: leave it out"),
+        (
+            [E, RNNBlockConfig(size=9), D],
+            r"^layers\[1\]\.size = 9: .* must be the input's size, 8, or left out$",
+        ),
+        (
+            [E, GRUConfig(size=4), DropoutConfig(rate=0), RNNBlockConfig(size=8), D],
+            r"^layers\[3\]\.size = 8: .*, 4,",
+        ),
+        ([E, RNNBlockConfig(), RNNBlockConfig(size=7), D], r"^layers\[2\]\.size = 7: .*, 8,"),
+        ([E, "lstm", D], r"^layers\[1\] = \"lstm\": must be a layer's config$"),
+    ],
+)
+def test_layers_that_do_not_fit_are_refused_by_index_and_type(layers, message):
+    with pytest.raises(ConfigError, match=message):
+        ModelConfig(layers=layers)
