@@ -1,0 +1,119 @@
+"""The residual recurrent block: a recurrent layer, a dense layer, and the input added on top.
+
+forward     h = cell(x),   y = x + h W + b              x, h and y of one size
+
+backward    dx = dy + what the cell's backward makes of dh,   dh = dy W^T,   dW = sum h^T dy,   db = sum dy
+
+            The skip lets dy reach x untouched, however deep the stack: the reason why blocks can be piled up (He
+            et al., 2016). In a backward pass written by hand the order is the mirror of the forward one: first
+            the dense layer, then the cell with the dh it got, and the skip is added last.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.typing import DTypeLike
+
+from jaxrnn.layers.cells import CELLS
+from jaxrnn.layers.dense import DenseParams, dense, init_dense
+from jaxrnn.layers.gru import GRUCarry, GRUParams
+from jaxrnn.layers.lstm import LSTMCarry, LSTMParams
+from jaxrnn.layers.rnn import RNNCarry, RNNParams
+from jaxrnn.types import Array, Key, check_sequence
+
+CellParams = RNNParams | LSTMParams | GRUParams
+CellCarry = RNNCarry | LSTMCarry | GRUCarry
+
+_CELL_OF: dict[type, str] = {RNNParams: "rnn", LSTMParams: "lstm", GRUParams: "gru"}
+
+
+class RNNBlockParams(NamedTuple):
+    """The parameters of a residual block; which cell it has is the type of its first field."""
+
+    cell: CellParams
+    dense: DenseParams
+
+
+def init_rnn_block(key: Key, size: int, cell: str = "lstm", dtype: DTypeLike = jnp.float32) -> RNNBlockParams:
+    """A block of one `size` throughout; `cell` is `"rnn"`, `"lstm"` or `"gru"`."""
+    key_cell, key_dense = jax.random.split(key)
+    return RNNBlockParams(
+        cell=CELLS[cell].init(key_cell, size, size, dtype),
+        dense=init_dense(key_dense, size, size, dtype),
+    )
+
+
+def rnn_block_carry(params: RNNBlockParams, batch_size: int) -> CellCarry:
+    """The carry of the block's cell: zeros, `[batch_size, size]` each."""
+    carry: CellCarry = CELLS[_CELL_OF[type(params.cell)]].carry(params.cell, batch_size)
+    return carry
+
+
+def rnn_block(params: RNNBlockParams, carry: CellCarry, xs: Array) -> tuple[CellCarry, Array]:
+    """Run a residual block over a sequence: `xs + dense(cell(xs))`.
+
+    Reverse mode only: the backward passes of its parts are `custom_vjp`s.
+
+    Args:
+        params: `RNNBlockParams(cell, dense)`, all of one size.
+        carry: the carry of its cell, `RNNCarry`, `LSTMCarry` or `GRUCarry`, each field `[batch, size]`.
+        xs: `[time, batch, size]`.
+
+    Returns:
+        The carry after the last step, and the sums `[time, batch, size]`.
+
+    Raises:
+        ValueError: `xs` is not of rank 3, or a size does not fit.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> params = init_rnn_block(jax.random.key(0), size=4, cell="gru")
+        >>> carry, ys = rnn_block(params, rnn_block_carry(params, batch_size=2), jnp.ones((5, 2, 4)))
+        >>> ys.shape
+        (5, 2, 4)
+    """
+    check_sequence("rnn_block", xs, params.cell.w_x, carry)
+    return rnn_block_recur(params, carry, xs, rnn_block_project(params, xs))
+
+
+def rnn_block_project(params: RNNBlockParams, xs: Array) -> Array:
+    """The cell's projection of `xs`: `[..., size]` to `[..., gates * size]`."""
+    return CELLS[_CELL_OF[type(params.cell)]].project(params.cell, xs)
+
+
+@jax.custom_vjp
+def rnn_block_recur(
+    params: RNNBlockParams, carry: CellCarry, xs: Array, zs: Array
+) -> tuple[CellCarry, Array]:
+    """The block over inputs `xs` and their projections `zs`; returns what `rnn_block` returns."""
+    carry, hs = CELLS[_CELL_OF[type(params.cell)]].recur(params.cell, carry, zs)
+    return carry, xs + dense(params.dense, hs)
+
+
+# The backward passes of the two parts, each with what its forward pass kept.
+_Residuals = tuple[Callable[..., tuple[Any, ...]], Callable[..., tuple[Any, ...]]]
+
+
+def _rnn_block_recur_fwd(
+    params: RNNBlockParams, carry: CellCarry, xs: Array, zs: Array
+) -> tuple[tuple[CellCarry, Array], _Residuals]:
+    cell = CELLS[_CELL_OF[type(params.cell)]]
+    (carry, hs), cell_bwd = jax.vjp(cell.recur, params.cell, carry, zs)
+    ys, dense_bwd = jax.vjp(dense, params.dense, hs)
+    return (carry, xs + ys), (cell_bwd, dense_bwd)
+
+
+def _rnn_block_recur_bwd(
+    residuals: _Residuals, cotangents: tuple[CellCarry, Array]
+) -> tuple[RNNBlockParams, CellCarry, Array, Array]:
+    """First the dense layer, then the cell with the dh it got; the skip hands dy on as it is."""
+    cell_bwd, dense_bwd = residuals
+    d_carry, d_ys = cotangents
+    d_dense, d_hs = dense_bwd(d_ys)
+    d_cell, d_carry_0, d_zs = cell_bwd((d_carry, d_hs))
+    return RNNBlockParams(d_cell, d_dense), d_carry_0, d_ys, d_zs
+
+
+rnn_block_recur.defvjp(_rnn_block_recur_fwd, _rnn_block_recur_bwd)

@@ -1,0 +1,174 @@
+"""Long short-term memory (Hochreiter and Schmidhuber, 1997; forget gate: Gers, Schmidhuber and Cummins, 2000).
+
+forward     z_t = x_t W_x + b + h_{t-1} W_h         four blocks of H columns, in the order i, f, g, o
+            i = sigmoid(z_i)                        input gate: how much is written
+            f = sigmoid(z_f)                        forget gate: how much is kept
+            g = tanh(z_g)                           candidate: what is written
+            o = sigmoid(z_o)                        output gate: how much is shown
+            c_t = f * c_{t-1} + i * g
+            h_t = o * tanh(c_t)
+
+backward    Write dh_t and dc_t for the whole derivatives of the loss by h_t and c_t. From the last step to the
+            first, with dh_t = cotangent of h_t + what step t + 1 sends back:
+
+            dc_t     = dc from step t + 1 + dh_t * o * (1 - tanh(c_t)^2)      c_t reaches h_t through tanh
+            dz_o     = dh_t * tanh(c_t) * o * (1 - o)                         sigmoid' = s (1 - s)
+            dz_i     = dc_t * g * i * (1 - i)
+            dz_f     = dc_t * c_{t-1} * f * (1 - f)
+            dz_g     = dc_t * i * (1 - g^2)                                   tanh' = 1 - tanh^2
+            dc_{t-1} = dc_t * f                                               the path on which gradients last
+            dh_{t-1} = dz_t W_h^T                                             to be joined by its own cotangent
+
+            The loop yields only dz. Every weight's gradient is one matrix product after it:
+
+            dW_h = sum_t h_{t-1}^T dz_t,   dW_x = sum_t x_t^T dz_t,   db = sum_t dz_t,   dx_t = dz_t W_x^T
+
+            (the last three are the dense layer's rule). Kept from the forward pass: the four gates, c_{t-1} and
+            the hidden states, which are the layer's output anyway; c_t and tanh(c_t) are computed again.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.typing import DTypeLike
+
+from jaxrnn.layers.dense import DenseParams, dense
+from jaxrnn.types import Array, Key, check_sequence
+
+
+class LSTMParams(NamedTuple):
+    """The parameters of an LSTM layer; columns are the gates i, f, g, o, H of each."""
+
+    w_x: Array  # [input, 4 * hidden]
+    w_h: Array  # [hidden, 4 * hidden]
+    b: Array  # [4 * hidden]
+
+
+class LSTMCarry(NamedTuple):
+    """What one time step hands to the next."""
+
+    h: Array  # [batch, hidden], the output
+    c: Array  # [batch, hidden], the cell
+
+
+def init_lstm(key: Key, input_size: int, hidden_size: int, dtype: DTypeLike = jnp.float32) -> LSTMParams:
+    """Glorot-uniform w_x and orthogonal w_h, gate by gate; zero b, but 1 for the forget gate.
+
+    A forget gate that starts open lets gradients pass from the first step on (Jozefowicz et al., 2015).
+    """
+    key_x, key_h = jax.random.split(key)
+    glorot, orthogonal = jax.nn.initializers.glorot_uniform(), jax.nn.initializers.orthogonal()
+    w_x = [glorot(k, (input_size, hidden_size), dtype) for k in jax.random.split(key_x, 4)]
+    w_h = [orthogonal(k, (hidden_size, hidden_size), dtype) for k in jax.random.split(key_h, 4)]
+    b = jnp.zeros((4, hidden_size), dtype).at[1].set(1)
+    return LSTMParams(jnp.concatenate(w_x, axis=1), jnp.concatenate(w_h, axis=1), b.reshape(-1))
+
+
+def lstm_carry(params: LSTMParams, batch_size: int) -> LSTMCarry:
+    """The carry that every text begins with: zeros, `[batch_size, hidden]` each."""
+    zeros = jnp.zeros((batch_size, params.w_h.shape[0]), params.w_h.dtype)
+    return LSTMCarry(h=zeros, c=zeros)
+
+
+def lstm(params: LSTMParams, carry: LSTMCarry, xs: Array) -> tuple[LSTMCarry, Array]:
+    """Run an LSTM layer over a sequence.
+
+    Reverse mode only: the backward pass is a `custom_vjp` over the whole sequence.
+
+    Args:
+        params: `LSTMParams(w_x [input, 4 * hidden], w_h [hidden, 4 * hidden], b [4 * hidden])`.
+        carry: `LSTMCarry(h, c)`, each `[batch, hidden]`, the state before the first step.
+        xs: `[time, batch, input]`.
+
+    Returns:
+        The carry after the last step, and the hidden states `[time, batch, hidden]`.
+
+    Raises:
+        ValueError: `xs` is not of rank 3, or a size does not fit.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> params = init_lstm(jax.random.key(0), input_size=3, hidden_size=4)
+        >>> carry, hs = lstm(params, lstm_carry(params, batch_size=2), jnp.ones((5, 2, 3)))
+        >>> hs.shape, carry.c.shape
+        ((5, 2, 4), (2, 4))
+    """
+    check_sequence("lstm", xs, params.w_x, carry)
+    return lstm_recur(params, carry, lstm_project(params, xs))
+
+
+def lstm_project(params: LSTMParams, xs: Array) -> Array:
+    """The part of the pre-activations that needs no recurrence, `xs @ w_x + b`: `[..., input]` to `[..., 4 * hidden]`."""
+    return dense(DenseParams(params.w_x, params.b), xs)
+
+
+def lstm_recur(params: LSTMParams, carry: LSTMCarry, zs: Array) -> tuple[LSTMCarry, Array]:
+    """The recurrence over projections `zs` `[time, batch, 4 * hidden]`; returns what `lstm` returns."""
+    return lstm_recurrence(params.w_h, zs, carry)
+
+
+@jax.custom_vjp
+def lstm_recurrence(w_h: Array, zs: Array, carry: LSTMCarry) -> tuple[LSTMCarry, Array]:
+    """The LSTM's time loop over projected inputs.
+
+    Args:
+        w_h: `[hidden, 4 * hidden]`.
+        zs: `[time, batch, 4 * hidden]`, the projected inputs.
+        carry: `LSTMCarry(h, c)`, each `[batch, hidden]`.
+
+    Returns:
+        The carry after the last step, and the hidden states `[time, batch, hidden]`.
+    """
+    carry, (hs, _, _) = jax.lax.scan(lambda carry, z: _lstm_step(w_h, carry, z), carry, zs)
+    return carry, hs
+
+
+def _lstm_step(w_h: Array, carry: LSTMCarry, z: Array) -> tuple[LSTMCarry, tuple[Array, Array, Array]]:
+    """One step: the new carry; and h_t, the gates side by side and c_{t-1}, which the backward pass needs."""
+    z_i, z_f, z_g, z_o = jnp.split(z + carry.h @ w_h, 4, axis=-1)
+    i, f, g, o = jax.nn.sigmoid(z_i), jax.nn.sigmoid(z_f), jnp.tanh(z_g), jax.nn.sigmoid(z_o)
+    c = f * carry.c + i * g
+    h = o * jnp.tanh(c)
+    return LSTMCarry(h, c), (h, jnp.concatenate([i, f, g, o], axis=-1), carry.c)
+
+
+_Residuals = tuple[Array, Array, Array, Array, Array]
+
+
+def _lstm_recurrence_fwd(
+    w_h: Array, zs: Array, carry: LSTMCarry
+) -> tuple[tuple[LSTMCarry, Array], _Residuals]:
+    h_0 = carry.h
+    carry, (hs, gates, c_prev) = jax.lax.scan(lambda carry, z: _lstm_step(w_h, carry, z), carry, zs)
+    return (carry, hs), (w_h, h_0, hs, gates, c_prev)
+
+
+def _lstm_recurrence_bwd(
+    residuals: _Residuals, cotangents: tuple[LSTMCarry, Array]
+) -> tuple[Array, Array, LSTMCarry]:
+    """The module's backward equations, one reverse scan; then dW_h = sum_t h_{t-1}^T dz_t."""
+    w_h, h_0, hs, gates, c_prev = residuals
+    d_carry, d_hs = cotangents
+
+    def step(d_next: LSTMCarry, inputs: tuple[Array, Array, Array]) -> tuple[LSTMCarry, Array]:
+        ifgo, c_before, d_h = inputs
+        i, f, g, o = jnp.split(ifgo, 4, axis=-1)
+        tanh_c = jnp.tanh(f * c_before + i * g)
+        dh = d_h + d_next.h
+        dc = d_next.c + dh * o * (1 - tanh_c * tanh_c)
+        dz_i = dc * g * i * (1 - i)
+        dz_f = dc * c_before * f * (1 - f)
+        dz_g = dc * i * (1 - g * g)
+        dz_o = dh * tanh_c * o * (1 - o)
+        dz = jnp.concatenate([dz_i, dz_f, dz_g, dz_o], axis=-1)
+        return LSTMCarry(h=dz @ w_h.T, c=dc * f), dz
+
+    d_carry_0, dzs = jax.lax.scan(step, d_carry, (gates, c_prev, d_hs), reverse=True)
+
+    h_prev = jnp.concatenate([h_0[None], hs])[:-1]  # h_{t-1} for every t
+    dw_h = jnp.einsum("tbh,tbk->hk", h_prev, dzs)
+    return dw_h, dzs, d_carry_0
+
+
+lstm_recurrence.defvjp(_lstm_recurrence_fwd, _lstm_recurrence_bwd)

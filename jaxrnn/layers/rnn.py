@@ -1,0 +1,145 @@
+"""The simple recurrent layer (Elman, 1990), trained by backpropagation through time (Werbos, 1990).
+
+forward     z_t = x_t W_x + b + h_{t-1} W_h                  pre-activation
+            h_t = tanh(z_t)
+
+backward    Write dh_t for the whole derivative of the loss by h_t: what the layer above sends (the cotangent of
+            h_t) plus what comes back from step t + 1. From the last step to the first:
+
+            dz_t     = dh_t * (1 - h_t^2)                     tanh' = 1 - tanh^2
+            dh_{t-1} = cotangent of h_{t-1} + dz_t W_h^T      h_{t-1} enters z_t through W_h
+
+            The loop yields only dz. W_h, W_x and b enter every z_t linearly, so that their gradients are sums
+            over time and batch, each one matrix product after the loop:
+
+            dW_h = sum_t h_{t-1}^T dz_t,   dW_x = sum_t x_t^T dz_t,   db = sum_t dz_t,   dx_t = dz_t W_x^T
+
+            (the last three are the dense layer's rule, applied to z = x W_x + b).
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.typing import DTypeLike
+
+from jaxrnn.layers.dense import DenseParams, dense
+from jaxrnn.types import Array, Key, check_sequence
+
+
+class RNNParams(NamedTuple):
+    """The parameters of a simple recurrent layer."""
+
+    w_x: Array  # [input, hidden]
+    w_h: Array  # [hidden, hidden]
+    b: Array  # [hidden]
+
+
+class RNNCarry(NamedTuple):
+    """What one time step hands to the next."""
+
+    h: Array  # [batch, hidden]
+
+
+def init_rnn(key: Key, input_size: int, hidden_size: int, dtype: DTypeLike = jnp.float32) -> RNNParams:
+    """Glorot-uniform w_x, orthogonal w_h (norms neither grow nor shrink at first; Saxe et al., 2014), zero b."""
+    key_x, key_h = jax.random.split(key)
+    return RNNParams(
+        w_x=jax.nn.initializers.glorot_uniform()(key_x, (input_size, hidden_size), dtype),
+        w_h=jax.nn.initializers.orthogonal()(key_h, (hidden_size, hidden_size), dtype),
+        b=jnp.zeros((hidden_size,), dtype),
+    )
+
+
+def rnn_carry(params: RNNParams, batch_size: int) -> RNNCarry:
+    """The carry that every text begins with: zeros `[batch_size, hidden]`."""
+    return RNNCarry(jnp.zeros((batch_size, params.w_h.shape[0]), params.w_h.dtype))
+
+
+def rnn(params: RNNParams, carry: RNNCarry, xs: Array) -> tuple[RNNCarry, Array]:
+    """Run a simple recurrent layer over a sequence.
+
+    Reverse mode only: the backward pass is a `custom_vjp` over the whole sequence.
+
+    Args:
+        params: `RNNParams(w_x [input, hidden], w_h [hidden, hidden], b [hidden])`.
+        carry: `RNNCarry(h [batch, hidden])`, the state before the first step.
+        xs: `[time, batch, input]`.
+
+    Returns:
+        The carry after the last step, and the hidden states `[time, batch, hidden]`.
+
+    Raises:
+        ValueError: `xs` is not of rank 3, or a size does not fit.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> params = init_rnn(jax.random.key(0), input_size=3, hidden_size=4)
+        >>> carry, hs = rnn(params, rnn_carry(params, batch_size=2), jnp.ones((5, 2, 3)))
+        >>> hs.shape, carry.h.shape
+        ((5, 2, 4), (2, 4))
+    """
+    check_sequence("rnn", xs, params.w_x, carry)
+    return rnn_recur(params, carry, rnn_project(params, xs))
+
+
+def rnn_project(params: RNNParams, xs: Array) -> Array:
+    """The part of the pre-activations that needs no recurrence, `xs @ w_x + b`: `[..., input]` to `[..., hidden]`."""
+    return dense(DenseParams(params.w_x, params.b), xs)
+
+
+def rnn_recur(params: RNNParams, carry: RNNCarry, zs: Array) -> tuple[RNNCarry, Array]:
+    """The recurrence over projections `zs` `[time, batch, hidden]`; returns what `rnn` returns."""
+    return rnn_recurrence(params.w_h, zs, carry)
+
+
+@jax.custom_vjp
+def rnn_recurrence(w_h: Array, zs: Array, carry: RNNCarry) -> tuple[RNNCarry, Array]:
+    """`h_t = tanh(zs_t + h_{t-1} @ w_h)` for every t.
+
+    Args:
+        w_h: `[hidden, hidden]`.
+        zs: `[time, batch, hidden]`, the projected inputs.
+        carry: `RNNCarry(h [batch, hidden])`.
+
+    Returns:
+        The carry after the last step, and the hidden states `[time, batch, hidden]`.
+    """
+
+    def step(h: Array, z: Array) -> tuple[Array, Array]:
+        h = jnp.tanh(z + h @ w_h)
+        return h, h
+
+    h, hs = jax.lax.scan(step, carry.h, zs)
+    return RNNCarry(h), hs
+
+
+_Residuals = tuple[Array, Array, Array]
+
+
+def _rnn_recurrence_fwd(w_h: Array, zs: Array, carry: RNNCarry) -> tuple[tuple[RNNCarry, Array], _Residuals]:
+    carry_out, hs = rnn_recurrence(w_h, zs, carry)
+    return (carry_out, hs), (w_h, carry.h, hs)
+
+
+def _rnn_recurrence_bwd(
+    residuals: _Residuals, cotangents: tuple[RNNCarry, Array]
+) -> tuple[Array, Array, RNNCarry]:
+    """dz_t = dh_t * (1 - h_t^2); dh_{t-1} = its cotangent + dz_t W_h^T; dW_h = sum_t h_{t-1}^T dz_t."""
+    w_h, h_0, hs = residuals
+    d_carry, d_hs = cotangents
+
+    def step(dh_next: Array, inputs: tuple[Array, Array]) -> tuple[Array, Array]:
+        h, d_h = inputs
+        dh = d_h + dh_next  # from the layer above, and from step t + 1
+        dz = dh * (1 - h * h)
+        return dz @ w_h.T, dz
+
+    dh_0, dzs = jax.lax.scan(step, d_carry.h, (hs, d_hs), reverse=True)
+
+    h_prev = jnp.concatenate([h_0[None], hs])[:-1]  # h_{t-1} for every t
+    dw_h = jnp.einsum("tbh,tbk->hk", h_prev, dzs)
+    return dw_h, dzs, RNNCarry(dh_0)
+
+
+rnn_recurrence.defvjp(_rnn_recurrence_fwd, _rnn_recurrence_bwd)

@@ -1,0 +1,38 @@
+"""Axis letters, array aliases and the shape check that the recurrent layers share.
+
+Shapes are written with these letters, or with the words beside them:
+
+    T   time       steps of a sequence (characters)
+    B   batch      sequences side by side
+    I   input      features that come into a layer
+    H   hidden     units of a recurrent layer
+    V   vocabulary distinct characters
+
+Inside the layers everything is time-major, `[time, batch, ...]`; tokens are `[batch, time]` at the data boundary only.
+"""
+
+from typing import Any, TypeAlias
+
+import jax
+
+Array: TypeAlias = jax.Array
+Key: TypeAlias = jax.Array  # a typed key: jax.random.key(0)
+Params: TypeAlias = Any  # a NamedTuple of arrays, or a tuple of such
+Carry: TypeAlias = Any  # a NamedTuple of arrays [batch, hidden], or () where nothing is carried
+
+
+def check_sequence(name: str, xs: Array, w_x: Array, carry: tuple[Array, ...]) -> None:
+    """Check that `xs` is `[time, batch, input]` and fits the weights and the carry of the layer called `name`.
+
+    Raises:
+        ValueError: The rank is not 3, or a size disagrees; the message gives both shapes.
+    """
+    if xs.ndim != 3:
+        raise ValueError(f"{name}: xs must be [time, batch, input], got shape {xs.shape}")
+    if xs.shape[2] != w_x.shape[0]:
+        raise ValueError(f"{name}: xs has {xs.shape[2]} features, but w_x {w_x.shape} takes {w_x.shape[0]}")
+    for field in carry:
+        if field.ndim != 2 or field.shape[0] != xs.shape[1]:
+            raise ValueError(
+                f"{name}: the carry must be [batch={xs.shape[1]}, hidden], got shape {field.shape}"
+            )
