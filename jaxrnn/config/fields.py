@@ -11,7 +11,6 @@ A field states its type and its limits once, in its annotation::
 
 import dataclasses
 import difflib
-import math
 import types
 import typing
 from collections.abc import Iterable, Mapping
@@ -36,7 +35,7 @@ class Range(NamedTuple):
     below: bool = False
 
     def allows(self, value: float) -> bool:
-        """Whether `value` lies in the range: NaN never does, and an integer is compared exactly."""
+        """Whether `value` lies in the range: NaN and infinity never do, and integers of any size compare."""
         return (value > self.low if self.above else value >= self.low) and (
             value < self.high if self.below else value <= self.high
         )
@@ -158,9 +157,9 @@ def check(field: Field, value: object) -> Value:
             return value
         case bool():  # True is an int to Python, not to a reader
             pass
-        case int() if field.kind is int and _in_range(field, value):
+        case int() if field.kind is int and _allowed(field, value):
             return value
-        case int() | float() if field.kind is float and _in_range(field, value):
+        case int() | float() if field.kind is float and _allowed(field, value):
             return float(value)
         case str() if field.kind is str:
             return _check_text(field, value)
@@ -168,9 +167,8 @@ def check(field: Field, value: object) -> Value:
     raise FieldError(field.name, f"must be {field.allowed}{hint}", value)
 
 
-def _in_range(field: Field, value: float) -> bool:
-    finite = isinstance(value, int) or math.isfinite(value)
-    return finite and (not isinstance(field.rule, Range) or field.rule.allows(value))
+def _allowed(field: Field, value: float) -> bool:
+    return not isinstance(field.rule, Range) or field.rule.allows(value)
 
 
 def _check_text(field: Field, value: str) -> str:

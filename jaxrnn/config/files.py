@@ -47,7 +47,7 @@ def parse_config(text: str, source: str, overrides: Sequence[str] = ()) -> Confi
 
 def _explain(error: FieldError, source: str, given: dict[str, str]) -> str:
     """The error in one line that blames the file, or the override that brought the value in."""
-    for key, shown in given.items():
+    for key, shown in sorted(given.items(), reverse=True):  # a layer's key before the whole list's
         if error.key.startswith(key) and error.key[len(key) : len(key) + 1] in ("", ".", "["):
             return f"{shown}: {error.problem}"
     section = error.key.partition(".")[0]

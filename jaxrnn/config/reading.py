@@ -100,7 +100,8 @@ def layer_type(table: Mapping[str, object]) -> type[LayerConfig]:
 
 
 def to_tables(config: Config) -> dict[str, dict[str, Any]]:
-    """The tables that describe a config, every value spelled out; None where a key is left out."""
+    """The tables that describe a config, every value spelled out; a size of None is a key left out."""
     tables = asdict(config)
-    tables["model"] = {"layers": [{"type": layer.type, **asdict(layer)} for layer in config.model.layers]}
+    layers = [{"type": layer.type, **asdict(layer)} for layer in config.model.layers]
+    tables["model"] = {"layers": [{k: v for k, v in layer.items() if v is not None} for layer in layers]}
     return tables

@@ -3,7 +3,7 @@
 import difflib
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -99,15 +99,11 @@ def parse_value(text: str) -> Any:
 
 
 def format_toml(tables: Mapping[str, Mapping[str, object]]) -> str:
-    """TOML of tables whose values are scalars or lists of flat tables (None: the key is left out)."""
+    """TOML of tables whose values are scalars or lists of flat tables."""
     return "\n".join(
-        f"[{name}]\n" + "".join(f"{key} = {_format(value)}\n" for key, value in _given(table))
+        f"[{name}]\n" + "".join(f"{key} = {_format(value)}\n" for key, value in table.items())
         for name, table in tables.items()
     )
-
-
-def _given(table: Mapping[str, object]) -> Iterator[tuple[str, object]]:
-    return ((key, value) for key, value in table.items() if value is not None)
 
 
 def _format(value: object) -> str:
@@ -121,7 +117,7 @@ def _format(value: object) -> str:
         case list() | tuple():
             return "[\n" + "".join(f"  {_format(item)},\n" for item in value) + "]"
         case Mapping():
-            pairs = (f"{key} = {_format(item)}" for key, item in _given(value))
+            pairs = (f"{key} = {_format(item)}" for key, item in value.items())
             return "{ " + ", ".join(pairs) + " }"
     raise TypeError(f"no TOML for a {type(value).__name__}")
 

@@ -127,6 +127,17 @@ def test_an_override_is_shown_on_one_short_line():
     assert len(refused("train.steps=" + "9" * 9000)) < 200
 
 
+def test_of_two_overrides_the_one_that_set_the_value_is_named():
+    layers = "model.layers=[{type='embedding', size=3}, {type='dense'}]"
+    assert refused(layers, "model.layers.0.size=0").startswith("--set model.layers.0.size=0: must be")
+    assert refused(layers.replace("3", "0"), "model.layers.1.type=dense").startswith("--set model.layers=[")
+
+
+def test_a_layer_that_becomes_another_needs_what_the_other_needs():
+    error = refused("model.layers.2.type=gru")
+    assert error.startswith("my.toml with --set model.layers.2.type=gru: model.layers[2].size: is missing")
+
+
 def test_a_value_that_only_an_override_makes_wrong_names_both():
     expected = (
         "my.toml with --set train.steps=5: train.warmup_steps = 20: must be at most steps, which is 5; "
