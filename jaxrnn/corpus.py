@@ -1,0 +1,138 @@
+"""The text a model learns from: found by name or path, checked, and divided into what is learnt and held out."""
+
+import difflib
+import hashlib
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy.typing as npt
+
+from jaxrnn.builtin import BUILT_IN, obtain
+from jaxrnn.config import Config
+from jaxrnn.download import Report
+from jaxrnn.errors import CorpusError
+from jaxrnn.reading import decode_text, read_bytes, shown
+
+_CHUNK = 1 << 20  # characters
+
+
+class Corpus(NamedTuple):
+    """A text and where it is from."""
+
+    name: str  # a built-in name, or the path as it was given
+    path: Path  # absolute
+    text: str
+    sha256: str  # of the text in UTF-8, line endings as they are here
+
+
+def load_corpus(text: str, *, report: Report | None = None) -> Corpus:
+    """Load a corpus by name or path; a built-in one is fetched the first time.
+
+    Args:
+        text: the name of a built-in corpus, or the path of a UTF-8 file. A name wins over a file; `./name` forces
+            the file.
+        report: told how a download goes, as (what, bytes done, bytes in all or 0).
+
+    Raises:
+        CorpusError: if there is no such file, or it is not a text of at least two characters in UTF-8.
+        DownloadError: if a built-in corpus could not be fetched, or the file in its place is another text.
+    """
+    if text in BUILT_IN:
+        path, data = obtain(text, report or _no_report)
+    else:
+        path, data = _read(text)
+    content = decode_text(data, shown(str(path) if text in BUILT_IN else text))
+    return Corpus(text, path, content, _sha256(content))
+
+
+def split_lengths(length: int, validation_fraction: float) -> tuple[int, int]:
+    """How many characters of a text are trained on and how many, at its end, held out."""
+    # The small term undoes rounding: 10 * (1 - 0.9) is a hair below 1.
+    training = int(length * (1 - validation_fraction) + 1e-6)
+    return training, length - training
+
+
+def split_corpus(
+    ids: npt.NDArray[Any], validation_fraction: float
+) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    """Divide a corpus in two without copying it.
+
+    Args:
+        ids: the whole text [S].
+        validation_fraction: the part to hold out, from 0 up to, not including, 1.
+
+    Returns:
+        (what to train on, what is held out): the held-out part is the end of the text, in one piece.
+    """
+    training, _ = split_lengths(len(ids), validation_fraction)
+    return ids[:training], ids[training:]
+
+
+def check_lengths(corpus: Corpus, config: Config) -> None:
+    """Make sure that both parts of a corpus hold at least one batch.
+
+    Training on streams (`stateful`) needs `batch_size * (seq_len + 1) + 1` characters, on random windows
+    `seq_len + 1`; held-out text, where there is to be any, 2.
+
+    Raises:
+        CorpusError: if a part is too short. The message has the numbers, and values that would fit.
+    """
+    train, fraction = config.train, config.corpus.validation_fraction
+    training, held_out = split_lengths(len(corpus.text), fraction)
+    have = f"{shown(corpus.name)} has {len(corpus.text):,} characters, {training:,} to train on and {held_out:,} held out"
+    sizes, needed = f"seq_len = {train.seq_len}", train.seq_len + 1
+    if train.stateful:
+        sizes, needed = f"batch_size = {train.batch_size} with {sizes}", train.batch_size * needed + 1
+    if training < needed:
+        remedy = " or ".join([*_fitting_sizes(training, config), "a longer text"])
+        raise CorpusError(f"{have}; {sizes} needs {needed:,} to train on: try {remedy}")
+    if fraction > 0 and held_out < 2:
+        raise CorpusError(
+            f"{have}; held-out text needs 2: try a larger validation_fraction, 0 to hold out nothing, "
+            "or a longer text"
+        )
+
+
+def _fitting_sizes(training: int, config: Config) -> list[str]:
+    """The largest sizes that this many characters are enough for: one of them changed where that does, else both."""
+    batch_size, seq_len = config.train.batch_size, config.train.seq_len
+    if not config.train.stateful:
+        return [f"seq_len = {training - 1}"] if training >= 2 else []
+    streams = (training - 1) // (seq_len + 1)
+    steps = (training - 1) // batch_size - 1
+    choices = [f"batch_size = {streams}"] if streams >= 1 else []
+    if steps >= 1:
+        choices.append(f"seq_len = {steps}")
+    if not choices and training >= 3:
+        choices.append(f"batch_size = 1 with seq_len = {training - 2}")
+    return choices
+
+
+def _read(text: str) -> tuple[Path, bytes]:
+    if not text:
+        raise CorpusError(f"no text is given: name a file or one of {_names()}")
+    try:
+        path = Path(text).expanduser()
+        exists = path.exists() or path.is_symlink()
+    except (OSError, ValueError, RuntimeError):  # too long, a NUL, `~nobody`: reading says what is wrong
+        path, exists = Path(text), True
+    if not exists:
+        near = difflib.get_close_matches(text.lower(), BUILT_IN, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"check the path, or take one of {_names()}"
+        raise CorpusError(f"there is no file {shown(text)}, and no built-in corpus of that name: {hint}")
+    return path.absolute(), read_bytes(path, shown(text))
+
+
+def _names() -> str:
+    return ", ".join(BUILT_IN)
+
+
+def _no_report(what: str, done: int, total: int) -> None:
+    del what, done, total
+
+
+def _sha256(text: str) -> str:
+    digest = hashlib.sha256()
+    for start in range(0, len(text), _CHUNK):
+        digest.update(text[start : start + _CHUNK].encode("utf-8"))
+    return digest.hexdigest()

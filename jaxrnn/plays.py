@@ -1,0 +1,110 @@
+r"""Plays from Markdown to plain dialogue, the form in which tiny shakespeare made them known.
+
+    ### SCENE II. A street.                     (dropped)
+
+    **ROMEO**                                   ROMEO:
+    _\[Aside]_                                  Shall I hear more, or shall I speak at this?
+    Shall I hear more, or shall I speak at this?
+                                                JULIET:
+    **JULIET**                                  'Tis but thy name that is my enemy;
+    'Tis but thy name that is my enemy;
+
+A play is a row of paragraphs with blank lines between. Each is one of four things: a heading, a stage direction
+in underscores, a speech under the speaker's name, or the rest of a speech that a stage direction interrupted.
+Headings and directions go; the rest of a speech joins its beginning.
+"""
+
+import re
+from collections.abc import Iterator
+
+_HEADING = re.compile(r"#+ ")
+_SPEAKER = re.compile(r"\*\*(.+)\*\*")
+_ACTION = re.compile(r"_\\\[[^\]]*\]_")  # a line of its own inside a speech: _\[To JULIET]_
+_ESCAPE = re.compile(r"\\([!-/:-@\[-`{-~])")  # Markdown allows a backslash before any ASCII punctuation
+
+# Places where the source lost its own structure (a speaker swallowed by a line, a line printed as a speaker, words
+# of the verse marked as a direction) or a letter. Its spelling is otherwise left alone.
+_CORRECTIONS = {
+    "coriolanus": [
+        ("\nSenators, & C We'll", "\n\n**Senators**\nWe'll"),
+        ("\nSenators, & C Weapons", "\n\n**Senators**\nWeapons"),
+        ("And _\\[Censorinus,]_  \nnobly", "And Censorinus, nobly"),
+        ("_\\[by the people chosen]_  \ncensor", "by the people chosen censor"),
+    ],
+    "richard-iii": [
+        ("\nGhost\n\n**of Prince Edward**", "\n**Ghost of Prince Edward**"),
+        ("\nGhost\n\n**of King Henry VI**", "\n**Ghost of King Henry VI**"),
+        ("\nGhosts\n\n**of young Princes**", "\n**Ghosts of young Princes**"),
+        ("\nGhost\n\n**of BUCKINGHAM**", "\n**Ghost of BUCKINGHAM**"),
+    ],
+    "henry-vi-part-3": [
+        ("my sea sha$l suck", "my sea shall suck"),
+        ("lord of Ireland, & c.", "lord of Ireland, &c."),
+    ],
+    "measure-for-measure": [
+        ("\n\n**As long as you or I**  \nyet", "  \nAs long as you or I yet"),
+    ],
+    "the-taming-of-the-shrew": [
+        ("\nALL SERVING-MEN Here", "\n\n**ALL SERVING-MEN**\nHere"),
+    ],
+    "the-tempest": [
+        ("ARIEL'S song.  \n", ""),
+        ("\nEPILOGUE  \nSPOKEN BY PROSPERO  \n", "\n### EPILOGUE\n\n**PROSPERO**\n"),
+    ],
+    "hamlet": [
+        ("**ROSENCRANTZ: & GUILDENSTERN:**", "**ROSENCRANTZ & GUILDENSTERN**"),
+        ("And either _\\[ ]_  \nthe devil", "And either the devil"),
+        ("these, & c.'", "these, &c.'"),
+    ],
+}
+
+
+def correct(play: str, markdown: str) -> str:
+    """Repair the known slips of one play's Markdown.
+
+    Args:
+        play: The play's name as its file has it, without the ending: `the-tempest`.
+        markdown: The play.
+
+    Returns:
+        The play with each slip replaced; unchanged for a play without known slips.
+    """
+    for wrong, right in _CORRECTIONS.get(play, []):
+        markdown = markdown.replace(wrong, right)
+    return markdown
+
+
+def to_dialogue(markdown: str) -> str:
+    """Turn a play's Markdown into speeches: a line `NAME:`, the lines spoken, a blank line between speeches.
+
+    Text that nobody speaks (before the first speaker of a scene) is left out, and so is a speech of nothing but
+    directions. The result ends with one newline, or is empty.
+    """
+    speeches: list[list[str]] = []
+    speaking = False
+    for lines in _paragraphs(markdown):
+        if _HEADING.match(lines[0]):
+            speaking = False
+            continue
+        if name := _SPEAKER.fullmatch(lines[0]):
+            speeches.append([f"{name[1]}:"])
+            speaking = True
+            del lines[0]
+        if speaking:
+            speeches[-1] += _spoken(lines)
+    return "\n".join("\n".join(speech) + "\n" for speech in speeches if len(speech) > 1)
+
+
+def _paragraphs(markdown: str) -> Iterator[list[str]]:
+    """Yield the lines of each paragraph, stripped."""
+    for paragraph in re.split(r"\n[ \t]*\n", markdown):
+        if lines := [line.strip() for line in paragraph.strip().split("\n") if line.strip()]:
+            yield lines
+
+
+def _spoken(lines: list[str]) -> list[str]:
+    """Return what is spoken of a paragraph without its speaker: nothing, if all of it is a stage direction."""
+    lines = [line for line in lines if not _ACTION.fullmatch(line)]
+    if lines and lines[0].startswith("_") and lines[-1].endswith("_"):
+        return []
+    return [_ESCAPE.sub(r"\1", line) for line in lines]
