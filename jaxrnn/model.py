@@ -3,10 +3,10 @@
 Everything here is a pure function of the model's config (hashable: a static argument of `jit`), the parameters, the
 carry and the tokens. Parameters and carries are tuples with one entry a layer, `()` where a layer has none.
 
-The projected table. A recurrent layer begins with `xs @ w_x + b`. Where xs are rows of an embedding table E, the product
-and the look-up may change places: `E[ids] @ w_x + b = (E @ w_x + b)[ids]`, equal to rounding. Projecting the table's V
-rows instead of the T * B looked-up ones is the cheaper, forward and backward, as long as V < T * B; and in sampling the
-projected table serves for every character of the call.
+The projected table. A recurrent layer begins with `xs @ w_x + b`. Where xs are rows of an embedding table E, the
+product and the look-up may change places: `E[ids] @ w_x + b = (E @ w_x + b)[ids]`, equal to rounding. Projecting the
+table's V rows instead of the T * B looked-up ones is the cheaper, forward and backward, as long as V < T * B; and in
+sampling the projected table serves for every character of the call.
 """
 
 import jax

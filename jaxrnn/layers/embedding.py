@@ -38,8 +38,8 @@ def embedding(params: EmbeddingParams, ids: Array) -> Array:
 
     Args:
         params: `EmbeddingParams(table [vocabulary, size])`.
-        ids: integers of any shape `[...]`, each in `0 .. vocabulary - 1` (a jitted function can't check that: ids outside are
-            clipped to it).
+        ids: integers of any shape `[...]`, each in `0 .. vocabulary - 1`; a jitted function can't refuse others,
+            it clips them.
 
     Returns:
         The rows, `[..., size]`.

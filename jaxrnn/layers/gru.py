@@ -97,7 +97,7 @@ def gru(params: GRUParams, carry: GRUCarry, xs: Array) -> tuple[GRUCarry, Array]
 
 
 def gru_project(params: GRUParams, xs: Array) -> Array:
-    """The part of the pre-activations that needs no recurrence, `xs @ w_x + b`: `[..., input]` to `[..., 3 * hidden]`."""
+    """What needs no recurrence, for all time steps at once, `xs @ w_x + b`: `[..., input]` to `[..., 3 * hidden]`."""
     return dense(DenseParams(params.w_x, params.b), xs)
 
 

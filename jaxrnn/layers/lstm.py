@@ -67,8 +67,8 @@ def init_lstm(key: Key, input_size: int, hidden_size: int, dtype: DTypeLike = jn
 
 def lstm_carry(params: LSTMParams, batch_size: int) -> LSTMCarry:
     """The carry that every text begins with: zeros, `[batch_size, hidden]` each."""
-    zeros = jnp.zeros((batch_size, params.w_h.shape[0]), params.w_h.dtype)
-    return LSTMCarry(h=zeros, c=zeros)
+    shape, dtype = (batch_size, params.w_h.shape[0]), params.w_h.dtype
+    return LSTMCarry(h=jnp.zeros(shape, dtype), c=jnp.zeros(shape, dtype))  # two buffers: either may be donated
 
 
 def lstm(params: LSTMParams, carry: LSTMCarry, xs: Array) -> tuple[LSTMCarry, Array]:
@@ -99,7 +99,7 @@ def lstm(params: LSTMParams, carry: LSTMCarry, xs: Array) -> tuple[LSTMCarry, Ar
 
 
 def lstm_project(params: LSTMParams, xs: Array) -> Array:
-    """The part of the pre-activations that needs no recurrence, `xs @ w_x + b`: `[..., input]` to `[..., 4 * hidden]`."""
+    """What needs no recurrence, for all time steps at once, `xs @ w_x + b`: `[..., input]` to `[..., 4 * hidden]`."""
     return dense(DenseParams(params.w_x, params.b), xs)
 
 

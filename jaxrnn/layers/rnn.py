@@ -84,7 +84,7 @@ def rnn(params: RNNParams, carry: RNNCarry, xs: Array) -> tuple[RNNCarry, Array]
 
 
 def rnn_project(params: RNNParams, xs: Array) -> Array:
-    """The part of the pre-activations that needs no recurrence, `xs @ w_x + b`: `[..., input]` to `[..., hidden]`."""
+    """What needs no recurrence, for all time steps at once, `xs @ w_x + b`: `[..., input]` to `[..., hidden]`."""
     return dense(DenseParams(params.w_x, params.b), xs)
 
 
