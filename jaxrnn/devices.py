@@ -61,7 +61,7 @@ def _check_divides(config: TrainConfig) -> None:
 
 def replicate(mesh: Mesh, tree: _Tree) -> _Tree:
     """A copy of every array on every device of the mesh."""
-    return cast(_Tree, jax.device_put(tree, _layout(mesh)))
+    return cast("_Tree", jax.device_put(tree, _layout(mesh)))
 
 
 def split_rows(mesh: Mesh, tree: _Tree, axis: int = 0) -> _Tree:
@@ -71,7 +71,7 @@ def split_rows(mesh: Mesh, tree: _Tree, axis: int = 0) -> _Tree:
         is_even = leaf.shape[axis] % mesh.size == 0
         return jax.device_put(leaf, _layout(mesh, *[None] * axis, "batch") if is_even else _layout(mesh))
 
-    return cast(_Tree, jax.tree.map(put, tree))
+    return cast("_Tree", jax.tree.map(put, tree))
 
 
 def _layout(mesh: Mesh, *axes: str | None) -> NamedSharding:
