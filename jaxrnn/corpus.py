@@ -11,7 +11,7 @@ from jaxrnn.builtin import BUILT_IN, obtain
 from jaxrnn.config import Config
 from jaxrnn.download import Report
 from jaxrnn.errors import CorpusError
-from jaxrnn.reading import decode_text, read_bytes, shown
+from jaxrnn.texts import decode_text, read_bytes, shown
 
 _CHUNK = 1 << 20  # characters
 
@@ -78,8 +78,11 @@ def check_lengths(corpus: Corpus, config: Config) -> None:
         CorpusError: if a part is too short. The message has the numbers, and values that would fit.
     """
     train, fraction = config.train, config.corpus.validation_fraction
-    training, held_out = split_lengths(len(corpus.text), fraction)
-    have = f"{shown(corpus.name)} has {len(corpus.text):,} characters, {training:,} to train on and {held_out:,} held out"
+    length = len(corpus.text)
+    training, held_out = split_lengths(length, fraction)
+    have = (
+        f"{shown(corpus.name)} has {length:,} characters, {training:,} to train on and {held_out:,} held out"
+    )
     sizes, needed = f"seq_len = {train.seq_len}", train.seq_len + 1
     if train.stateful:
         sizes, needed = f"batch_size = {train.batch_size} with {sizes}", train.batch_size * needed + 1
