@@ -1,0 +1,5 @@
+"""`python -m jaxrnn_cli` is `jaxrnn`."""
+
+from jaxrnn_cli.app import main
+
+main()

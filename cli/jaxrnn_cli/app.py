@@ -1,0 +1,138 @@
+"""The `jaxrnn` command: what it can do, and the one place where an error becomes a line and an exit code.
+
+Only the command that runs imports jax, and only when it runs: help, completion and mistakes are answered at
+once.
+
+Exit codes: 0 fine, 1 failure at run time, 2 what the user gave is wrong, 3 training diverged, 130 Ctrl-C and
+143 SIGTERM.
+"""
+
+import difflib
+import importlib.metadata
+import os
+import re
+import sys
+import traceback
+from collections.abc import Callable, Iterable, Sequence
+from typing import Annotated, Any, cast
+
+import typer
+
+from jaxrnn_cli import console, gradcheck, pretrain, sample
+
+PROGRAM = "jaxrnn"
+COMMANDS: dict[str, Callable[..., None]] = {
+    "pretrain": pretrain.pretrain,
+    "sample": sample.sample,
+    "gradcheck": gradcheck.gradcheck,
+}
+
+# The root of everything that can be wrong on a command line. Where it lives depends on typer's version.
+_UsageError = cast("type[Exception]", typer.BadParameter.__bases__[0])
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        version, jax_version = (importlib.metadata.version(name) for name in ("jaxrnn", "jax"))
+        console.write(f"{PROGRAM} {version} (jax {jax_version})\n")
+        raise typer.Exit
+
+
+def _root(
+    _version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit."),
+    ] = False,
+) -> None:
+    """Train recurrent language models on text, sample from them, and prove their gradients."""
+
+
+app = typer.Typer(
+    name=PROGRAM,
+    callback=_root,
+    rich_markup_mode=None,  # plain help: importing rich for it costs more than all else together
+    pretty_exceptions_enable=False,
+    context_settings={
+        "help_option_names": ["-h", "--help"],
+        "token_normalize_func": lambda name: name.replace("_", "-"),  # --top_k is --top-k
+    },
+)
+for _name, _function in COMMANDS.items():
+    app.command(_name)(_function)
+command: Any = typer.main.get_command(app)  # a group; its type, too, depends on typer's version
+
+
+def main() -> None:
+    """Runs the command line and exits; the entry point."""
+    if f"_{PROGRAM.upper()}_COMPLETE" in os.environ:  # a shell asks what comes next
+        command.main(prog_name=PROGRAM)
+    # These models are small: take what they need of a GPU, not three quarters of it.
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(args: Sequence[str]) -> int:
+    """Runs one command line, reports what goes wrong as one line on stderr, and returns the exit code."""
+    console.use_utf8()
+    try:
+        with command.make_context(PROGRAM, list(args) or ["--help"]) as context:
+            command.invoke(context)
+    except typer.Exit as end:
+        return end.exit_code
+    except _UsageError as error:
+        console.error(_usage_line(error, args))
+        return 2
+    except BrokenPipeError:
+        console.discard_output()
+        return 0
+    except KeyboardInterrupt:
+        console.error("interrupted")
+        return 130
+    except Exception as error:
+        if os.environ.get("JAXRNN_TRACEBACK"):
+            traceback.print_exc()
+        line, code = _explain(error)
+        console.error(line)
+        return code
+    return 0
+
+
+def _explain(error: Exception) -> tuple[str, int]:
+    """Returns what to say of an error, and the exit code."""
+    from jaxrnn.errors import DivergenceError, DownloadError, JaxrnnError, SaveError
+
+    match error:
+        case DivergenceError():
+            return str(error), 3
+        case DownloadError() | SaveError():
+            return str(error), 1
+        case JaxrnnError():
+            return str(error), 2
+        case OSError(strerror=str(reason)):
+            return f"{error.filename}: {reason}" if error.filename else reason, 1
+    if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error):
+        return "out of memory; try a smaller batch_size, seq_len, model, or number of samples", 1
+    hint = "set JAXRNN_TRACEBACK=1 to see where"
+    return f"unexpected {type(error).__name__}: {console.one_line(str(error))} ({hint})", 1
+
+
+def _usage_line(error: Any, args: Sequence[str]) -> str:
+    """Returns what is wrong with a command line, with the nearest thing that would be right.
+
+    Unknown names get our own words: the framework's, and its guesses, depend on its version.
+    """
+    message = console.one_line(error.format_message()).rstrip(".")
+    here = next((name for name in args[:1] if name in COMMANDS), None)
+    parsed = command.commands[here] if here else command
+    if hasattr(error, "possibilities") and hasattr(error, "option_name"):
+        options = [name for parameter in parsed.params for name in parameter.opts]
+        message = f"no such option {error.option_name}{_did_you_mean(error.option_name, options)}"
+    elif unknown := re.match(r"No such command '(.*?)'\.", f"{message}."):
+        message = f"no such command {unknown[1]}{_did_you_mean(unknown[1], COMMANDS)}"
+    help_command = f"{PROGRAM} {here} --help" if here else f"{PROGRAM} --help"
+    return f"{message[:1].lower()}{message[1:]} (see {help_command})"
+
+
+def _did_you_mean(given: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(given, known, n=1)
+    return f"; did you mean {near[0]}?" if near else ""

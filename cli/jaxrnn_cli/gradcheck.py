@@ -1,0 +1,34 @@
+"""`jaxrnn gradcheck`: every hand-derived gradient, proven on this machine."""
+
+from typing import Annotated
+
+import typer
+
+from jaxrnn_cli import console
+
+
+def gradcheck(
+    layer: Annotated[
+        str | None, typer.Option("--layer", metavar="NAME", help="Check this layer alone, for example lstm.")
+    ] = None,
+) -> None:
+    """Check the gradients of every layer against three oracles.
+
+    Prints the relative error of each hand-derived gradient against automatic differentiation, against the plain
+    NumPy layers, and against central differences, in float64. Ends with exit code 1 if one is wrong.
+    """
+    from jaxrnn.gradients import check_gradients
+
+    checks = check_gradients(layer)
+    table = console.GradientTable()
+    wrong = []
+    count = 0
+    for check in checks:
+        table.add(check)
+        count += 1
+        if not check.passed:
+            wrong.append(f"{check.layer} {check.leaf}")
+    if wrong:
+        console.error(f"{len(wrong)} of {count} gradients are wrong: {', '.join(wrong)}")
+        raise typer.Exit(1)
+    console.write(f"all {count} gradients proven\n")

@@ -1,0 +1,65 @@
+"""What bare names on the command line mean: the configs that come with jaxrnn, and the runs in `checkpoints/`."""
+
+import difflib
+from pathlib import Path
+
+# In a wheel they lie in this package; in a checkout, which holds the one source, in its `configs/`.
+_FOLDERS = (Path(__file__).parent / "configs", Path(__file__).parents[2] / "configs")
+
+
+def shipped_configs() -> dict[str, Path]:
+    """Returns the configs that come with jaxrnn by their bare names, in alphabetical order."""
+    folder = next((folder for folder in _FOLDERS if folder.is_dir()), None)
+    return {path.stem: path for path in sorted(folder.glob("*.toml"))} if folder else {}
+
+
+def find_config(name: str) -> Path:
+    """Returns the config that `name` means: a shipped one's bare name wins over a file; `./name` is the file.
+
+    Raises:
+        ConfigError: It is a bare name, and there is neither such a config nor such a file.
+    """
+    from jaxrnn.errors import ConfigError
+
+    configs = shipped_configs()
+    if name in configs:
+        return configs[name]
+    path = Path(name)
+    if name and ("/" in name or "." in name or path.exists()):
+        return path
+    near = difflib.get_close_matches(name, configs, n=1)
+    hint = f"did you mean {near[0]}?" if near else f"give a TOML file, or one of {', '.join(configs)}"
+    raise ConfigError(f"{name or repr(name)}: no such config; {hint}")
+
+
+def find_destination(name: str | None, config: str) -> Path:
+    """Returns where a new run goes: a path as it is, a bare name to `checkpoints/`, None after its config.
+
+    Raises:
+        CheckpointError: No folder can be called that.
+    """
+    from jaxrnn.errors import CheckpointError
+    from jaxrnn.run_directory import RUNS, default_run
+
+    if name is None:
+        return default_run(config)
+    if not name:
+        raise CheckpointError("--to: is empty; name a run directory")
+    return Path(name) if "/" in name or name in (".", "..") else RUNS / name
+
+
+# Completion runs at every tab: it looks at names alone and imports nothing.
+
+
+def complete_config(incomplete: str) -> list[str]:
+    """Returns the shipped configs that start like this; with none, a shell goes on to files."""
+    return [name for name in shipped_configs() if name.startswith(incomplete)]
+
+
+def complete_run(incomplete: str) -> list[str]:
+    """Returns the runs in `checkpoints/` whose names start like this."""
+    return sorted(
+        record.parent.name
+        for record in Path("checkpoints").glob("*/run.json")
+        if record.parent.name.startswith(incomplete)
+    )

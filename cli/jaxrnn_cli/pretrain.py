@@ -1,0 +1,70 @@
+"""`jaxrnn pretrain`: a model from a config and a text."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from jaxrnn_cli.data import load_data
+from jaxrnn_cli.loop import start_jax, train_run
+from jaxrnn_cli.names import complete_config, find_config, find_destination
+from jaxrnn_cli.plan import print_plan
+
+
+def pretrain(
+    config: Annotated[
+        str,
+        typer.Argument(
+            metavar="CONFIG",
+            help="A TOML file, or the name of a config that comes with jaxrnn, such as shakespeare.",
+            autocompletion=complete_config,
+        ),
+    ],
+    to: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RUN",
+            help="The run directory to create; a bare name goes into checkpoints/.  [default: the config's name]",
+        ),
+    ] = None,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Change a value of the config, such as train.steps=400; may be repeated.",
+        ),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a run that is there.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what would be trained and written.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
+) -> None:
+    """Train a new model on a text.
+
+    Ctrl-C saves and ends; pressed twice, it ends at once.
+    """
+    from jaxrnn.config import load_config
+
+    path = find_config(config)
+    resolved = load_config(path, overrides or ())
+    run = find_destination(to, str(path))
+    _check_destination(run, overwrite=overwrite)
+    start_jax(resolved)
+    data = load_data(resolved, quiet=quiet)
+    if dry_run:
+        print_plan(run, resolved, data)
+    else:
+        train_run(run, resolved, data, overwrite=overwrite, quiet=quiet)
+
+
+def _check_destination(run: Path, *, overwrite: bool) -> None:
+    from jaxrnn.errors import CheckpointError
+    from jaxrnn.run_directory import RunExistsError, check_destination
+
+    try:
+        check_destination(run, overwrite=overwrite)
+    except RunExistsError:
+        ways = "--overwrite replaces it, --to RUN writes elsewhere"
+        raise CheckpointError(f"{run}: a run exists here; {ways}") from None

@@ -1,0 +1,234 @@
+"""`jaxrnn sample`: text from a trained model, streamed as it is made."""
+
+import dataclasses
+import secrets
+import sys
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from jaxrnn_cli import console
+from jaxrnn_cli.names import complete_run
+from jaxrnn_cli.numbers import integer, number
+
+if TYPE_CHECKING:
+    from jaxrnn.config import SampleConfig
+    from jaxrnn.vocabulary import Ids, Vocabulary
+
+
+def sample(
+    run: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="RUN",
+            help="A run directory, or the name of one in checkpoints/.  [default: the newest]",
+            autocompletion=complete_run,
+        ),
+    ] = None,
+    seed: Annotated[
+        str | None,
+        typer.Option(
+            "--seed", "--prompt", metavar="TEXT", help="The text to continue; - reads standard input."
+        ),
+    ] = None,
+    length: Annotated[
+        int | None,
+        typer.Option(
+            "--length",
+            "--max-new-tokens",
+            metavar="N",
+            parser=integer(),
+            help="How many characters to write.",
+        ),
+    ] = None,
+    temperature: Annotated[
+        float | None,
+        typer.Option(
+            metavar="T", parser=number, help="Below 1 safer, above 1 wilder; 0 always takes the likeliest."
+        ),
+    ] = None,
+    top_k: Annotated[
+        int | None,
+        typer.Option(
+            metavar="K", parser=integer(), help="Draw from the K likeliest characters only; 0: from all."
+        ),
+    ] = None,
+    top_p: Annotated[
+        float | None,
+        typer.Option(
+            metavar="P",
+            parser=number,
+            help="Draw from the likeliest characters that hold P of the probability.",
+        ),
+    ] = None,
+    stop: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="End a sample where this text would begin.")
+    ] = None,
+    num_samples: Annotated[
+        int,
+        typer.Option(
+            metavar="N", parser=integer(1, 65_536), help="How many samples to write, made together."
+        ),
+    ] = 1,
+    rng_seed: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", parser=integer(0, 2**32 - 1), help="Makes it repeatable.  [default: random]"
+        ),
+    ] = None,
+    on_unknown: Annotated[
+        str,
+        typer.Option(
+            metavar="error|skip",
+            help="What to do about characters of the seed that the model does not know.",
+            autocompletion=lambda: ["error", "skip"],
+        ),
+    ] = "error",
+) -> None:
+    """Write text with a trained model.
+
+    The seed is echoed, and new characters follow as they are made. What is not given here comes from the
+    [sample] section of the run's config.
+    """
+    if on_unknown not in ("error", "skip"):
+        raise typer.BadParameter(f"{on_unknown!r} is neither error nor skip", param_hint="'--on-unknown'")
+
+    from jaxrnn import sampling
+    from jaxrnn.checkpoint import load_params
+    from jaxrnn.run_directory import find_run, read_config, read_vocabulary
+    from jaxrnn.vocabulary import decode
+
+    given = {
+        "seed": _read_stdin() if seed == "-" else seed,
+        "length": length,
+        "temperature": temperature,
+        "top_k": top_k,
+        "top_p": top_p,
+        "stop": stop,
+    }
+    given = {key: value for key, value in given.items() if value is not None}
+    _merge(None, given)  # so that a mistake is told before anything is looked for
+
+    found = find_run(run)
+    if run is None:
+        console.note(f"sampling from {found}, the newest run")
+    config = read_config(found)
+    vocabulary = read_vocabulary(found)
+    options = _merge(config.sample, given)
+    ids = _read_seed(vocabulary, options.seed, skip=on_unknown == "skip")
+    if rng_seed is None:
+        rng_seed = secrets.randbelow(2**31)
+        console.note(f"--rng-seed {rng_seed} writes this again")
+
+    params = load_params(found, config.model, vocabulary.size)
+    blocks = sampling.sample(
+        config.model,
+        params,
+        ids,
+        length=options.length,
+        temperature=options.temperature,
+        top_k=options.top_k,
+        top_p=options.top_p,
+        num_samples=num_samples,
+        rng_seed=rng_seed,
+    )
+    texts = ([decode(vocabulary, sample) for sample in block] for block in blocks)
+    _print_samples(decode(vocabulary, ids), options.stop, texts, num_samples)
+
+
+def _read_stdin() -> str:
+    from jaxrnn.errors import CorpusError
+
+    data = sys.stdin.buffer.read()
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        byte = data[error.start]
+        raise CorpusError(f"standard input: byte {byte:#04x} at offset {error.start} is not UTF-8") from None
+    return text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _merge(defaults: "SampleConfig | None", given: dict[str, Any]) -> "SampleConfig":
+    """Returns the run's options with the given ones in their place; a bad one is named as it was typed."""
+    from jaxrnn.config import SampleConfig
+    from jaxrnn.config.fields import FieldError
+
+    try:
+        return dataclasses.replace(defaults or SampleConfig(), **given)
+    except FieldError as error:
+        raise FieldError("--" + error.key.replace("_", "-"), error.problem, error.value) from None
+
+
+def _read_seed(vocabulary: "Vocabulary", seed: str, *, skip: bool) -> "Ids":
+    """Returns the ids of the seed, without the characters that the model does not know if they may be skipped.
+
+    Raises:
+        VocabularyError: The model does not know one of the characters, or with `skip` none of them.
+    """
+    from jaxrnn.errors import VocabularyError
+    from jaxrnn.sampling import seed_ids
+    from jaxrnn.vocabulary import describe_character, unknown_characters
+
+    try:
+        return seed_ids(vocabulary, seed)
+    except VocabularyError as error:
+        if not skip:
+            message = f"the seed can't be read: {error}; change it, or add --on-unknown skip"
+            raise VocabularyError(message) from None
+    unknown = {character for _, character in unknown_characters(vocabulary, seed)}
+    known = "".join(character for character in seed if character not in unknown)
+    if not known:
+        raise VocabularyError("the model knows none of the characters of the seed; give another text")
+    console.note(f"left out of the seed: {', '.join(map(describe_character, sorted(unknown)))}")
+    return seed_ids(vocabulary, known)
+
+
+def _print_samples(seed: str, stop: str, blocks: Iterator[list[str]], num_samples: int) -> None:
+    """Streams the first sample to stdout and prints the others after it, with a header each on stderr."""
+    others = [""] * (num_samples - 1)
+
+    def first() -> Iterator[str]:
+        for block in blocks:
+            for i, new in enumerate(block[1:]):
+                others[i] += new
+            yield block[0]
+
+    stream = first()
+    _print_sample(1, num_samples, seed, until(stream, stop))
+    while not all(stop and stop in text for text in others) and next(stream, None) is not None:
+        pass  # the first sample has met its stop text, and others are still on their way
+    for i, text in enumerate(others):
+        _print_sample(i + 2, num_samples, seed, until([text], stop))
+
+
+def _print_sample(number: int, of: int, seed: str, pieces: Iterable[str]) -> None:
+    if of > 1:
+        console.note(f"sample {number} of {of}")
+    console.write(seed)
+    for piece in pieces:
+        console.write(piece)
+    console.write("\n")
+
+
+def until(blocks: Iterable[str], stop: str) -> Iterator[str]:
+    """Yields the text of `blocks` up to where `stop` begins, as early as it is certain; all of it for "".
+
+    `stop` may lie across blocks, so what could be its beginning is held back until the next block tells.
+    """
+    held = ""
+    for block in blocks:
+        held += block
+        if not stop:
+            yield held
+            held = ""
+            continue
+        before, found, _ = held.partition(stop)
+        if found:
+            yield before
+            return
+        keep = next(k for k in range(min(len(stop) - 1, len(held)), -1, -1) if held.endswith(stop[:k]))
+        yield held[: len(held) - keep]
+        held = held[len(held) - keep :]
+    yield held
