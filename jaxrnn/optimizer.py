@@ -14,13 +14,14 @@ def learning_rate(config: TrainConfig, step: Array) -> Array:
     """The rate of update `step` (0 is the first), before what `plateau` makes of it.
 
     It rises linearly over `warmup_steps`, then falls to zero just after the last step (`linear`, `cosine`) or stays
-    (`constant`, `plateau`).
+    (`constant`, `plateau`). A warm-up longer than the training lasts as long as the training.
 
     Returns:
         A float32 scalar.
     """
     step = jnp.asarray(step, jnp.float32)
-    warmup, steps = float(config.warmup_steps), float(config.steps)
+    steps = float(config.steps)
+    warmup = float(min(config.warmup_steps, config.steps))
     rise = jnp.minimum(1.0, (step + 1) / max(1.0, warmup))
     progress = jnp.clip((step - warmup) / max(1.0, steps - warmup), 0.0, 1.0)
     if config.schedule == "linear":

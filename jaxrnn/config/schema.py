@@ -165,17 +165,6 @@ class TrainConfig(Checked):
     rng_seed: Annotated[int, Range(0, 2**32 - 1)] = 0
     devices: Annotated[int, Range(0, 65_536)] = 0
 
-    def __post_init__(self) -> None:
-        """Checks each field, then those that depend on each other.
-
-        Raises:
-            FieldError: If a value is not accepted, or the warm-up is longer than the training.
-        """
-        super().__post_init__()
-        if self.warmup_steps > self.steps:
-            rule = f"must be at most steps, which is {self.steps}; lower it or raise steps"
-            raise FieldError("warmup_steps", rule, self.warmup_steps)
-
 
 @dataclass(frozen=True, kw_only=True)
 class SampleConfig(Checked):

@@ -52,7 +52,7 @@ def random_config(generator):
         model=ModelConfig(layers=(EmbeddingConfig(size=size), *middle, DenseConfig())),
         train=TrainConfig(
             steps=steps,
-            warmup_steps=generator.randint(0, steps),
+            warmup_steps=generator.randint(0, 2**31 - 1),
             stateful=generator.random() < 0.5,
             learning_rate=10 ** generator.uniform(-20, 2),
             schedule=generator.choice(["linear", "cosine", "constant", "plateau"]),
@@ -135,9 +135,8 @@ def test_the_ranges_in_custom_toml_are_the_ones_that_hold():
                 continue
             opening, low, high, closing = interval.groups()
             for end, included in ((low, opening == "["), (high, closing == "]")):
-                override = [f"{section}.{key}={end}", *(["train.warmup_steps=0"] if key == "steps" else [])]
                 try:
-                    parse_config("", "x", override)
+                    parse_config("", "x", [f"{section}.{key}={end}"])
                 except ConfigError:
                     assert not included, f"{key} = {end}"
                 else:

@@ -97,7 +97,6 @@ def test_a_layer_is_named_by_its_index():
             "train.schedule=cosin",
             'must be one of "linear", "cosine", "constant", "plateau"; did you mean "cosine"?',
         ),
-        ("train.warmup_steps=2000", "must be at most steps, which is 1600; lower it or raise steps"),
         ("sample.seed=", "must be a string of at least one character"),
         ("model=1", "give one key of one layer, such as model.layers.1.size=256"),
         ("model.layer.1.size=1", "unknown key; did you mean layers?"),
@@ -139,11 +138,13 @@ def test_a_layer_that_becomes_another_needs_what_the_other_needs():
 
 
 def test_a_value_that_only_an_override_makes_wrong_names_both():
+    layers = "{type='embedding', size=3}, {type='rnn_block', size=3}, {type='dense'}"
     expected = (
-        "my.toml with --set train.steps=5: train.warmup_steps = 20: must be at most steps, which is 5; "
+        "my.toml with --set model.layers.0.size=4: model.layers[1].size = 3: an rnn_block adds to its input"
     )
-    assert refused("train.steps=5", "sample.length=3").startswith(expected)
-    assert read("train.steps=5", "train.warmup_steps=0").train.steps == 5
+    text = f"model.layers = [{layers}]"
+    assert refused("model.layers.0.size=4", "sample.length=3", text=text).startswith(expected)
+    assert read("model.layers.0.size=4", "model.layers.1.size=4", text=text).model.layers[0].size == 4
 
 
 @pytest.mark.parametrize(

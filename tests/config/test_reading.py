@@ -117,10 +117,6 @@ def test_a_key_of_any_length_is_refused_in_a_short_line():
         ("[train]\nlearning_rate = 1e999", f"train.learning_rate = inf: {NUMBER}"),
         ("[train]\nlearning_rate = 1" + "0" * 400, f"train.learning_rate = (a huge integer): {NUMBER}"),
         ("[train]\ndecay_factor = 1", "train.decay_factor = 1: must be a number above 0 and below 1"),
-        (
-            "[train]\nwarmup_steps = 1601",
-            "train.warmup_steps = 1601: must be at most steps, which is 1600; lower it or raise steps",
-        ),
         ("[train]\nsteps.a.b.c = 1", f"train.steps = (a table): {INTEGER}"),
         (
             "[corpus]\nvalidation_fraction = 1.0",
