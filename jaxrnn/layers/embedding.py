@@ -59,18 +59,10 @@ def _embedding_fwd(params: EmbeddingParams, ids: Array) -> tuple[Array, tuple[Ar
 
 
 def _embedding_bwd(residuals: tuple[Array, Array], d_ys: Array) -> tuple[EmbeddingParams, None]:
-    """dE[v] = sum over n of [id_n = v] * dy_n: a product with the one-hot matrix of the ids, or a scatter-add."""
+    """dE[v] = sum over {n : id_n = v} of dy_n: a scatter that adds, so that repeated tokens all count."""
     table, ids = residuals
-    vocabulary_size, size = table.shape
-    ids, d_ys = ids.reshape(-1), d_ys.reshape(-1, size)
-    if vocabulary_size <= _ONE_HOT_LIMIT:
-        one_hot = (jnp.arange(vocabulary_size)[:, None] == ids[None, :]).astype(d_ys.dtype)
-        return EmbeddingParams(one_hot @ d_ys), None
-    return EmbeddingParams(jnp.zeros_like(table).at[ids].add(d_ys)), None
+    d_table = jnp.zeros_like(table).at[ids.reshape(-1)].add(d_ys.reshape(-1, table.shape[1]))
+    return EmbeddingParams(d_table), None
 
-
-# Up to this many rows a matrix product is faster than a scatter-add of row by row, and it adds in a fixed order on
-# every device; beyond it the product's work (rows x positions x size) outgrows the scatter's (positions x size).
-_ONE_HOT_LIMIT = 1024
 
 embedding.defvjp(_embedding_fwd, _embedding_bwd)
