@@ -1,0 +1,264 @@
+"""The layers as `jaxrnn.gradients` checks them: arguments, how a layer is called with them, the NumPy gradient.
+
+All arrays are drawn in float64: to be called under JAX's 64-bit setting.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxrnn import losses, model, plain, reference
+from jaxrnn.config import (
+    DenseConfig,
+    EmbeddingConfig,
+    GRUConfig,
+    LSTMConfig,
+    ModelConfig,
+    RNNBlockConfig,
+    RNNConfig,
+)
+from jaxrnn.layers.block import CellCarry, CellParams, RNNBlockParams, rnn_block
+from jaxrnn.layers.dense import DenseParams, dense
+from jaxrnn.layers.dropout import dropout
+from jaxrnn.layers.embedding import _ONE_HOT_LIMIT, EmbeddingParams, embedding
+from jaxrnn.layers.gru import GRUCarry, GRUParams, gru
+from jaxrnn.layers.lstm import LSTMCarry, LSTMParams, lstm
+from jaxrnn.layers.rnn import RNNCarry, RNNParams, rnn
+from jaxrnn.types import Array
+
+
+class Sizes(NamedTuple):
+    """The sizes to check at; all different, so that two axes that were swapped can't agree by chance.
+
+    With fewer characters in the vocabulary than positions, some token is repeated.
+    """
+
+    seq_len: int = 4
+    batch_size: int = 3
+    input_size: int = 2
+    hidden_size: int = 5
+    vocabulary_size: int = 6
+
+
+class Arguments(NamedTuple):
+    """What a layer is differentiated by; `()` where it has none."""
+
+    params: Any = ()
+    carry: Any = ()
+    xs: Any = ()
+    logits: Any = ()
+
+
+Outputs = Any
+
+
+class Case(NamedTuple):
+    """One layer at certain arguments.
+
+    `call` gives a layer function, hand-derived or plain, the arguments in its own order, and with them
+    what has no gradient (ids, keys). `reference` is the NumPy gradient: (arguments, cotangents of the
+    outputs) to cotangents of the arguments.
+    """
+
+    name: str
+    arguments: Arguments
+    call: Callable[[Callable[..., Outputs], Arguments], Outputs]
+    reference: Callable[[Arguments, Outputs], Arguments]
+
+
+class OnTrial(NamedTuple):
+    """A layer as checked: the function on trial, its plain twin, and the cases to check."""
+
+    function: Callable[..., Outputs]
+    plain: Callable[..., Outputs]
+    cases: Callable[[np.random.Generator, Sizes], list[Case]]
+
+
+def _embedding_cases(rng: np.random.Generator, sizes: Sizes) -> list[Case]:
+    """A small table, and one large enough for the other of the two ways in which its gradient is computed."""
+
+    def case(name: str, vocabulary_size: int, size: int) -> Case:
+        ids = rng.integers(vocabulary_size, size=(sizes.seq_len, sizes.batch_size))
+        ids[-1] = ids[0]  # so that some token is repeated however large the table is
+
+        def gradient(arguments: Arguments, d_xs: Any) -> Arguments:
+            _, residuals = reference.embedding_forward(arguments.params, ids)
+            return Arguments(params=reference.embedding_backward(arguments.params, residuals, d_xs))
+
+        def call(function: Callable[..., Outputs], arguments: Arguments) -> Outputs:
+            return function(arguments.params, jnp.asarray(ids))
+
+        params = EmbeddingParams(normal(rng, vocabulary_size, size))
+        return Case(name, Arguments(params=params), call, gradient)
+
+    return [
+        case("embedding", sizes.vocabulary_size, sizes.input_size),
+        case("embedding (large)", _ONE_HOT_LIMIT + 1, 1),
+    ]
+
+
+def _dense_cases(rng: np.random.Generator, sizes: Sizes) -> list[Case]:
+    def gradient(arguments: Arguments, d_ys: Any) -> Arguments:
+        _, residuals = reference.dense_forward(arguments.params, arguments.xs)
+        d_params, d_xs = reference.dense_backward(arguments.params, residuals, d_ys)
+        return Arguments(params=d_params, xs=d_xs)
+
+    arguments = Arguments(params=_dense_params(rng, sizes.input_size, sizes.hidden_size), xs=_xs(rng, sizes))
+    return [Case("dense", arguments, lambda function, a: function(a.params, a.xs), gradient)]
+
+
+def _dropout_cases(rng: np.random.Generator, sizes: Sizes) -> list[Case]:
+    key, rate = jax.random.key(0), 0.5
+
+    def gradient(arguments: Arguments, d_ys: Any) -> Arguments:
+        mask = np.asarray(plain.dropout(key, rate, jnp.ones(arguments.xs.shape)))
+        _, residuals = reference.dropout_forward(mask, arguments.xs)
+        return Arguments(xs=reference.dropout_backward(residuals, d_ys))
+
+    arguments = Arguments(xs=_xs(rng, sizes))
+    return [Case("dropout", arguments, lambda function, a: function(key, rate, a.xs), gradient)]
+
+
+def _cell_cases(cell: str) -> Callable[[np.random.Generator, Sizes], list[Case]]:
+    _, forward, backward = reference.CELLS[cell]
+
+    def gradient(arguments: Arguments, cotangents: Outputs) -> Arguments:
+        _, _, residuals = forward(*_sequence(arguments))
+        return Arguments(*backward(arguments.params, residuals, *cotangents))
+
+    def cases(rng: np.random.Generator, sizes: Sizes) -> list[Case]:
+        params = _cell_params(rng, cell, sizes.input_size, sizes.hidden_size)
+        arguments = Arguments(params, _cell_carry(rng, cell, sizes), _xs(rng, sizes))
+        return [Case(cell, arguments, _call_on_sequence, gradient)]
+
+    return cases
+
+
+def _rnn_block_cases(rng: np.random.Generator, sizes: Sizes) -> list[Case]:
+    def case(cell: str) -> Case:
+        def gradient(arguments: Arguments, cotangents: Outputs) -> Arguments:
+            _, _, residuals = reference.rnn_block_forward(cell, *_sequence(arguments))
+            return Arguments(*reference.rnn_block_backward(cell, arguments.params, residuals, *cotangents))
+
+        size = sizes.hidden_size
+        params = RNNBlockParams(_cell_params(rng, cell, size, size), _dense_params(rng, size, size))
+        xs = normal(rng, sizes.seq_len, sizes.batch_size, size)
+        arguments = Arguments(params, _cell_carry(rng, cell, sizes), xs)
+        return Case(f"rnn_block ({cell})", arguments, _call_on_sequence, gradient)
+
+    return [case(cell) for cell in reference.CELLS]
+
+
+def _softmax_cross_entropy_cases(rng: np.random.Generator, sizes: Sizes) -> list[Case]:
+    targets = _ids(rng, sizes)
+
+    def gradient(arguments: Arguments, d_losses: Any) -> Arguments:
+        _, residuals = reference.softmax_cross_entropy_forward(arguments.logits, targets)
+        return Arguments(logits=reference.softmax_cross_entropy_backward(residuals, d_losses))
+
+    def call(function: Callable[..., Outputs], arguments: Arguments) -> Outputs:
+        return function(arguments.logits, jnp.asarray(targets))
+
+    logits = normal(rng, *targets.shape, sizes.vocabulary_size)
+    return [Case("softmax_cross_entropy", Arguments(logits=logits), call, gradient)]
+
+
+def _projected_table_cases(rng: np.random.Generator, sizes: Sizes) -> list[Case]:
+    """A small model each: where positions outnumber the vocabulary, `model.apply` projects the table (see there)."""
+    tokens = _ids(rng, sizes)
+    hidden_size, vocabulary_size = sizes.hidden_size, sizes.vocabulary_size
+
+    def case(layer: RNNConfig | LSTMConfig | GRUConfig | RNNBlockConfig, cell: str) -> Case:
+        in_block = isinstance(layer, RNNBlockConfig)
+        input_size = hidden_size if in_block else sizes.input_size
+        config = ModelConfig(layers=(EmbeddingConfig(size=input_size), layer, DenseConfig()))
+
+        def gradient(arguments: Arguments, cotangents: Outputs) -> Arguments:
+            args = config.layers, arguments.params
+            _, _, residuals = reference.model_forward(*args, arguments.carry, tokens)
+            return Arguments(*reference.model_backward(*args, residuals, *cotangents))
+
+        def call(function: Callable[..., Outputs], arguments: Arguments) -> Outputs:
+            return function(config, arguments.params, arguments.carry, jnp.asarray(tokens))
+
+        cell_params = _cell_params(rng, cell, input_size, hidden_size)
+        params = (
+            EmbeddingParams(normal(rng, vocabulary_size, input_size)),
+            RNNBlockParams(cell_params, _dense_params(rng, hidden_size, hidden_size))
+            if in_block
+            else cell_params,
+            _dense_params(rng, hidden_size, vocabulary_size),
+        )
+        arguments = Arguments(params, ((), _cell_carry(rng, cell, sizes), ()))
+        return Case(f"projected_table ({layer.type})", arguments, call, gradient)
+
+    return [
+        case(RNNConfig(size=hidden_size), "rnn"),
+        case(LSTMConfig(size=hidden_size), "lstm"),
+        case(GRUConfig(size=hidden_size), "gru"),
+        case(RNNBlockConfig(cell="lstm"), "lstm"),
+    ]
+
+
+def _sequence(arguments: Arguments) -> tuple[Any, Any, Any]:
+    return arguments.params, arguments.carry, arguments.xs
+
+
+def _call_on_sequence(function: Callable[..., Outputs], arguments: Arguments) -> Outputs:
+    return function(*_sequence(arguments))
+
+
+def _ids(rng: np.random.Generator, sizes: Sizes) -> Any:
+    """Token ids `[batch, time]`."""
+    return rng.integers(sizes.vocabulary_size, size=(sizes.batch_size, sizes.seq_len))
+
+
+def _xs(rng: np.random.Generator, sizes: Sizes) -> Array:
+    return normal(rng, sizes.seq_len, sizes.batch_size, sizes.input_size)
+
+
+def _dense_params(rng: np.random.Generator, input_size: int, size: int) -> DenseParams:
+    return DenseParams(w=normal(rng, input_size, size), b=normal(rng, size))
+
+
+def _cell_params(rng: np.random.Generator, cell: str, input_size: int, hidden_size: int) -> CellParams:
+    def drawn(gates: int) -> tuple[Array, Array, Array]:
+        width = gates * hidden_size
+        return normal(rng, input_size, width), normal(rng, hidden_size, width), normal(rng, width)
+
+    if cell == "rnn":
+        return RNNParams(*drawn(1))
+    if cell == "lstm":
+        return LSTMParams(*drawn(4))
+    return GRUParams(*drawn(3), b_n=normal(rng, hidden_size))
+
+
+def _cell_carry(rng: np.random.Generator, cell: str, sizes: Sizes) -> CellCarry:
+    h, c = (normal(rng, sizes.batch_size, sizes.hidden_size) for _ in range(2))
+    if cell == "lstm":
+        return LSTMCarry(h, c)
+    return RNNCarry(h) if cell == "rnn" else GRUCarry(h)
+
+
+def normal(rng: np.random.Generator, *shape: int) -> Array:
+    """Normal numbers, in float64 under JAX's 64-bit setting."""
+    return jnp.asarray(rng.standard_normal(shape))
+
+
+# Every layer that `check_gradients` knows, by name.
+ON_TRIAL = {
+    "embedding": OnTrial(embedding, plain.embedding, _embedding_cases),
+    "dense": OnTrial(dense, plain.dense, _dense_cases),
+    "dropout": OnTrial(dropout, plain.dropout, _dropout_cases),
+    "rnn": OnTrial(rnn, plain.rnn, _cell_cases("rnn")),
+    "lstm": OnTrial(lstm, plain.lstm, _cell_cases("lstm")),
+    "gru": OnTrial(gru, plain.gru, _cell_cases("gru")),
+    "rnn_block": OnTrial(rnn_block, plain.rnn_block, _rnn_block_cases),
+    "softmax_cross_entropy": OnTrial(
+        losses.softmax_cross_entropy, plain.softmax_cross_entropy, _softmax_cross_entropy_cases
+    ),
+    "projected_table": OnTrial(model.apply, plain.apply, _projected_table_cases),
+}

@@ -1,0 +1,112 @@
+"""Every layer once more without a backward pass of its own: JAX differentiates these by itself.
+
+The shortest way to say each forward pass, over the parameters and carries of `jaxrnn.layers`. They are
+slower than the layers and share no arithmetic with them; `jaxrnn.gradients` holds the hand-derived
+gradients against theirs.
+"""
+
+import jax
+import jax.numpy as jnp
+
+from jaxrnn.config import ModelConfig
+from jaxrnn.layers.block import CellCarry, CellParams, RNNBlockParams
+from jaxrnn.layers.dense import DenseParams
+from jaxrnn.layers.embedding import EmbeddingParams
+from jaxrnn.layers.gru import GRUCarry, GRUParams
+from jaxrnn.layers.lstm import LSTMCarry, LSTMParams
+from jaxrnn.layers.rnn import RNNCarry, RNNParams
+from jaxrnn.types import Array, Carry, Key, Params
+
+
+def embedding(params: EmbeddingParams, ids: Array) -> Array:
+    """The rows of the table: ids `[...]` to `[..., size]`."""
+    return params.table[ids]
+
+
+def dense(params: DenseParams, xs: Array) -> Array:
+    """`xs @ w + b`: `[..., input]` to `[..., output]`."""
+    return xs @ params.w + params.b
+
+
+def dropout(key: Key, rate: float, xs: Array) -> Array:
+    """Zeros with probability `rate`, the rest over `1 - rate`; any shape."""
+    keep = jax.random.bernoulli(key, 1 - rate, xs.shape)
+    return jnp.where(keep, xs / (1 - rate), 0)
+
+
+def rnn(params: RNNParams, carry: RNNCarry, xs: Array) -> tuple[RNNCarry, Array]:
+    """`h_t = tanh(x_t @ w_x + h_{t-1} @ w_h + b)`: xs `[time, batch, input]` to hs `[time, batch, hidden]`."""
+
+    def step(carry: RNNCarry, x: Array) -> tuple[RNNCarry, Array]:
+        h = jnp.tanh(x @ params.w_x + carry.h @ params.w_h + params.b)
+        return RNNCarry(h), h
+
+    return jax.lax.scan(step, carry, xs)
+
+
+def lstm(params: LSTMParams, carry: LSTMCarry, xs: Array) -> tuple[LSTMCarry, Array]:
+    """`c_t = f * c_{t-1} + i * g`, `h_t = o * tanh(c_t)`: xs `[time, batch, input]` to hs `[time, batch, hidden]`."""
+
+    def step(carry: LSTMCarry, x: Array) -> tuple[LSTMCarry, Array]:
+        i, f, g, o = jnp.split(x @ params.w_x + carry.h @ params.w_h + params.b, 4, axis=-1)
+        c = jax.nn.sigmoid(f) * carry.c + jax.nn.sigmoid(i) * jnp.tanh(g)
+        h = jax.nn.sigmoid(o) * jnp.tanh(c)
+        return LSTMCarry(h, c), h
+
+    return jax.lax.scan(step, carry, xs)
+
+
+def gru(params: GRUParams, carry: GRUCarry, xs: Array) -> tuple[GRUCarry, Array]:
+    """`h_t = (1 - z) * n + z * h_{t-1}`: xs `[time, batch, input]` to hs `[time, batch, hidden]`."""
+
+    def step(carry: GRUCarry, x: Array) -> tuple[GRUCarry, Array]:
+        x_r, x_z, x_n = jnp.split(x @ params.w_x + params.b, 3, axis=-1)
+        h_r, h_z, h_n = jnp.split(carry.h @ params.w_h, 3, axis=-1)
+        r, z = jax.nn.sigmoid(x_r + h_r), jax.nn.sigmoid(x_z + h_z)
+        n = jnp.tanh(x_n + r * (h_n + params.b_n))
+        h = (1 - z) * n + z * carry.h
+        return GRUCarry(h), h
+
+    return jax.lax.scan(step, carry, xs)
+
+
+def cell(params: CellParams, carry: CellCarry, xs: Array) -> tuple[CellCarry, Array]:
+    """The recurrent layer that these parameters belong to."""
+    match params, carry:
+        case RNNParams(), RNNCarry():
+            return rnn(params, carry, xs)
+        case LSTMParams(), LSTMCarry():
+            return lstm(params, carry, xs)
+        case GRUParams(), GRUCarry():
+            return gru(params, carry, xs)
+    raise TypeError(f"no cell has {type(params).__name__} and {type(carry).__name__}")
+
+
+def rnn_block(params: RNNBlockParams, carry: CellCarry, xs: Array) -> tuple[CellCarry, Array]:
+    """`xs + dense(cell(xs))`: `[time, batch, size]` both ways."""
+    carry, hs = cell(params.cell, carry, xs)
+    return carry, xs + dense(params.dense, hs)
+
+
+def softmax_cross_entropy(logits: Array, targets: Array) -> Array:
+    """The surprise of each target in nats: logits `[..., vocabulary]`, targets `[...]` to `[...]`."""
+    log_probabilities = jax.nn.log_softmax(logits)
+    return -jnp.take_along_axis(log_probabilities, targets[..., None], axis=-1).squeeze(-1)
+
+
+def apply(_config: ModelConfig, params: Params, carry: Carry, tokens: Array) -> tuple[Carry, Array]:
+    """The stack without dropout, layer by layer: tokens `[batch, time]` to logits `[batch, time, vocabulary]`."""
+    xs = tokens.T
+    carry_out = []
+    for layer_params, layer_carry in zip(params, carry, strict=True):
+        match layer_params:
+            case EmbeddingParams():
+                xs = embedding(layer_params, xs)
+            case DenseParams():
+                xs = dense(layer_params, xs)
+            case RNNBlockParams():
+                layer_carry, xs = rnn_block(layer_params, layer_carry, xs)
+            case RNNParams() | LSTMParams() | GRUParams():
+                layer_carry, xs = cell(layer_params, layer_carry, xs)
+        carry_out.append(layer_carry)
+    return tuple(carry_out), xs.swapaxes(0, 1)
