@@ -68,7 +68,9 @@ def init_lstm(key: Key, input_size: int, hidden_size: int, dtype: DTypeLike = jn
 def lstm_carry(params: LSTMParams, batch_size: int) -> LSTMCarry:
     """The carry that every text begins with: zeros, `[batch_size, hidden]` each."""
     shape, dtype = (batch_size, params.w_h.shape[0]), params.w_h.dtype
-    return LSTMCarry(h=jnp.zeros(shape, dtype), c=jnp.zeros(shape, dtype))  # two buffers: either may be donated
+    return LSTMCarry(
+        h=jnp.zeros(shape, dtype), c=jnp.zeros(shape, dtype)
+    )  # two buffers: either may be donated
 
 
 def lstm(params: LSTMParams, carry: LSTMCarry, xs: Array) -> tuple[LSTMCarry, Array]:
