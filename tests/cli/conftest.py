@@ -1,0 +1,99 @@
+"""A place to work in, with a small text and a small config, and the command line as a function."""
+
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from jaxrnn_cli import app
+
+CONFIG = """
+[corpus]
+text = "text.txt"
+
+[model]
+layers = [{ type = "embedding", size = 8 }, { type = "rnn", size = 8 }, { type = "dense" }]
+
+[train]
+steps = 20
+batch_size = 4
+seq_len = 8
+warmup_steps = 2
+eval_every = 10
+save_every = 10
+sample_every = 0
+
+[sample]
+length = 30
+"""
+
+
+class Result(NamedTuple):
+    """What a command left behind."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def error(self) -> str:
+        """The one line that a mistake is answered with."""
+        assert self.code == 2, self
+        assert "Traceback" not in self.err
+        assert self.out == ""
+        line, *more = self.err.splitlines()
+        assert not more, self.err
+        assert line.startswith("jaxrnn: error: "), line
+        return line
+
+
+Command = Callable[..., Result]
+
+
+def write_files(folder: Path) -> None:
+    """Writes `text.txt`, a page that looks like a play, and `tiny.toml`, which learns from it in a second."""
+    rng = random.Random(0)
+    words = ["light", "through", "yonder", "window", "breaks", "soft", "what", "is", "the", "east"]
+    speech = (" ".join(rng.choices(words, k=6)).capitalize() + "." for _ in range(60))
+    text = "".join(f"{rng.choice(['ROMEO', 'JULIET'])}:\n{line}\n\n" for line in speech)
+    (folder / "text.txt").write_text(text, encoding="utf-8")
+    (folder / "tiny.toml").write_text(CONFIG, encoding="utf-8")
+
+
+def tree(folder: Path) -> dict[str, bytes | None]:
+    """All that is below a folder, to see whether it changed."""
+    return {str(path): path.read_bytes() if path.is_file() else None for path in sorted(folder.rglob("*"))}
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An own working directory with the small text and config."""
+    write_files(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("JAXRNN_TRACEBACK", raising=False)
+    return tmp_path
+
+
+@pytest.fixture
+def jaxrnn(capsys: pytest.CaptureFixture[str]) -> Command:
+    """The command line: `jaxrnn("sample", "--length", "10")`."""
+
+    def run(*args: str | Path) -> Result:
+        capsys.readouterr()
+        code = app.run([str(arg) for arg in args])
+        out, err = capsys.readouterr()
+        return Result(code, out, err)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run directory, trained once for all tests that only read it."""
+    folder = tmp_path_factory.mktemp("trained")
+    write_files(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        assert app.run(["pretrain", "tiny.toml", "--quiet"]) == 0
+    return folder / "checkpoints" / "tiny"

@@ -1,0 +1,177 @@
+"""Help, usage errors, and how errors become a line and an exit code."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from jaxrnn_cli import app
+
+pytestmark = pytest.mark.usefixtures("place")
+
+
+def in_process(*args: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "jaxrnn_cli", *args]
+    return subprocess.run(
+        command, capture_output=True, text=True, env={**os.environ, **variables}, check=False
+    )
+
+
+@pytest.mark.parametrize("args", [["--help"], [], ["sample", "--help"], ["pretrain", "-h"], ["--version"]])
+def test_help_and_version_import_nothing_heavy(args: list[str]) -> None:
+    code = "; ".join(
+        [
+            "import sys",
+            "from jaxrnn_cli.app import run",
+            f"code = run({args})",
+            "heavy = {'jax', 'numpy', 'optax', 'orbax', 'matplotlib', 'rich', 'jaxrnn'} & set(sys.modules)",
+            "assert code == 0 and not heavy, (code, heavy)",
+        ]
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout
+
+
+def test_no_arguments_show_the_help(jaxrnn) -> None:
+    assert jaxrnn() == jaxrnn("--help")
+    for name in app.COMMANDS:
+        assert f"  {name} " in jaxrnn().out
+
+
+def test_version_names_jaxrnn_and_jax(jaxrnn) -> None:
+    code, out, err = jaxrnn("--version")
+    assert (code, err) == (0, "")
+    assert out.startswith("jaxrnn ") and "(jax " in out
+
+
+def test_the_module_is_the_command() -> None:
+    result = in_process("--version")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout.startswith("jaxrnn ")
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (["samlpe"], ["no such command samlpe", "did you mean sample?"]),
+        (["zzz"], ["no such command zzz"]),
+        (["--versoin"], ["no such option --versoin", "did you mean --version?"]),
+        (
+            ["sample", "--temprature", "1"],
+            ["--temprature", "did you mean --temperature?", "jaxrnn sample --help"],
+        ),
+        (["sample", "-z"], ["no such option -z"]),
+        (["sample", "--length"], ["--length", "requires an argument"]),
+        (["sample", "--length", "ten"], ["--length", "'ten' is not an integer"]),
+        (["sample", "--length", "1e3"], ["--length", "'1e3' is not an integer"]),
+        (["sample", "--temperature", "hot"], ["--temperature", "'hot' is not a number"]),
+        (["sample", "--num-samples", "0"], ["--num-samples", "0 is not from 1 to"]),
+        (["sample", "--rng-seed", "-1"], ["--rng-seed", "-1 is not from 0 to"]),
+        (["sample", "--rng-seed", "4294967296"], ["--rng-seed", "4294967296"]),
+        (["sample", "--on-unknown", "panic"], ["--on-unknown", "'panic' is neither error nor skip"]),
+        (["sample", "extra"], ["unexpected extra argument", "extra"]),
+        (["pretrain"], ["missing argument 'CONFIG'"]),
+        (["pretrain", "one", "two"], ["unexpected extra argument", "two"]),
+        (["pretrain", "tiny.toml", "--quiet=yes"], ["--quiet", "does not take a value"]),
+        (["bad\nname\x1b[31m"], [r"bad"]),
+    ],
+)
+def test_a_wrong_command_line_is_answered_in_one_line(jaxrnn, args, said) -> None:
+    error = jaxrnn(*args).error
+    for words in said:
+        assert words in error
+    assert "\x1b" not in error
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        ("DivergenceError('the loss is nan')", 3, "the loss is nan"),
+        ("DownloadError('no network')", 1, "no network"),
+        ("SaveError('disk full')", 1, "disk full"),
+        ("CheckpointError('no such run')", 2, "no such run"),
+        ("CorpusError('two\\nlines \\x1b[31m')", 2, r"two lines \x1b[31m"),
+        ("OSError(28, 'No space left on device', 'metrics.csv')", 1, "metrics.csv: No space left on device"),
+        ("MemoryError()", 1, "out of memory"),
+        ("RuntimeError('RESOURCE_EXHAUSTED: Out of memory allocating')", 1, "out of memory"),
+        ("KeyboardInterrupt()", 130, "interrupted"),
+        ("ZeroDivisionError('oh\\nno')", 1, "unexpected ZeroDivisionError: oh no (set JAXRNN_TRACEBACK=1"),
+    ],
+)
+def test_an_error_becomes_one_line_and_its_exit_code(jaxrnn, monkeypatch, error, code, said) -> None:
+    from jaxrnn import errors
+
+    def fail(_name: str) -> Path:
+        raise eval(error, vars(errors))
+
+    monkeypatch.setattr("jaxrnn_cli.pretrain.find_config", fail)
+    result = jaxrnn("pretrain", "tiny.toml")
+    assert result.code == code
+    assert result.out == ""
+    (line,) = result.err.splitlines()
+    assert line.startswith("jaxrnn: error: ") and said in line
+
+
+def test_the_traceback_is_there_for_those_who_ask(jaxrnn, monkeypatch) -> None:
+    monkeypatch.setenv("JAXRNN_TRACEBACK", "1")
+    result = jaxrnn("sample", "--from", "nowhere")
+    assert "Traceback" in result.err and "CheckpointError" in result.err
+    assert result.code == 2
+
+
+def test_a_closed_pipe_is_a_quiet_end(trained: Path) -> None:
+    arguments = ["sample", "--from", str(trained), "--length", "100000", "--rng-seed", "1"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "jaxrnn_cli", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert process.stdout and process.stderr
+    with process, process.stdout, process.stderr:
+        assert process.stdout.read(5)
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 0
+
+
+def test_stdout_is_utf_8_whatever_the_locale() -> None:
+    code = "from jaxrnn_cli import console; console.use_utf8(); console.write('é€')"
+    latin = {**os.environ, "LC_ALL": "POSIX", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, env=latin, check=False)
+    assert (result.returncode, result.stdout, result.stderr) == (0, "é€".encode(), b"")
+
+
+@pytest.mark.parametrize(
+    ("typed", "completed"),
+    [
+        ("jaxrnn gr", "gradcheck"),
+        ("jaxrnn pretrain shak", "shakespeare"),
+        ("jaxrnn sample --temp", "--temperature"),
+        ("jaxrnn sample --from ti", "tiny"),
+    ],
+)
+def test_a_shell_completes_commands_options_configs_and_runs(
+    trained: Path, typed: str, completed: str
+) -> None:
+    variables = {
+        "_JAXRNN_COMPLETE": "complete_bash",
+        "COMP_WORDS": typed,
+        "COMP_CWORD": str(len(typed.split()) - 1),
+    }
+    result = subprocess.run(
+        [sys.executable, "-m", "jaxrnn_cli"],
+        capture_output=True,
+        text=True,
+        cwd=trained.parent.parent,
+        env={**os.environ, **variables},
+        check=False,
+    )
+    assert completed in result.stdout.split()
+    assert result.stderr == ""
+
+
+def test_our_handlers_are_gone_after_a_training(trained: Path) -> None:
+    assert trained.is_dir()
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL

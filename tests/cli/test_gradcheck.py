@@ -1,0 +1,37 @@
+"""`jaxrnn gradcheck`: the table, and the exit code."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from jaxrnn.gradients import Check
+
+
+def test_a_layer_is_proven_row_by_row(jaxrnn) -> None:
+    code, out, err = jaxrnn("gradcheck", "--layer", "dense")
+    assert (code, err) == (0, "")
+    head, *rows, end = out.splitlines()
+    assert head.split() == ["layer", "gradient", "of", "autodiff", "NumPy", "differences", "verdict"]
+    assert {row.split()[1] for row in rows} >= {"params.w", "params.b", "xs"}
+    for row in rows:
+        layer, _, autodiff, reference, differences, verdict = row.split()
+        assert (layer, verdict) == ("dense", "proven")
+        assert float(autodiff) < 1e-9 and float(reference) < 1e-9 and float(differences) < 1e-6
+    assert end == f"all {len(rows)} gradients proven"
+
+
+def test_a_wrong_gradient_is_named_and_fails(jaxrnn, monkeypatch: pytest.MonkeyPatch) -> None:
+    def checks(_layer: str | None) -> Iterator[Check]:
+        yield Check("lstm", "params.w_x", 1e-15, 1e-15, 1e-10)
+        yield Check("lstm", "params.b", 0.5, 1e-15, float("nan"))
+
+    monkeypatch.setattr("jaxrnn.gradients.check_gradients", checks)
+    code, out, err = jaxrnn("gradcheck")
+    assert code == 1
+    _, good, bad = out.splitlines()
+    assert good.endswith("proven") and bad.endswith("WRONG")
+    assert err == "jaxrnn: error: 1 of 2 gradients are wrong: lstm params.b\n"
+
+
+def test_an_unknown_layer_is_refused_with_the_nearest(jaxrnn) -> None:
+    assert "did you mean lstm?" in jaxrnn("gradcheck", "--layer", "lstn").error

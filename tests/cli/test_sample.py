@@ -1,0 +1,201 @@
+"""`jaxrnn sample`: what goes to stdout, what to stderr, and what is refused."""
+
+import io
+import random
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+from jaxrnn_cli.sample import until
+
+from jaxrnn.run_directory import read_config, read_vocabulary
+
+pytestmark = pytest.mark.usefixtures("place")
+
+
+@pytest.fixture
+def sample(jaxrnn, trained: Path):
+    """Samples from the trained run, with a fixed seed of randomness."""
+
+    def run(*args: str):
+        return jaxrnn("sample", "--from", trained, "--rng-seed", "7", *args)
+
+    return run
+
+
+def test_the_seed_is_echoed_then_come_exactly_the_characters_asked_for(sample) -> None:
+    code, out, err = sample("--seed", "ROMEO:", "--length", "50")
+    assert (code, err) == (0, "")
+    assert out.startswith("ROMEO:") and out.endswith("\n")
+    assert len(out) == len("ROMEO:") + 50 + 1
+
+
+def test_without_options_the_run_says_what_to_do(sample, trained: Path) -> None:
+    out = sample().out
+    assert len(out) == 1 + read_config(trained).sample.length + 1
+    assert out[0] == "\n"
+    assert set(out) <= set(read_vocabulary(trained).characters)
+
+
+def test_the_same_rng_seed_writes_the_same_text_and_another_does_not(jaxrnn, trained: Path) -> None:
+    def text(rng_seed: str) -> str:
+        return jaxrnn("sample", "--from", trained, "--length", "200", "--rng-seed", rng_seed).out
+
+    assert text("1") == text("1") != text("2")
+
+
+def test_a_random_rng_seed_is_told_and_writes_the_text_again(jaxrnn, trained: Path) -> None:
+    _, out, err = jaxrnn("sample", "--from", trained, "--length", "100")
+    (line,) = err.splitlines()
+    rng_seed = line.split("--rng-seed ")[1].split()[0]
+    assert jaxrnn("sample", "--from", trained, "--length", "100", "--rng-seed", rng_seed) == (0, out, "")
+
+
+def test_zero_temperature_is_greedy(jaxrnn, trained: Path) -> None:
+    greedy = [
+        jaxrnn("sample", "--from", trained, "--temperature", "0", "--rng-seed", rng_seed).out
+        for rng_seed in "12"
+    ]
+    assert greedy[0] == greedy[1]
+    assert greedy[0] == jaxrnn("sample", "--from", trained, "--top-k", "1", "--rng-seed", "3").out
+
+
+@pytest.mark.parametrize(
+    ("habit", "ours"),
+    [
+        (["--prompt", "JULIET"], ["--seed", "JULIET"]),
+        (["--max-new-tokens", "12"], ["--length", "12"]),
+        (["--max_new_tokens", "12"], ["--length=12"]),
+        (["--top_k", "3"], ["--top-k", "3"]),
+        (["--top_p=0.5"], ["--top-p", "0.5"]),
+        (["--num_samples", "2"], ["--num-samples", "2"]),
+        (["--on_unknown", "skip"], ["--on-unknown", "skip"]),
+    ],
+)
+def test_old_habits_work(sample, habit: list[str], ours: list[str]) -> None:
+    assert sample(*habit) == sample(*ours)
+    assert sample(*habit).code == 0
+
+
+def test_many_samples_come_one_after_the_other_with_their_heads_on_stderr(sample) -> None:
+    code, out, err = sample("--seed", "ROMEO", "--length", "40", "--num-samples", "3")
+    assert code == 0
+    assert len(out) == 3 * (len("ROMEO") + 40 + 1)
+    texts = [out[i * 46 : (i + 1) * 46] for i in range(3)]
+    assert all(text.startswith("ROMEO") and text.endswith("\n") for text in texts)
+    assert len(set(texts)) == 3
+    assert err.splitlines() == [f"jaxrnn: sample {i} of 3" for i in (1, 2, 3)]
+    assert texts[0] == sample("--seed", "ROMEO", "--length", "40").out
+
+
+def test_a_sample_ends_where_its_stop_text_would_begin(sample) -> None:
+    full = sample("--seed", "ROMEO", "--length", "60").out
+    new = full[5:-1]
+    stop = new[17:20]  # spans the blocks that text is made in
+    assert sample("--seed", "ROMEO", "--length", "60", "--stop", stop).out == (
+        "ROMEO" + new.partition(stop)[0] + "\n"
+    )
+
+
+def test_each_of_many_samples_has_its_own_end(sample) -> None:
+    options = ["--length", "60", "--num-samples", "3", "--seed", "ROMEO"]
+    full = sample(*options).out
+    texts = [full[i * 66 + 5 : (i + 1) * 66 - 1] for i in range(3)]
+    stop = texts[0][2:4]
+    expected = "".join(f"ROMEO{text.partition(stop)[0]}\n" for text in texts)
+    assert sample(*options, "--stop", stop).out == expected
+
+
+def test_the_stop_text_may_stand_in_the_seed(sample) -> None:
+    out = sample("--seed", "ROMEO", "--length", "10", "--stop", "ROMEO").out
+    assert out.startswith("ROMEO") and len(out) > 6
+
+
+def test_until_is_partition_however_the_text_is_cut() -> None:
+    rng = random.Random(0)
+    for _ in range(2000):
+        text = "".join(rng.choices("ab", k=rng.randrange(12)))
+        stop = "".join(rng.choices("ab", k=rng.randrange(5)))
+        cuts = sorted(rng.randrange(len(text) + 1) for _ in range(rng.randrange(4)))
+        blocks = [text[a:b] for a, b in zip([0, *cuts], [*cuts, len(text)], strict=True)]
+        expected = text.partition(stop)[0] if stop else text
+        assert "".join(until(blocks, stop)) == expected, (blocks, stop)
+
+
+def test_until_holds_back_no_more_than_could_be_the_stop_text() -> None:
+    assert list(until(["xyza", "bq"], "abc")) == ["xyz", "abq", ""]
+    assert next(until(["xyz", "never asked for"], "z")) == "xy"
+
+
+def test_the_seed_can_come_from_standard_input(sample, monkeypatch: pytest.MonkeyPatch) -> None:
+    given = io.TextIOWrapper(io.BytesIO(b"\xef\xbb\xbfROMEO:\r\nsoft"))
+    monkeypatch.setattr(sys, "stdin", given)
+    assert sample("--seed", "-").out == sample("--seed", "ROMEO:\nsoft").out
+
+
+def test_standard_input_that_is_not_utf_8_is_refused(sample, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"abc\xff")))
+    assert "byte 0xff at offset 3 is not UTF-8" in sample("--seed", "-").error
+
+
+def test_without_from_the_newest_run_is_taken_and_named(jaxrnn, trained: Path) -> None:
+    shutil.copytree(trained, "checkpoints/older")
+    shutil.copytree(trained, "checkpoints/newer")
+    Path("checkpoints/newer/steps/extra").mkdir()  # touches steps/, as a save does
+    Path("checkpoints/newer/steps/extra").rmdir()
+    code, _, err = jaxrnn("sample", "--rng-seed", "1")
+    assert (code, err) == (0, "jaxrnn: sampling from checkpoints/newer, the newest run\n")
+
+
+def test_a_bare_name_is_looked_for_in_checkpoints(jaxrnn, trained: Path) -> None:
+    shutil.copytree(trained, "checkpoints/mine")
+    assert jaxrnn("sample", "--from", "mine", "--rng-seed", "1").code == 0
+    assert "did you mean mine?" in jaxrnn("sample", "--from", "mien").error
+
+
+@pytest.mark.parametrize("run", ["nowhere", "text.txt", ".", ""])
+def test_what_is_no_run_is_refused(jaxrnn, run: str) -> None:
+    assert (run or "''") in jaxrnn("sample", "--from", run).error
+
+
+def test_without_any_run_that_is_said(jaxrnn) -> None:
+    assert "no run here yet" in jaxrnn("sample").error
+
+
+def test_an_unseen_character_is_named_with_its_position(sample) -> None:
+    error = sample("--seed", "RO€MEOé").error
+    for words in ("'€' (U+20AC)", "position 2", "1 more", "--on-unknown skip"):
+        assert words in error
+
+
+def test_unseen_characters_can_be_skipped(sample) -> None:
+    code, out, err = sample("--seed", "RO€MEOé", "--on-unknown", "skip", "--length", "20")
+    assert (code, out) == (0, sample("--seed", "ROMEO", "--length", "20").out)
+    (line,) = err.splitlines()
+    assert "'é' (U+00E9)" in line and "'€' (U+20AC)" in line
+
+
+def test_a_seed_of_nothing_but_unseen_characters_is_refused_even_then(sample) -> None:
+    assert "none of the characters" in sample("--seed", "€é", "--on-unknown", "skip").error
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("--temperature", "-0.1"),
+        ("--temperature", "nan"),
+        ("--temperature", "inf"),
+        ("--top-p", "0"),
+        ("--top-p", "1.01"),
+        ("--top-p", "nan"),
+        ("--top-k", "-1"),
+        ("--length", "-1"),
+        ("--length", "99999999999999999999"),
+        ("--num-samples", "0"),
+        ("--num-samples", "-3"),
+        ("--seed", ""),
+    ],
+)
+def test_a_value_that_can_not_be_is_refused_by_its_option(sample, option: str, value: str) -> None:
+    assert option in sample(option, value).error
