@@ -1,0 +1,75 @@
+"""Files and folders that appear whole, and deletions that stay where they are."""
+
+import pytest
+
+from jaxrnn import disk
+
+
+def test_a_text_replaces_the_old_one_and_leaves_nothing_beside_it(tmp_path):
+    disk.write_text(tmp_path / "a.txt", "old\r\n")
+    disk.write_text(tmp_path / "a.txt", "né\r\n")
+    assert (tmp_path / "a.txt").read_bytes() == "né\r\n".encode()
+    assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_a_text_that_can_not_be_written_leaves_the_old_one(tmp_path):
+    disk.write_text(tmp_path / "a.txt", "old")
+    with pytest.raises(UnicodeEncodeError):
+        disk.write_text(tmp_path / "a.txt", "new \ud800")
+    assert (tmp_path / "a.txt").read_text() == "old"
+
+
+def test_text_is_appended_as_it_is(tmp_path):
+    for text in ("one\n", "é\r\n"):
+        disk.append_text(tmp_path / "a.txt", text)
+    assert (tmp_path / "a.txt").read_bytes() == "one\né\r\n".encode()
+
+
+@pytest.mark.parametrize("there", ["nothing", "an empty folder"])
+def test_a_folder_is_put_where_nothing_is_in_its_way(tmp_path, there):
+    (tmp_path / "new").mkdir()
+    (tmp_path / "new" / "file").touch()
+    if there != "nothing":
+        (tmp_path / "place").mkdir()
+    disk.put_in_place(tmp_path / "new", tmp_path / "place")
+    assert [path.name for path in tmp_path.rglob("*")] == ["place", "file"]
+
+
+def test_a_folder_does_not_push_away_what_it_was_not_told_to(tmp_path):
+    for name in ("new", "place"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / name).touch()
+    with pytest.raises(OSError, match="not empty"):
+        disk.put_in_place(tmp_path / "new", tmp_path / "place")
+    assert (tmp_path / "place" / "place").exists()
+
+
+def test_what_was_moved_aside_comes_back_when_the_new_folder_can_not_be_put_there(tmp_path):
+    (tmp_path / "place").mkdir()
+    (tmp_path / "place" / "precious").touch()
+    with pytest.raises(FileNotFoundError):
+        disk.put_in_place(tmp_path / "missing", tmp_path / "place", aside=tmp_path / "aside")
+    assert (tmp_path / "place" / "precious").exists()
+    assert not (tmp_path / "aside").exists()
+
+
+def test_a_tree_is_removed_but_nothing_behind_its_links(tmp_path):
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside" / "precious").touch()
+    (tmp_path / "tree" / "deep").mkdir(parents=True)
+    (tmp_path / "tree" / "deep" / "link").symlink_to(tmp_path / "outside")
+    (tmp_path / "link").symlink_to(tmp_path / "outside")
+    for name in ("tree", "link", "never was"):
+        disk.remove_tree(tmp_path / name)
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["outside", "precious"]
+
+
+def test_room_that_is_there_is_found_and_none_is_taken(tmp_path):
+    disk.reserve(tmp_path / "room", 1000)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_room_that_is_not_there_is_refused_and_none_is_taken(tmp_path):
+    with pytest.raises(OSError, match=r"No space left|too large"):
+        disk.reserve(tmp_path / "room", 2**62)
+    assert list(tmp_path.iterdir()) == []
