@@ -1,0 +1,138 @@
+"""The reference and the library: the same losses, update for update, and the same outputs."""
+
+from functools import cache, partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from jaxrnn import losses, model, reference
+from jaxrnn.config import (
+    DenseConfig,
+    EmbeddingConfig,
+    GRUConfig,
+    LSTMConfig,
+    ModelConfig,
+    RNNBlockConfig,
+    RNNConfig,
+)
+
+from .oracle import leaves
+
+VOCABULARY_SIZE, BATCH_SIZE, SEQ_LEN, UPDATES = 7, 3, 5, 10
+STACKS = {
+    "rnn": (EmbeddingConfig(size=4), RNNConfig(size=6), DenseConfig()),
+    "lstm": (EmbeddingConfig(size=4), LSTMConfig(size=6), DenseConfig()),
+    "gru": (EmbeddingConfig(size=4), GRUConfig(size=6), DenseConfig()),
+    "blocks": (
+        EmbeddingConfig(size=4),
+        RNNBlockConfig(cell="rnn"),
+        RNNBlockConfig(cell="lstm"),
+        RNNBlockConfig(cell="gru"),
+        DenseConfig(),
+    ),
+    "mixed": (
+        EmbeddingConfig(size=4),
+        DenseConfig(size=5),
+        GRUConfig(size=6),
+        LSTMConfig(size=3),
+        DenseConfig(),
+    ),
+}
+OPTIMIZERS = {"gradient_descent": (optax.sgd, 0.5), "adam": (optax.adam, 0.02)}
+
+
+@pytest.fixture(autouse=True)
+def sixty_four_bits():
+    with jax.enable_x64(True):
+        yield
+
+
+@cache
+def first_params(stack):
+    return model.init(jax.random.key(0), ModelConfig(layers=STACKS[stack]), VOCABULARY_SIZE, jnp.float64)
+
+
+def stream_of_batches():
+    """Ten (tokens, targets) batches of three random streams, each batch going on where the last one ended."""
+    text = np.random.default_rng(1).integers(VOCABULARY_SIZE, size=(BATCH_SIZE, UPDATES * SEQ_LEN + 1))
+    for start in range(0, UPDATES * SEQ_LEN, SEQ_LEN):
+        yield text[:, start : start + SEQ_LEN], text[:, start + 1 : start + SEQ_LEN + 1]
+
+
+def to_reference(tree):
+    """The same nest in NumPy, each record as the reference's of that name."""
+    if not isinstance(tree, tuple):
+        return np.asarray(tree)
+    branches = [to_reference(branch) for branch in tree]
+    return getattr(reference, type(tree).__name__)(*branches) if hasattr(tree, "_fields") else tuple(branches)
+
+
+def train_in_jax(layers, params, optimizer):
+    """What `reference.train` does, with the library's layers, JAX's gradients and Optax's optimizers."""
+    config = ModelConfig(layers=layers)
+
+    def mean_loss(params, carry, tokens, targets):
+        carry, logits = model.apply(config, params, carry, tokens)
+        return losses.softmax_cross_entropy(logits, targets).mean(), carry
+
+    @jax.jit
+    def update(params, opt_state, carry, tokens, targets):
+        (loss, carry), gradients = jax.value_and_grad(mean_loss, has_aux=True)(params, carry, tokens, targets)
+        updates, opt_state = optimizer.update(gradients, opt_state, params)
+        return optax.apply_updates(params, updates), opt_state, carry, loss
+
+    opt_state, carry = optimizer.init(params), model.initial_carry(config, params, BATCH_SIZE)
+    found = []
+    for tokens, targets in stream_of_batches():
+        params, opt_state, carry, loss = update(params, opt_state, carry, tokens, targets)
+        found.append(float(loss))
+    return params, found
+
+
+@pytest.mark.parametrize("stack", STACKS)
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_the_first_ten_losses_and_the_parameters_after_them_are_equal(stack, optimizer):
+    layers = STACKS[stack]
+    params = first_params(stack)
+    make_optimizer, learning_rate = OPTIMIZERS[optimizer]
+
+    jax_params, jax_losses = train_in_jax(layers, params, make_optimizer(learning_rate))
+    reference_params, reference_losses = reference.train(
+        layers, to_reference(params), stream_of_batches(), learning_rate, optimizer=optimizer
+    )
+
+    assert len(reference_losses) == UPDATES
+    np.testing.assert_allclose(reference_losses, jax_losses, rtol=1e-10)
+    assert reference_losses[-1] != reference_losses[0]
+    for ours, theirs in zip(leaves(reference_params), leaves(to_reference(jax_params)), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-8, atol=1e-10)
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_logits_and_carries_are_equal(stack):
+    layers = STACKS[stack]
+    config = ModelConfig(layers=layers)
+    params = first_params(stack)
+    rng = np.random.default_rng(0)
+    carry = model.initial_carry(config, params, BATCH_SIZE)
+    carry = jax.tree.map(lambda leaf: jnp.asarray(rng.standard_normal(leaf.shape)), carry)
+    tokens = rng.integers(VOCABULARY_SIZE, size=(BATCH_SIZE, SEQ_LEN))
+
+    jax_outputs = jax.jit(partial(model.apply, config))(params, carry, tokens)
+    reference_outputs = reference.model_forward(layers, to_reference(params), to_reference(carry), tokens)[:2]
+
+    for ours, theirs in zip(leaves(reference_outputs), leaves(to_reference(jax_outputs)), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-11, atol=1e-13)
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_the_first_parameters_have_the_same_names_and_shapes(stack):
+    ours = reference.init_model(np.random.default_rng(0), STACKS[stack], VOCABULARY_SIZE)
+
+    def shapes(tree):
+        return tree.shape if not isinstance(tree, tuple) else [type(tree).__name__, *map(shapes, tree)]
+
+    assert shapes(ours) == shapes(first_params(stack))
