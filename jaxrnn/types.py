@@ -21,7 +21,7 @@ Params: TypeAlias = Any  # a NamedTuple of arrays, or a tuple of such
 Carry: TypeAlias = Any  # a NamedTuple of arrays [batch, hidden], or () where nothing is carried
 
 
-def check_sequence(name: str, xs: Array, w_x: Array, carry: tuple[Array, ...]) -> None:
+def check_sequence(name: str, xs: Array, w_x: Array, w_h: Array, carry: tuple[Array, ...]) -> None:
     """Check that `xs` is `[time, batch, input]` and fits the weights and the carry of the layer called `name`.
 
     Raises:
@@ -31,8 +31,9 @@ def check_sequence(name: str, xs: Array, w_x: Array, carry: tuple[Array, ...]) -
         raise ValueError(f"{name}: xs must be [time, batch, input], got shape {xs.shape}")
     if xs.shape[2] != w_x.shape[0]:
         raise ValueError(f"{name}: xs has {xs.shape[2]} features, but w_x {w_x.shape} takes {w_x.shape[0]}")
+    batch_size, hidden_size = xs.shape[1], w_h.shape[0]
     for field in carry:
-        if field.ndim != 2 or field.shape[0] != xs.shape[1]:
+        if field.shape != (batch_size, hidden_size):
             raise ValueError(
-                f"{name}: the carry must be [batch={xs.shape[1]}, hidden], got shape {field.shape}"
+                f"{name}: the carry must be [batch={batch_size}, hidden={hidden_size}], got shape {field.shape}"
             )

@@ -74,7 +74,7 @@ def rnn_block(params: RNNBlockParams, carry: CellCarry, xs: Array) -> tuple[Cell
         >>> ys.shape
         (5, 2, 4)
     """
-    check_sequence("rnn_block", xs, params.cell.w_x, carry)
+    check_sequence("rnn_block", xs, params.cell.w_x, params.cell.w_h, carry)
     return rnn_block_recur(params, carry, xs, rnn_block_project(params, xs))
 
 

@@ -92,7 +92,7 @@ def gru(params: GRUParams, carry: GRUCarry, xs: Array) -> tuple[GRUCarry, Array]
         >>> hs.shape, carry.h.shape
         ((5, 2, 4), (2, 4))
     """
-    check_sequence("gru", xs, params.w_x, carry)
+    check_sequence("gru", xs, params.w_x, params.w_h, carry)
     return gru_recur(params, carry, gru_project(params, xs))
 
 

@@ -96,7 +96,7 @@ def lstm(params: LSTMParams, carry: LSTMCarry, xs: Array) -> tuple[LSTMCarry, Ar
         >>> hs.shape, carry.c.shape
         ((5, 2, 4), (2, 4))
     """
-    check_sequence("lstm", xs, params.w_x, carry)
+    check_sequence("lstm", xs, params.w_x, params.w_h, carry)
     return lstm_recur(params, carry, lstm_project(params, xs))
 
 

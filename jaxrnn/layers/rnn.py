@@ -79,7 +79,7 @@ def rnn(params: RNNParams, carry: RNNCarry, xs: Array) -> tuple[RNNCarry, Array]
         >>> hs.shape, carry.h.shape
         ((5, 2, 4), (2, 4))
     """
-    check_sequence("rnn", xs, params.w_x, carry)
+    check_sequence("rnn", xs, params.w_x, params.w_h, carry)
     return rnn_recur(params, carry, rnn_project(params, xs))
 
 
