@@ -52,7 +52,7 @@ def _softmax_cross_entropy_bwd(residuals: _Residuals, d_losses: Array) -> tuple[
     """dy = dloss * (softmax(y) - one_hot(target))."""
     logits, targets, log_sum = residuals
     probabilities = jnp.exp(logits - log_sum[..., None])
-    is_target = jnp.arange(logits.shape[-1]) == targets[..., None]
+    is_target = jnp.arange(logits.shape[-1], dtype=jnp.int32) == targets[..., None].astype(jnp.int32)
     return d_losses[..., None] * (probabilities - is_target.astype(logits.dtype)), None
 
 
