@@ -136,7 +136,10 @@ def _block(
 def _draw(key: Key, logits: Array, choice: tuple[Array, Array, Array]) -> Array:
     """One id from logits `[vocabulary]`: greedy at temperature 0, else from the truncated distribution."""
     temperature, top_k, top_p = choice
-    scaled = logits.astype(jnp.float32) / jnp.where(temperature > 0, temperature, 1)
+    # A temperature too small for a float32 is none. The likeliest is shifted to 0: no quotient overflows upwards.
+    is_greedy = temperature < jnp.finfo(jnp.float32).tiny
+    shifted = logits.astype(jnp.float32) - logits.max().astype(jnp.float32)
+    scaled = shifted / jnp.where(is_greedy, 1, temperature)
     descending = jnp.sort(scaled, descending=True)
     # The smallest logit that top_k lets through, then the smallest of the shortest head that reaches top_p.
     ranks = jnp.arange(logits.shape[-1], dtype=jnp.int32)
@@ -146,4 +149,4 @@ def _draw(key: Key, logits: Array, choice: tuple[Array, Array, Array]) -> Array:
     least = jnp.min(jnp.where(kept, descending, jnp.inf))
     # Equal logits at the border all stay: the choice does not depend on the order of the vocabulary.
     drawn = jax.random.categorical(key, jnp.where(scaled >= least, scaled, -jnp.inf))
-    return jnp.where(temperature > 0, drawn, jnp.argmax(logits)).astype(jnp.int32)
+    return jnp.where(is_greedy, jnp.argmax(logits), drawn).astype(jnp.int32)
