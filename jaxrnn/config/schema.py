@@ -157,7 +157,7 @@ class TrainConfig(Checked):
     schedule: Annotated[str, OneOf(("linear", "cosine", "constant", "plateau"))] = "linear"
     patience: Steps = 3
     decay_factor: Annotated[float, Range(0, 1, above=True, below=True)] = 0.5
-    weight_decay: Annotated[float, Range(0, 100)] = 0.0
+    weight_decay: Annotated[float, Range(0, 100)] = 0.1
     clip_norm: Annotated[float, Range(0, 1_000_000)] = 1.0
     eval_every: StepsOrZero = 200
     save_every: StepsOrZero = 200
