@@ -137,7 +137,7 @@ def _draw(key: Key, logits: Array, choice: tuple[Array, Array, Array]) -> Array:
     """One id from logits `[vocabulary]`: greedy at temperature 0, else from the truncated distribution."""
     temperature, top_k, top_p = choice
     # A temperature too small for a float32 is none. The likeliest is shifted to 0: no quotient overflows upwards.
-    is_greedy = temperature < jnp.finfo(jnp.float32).tiny
+    is_greedy = temperature < np.finfo(np.float32).tiny.item()
     shifted = logits.astype(jnp.float32) - logits.max().astype(jnp.float32)
     scaled = shifted / jnp.where(is_greedy, 1, temperature)
     descending = jnp.sort(scaled, descending=True)
