@@ -205,7 +205,7 @@ def _call_on_sequence(function: Callable[..., Outputs], arguments: Arguments) ->
 
 def _ids(rng: np.random.Generator, sizes: Sizes) -> Any:
     """Token ids `[batch, time]`."""
-    return rng.integers(sizes.vocabulary_size, size=(sizes.batch_size, sizes.seq_len))
+    return rng.integers(sizes.vocabulary_size, size=(sizes.batch_size, sizes.seq_len), dtype=np.int32)
 
 
 def _xs(rng: np.random.Generator, sizes: Sizes) -> Array:
