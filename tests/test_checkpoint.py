@@ -10,6 +10,8 @@ import resource
 import runpy
 import shutil
 import signal
+import subprocess
+import sys
 import threading
 import time
 from functools import partial
@@ -143,6 +145,35 @@ def test_parameters_for_another_vocabulary_are_refused_before_any_file_is_read(t
     monkeypatch.setattr(checkpoint, "_read_leaves", None)
     with pytest.raises(CheckpointError, match="does not fit"):
         load_params(tmp_path, config, 12)
+
+
+SAVE_ON_TWO_DEVICES = """
+import sys
+from pathlib import Path
+import jax, jax.numpy as jnp
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jaxrnn.checkpoint import save_new
+devices = Mesh(jax.devices(), ("batch",))
+assert devices.size == 2
+params = jax.device_put(jnp.arange(6.0), NamedSharding(devices, PartitionSpec()))
+carry = jax.device_put(jnp.arange(8.0).reshape(4, 2), NamedSharding(devices, PartitionSpec("batch")))
+save_new(Path(sys.argv[1]), {"params": params, "carry": carry})
+"""
+
+
+def test_what_two_devices_saved_one_device_loads(tmp_path):
+    (tmp_path / "steps").mkdir()
+    two_devices = {
+        **os.environ,
+        "JAX_PLATFORMS": "cpu",
+        "XLA_FLAGS": "--xla_force_host_platform_device_count=2",
+    }
+    command = [sys.executable, "-c", SAVE_ON_TWO_DEVICES, str(tmp_path / "steps")]
+    subprocess.run(command, env=two_devices, check=True)
+    state = {"params": jnp.arange(6.0), "carry": jnp.arange(8.0).reshape(4, 2)}
+    loaded = load_state(tmp_path, jax.eval_shape(lambda: state))
+    assert_same(loaded, state)
+    assert {len(leaf.devices()) for leaf in jax.tree.leaves(loaded)} == {1}
 
 
 # Saving while training goes on.
