@@ -61,9 +61,10 @@ def write_files(folder: Path) -> None:
     (folder / "tiny.toml").write_text(CONFIG, encoding="utf-8")
 
 
-def tree(folder: Path) -> dict[str, bytes | None]:
-    """All that is below a folder, to see whether it changed."""
-    return {str(path): path.read_bytes() if path.is_file() else None for path in sorted(folder.rglob("*"))}
+def look_at(folder: Path) -> dict[str, tuple[int, int, int, int]]:
+    """All that is below a folder, to see whether anything was written."""
+    found = {str(path): path.lstat() for path in [folder, *folder.rglob("*")]}
+    return {name: (stat.st_mode, stat.st_ino, stat.st_size, stat.st_mtime_ns) for name, stat in found.items()}
 
 
 @pytest.fixture
@@ -84,6 +85,19 @@ def jaxrnn(capsys: pytest.CaptureFixture[str]) -> Command:
         code = app.run([str(arg) for arg in args])
         out, err = capsys.readouterr()
         return Result(code, out, err)
+
+    return run
+
+
+@pytest.fixture
+def refused(jaxrnn: Command, place: Path) -> Callable[..., str]:
+    """`pretrain` with what it must refuse: returns the one line, and sees to it that nothing was written."""
+
+    def run(*args: str | Path) -> str:
+        before = look_at(place)
+        error = jaxrnn("pretrain", *args).error
+        assert look_at(place) == before
+        return error
 
     return run
 
