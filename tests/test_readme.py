@@ -1,0 +1,66 @@
+"""What the README says is true: its commands parse, its program runs, its links and its map point at something."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from jaxrnn_cli import app
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", README, flags=re.DOTALL | re.MULTILINE)
+
+
+def jaxrnn_commands() -> list[list[str]]:
+    lines = [line for block in blocks("bash") for line in block.splitlines()]
+    parts = [part.strip() for line in lines for part in line.split("&&")]
+    return [shlex.split(part, comments=True)[1:] for part in parts if part.startswith("jaxrnn ")]
+
+
+def test_the_two_commands_stand_in_the_readme_as_promised() -> None:
+    assert "pip install -e . && jaxrnn pretrain configs/shakespeare.toml\n" in README
+    assert "pip install -e '.[test]' && pytest\n" in README
+
+
+@pytest.mark.parametrize("args", jaxrnn_commands(), ids=" ".join)
+def test_every_command_is_one_that_the_command_line_takes(args: list[str]) -> None:
+    if args == ["--help"]:
+        return  # an exit of its own, tested with the command line
+    app.command.commands[args[0]].make_context(args[0], args[1:])
+
+
+def test_a_command_that_the_command_line_does_not_take_would_be_noticed() -> None:
+    with pytest.raises(Exception, match="No such option"):
+        app.command.commands["sample"].make_context("sample", ["--sed", "ROMEO:"])
+
+
+def test_the_program_runs() -> None:
+    (program,) = blocks("python")
+    names: dict[str, object] = {}
+    exec(compile(program, "README.md", "exec"), names)
+    assert "gradients" in names
+
+
+def test_every_link_points_at_a_file() -> None:
+    links = [link for link in re.findall(r"\]\(([^)#]+)", README) if "://" not in link]
+    assert links
+    assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+def test_the_map_names_what_there_is() -> None:
+    (house,) = (block for block in blocks("text") if block.startswith("jaxrnn/ "))
+    names = re.findall(r"^(  )?(\S+)", house, flags=re.MULTILINE)
+    missing = [name for indent, name in names if not (ROOT / ("jaxrnn" if indent else "") / name).exists()]
+    assert missing == []
+
+
+def test_every_module_is_on_the_map() -> None:
+    (house,) = (block for block in blocks("text") if block.startswith("jaxrnn/ "))
+    quiet = {"__init__.py", "types.py", "errors.py", "disk.py"}  # what they hold is in their names
+    modules = {path.name for path in (ROOT / "jaxrnn").glob("*.py")} - quiet
+    assert {module for module in modules if module not in house} == set()
