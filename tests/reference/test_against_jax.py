@@ -81,7 +81,8 @@ def train_in_jax(layers, params, optimizer):
     @jax.jit
     def update(params, opt_state, carry, tokens, targets):
         (loss, carry), gradients = jax.value_and_grad(mean_loss, has_aux=True)(params, carry, tokens, targets)
-        updates, opt_state = optimizer.update(gradients, opt_state, params)
+        with jax.numpy_dtype_promotion("standard"):  # Optax leaves some types to promotion
+            updates, opt_state = optimizer.update(gradients, opt_state, params)
         return optax.apply_updates(params, updates), opt_state, carry, loss
 
     opt_state, carry = optimizer.init(params), model.initial_carry(config, params, BATCH_SIZE)
