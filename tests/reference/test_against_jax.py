@@ -112,8 +112,8 @@ def test_the_first_ten_losses_and_the_parameters_after_them_are_equal(stack, opt
         np.testing.assert_allclose(ours, theirs, rtol=1e-8, atol=1e-10)
 
 
-@pytest.mark.parametrize("stack", STACKS)
-def test_logits_and_carries_are_equal(stack):
+@pytest.mark.parametrize("stack", ["blocks", "mixed"])
+def test_logits_and_carries_from_a_random_carry_are_equal(stack):
     layers = STACKS[stack]
     config = ModelConfig(layers=layers)
     params = first_params(stack)
