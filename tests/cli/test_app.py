@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from jaxrnn_cli import app
 
 pytestmark = pytest.mark.usefixtures("place")
@@ -136,7 +137,7 @@ def test_a_closed_pipe_is_a_quiet_end(trained: Path) -> None:
 
 
 def test_stdout_is_utf_8_whatever_the_locale() -> None:
-    code = "from jaxrnn_cli import console; console.use_utf8(); console.write('é€')"
+    code = r"from jaxrnn_cli import console; console.use_utf8(); console.write('\xe9\u20ac')"
     latin = {**os.environ, "LC_ALL": "POSIX", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, env=latin, check=False)
     assert (result.returncode, result.stdout, result.stderr) == (0, "é€".encode(), b"")

@@ -4,9 +4,9 @@ import io
 import sys
 
 import pytest
-from jaxrnn_cli import console
 
 from jaxrnn.training import Evaluated, Progress, Sampled
+from jaxrnn_cli import console
 
 EVALUATED = Evaluated(
     step=5, characters=50, train_loss=2.5, val_loss=1.0, learning_rate=1e-3, grad_norm=0.5,

@@ -3,10 +3,10 @@
 from pathlib import Path
 
 import pytest
-from jaxrnn_cli.names import find_config, find_destination, shipped_configs
 
 from jaxrnn.config import load_config
 from jaxrnn.errors import CheckpointError, ConfigError
+from jaxrnn_cli.names import find_config, find_destination, shipped_configs
 
 pytestmark = pytest.mark.usefixtures("place")
 
