@@ -32,6 +32,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 
 from jaxrnn.layers.dense import DenseParams, dense
+from jaxrnn.layers.initial import orthogonal
 from jaxrnn.types import Array, Key, check_sequence
 
 
@@ -53,9 +54,9 @@ class GRUCarry(NamedTuple):
 def init_gru(key: Key, input_size: int, hidden_size: int, dtype: DTypeLike = jnp.float32) -> GRUParams:
     """Glorot-uniform w_x and orthogonal w_h, gate by gate; zero biases."""
     key_x, key_h = jax.random.split(key)
-    glorot, orthogonal = jax.nn.initializers.glorot_uniform(), jax.nn.initializers.orthogonal()
+    glorot = jax.nn.initializers.glorot_uniform()
     w_x = [glorot(k, (input_size, hidden_size), dtype) for k in jax.random.split(key_x, 3)]
-    w_h = [orthogonal(k, (hidden_size, hidden_size), dtype) for k in jax.random.split(key_h, 3)]
+    w_h = [orthogonal(k, hidden_size, dtype) for k in jax.random.split(key_h, 3)]
     return GRUParams(
         w_x=jnp.concatenate(w_x, axis=1),
         w_h=jnp.concatenate(w_h, axis=1),

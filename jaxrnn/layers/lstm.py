@@ -34,6 +34,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 
 from jaxrnn.layers.dense import DenseParams, dense
+from jaxrnn.layers.initial import orthogonal
 from jaxrnn.types import Array, Key, check_sequence
 
 
@@ -58,9 +59,9 @@ def init_lstm(key: Key, input_size: int, hidden_size: int, dtype: DTypeLike = jn
     A forget gate that starts open lets gradients pass from the first step on (Jozefowicz et al., 2015).
     """
     key_x, key_h = jax.random.split(key)
-    glorot, orthogonal = jax.nn.initializers.glorot_uniform(), jax.nn.initializers.orthogonal()
+    glorot = jax.nn.initializers.glorot_uniform()
     w_x = [glorot(k, (input_size, hidden_size), dtype) for k in jax.random.split(key_x, 4)]
-    w_h = [orthogonal(k, (hidden_size, hidden_size), dtype) for k in jax.random.split(key_h, 4)]
+    w_h = [orthogonal(k, hidden_size, dtype) for k in jax.random.split(key_h, 4)]
     b = jnp.zeros((4, hidden_size), dtype).at[1].set(1)
     return LSTMParams(jnp.concatenate(w_x, axis=1), jnp.concatenate(w_h, axis=1), b.reshape(-1))
 

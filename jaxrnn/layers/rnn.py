@@ -24,6 +24,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 
 from jaxrnn.layers.dense import DenseParams, dense
+from jaxrnn.layers.initial import orthogonal
 from jaxrnn.types import Array, Key, check_sequence
 
 
@@ -42,11 +43,11 @@ class RNNCarry(NamedTuple):
 
 
 def init_rnn(key: Key, input_size: int, hidden_size: int, dtype: DTypeLike = jnp.float32) -> RNNParams:
-    """Glorot-uniform w_x, orthogonal w_h (norms neither grow nor shrink at first; Saxe et al., 2014), zero b."""
+    """Glorot-uniform w_x, orthogonal w_h, zero b."""
     key_x, key_h = jax.random.split(key)
     return RNNParams(
         w_x=jax.nn.initializers.glorot_uniform()(key_x, (input_size, hidden_size), dtype),
-        w_h=jax.nn.initializers.orthogonal()(key_h, (hidden_size, hidden_size), dtype),
+        w_h=orthogonal(key_h, hidden_size, dtype),
         b=jnp.zeros((hidden_size,), dtype),
     )
 
