@@ -30,7 +30,7 @@ def dense(params: DenseParams, xs: Array) -> Array:
 
 def dropout(key: Key, rate: float, xs: Array) -> Array:
     """Zeros with probability `rate`, the rest over `1 - rate`; any shape."""
-    keep = jax.random.bernoulli(key, 1 - rate, xs.shape)
+    keep = jax.random.bernoulli(key, jnp.float32(1 - rate), xs.shape)
     return jnp.where(keep, xs / (1 - rate), 0)
 
 

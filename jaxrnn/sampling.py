@@ -81,6 +81,8 @@ def sample(
         jnp.int32(min(top_k, vocabulary_size) or vocabulary_size),
         jnp.float32(top_p),
     )
+    # By way of the host, from wherever training holds them: sampling runs on the default device alone.
+    params = jax.tree.map(jnp.asarray, jax.device_get(params))
     keys = jax.vmap(jax.random.fold_in, (None, 0))(jax.random.key(rng_seed), jnp.arange(num_samples))
     projected = _project(config, params)
     carry = model.initial_carry(config, params, num_samples)

@@ -94,13 +94,20 @@ Event: TypeAlias = Progress | Evaluated | Sampled | Save
 
 def init_state(config: Config, vocabulary_size: int) -> TrainState:
     """The state before the first step, drawn from `config.train.rng_seed`."""
-    params_key, key = jax.random.split(jax.random.key(config.train.rng_seed))
-    params = model.init(params_key, config.model, vocabulary_size)
+    key = jax.random.key(config.train.rng_seed)
+    state: TrainState = _init_state(config.model, config.train, vocabulary_size, key)
+    return state
+
+
+@partial(jax.jit, static_argnums=(0, 1, 2))  # one compilation instead of one for every kind of array
+def _init_state(model_config: ModelConfig, config: TrainConfig, vocabulary_size: int, key: Key) -> TrainState:
+    params_key, key = jax.random.split(key)
+    params = model.init(params_key, model_config, vocabulary_size)
     return TrainState(
         step=jnp.zeros((), jnp.int32),
         params=params,
-        opt_state=make_optimizer(config.train).init(params),
-        carry=model.initial_carry(config.model, params, config.train.batch_size),
+        opt_state=make_optimizer(config).init(params),
+        carry=model.initial_carry(model_config, params, config.batch_size),
         key=key,
         plateau=init_plateau(),
         best_val_loss=jnp.full((), jnp.inf, jnp.float32),
@@ -261,7 +268,8 @@ def train(
                     raise DivergenceError(_report_divergence(step, val_loss, grad_norm, rate))
             score = train_loss if val_loss is None else val_loss
             is_best = score < float(state.best_val_loss)
-            state = _note_evaluation(every, state, score, is_best=is_best)
+            # On every device again, as it was: another layout would compile the steps anew.
+            state = state._replace(**replicate(mesh, _note_evaluation(every, state, score, is_best=is_best)))
             is_save_due |= is_best
             if training_seconds > 0:
                 speed = (step - max(evaluated_at, first_step)) * characters_per_step / training_seconds
@@ -293,13 +301,16 @@ def _next_stop(config: TrainConfig, step: int) -> int:
     return min([config.steps, *(step - step % every + every for every in periods)])
 
 
-def _note_evaluation(config: TrainConfig, state: TrainState, score: float, *, is_best: bool) -> TrainState:
-    return state._replace(
-        plateau=update_plateau(config, state.plateau, improved=is_best),
-        best_val_loss=jnp.float32(score) if is_best else state.best_val_loss,
-        loss_sum=jnp.zeros((), jnp.float32),
-        loss_count=jnp.zeros((), jnp.int32),
-    )
+def _note_evaluation(
+    config: TrainConfig, state: TrainState, score: float, *, is_best: bool
+) -> dict[str, Any]:
+    """The fields of the state that an evaluation changes."""
+    return {
+        "plateau": update_plateau(config, state.plateau, improved=is_best),
+        "best_val_loss": jnp.float32(score) if is_best else state.best_val_loss,
+        "loss_sum": jnp.zeros((), jnp.float32),
+        "loss_count": jnp.zeros((), jnp.int32),
+    }
 
 
 def _write(config: Config, state: TrainState, vocabulary: Vocabulary, step: int) -> str:
@@ -308,7 +319,7 @@ def _write(config: Config, state: TrainState, vocabulary: Vocabulary, step: int)
     seed = seed_ids(vocabulary, options.seed)
     blocks = sample(
         config.model,
-        jax.device_put(state.params, jax.devices()[0]),
+        state.params,
         seed,
         length=options.length,
         temperature=options.temperature,
@@ -316,7 +327,10 @@ def _write(config: Config, state: TrainState, vocabulary: Vocabulary, step: int)
         top_p=options.top_p,
         rng_seed=config.train.rng_seed + step,
     )
-    return decode(vocabulary, np.concatenate([seed, *(block[0] for block in blocks)]))
+    text = decode(vocabulary, np.concatenate([block[0] for block in blocks]))
+    if options.stop:
+        text, _, _ = text.partition(options.stop)
+    return decode(vocabulary, seed) + text
 
 
 def _report_divergence(step: int, loss: float, grad_norm: float, rate: float) -> str:

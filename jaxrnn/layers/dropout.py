@@ -48,7 +48,8 @@ def dropout(key: Key | None, rate: float, xs: Array) -> Array:
 
 def dropout_mask(key: Key, rate: float, xs: Array) -> Array:
     """The factors of `dropout`, 0 or `1 / (1 - rate)`, in the shape and type of `xs`."""
-    keep = jax.random.bernoulli(key, 1.0 - rate, xs.shape)
+    # float32 by name: the same key draws the same mask whatever JAX's 64-bit setting.
+    keep = jax.random.bernoulli(key, jnp.float32(1.0 - rate), xs.shape)
     return keep.astype(xs.dtype) * jnp.asarray(1.0 / (1.0 - rate), xs.dtype)
 
 
