@@ -12,5 +12,5 @@ def orthogonal(key: Key, size: int, dtype: DTypeLike) -> Array:
 
     Drawn in float32 at least, as no factorisation is made for shorter types, and rounded then.
     """
-    drawn = jax.nn.initializers.orthogonal()(key, (size, size), jnp.promote_types(dtype, jnp.float32))
-    return drawn.astype(dtype)
+    wide = dtype if jnp.finfo(dtype).bits >= 32 else jnp.float32
+    return jax.nn.initializers.orthogonal()(key, (size, size), wide).astype(dtype)
