@@ -12,5 +12,5 @@ def orthogonal(key: Key, size: int, dtype: DTypeLike) -> Array:
 
     Drawn in float32 at least, as no factorisation is made for shorter types, and rounded then.
     """
-    wide = dtype if jnp.finfo(dtype).bits >= 32 else jnp.float32
+    wide = dtype if jnp.dtype(dtype).itemsize >= 4 else jnp.float32
     return jax.nn.initializers.orthogonal()(key, (size, size), wide).astype(dtype)
