@@ -104,3 +104,8 @@ def try_remove_tree(path: Path) -> None:
     """`remove_tree` for leftovers: what can't be deleted now stays for the next time."""
     with contextlib.suppress(OSError):
         remove_tree(path)
+
+
+def reason(error: Exception) -> str:
+    """Returns why a file operation failed, without the path: messages name that themselves."""
+    return (isinstance(error, OSError) and error.strerror) or str(error)

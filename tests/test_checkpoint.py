@@ -1,20 +1,14 @@
-"""Checkpoints: what is saved comes back, or one line says why not."""
+"""Checkpoints: what is saved comes back, while training goes on. What goes wrong: test_checkpoint_failures.py."""
 
-import json
 import logging
 import math
-import multiprocessing
 import os
-import random
-import resource
-import runpy
-import shutil
 import signal
 import subprocess
 import sys
 import threading
-import time
 from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -24,9 +18,11 @@ import optax
 import pytest
 
 from jaxrnn import checkpoint, model
-from jaxrnn.checkpoint import Checkpoints, SavedStep, find_step, list_steps, load_params, load_state, save_new
+from jaxrnn.checkpoint import Checkpoints, load_params, load_state, save_new
 from jaxrnn.config import Config
-from jaxrnn.errors import CheckpointError, SaveError
+from jaxrnn.errors import CheckpointError
+from jaxrnn.manifest import describe
+from jaxrnn.saved_steps import SavedStep, find_step, list_steps
 
 
 class Layer(NamedTuple):
@@ -44,10 +40,10 @@ class State(NamedTuple):
     key: Any
 
 
-def make_state(seed=0, size=5):
+def make_state(seed: int = 0) -> State:
     keys = jax.random.split(jax.random.key(seed), 3)
     params = (
-        Layer(jax.random.normal(keys[0], (size, 7)), jnp.zeros(7)),
+        Layer(jax.random.normal(keys[0], (5, 7)), jnp.zeros(7)),
         (),  # a layer without parameters
         Layer(jax.random.normal(keys[1], (7, 3)), jnp.ones(3, jnp.bfloat16)),
     )
@@ -55,8 +51,8 @@ def make_state(seed=0, size=5):
     return State(jnp.array(seed), params, opt_state, (jnp.ones((2, 3)), jnp.array(True)), keys[2])
 
 
-def assert_same(state, expected):
-    assert jax.tree.structure(state) == jax.tree.structure(expected)
+def assert_same(state: Any, expected: Any) -> None:
+    assert str(jax.tree.structure(state)) == str(jax.tree.structure(expected))
     for leaf, expected_leaf in zip(jax.tree.leaves(state), jax.tree.leaves(expected), strict=True):
         assert leaf.dtype == expected_leaf.dtype
         if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
@@ -64,18 +60,12 @@ def assert_same(state, expected):
         np.testing.assert_array_equal(leaf, expected_leaf)
 
 
-def entries(run):
+def entries(run: Path) -> list[str]:
     return sorted(path.name for path in (run / "steps").iterdir())
 
 
-def one_line(error):
-    message = str(error.value)
-    assert "\n" not in message
-    return message
-
-
 @pytest.fixture
-def run(tmp_path):
+def run(tmp_path: Path) -> Path:
     """A run with the checkpoint of step 0, whose state is make_state(0)."""
     (tmp_path / "run" / "steps").mkdir(parents=True)
     save_new(tmp_path / "run" / "steps", make_state(0))
@@ -85,27 +75,15 @@ def run(tmp_path):
 # What is saved comes back.
 
 
-def test_a_state_comes_back_as_it_was(run):
+def test_a_state_comes_back_as_it_was(run: Path) -> None:
     assert_same(load_state(run, make_state(1)), make_state(0))
 
 
-def test_an_abstract_state_is_enough_to_load_one(run):
+def test_an_abstract_state_is_enough_to_load_one(run: Path) -> None:
     assert_same(load_state(run, jax.eval_shape(make_state)), make_state(0))
 
 
-def test_a_loaded_key_draws_the_same_numbers(run):
-    key = load_state(run, jax.eval_shape(make_state)).key
-    np.testing.assert_array_equal(jax.random.normal(key, (9,)), jax.random.normal(make_state(0).key, (9,)))
-
-
-def test_keys_of_another_kind_come_back_as_that_kind(tmp_path):
-    save_new(tmp_path, {"key": jax.random.key(5, impl="rbg")})
-    (tmp_path / "steps").symlink_to(tmp_path)  # a folder of checkpoints is one, wherever it lies
-    like = jax.eval_shape(lambda: {"key": jax.random.key(0, impl="rbg")})
-    assert load_state(tmp_path, like)["key"].dtype == jax.random.key(5, impl="rbg").dtype
-
-
-def test_the_parameters_alone_can_be_loaded(tmp_path):
+def test_the_parameters_alone_can_be_loaded(tmp_path: Path) -> None:
     config = Config().model
     params = model.init(jax.random.key(1), config, 11)
     (tmp_path / "steps").mkdir()
@@ -113,32 +91,9 @@ def test_the_parameters_alone_can_be_loaded(tmp_path):
     assert_same(load_params(tmp_path, config, 11), params)
 
 
-def test_loaded_arrays_are_free_to_be_donated_and_moved(run):
-    state = load_state(run, jax.eval_shape(make_state))
-    w = state.params[0].w
-    assert not w.committed
-    doubled = jax.jit(lambda x: x * 2, donate_argnums=0)(w)
-    assert w.is_deleted()
-    np.testing.assert_array_equal(doubled, make_state(0).params[0].w * 2)
-
-
-@pytest.mark.parametrize(
-    ("change", "words"),
-    [
-        (lambda _: make_state(size=6), "opt_state.0.mu.0.w is float32[5, 7], but float32[6, 7]"),
-        (lambda state: state._replace(step=jnp.array(1.0)), "step is int32[], but float32[] is asked for"),
-        (lambda state: state._replace(carry=()), "it has carry.0"),
-        (lambda state: state._replace(carry=(*state.carry, jnp.ones(1))), "it has no carry.2"),
-    ],
-)
-def test_a_state_of_another_shape_is_refused_by_name(run, change, words):
-    wanted = jax.eval_shape(lambda: change(make_state()))
-    with pytest.raises(CheckpointError) as error:
-        load_state(run, wanted)
-    assert words in one_line(error)
-
-
-def test_parameters_for_another_vocabulary_are_refused_before_any_file_is_read(tmp_path, monkeypatch):
+def test_parameters_for_another_vocabulary_are_refused_before_any_file_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     config = Config().model
     (tmp_path / "steps").mkdir()
     save_new(tmp_path / "steps", make_state()._replace(params=model.init(jax.random.key(1), config, 11)))
@@ -161,7 +116,7 @@ save_new(Path(sys.argv[1]), {"params": params, "carry": carry})
 """
 
 
-def test_what_two_devices_saved_one_device_loads(tmp_path):
+def test_what_two_devices_saved_one_device_loads(tmp_path: Path) -> None:
     (tmp_path / "steps").mkdir()
     two_devices = {
         **os.environ,
@@ -179,7 +134,7 @@ def test_what_two_devices_saved_one_device_loads(tmp_path):
 # Saving while training goes on.
 
 
-def test_the_last_and_the_best_are_kept(run):
+def test_the_last_and_the_best_are_kept(run: Path) -> None:
     losses = {1: 3.0, 2: 2.0, 3: 2.5, 4: None, 5: 2.2, 6: None}
     kept = []
     with Checkpoints(run) as checkpoints:
@@ -195,7 +150,7 @@ def test_the_last_and_the_best_are_kept(run):
     assert_same(load_state(run, make_state(), "best"), make_state(2))
 
 
-def test_the_best_is_the_last_where_nothing_was_evaluated(run):
+def test_the_best_is_the_last_where_nothing_was_evaluated(run: Path) -> None:
     with Checkpoints(run) as checkpoints:
         checkpoints.save(1, make_state(1))
         checkpoints.save(2, make_state(2))
@@ -203,15 +158,8 @@ def test_the_best_is_the_last_where_nothing_was_evaluated(run):
     assert find_step(run, "best") == SavedStep(2, None)
 
 
-def test_of_equals_the_first_stays_the_best(run):
-    with Checkpoints(run) as checkpoints:
-        for step in (1, 2, 3):
-            checkpoints.save(step, make_state(step), 2.0)
-    assert find_step(run, "best").step == 1
-
-
 @pytest.mark.parametrize("loss", [math.nan, math.inf, -math.inf])
-def test_a_loss_that_is_not_finite_is_no_loss(run, loss):
+def test_a_loss_that_is_not_finite_is_no_loss(run: Path, loss: float) -> None:
     with Checkpoints(run) as checkpoints:
         checkpoints.save(1, make_state(1), 4.0)
         checkpoints.save(2, make_state(2), loss)
@@ -219,7 +167,7 @@ def test_a_loss_that_is_not_finite_is_no_loss(run, loss):
     assert find_step(run, "last") == SavedStep(2, None)
 
 
-def test_the_best_is_found_again_after_a_restart(run):
+def test_the_best_is_found_again_after_a_restart(run: Path) -> None:
     with Checkpoints(run) as checkpoints:
         checkpoints.save(1, make_state(1), 1.0)
         checkpoints.save(2, make_state(2), 2.0)
@@ -229,15 +177,15 @@ def test_the_best_is_found_again_after_a_restart(run):
     assert entries(run) == ["1", "3"]
 
 
-def test_a_buffer_may_be_donated_as_soon_as_save_returns(run):
+def test_a_buffer_may_be_donated_as_soon_as_save_returns(run: Path) -> None:
     @partial(jax.jit, donate_argnums=0)
-    def train(state):
+    def train(state: State) -> State:
         return state._replace(
             step=state.step + 1, params=jax.tree.map(lambda x: x * 0 + state.step, state.params)
         )
 
     state = make_state(0)
-    saved = {}
+    saved = state
     with Checkpoints(run) as checkpoints:
         for step in range(1, 31):
             state = train(state)
@@ -252,15 +200,14 @@ def test_a_buffer_may_be_donated_as_soon_as_save_returns(run):
 
 
 @pytest.fixture
-def disk(monkeypatch):
+def disk(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
     """An event without which no checkpoint is written."""
     free = threading.Event()
-    describe = checkpoint._describe
-    monkeypatch.setattr(checkpoint, "_describe", lambda *args: free.wait(60) and describe(*args))
+    monkeypatch.setattr(checkpoint, "describe", lambda *args: free.wait(60) and describe(*args))
     return free
 
 
-def test_save_returns_before_the_checkpoint_is_written(run, disk):
+def test_save_returns_before_the_checkpoint_is_written(run: Path, disk: threading.Event) -> None:
     with Checkpoints(run) as checkpoints:
         checkpoints.save(1, make_state(1))
         assert entries(run) == ["0"]
@@ -269,7 +216,7 @@ def test_save_returns_before_the_checkpoint_is_written(run, disk):
         assert entries(run) == ["1"]
 
 
-def test_what_is_saved_is_the_state_as_it_was_when_save_was_called(run, disk):
+def test_what_is_saved_is_the_state_as_it_was_when_save_was_called(run: Path, disk: threading.Event) -> None:
     state = {"step": np.array(1, np.int32)}
     with Checkpoints(run) as checkpoints:
         checkpoints.save(1, state)
@@ -278,7 +225,7 @@ def test_what_is_saved_is_the_state_as_it_was_when_save_was_called(run, disk):
     assert load_state(run, {"step": jnp.array(0)})["step"] == 1
 
 
-def test_a_step_that_is_saved_already_is_not_written_again(run):
+def test_a_step_that_is_saved_already_is_not_written_again(run: Path) -> None:
     with Checkpoints(run) as checkpoints:
         checkpoints.save(1, make_state(1), 2.0)
         checkpoints.wait()
@@ -288,14 +235,14 @@ def test_a_step_that_is_saved_already_is_not_written_again(run):
     assert find_step(run) == SavedStep(1, 2.0)
 
 
-def test_a_step_saved_again_with_a_loss_learns_the_loss(run):
+def test_a_step_saved_again_with_a_loss_learns_the_loss(run: Path) -> None:
     with Checkpoints(run) as checkpoints:
         checkpoints.save(1, make_state(1))
         checkpoints.save(1, make_state(1), 2.0)
     assert find_step(run) == SavedStep(1, 2.0)
 
 
-def test_a_step_saved_again_with_another_state_is_replaced(run):
+def test_a_step_saved_again_with_another_state_is_replaced(run: Path) -> None:
     with Checkpoints(run) as checkpoints:
         checkpoints.save(1, make_state(1))
         checkpoints.save(1, make_state(8))
@@ -303,260 +250,14 @@ def test_a_step_saved_again_with_another_state_is_replaced(run):
     assert_same(load_state(run, make_state()), make_state(8))
 
 
-def test_saving_leaves_signals_alone(run):
+def test_saving_leaves_signals_alone(run: Path) -> None:
     handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     with Checkpoints(run) as checkpoints:
         checkpoints.save(1, make_state(1))
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == handlers
 
 
-def test_saving_logs_nothing(run, caplog):
+def test_saving_logs_nothing(run: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.DEBUG, logger="absl"), Checkpoints(run) as checkpoints:
         checkpoints.save(1, make_state(1))
     assert caplog.records == []
-
-
-# When the disk says no.
-
-
-@pytest.fixture
-def file_size_limit():
-    """A function that limits how large a file this process may write; None lifts it."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-
-    def limit(size):
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft if size is None else size, hard))
-
-    yield limit
-    limit(None)
-
-
-def test_a_save_that_fails_says_why_in_one_line_and_the_next_one_works(run, file_size_limit, capfd):
-    with Checkpoints(run) as checkpoints:
-        checkpoints.save(1, make_state(1), 1.0)
-        checkpoints.wait()
-        file_size_limit(100)
-        checkpoints.save(2, make_state(2), 0.5)
-        with pytest.raises(SaveError, match=r"steps/2: .*File too large") as error:
-            checkpoints.wait()
-        one_line(error)
-        assert entries(run) == ["1"]  # the good one is there, and no rest of the other
-        file_size_limit(None)
-        checkpoints.save(3, make_state(3), 0.7)
-    assert entries(run) == ["3"]
-    assert capfd.readouterr() == ("", "")
-
-
-def test_the_error_of_a_save_surfaces_at_the_next_one(run, file_size_limit):
-    with Checkpoints(run) as checkpoints:
-        file_size_limit(100)
-        checkpoints.save(1, make_state(1))
-        with pytest.raises(SaveError, match="steps/1"):
-            checkpoints.save(2, make_state(2))
-
-
-def test_the_error_of_the_last_save_surfaces_when_the_checkpoints_are_closed(run, file_size_limit):
-    with pytest.raises(SaveError, match="steps/1"), Checkpoints(run) as checkpoints:
-        file_size_limit(100)
-        checkpoints.save(1, make_state(1))
-
-
-def test_an_error_in_training_is_not_hidden_by_one_of_saving(run, file_size_limit):
-    with pytest.raises(ZeroDivisionError), Checkpoints(run) as checkpoints:
-        file_size_limit(100)
-        checkpoints.save(1, make_state(1))
-        raise ZeroDivisionError
-
-
-def test_a_full_disk_is_named(run, monkeypatch):
-    def full(*_):
-        raise OSError(28, os.strerror(28))
-
-    monkeypatch.setattr(checkpoint, "reserve", full)
-    with pytest.raises(SaveError, match="No space left on device"), Checkpoints(run) as checkpoints:
-        checkpoints.save(1, make_state(1))
-
-
-@pytest.mark.parametrize(
-    "error",
-    [
-        ValueError("RESOURCE_EXHAUSTED: Error writing x: [OS error 28: ENOSPC No space left on device]"),
-        ValueError("RESOURCE_EXHAUSTED: Error writing x"),
-    ],
-)
-def test_a_disk_that_fills_while_orbax_writes_is_named_too(error):
-    assert checkpoint._reason(error) == "No space left on device"
-
-
-def test_a_run_that_was_deleted_while_it_trained_ends_in_one_line(run):
-    with pytest.raises(SaveError, match="No such file or directory"), Checkpoints(run) as checkpoints:
-        shutil.rmtree(run)
-        checkpoints.save(1, make_state(1))
-
-
-# Damage.
-
-
-def files_of(run):
-    return sorted(path for path in (run / "steps").rglob("*") if path.is_file())
-
-
-@pytest.mark.parametrize("damage", ["missing", "empty", "truncated", "one bit", "garbage"])
-def test_damage_to_any_file_is_found_and_named(run, damage, capfd):
-    generator = random.Random(damage)
-    for path in files_of(run):
-        good = path.read_bytes()
-        if damage != "missing" and not good:
-            continue  # nothing to damage
-        if damage == "one bit":
-            bit = generator.randrange(8 * len(good))
-            bad = bytearray(good)
-            bad[bit // 8] ^= 1 << bit % 8
-        else:
-            bad = {"truncated": good[: len(good) // 2], "garbage": generator.randbytes(len(good))}.get(
-                damage, b""
-            )
-        path.write_bytes(bad)
-        if damage == "missing":
-            path.unlink()
-        with pytest.raises(CheckpointError) as error:
-            load_state(run, make_state())
-        assert str(path) in one_line(error)
-        path.write_bytes(good)
-    assert_same(load_state(run, make_state()), make_state(0))
-    assert capfd.readouterr() == ("", "")
-
-
-def test_arrays_that_orbax_reads_differently_are_found(run):
-    # Files whose hashes are right, but leaves that are not what was handed to orbax.
-    path = run / "steps" / "0" / "checkpoint.json"
-    content = json.loads(path.read_text())
-    content["leaves"]["params.0.w"]["sha256"] = content["leaves"]["params.0.b"]["sha256"]
-    del content["sha256"]
-    path.write_text(json.dumps({**content, "sha256": checkpoint._hash_json(content)}))
-    with pytest.raises(CheckpointError, match=r"checksum of params\.0\.w does not match"):
-        load_state(run, make_state())
-
-
-def test_a_checkpoint_of_a_newer_format_is_refused_in_words(run):
-    path = run / "steps" / "0" / "checkpoint.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), "format_version": 99}))
-    with pytest.raises(CheckpointError, match=r"format version 99.*update jaxrnn"):
-        load_state(run, make_state())
-
-
-@pytest.mark.parametrize("make", [lambda _: None, lambda run: (run / "steps").mkdir(parents=True)])
-def test_a_run_without_checkpoints_says_so(tmp_path, make):
-    make(tmp_path / "run")
-    with pytest.raises(CheckpointError, match="no checkpoint") as error:
-        load_state(tmp_path / "run", make_state())
-    assert str(tmp_path / "run" / "steps") in one_line(error)
-
-
-def test_a_first_checkpoint_that_does_not_read_back_is_an_error_at_once(tmp_path, monkeypatch):
-    monkeypatch.setattr(checkpoint, "_hash_files", lambda _: {"state/lost": "0"})
-    with pytest.raises(SaveError, match="a moment ago"):
-        save_new(tmp_path, make_state())
-
-
-# What others leave, and what others do meanwhile.
-
-
-def test_opening_for_writing_cleans_up_what_a_killed_process_left(run):
-    steps = run / "steps"
-    shutil.copytree(steps / "0", steps / ".5.new")
-    shutil.copytree(steps / "0", steps / ".0.old")
-    (steps / ".3.gone").mkdir()
-    (steps / ".mine").mkdir()
-    (steps / "notes").mkdir()
-    with Checkpoints(run) as checkpoints:
-        assert checkpoints.last == SavedStep(0, None)
-    assert entries(run) == [".mine", "0", "notes"]
-
-
-def test_a_checkpoint_moved_aside_by_a_killed_process_is_brought_back(run):
-    (run / "steps" / "0").rename(run / "steps" / ".0.old")
-    with Checkpoints(run):
-        assert entries(run) == ["0"]
-    assert_same(load_state(run, make_state()), make_state(0))
-
-
-def test_nothing_is_deleted_through_a_symbolic_link(run, tmp_path):
-    outside = tmp_path / "outside"
-    outside.mkdir()
-    (outside / "precious").touch()
-    (run / "steps" / ".1.new").symlink_to(outside)
-    with Checkpoints(run) as checkpoints:
-        checkpoints.save(1, make_state(1))
-    assert (outside / "precious").exists()
-    assert entries(run) == ["1"]
-
-
-def test_a_folder_of_checkpoints_behind_a_symbolic_link_is_not_written(run, tmp_path):
-    (run / "steps").rename(tmp_path / "elsewhere")
-    (run / "steps").symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(CheckpointError, match="symbolic link"):
-        Checkpoints(run)
-    assert_same(load_state(run, make_state()), make_state(0))  # but it is read
-
-
-def test_a_reader_gets_the_newer_checkpoint_when_its_own_vanishes(run, monkeypatch):
-    load = checkpoint._load
-
-    def load_slowly(steps, step, part, abstract):
-        if step == 0:
-            with Checkpoints(run) as checkpoints:
-                checkpoints.save(1, make_state(1))
-        return load(steps, step, part, abstract)
-
-    monkeypatch.setattr(checkpoint, "_load", load_slowly)
-    assert_same(load_state(run, make_state()), make_state(1))
-
-
-# kill -9.
-
-
-def state_at(step):
-    return {"step": np.array(step), "params": np.full((64, 64), step, np.float32)}
-
-
-def loss_at(step):
-    return math.sin(step * 1.7) + 2
-
-
-def save_for_ever(run):
-    with Checkpoints(run) as checkpoints:
-        step = checkpoints.last.step
-        while True:
-            step += 1
-            checkpoints.save(step, state_at(step), loss_at(step))
-
-
-def test_killed_at_any_moment_the_last_and_the_best_load(tmp_path):
-    run = tmp_path / "run"
-    (run / "steps").mkdir(parents=True)
-    save_new(run / "steps", state_at(0))
-    processes = multiprocessing.get_context("forkserver")
-    processes.set_forkserver_preload(["jaxrnn.checkpoint", "orbax.checkpoint.v1"])
-    generator = random.Random(0)
-    last = 0
-    for _ in range(8):
-        process = processes.Process(target=runpy.run_path, args=(__file__, {"RUN": run}, "saving"))
-        process.start()
-        before = time.monotonic() + 60
-        while find_step(run, "last").step == last and time.monotonic() < before:
-            time.sleep(0.005)
-        time.sleep(generator.random() * 0.2)
-        process.kill()
-        process.join()
-        assert process.exitcode == -signal.SIGKILL
-        loaded = {which: load_state(run, state_at(0), which) for which in ("last", "best")}
-        assert loaded["last"]["step"] > last
-        last = int(loaded["last"]["step"])
-        assert loaded["best"]["step"] == min(range(1, last + 1), key=loss_at)
-        for state in loaded.values():
-            np.testing.assert_array_equal(state["params"], np.full((64, 64), state["step"], np.float32))
-
-
-if __name__ == "saving":  # the process that is killed above
-    save_for_ever(globals()["RUN"])

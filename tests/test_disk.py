@@ -73,3 +73,15 @@ def test_room_that_is_not_there_is_refused_and_none_is_taken(tmp_path):
     with pytest.raises(OSError, match=r"No space left|too large"):
         disk.reserve(tmp_path / "room", 2**62)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (FileNotFoundError(2, "No such file or directory", "path"), "No such file or directory"),
+        (OSError("too slow"), "too slow"),
+        (ValueError("embedded null byte"), "embedded null byte"),
+    ],
+)
+def test_a_reason_does_not_repeat_the_path(error: Exception, words: str) -> None:
+    assert disk.reason(error) == words

@@ -14,7 +14,7 @@ import pytest
 
 import jaxrnn
 from jaxrnn import checkpoint, disk, run_directory
-from jaxrnn.checkpoint import Checkpoints, SavedStep, list_steps, load_state
+from jaxrnn.checkpoint import Checkpoints, load_state
 from jaxrnn.config import Config, SampleConfig
 from jaxrnn.errors import CheckpointError, ConfigError, SaveError, VocabularyError
 from jaxrnn.run_directory import (
@@ -32,6 +32,7 @@ from jaxrnn.run_directory import (
     read_record,
     read_vocabulary,
 )
+from jaxrnn.saved_steps import SavedStep, list_steps
 from jaxrnn.vocabulary import build_vocabulary
 
 CONFIG = Config(sample=SampleConfig(seed='"é\n'))
@@ -274,7 +275,7 @@ def test_overwriting_deletes_nothing_through_a_link_in_the_old_run(work, tmp_pat
 def test_the_old_run_is_there_until_the_new_one_is_whole(work, monkeypatch):
     create("run", 1)
     before = tree(work)
-    monkeypatch.setattr(checkpoint, "_hash_files", lambda _: {"lost": "0"})
+    monkeypatch.setattr(checkpoint, "hash_files", lambda _: {"lost": "0"})
     with pytest.raises(SaveError):
         create("run", 2, overwrite=True)
     assert tree(work) == before

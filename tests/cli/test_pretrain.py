@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from jaxrnn import training
-from jaxrnn.checkpoint import list_steps
 from jaxrnn.config import load_config
 from jaxrnn.errors import DivergenceError
 from jaxrnn.run_directory import METRICS_COLUMNS, create_run, is_run, read_config
+from jaxrnn.saved_steps import list_steps
 
 pytestmark = pytest.mark.usefixtures("place")
 
