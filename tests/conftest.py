@@ -8,7 +8,59 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import jax
+import numpy as np
 import pytest
+
+from jaxrnn.config import (
+    Config,
+    DenseConfig,
+    EmbeddingConfig,
+    LSTMConfig,
+    ModelConfig,
+    SampleConfig,
+    TrainConfig,
+)
+from jaxrnn.vocabulary import Vocabulary, build_vocabulary, encode
+
+# Ours is code that says what type it computes in; what optax leaves to promotion runs in a context of its own.
+jax.config.update("jax_numpy_dtype_promotion", "strict")  # type: ignore[no-untyped-call]
+
+
+@pytest.fixture(scope="session")
+def text() -> str:
+    """A text that a small model soon knows by heart, of 1200 characters, 7 of them distinct."""
+    return "to be or not " * 92 + "to b"
+
+
+@pytest.fixture(scope="session")
+def vocabulary(text: str) -> Vocabulary:
+    return build_vocabulary(text)
+
+
+@pytest.fixture(scope="session")
+def ids(vocabulary: Vocabulary, text: str) -> np.ndarray:
+    return encode(vocabulary, text)
+
+
+@pytest.fixture(scope="session")
+def config() -> Config:
+    """A small LSTM on short sequences; a run of 12 steps at which something or other is due."""
+    return Config(
+        model=ModelConfig(layers=(EmbeddingConfig(size=5), LSTMConfig(size=8), DenseConfig())),
+        train=TrainConfig(
+            steps=12,
+            batch_size=4,
+            seq_len=6,
+            warmup_steps=2,
+            learning_rate=0.05,
+            eval_every=4,
+            save_every=6,
+            sample_every=8,
+            devices=1,
+        ),
+        sample=SampleConfig(seed="to", length=10),
+    )
 
 
 @pytest.fixture

@@ -1,0 +1,330 @@
+"""What the recurrent layers promise alike; what is one layer's own stands in its own file."""
+
+from collections.abc import Callable, Iterable, Iterator
+from functools import cache, partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn
+
+from jaxrnn import (
+    gru,
+    gru_carry,
+    init_gru,
+    init_lstm,
+    init_rnn,
+    init_rnn_block,
+    lstm,
+    lstm_carry,
+    plain,
+    rnn,
+    rnn_block,
+    rnn_block_carry,
+    rnn_carry,
+)
+
+# All different, so that two axes that were swapped can't agree by chance.
+TIME, BATCH, INPUT, HIDDEN = 7, 3, 2, 5
+CUT = 3  # where a sequence is cut in two
+
+
+class Layer(NamedTuple):
+    apply: Callable[..., Any]
+    jitted: Callable[..., Any]  # the same, compiled once a shape for all tests
+    init: Callable[..., Any]  # (key, dtype) -> params
+    carry: Callable[..., Any]  # (params, batch_size) -> zeros
+    plain: Callable[..., Any]  # differentiated by JAX
+    input_size: int = INPUT
+
+
+class Arguments(NamedTuple):
+    params: Any
+    carry: Any
+    xs: Any
+
+
+def recurrent(apply: Callable[..., Any], init: Callable[..., Any], *others: Any) -> Layer:
+    return Layer(apply, jax.jit(apply), init, *others)
+
+
+LAYERS = {
+    "rnn": recurrent(rnn, lambda key, dtype: init_rnn(key, INPUT, HIDDEN, dtype), rnn_carry, plain.rnn),
+    "lstm": recurrent(lstm, lambda key, dtype: init_lstm(key, INPUT, HIDDEN, dtype), lstm_carry, plain.lstm),
+    "gru": recurrent(gru, lambda key, dtype: init_gru(key, INPUT, HIDDEN, dtype), gru_carry, plain.gru),
+    "rnn_block": recurrent(
+        rnn_block,
+        lambda key, dtype: init_rnn_block(key, HIDDEN, "lstm", dtype),
+        rnn_block_carry,
+        plain.rnn_block,
+        HIDDEN,
+    ),
+}
+
+
+@pytest.fixture(params=LAYERS)
+def layer(request: pytest.FixtureRequest) -> Layer:
+    return LAYERS[request.param]
+
+
+def random_like(seed: int, tree: Any) -> Any:
+    """A tree of the same shapes and types, of normal numbers."""
+    rng = np.random.default_rng(seed)
+    return jax.tree.map(lambda leaf: jnp.asarray(rng.standard_normal(leaf.shape), leaf.dtype), tree)
+
+
+@cache
+def draw(layer: Layer, seed: int = 0, dtype: Any = jnp.float32) -> Arguments:
+    """Parameters, biases too, a carry and inputs: normal numbers, all small enough to leave gates half open."""
+    params = layer.init(jax.random.key(seed), dtype)
+    xs = jnp.zeros((TIME, BATCH, layer.input_size), dtype)
+    noise = random_like(seed, Arguments(params, layer.carry(params, BATCH), xs))
+    return Arguments(*jax.tree.map(lambda leaf: leaf / 2, noise))
+
+
+@cache
+def pull(layer: Layer) -> Callable[..., Any]:
+    """Cotangents of the arguments from cotangents of the outputs: (params, carry, xs, d_outputs) -> ..."""
+    return jax.jit(lambda *given: jax.vjp(layer.apply, *given[:3])[1](given[3]))
+
+
+def assert_close(tree: Any, expected: Any, tolerance: float = 1e-5) -> None:
+    leaves, expected_leaves = jax.tree.leaves(tree), jax.tree.leaves(expected)
+    for leaf, expected_leaf in zip(leaves, expected_leaves, strict=True):
+        assert leaf.shape == expected_leaf.shape
+        np.testing.assert_allclose(leaf, expected_leaf, rtol=tolerance, atol=tolerance)
+
+
+def stack(trees: Iterable[Any]) -> Any:
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
+
+
+def weigh(layer: Layer, params: Any, carry: Any, xs: jax.Array) -> jax.Array:
+    """One number of all that comes out, no part of it with the weight of another."""
+    outputs = jax.tree.leaves(layer.apply(params, carry, xs))
+    return jnp.stack(
+        [(out * jnp.cos(jnp.arange(out.size)).reshape(out.shape)).sum() for out in outputs]
+    ).sum()
+
+
+# What comes out
+
+
+def test_a_whole_sequence_is_the_steps_one_by_one(layer: Layer) -> None:
+    params, carry, xs = draw(layer)
+    last, hs = layer.jitted(params, carry, xs)
+    for t in range(TIME):
+        carry, h = layer.jitted(params, carry, xs[t : t + 1])
+        assert_close(h[0], hs[t])
+    assert_close(carry, last)
+
+
+def test_two_chunks_with_the_carry_handed_on_are_one_long_sequence(layer: Layer) -> None:
+    params, carry, xs = draw(layer)
+    between, first = layer.jitted(params, carry, xs[:CUT])
+    last, second = layer.jitted(params, between, xs[CUT:])
+    assert_close((last, jnp.concatenate([first, second])), layer.jitted(params, carry, xs))
+
+
+def test_sequences_side_by_side_do_not_touch_each_other(layer: Layer) -> None:
+    params, carry, xs = draw(layer)
+    _, hs = layer.jitted(params, carry, xs)
+    _, changed = layer.jitted(params, jax.tree.map(lambda h: h.at[1].set(9), carry), xs.at[:, 1].set(9))
+    assert [bool(jnp.array_equal(hs[:, row], changed[:, row])) for row in range(BATCH)] == [True, False, True]
+
+
+def test_a_text_begins_with_zeros_of_the_parameters_type(layer: Layer) -> None:
+    for field in layer.carry(draw(layer, dtype=jnp.bfloat16).params, 4):
+        assert field.shape == (4, HIDDEN)
+        assert field.dtype == jnp.bfloat16
+        assert not field.any()
+
+
+# Gradients (that they are right is proven in test_gradients.py)
+
+
+def test_gradients_pass_a_cut_through_the_carry_that_was_handed_on(layer: Layer) -> None:
+    params, carry, xs = draw(layer)
+    d_last, d_hs = random_like(9, layer.jitted(params, carry, xs))
+    expected = pull(layer)(params, carry, xs, (d_last, d_hs))
+
+    between, _ = layer.jitted(params, carry, xs[:CUT])
+    d_params, d_between, d_second = pull(layer)(params, between, xs[CUT:], (d_last, d_hs[CUT:]))
+    d_params_before, d_carry, d_first = pull(layer)(params, carry, xs[:CUT], (d_between, d_hs[:CUT]))
+    d_params = jax.tree.map(jnp.add, d_params, d_params_before)
+    assert_close((d_params, d_carry, jnp.concatenate([d_first, d_second])), expected, 1e-4)
+
+
+def test_the_last_steps_loss_reaches_the_carry_and_every_earlier_step(layer: Layer) -> None:
+    arguments = draw(layer)
+    d_outputs = jax.tree.map(jnp.zeros_like, layer.jitted(*arguments))
+    _, d_carry, d_xs = pull(layer)(*arguments, (d_outputs[0], d_outputs[1].at[-1].set(1)))
+    for d in (*d_carry, *d_xs):
+        assert abs(d).max() > 1e-6
+
+
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float32])
+def test_everything_has_the_type_of_the_arguments(layer: Layer, dtype: Any) -> None:
+    arguments = draw(layer, dtype=dtype)
+    outputs = layer.jitted(*arguments)
+    assert {leaf.dtype for leaf in jax.tree.leaves((arguments, outputs))} == {jnp.dtype(dtype)}
+    cotangents = Arguments(*pull(layer)(*arguments, outputs))
+    jax.tree.map(check_same_kind, cotangents, arguments)
+
+
+def check_same_kind(cotangent: jax.Array, primal: jax.Array) -> None:
+    assert (cotangent.shape, cotangent.dtype) == (primal.shape, primal.dtype)
+
+
+def test_parameters_can_be_drawn_in_bfloat16(layer: Layer) -> None:
+    params = layer.init(jax.random.key(0), jnp.bfloat16)
+    assert {leaf.dtype for leaf in jax.tree.leaves(params)} == {jnp.dtype(jnp.bfloat16)}
+
+
+def test_forward_mode_is_refused(layer: Layer) -> None:
+    arguments = draw(layer)
+    with pytest.raises(TypeError, match="forward-mode"):
+        jax.jvp(layer.apply, arguments, arguments)
+
+
+# Inside someone's program
+
+
+def test_jit_changes_nothing(layer: Layer) -> None:
+    arguments = draw(layer)
+    assert_close(layer.jitted(*arguments), layer.apply(*arguments))
+
+
+def test_vmap_is_a_loop_over_inputs_and_carries(layer: Layer) -> None:
+    params = draw(layer).params
+    many = [draw(layer, seed) for seed in range(3)]
+    batched = jax.jit(jax.vmap(layer.apply, (None, 0, 0)))(
+        params, stack(a.carry for a in many), stack(a.xs for a in many)
+    )
+    assert_close(batched, stack(layer.jitted(params, a.carry, a.xs) for a in many))
+
+
+def test_vmap_of_grad_is_a_loop_over_whole_models(layer: Layer) -> None:
+    gradient = jax.grad(partial(weigh, layer), (0, 1, 2))
+    many = [draw(layer, seed) for seed in range(3)]
+    one_by_one = jax.jit(gradient)
+    assert_close(jax.jit(jax.vmap(gradient))(*stack(many)), stack(one_by_one(*a) for a in many), 1e-4)
+
+
+def test_jit_of_grad_of_vmap_is_the_sum_of_gradients(layer: Layer) -> None:
+    params = draw(layer).params
+    many = [draw(layer, seed) for seed in range(3)]
+
+    @jax.jit
+    @jax.grad
+    def together(params: Any, carries: Any, xs: jax.Array) -> jax.Array:
+        return jax.vmap(partial(weigh, layer), (None, 0, 0))(params, carries, xs).sum()
+
+    one_by_one = jax.jit(jax.grad(partial(weigh, layer)))
+    expected = stack(one_by_one(params, a.carry, a.xs) for a in many)
+    gradient = together(params, stack(a.carry for a in many), stack(a.xs for a in many))
+    assert_close(gradient, jax.tree.map(lambda leaves: leaves.sum(axis=0), expected), 1e-4)
+
+
+# Mistakes
+
+
+def test_a_sequence_of_another_rank_is_refused_by_its_shape(layer: Layer) -> None:
+    params, carry, xs = draw(layer)
+    for wrong in (xs[0], xs[None]):
+        with pytest.raises(ValueError, match=r"xs must be \[time, batch, input\]") as caught:
+            layer.apply(params, carry, wrong)
+        assert str(wrong.shape) in str(caught.value)
+
+
+def test_a_sequence_of_another_width_is_refused_by_both_shapes(layer: Layer) -> None:
+    params, carry, _ = draw(layer)
+    expected = rf"xs has {layer.input_size + 1} features, but w_x \({layer.input_size}, \d+\)"
+    with pytest.raises(ValueError, match=expected):
+        layer.apply(params, carry, jnp.ones((TIME, BATCH, layer.input_size + 1)))
+
+
+@pytest.mark.parametrize(
+    "shape", [(BATCH + 1, HIDDEN), (BATCH, HIDDEN + 1), (BATCH, 1), (1, HIDDEN), (HIDDEN,)]
+)
+def test_a_carry_of_another_shape_is_refused_by_both_shapes(layer: Layer, shape: tuple[int, ...]) -> None:
+    params, carry, xs = draw(layer)
+    for field in carry._fields:
+        expected = rf"the carry must be \[batch={BATCH}, hidden={HIDDEN}\]"
+        with pytest.raises(ValueError, match=expected) as caught:
+            layer.apply(params, carry._replace(**{field: jnp.ones(shape)}), xs)
+        assert str(shape) in str(caught.value)
+
+
+# The structure that makes the backward pass fast: the loop yields pre-activation gradients, no weight's
+
+
+def equations(jaxpr: Jaxpr, in_loop: bool = False) -> Iterator[tuple[JaxprEqn, bool]]:
+    """Every equation of a program, however deep; and whether it stands in the body of a loop."""
+    for equation in jaxpr.eqns:
+        yield equation, in_loop
+        is_loop = equation.primitive.name in ("scan", "while")
+        for value in jax.tree.leaves(
+            list(equation.params.values()), is_leaf=lambda leaf: isinstance(leaf, ClosedJaxpr | Jaxpr)
+        ):
+            if isinstance(value, ClosedJaxpr | Jaxpr):
+                inner = value.jaxpr if isinstance(value, ClosedJaxpr) else value
+                yield from equations(inner, in_loop or is_loop)
+
+
+def shape(variable: Any) -> tuple[int, ...]:
+    return tuple(variable.aval.shape)
+
+
+def products(apply: Callable[..., Any], arguments: Arguments) -> tuple[list[Any], list[Any]]:
+    """The shapes of the matrix products of a gradient: in loops, and outside of any."""
+
+    def loss(arguments: Arguments) -> jax.Array:
+        return jnp.stack([leaf.sum() for leaf in jax.tree.leaves(apply(*arguments))]).sum()
+
+    found = [
+        (shape(equation.outvars[0]), in_loop)
+        for equation, in_loop in equations(jax.make_jaxpr(jax.grad(loss))(arguments).jaxpr)
+        if equation.primitive.name == "dot_general"
+    ]
+    return [size for size, in_loop in found if in_loop], [size for size, in_loop in found if not in_loop]
+
+
+def weight_shapes(params: Any) -> set[tuple[int, ...]]:
+    shapes = {leaf.shape for leaf in jax.tree.leaves(params) if leaf.ndim == 2}
+    return shapes | {shape[::-1] for shape in shapes}
+
+
+def test_no_weight_gradient_is_computed_in_a_loop(layer: Layer) -> None:
+    arguments = draw(layer)
+    in_loop, outside = products(layer.apply, arguments)
+    weights = weight_shapes(arguments.params)
+    assert len(in_loop) == 2  # h @ w_h on the way there and dz @ w_h.T on the way back
+    assert not weights & set(in_loop)
+    matrices = [leaf for leaf in jax.tree.leaves(arguments.params) if leaf.ndim == 2]
+    assert sum(shape in weights for shape in outside) == len(matrices)  # one product for each matrix
+
+
+def test_differentiating_the_plain_forward_pass_does_compute_them_in_the_loop(layer: Layer) -> None:
+    arguments = draw(layer)
+    in_loop, _ = products(layer.plain, arguments)
+    assert weight_shapes(arguments.params) & set(in_loop)
+
+
+def test_no_loop_carries_or_yields_a_weight_gradient(layer: Layer) -> None:
+    arguments = draw(layer)
+
+    def loss(params: Any) -> jax.Array:
+        return layer.apply(params, arguments.carry, arguments.xs)[1].sum()  # type: ignore[no-any-return]
+
+    loops = [
+        equation
+        for equation, _ in equations(jax.make_jaxpr(jax.grad(loss))(arguments.params).jaxpr)
+        if equation.primitive.name == "scan"
+    ]
+    assert [loop.params["reverse"] for loop in loops] == [False, True]
+    for loop in loops:
+        for variable in loop.outvars:
+            assert shape(variable)[-2:] not in weight_shapes(arguments.params)

@@ -1,0 +1,72 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxrnn import dropout
+
+KEY = jax.random.key(0)
+ONES = jnp.ones((100, 200))
+
+
+@pytest.mark.parametrize("rate", [0.1, 0.5, 0.9])
+def test_a_share_is_zeroed_and_the_rest_scaled_so_that_the_mean_stays(rate: float) -> None:
+    ys = dropout(KEY, rate, ONES)
+    np.testing.assert_allclose(np.unique(ys), [0, 1 / (1 - rate)], rtol=1e-6)
+    six_sigmas = 6 * np.sqrt(rate / (1 - rate) / ONES.size)
+    assert abs(ys.mean() - 1) < six_sigmas
+
+
+def test_the_mask_is_drawn_anew_for_every_element() -> None:
+    kept = np.asarray(dropout(KEY, 0.5, ONES) > 0, np.float64)
+    six_sigmas = 6 * 0.5 / np.sqrt(ONES.shape)
+    assert abs(kept.mean(axis=1) - 0.5).max() < six_sigmas[1]
+    assert abs(kept.mean(axis=0) - 0.5).max() < six_sigmas[0]
+
+
+def test_the_same_key_gives_the_same_mask_and_another_key_another() -> None:
+    assert jnp.array_equal(dropout(KEY, 0.5, ONES), dropout(KEY, 0.5, ONES))
+    assert not jnp.array_equal(dropout(KEY, 0.5, ONES), dropout(jax.random.key(1), 0.5, ONES))
+
+
+def test_without_a_key_or_a_rate_nothing_is_dropped() -> None:
+    assert dropout(None, 0.5, ONES) is ONES
+    assert dropout(KEY, 0.0, ONES) is ONES
+
+
+def test_gradients_pass_where_values_passed_and_nowhere_else() -> None:
+    xs = jax.random.normal(jax.random.key(1), (20, 30))
+    ys, pull = jax.vjp(lambda xs: dropout(KEY, 0.3, xs), xs)
+    (d_xs,) = pull(jnp.ones_like(xs))
+    assert jnp.array_equal(d_xs > 0, ys != 0)
+    np.testing.assert_allclose(d_xs * xs, ys, rtol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float32])
+def test_everything_has_the_type_of_the_input(dtype: jnp.dtype) -> None:
+    ys, pull = jax.vjp(lambda xs: dropout(KEY, 0.3, xs), ONES.astype(dtype))
+    assert ys.dtype == pull(ys)[0].dtype == dtype
+
+
+def test_it_works_inside_jit_and_vmap_and_grad() -> None:
+    keys = jax.random.split(KEY, 3)
+    xs = jax.random.normal(jax.random.key(1), (3, 20))
+
+    def loss(key: jax.Array, xs: jax.Array) -> jax.Array:
+        return (dropout(key, 0.3, xs) ** 2).sum()
+
+    together = jax.jit(jax.grad(lambda xs: jax.vmap(loss)(keys, xs).sum()))(xs)
+    one_by_one = jnp.stack([jax.grad(loss, 1)(key, x) for key, x in zip(keys, xs, strict=True)])
+    np.testing.assert_allclose(together, one_by_one, rtol=1e-6)
+
+
+def test_forward_mode_is_refused() -> None:
+    with pytest.raises(TypeError, match="forward-mode"):
+        jax.jvp(lambda xs: dropout(KEY, 0.3, xs), (ONES,), (ONES,))
+
+
+@pytest.mark.parametrize("rate", [-0.1, 1.0, 1.5, float("nan")])
+def test_a_rate_that_is_no_probability_below_one_is_refused(rate: float) -> None:
+    for key in (KEY, None):
+        with pytest.raises(ValueError, match=r"rate must be in \[0, 1\)"):
+            dropout(key, rate, ONES)

@@ -1,0 +1,58 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxrnn import LSTMCarry, LSTMParams, init_lstm, lstm, lstm_carry
+
+CLOSED, OPEN = -50.0, 50.0  # pre-activations that shut a gate, and that open it
+
+
+def one_unit(i: float, f: float, g: float, o: float) -> LSTMParams:
+    """An LSTM of one unit that listens to its biases alone, the gates in their order."""
+    return LSTMParams(w_x=jnp.zeros((1, 4)), w_h=jnp.zeros((1, 4)), b=jnp.array([i, f, g, o]))
+
+
+def run(params: LSTMParams, cell: float) -> tuple[float, float]:
+    """The hidden state and the cell after one step from a cell."""
+    carry, hs = lstm(params, LSTMCarry(h=jnp.zeros((1, 1)), c=jnp.full((1, 1), cell)), jnp.zeros((1, 1, 1)))
+    assert carry.h == hs[-1]
+    return carry.h.item(), carry.c.item()
+
+
+def test_the_gates_are_input_forget_candidate_and_output_in_this_order() -> None:
+    candidate = np.tanh(0.7)
+    for params, cell in (
+        (one_unit(i=CLOSED, f=OPEN, g=0.7, o=OPEN), 0.4),
+        (one_unit(i=OPEN, f=CLOSED, g=0.7, o=OPEN), candidate),
+        (one_unit(i=OPEN, f=OPEN, g=0.7, o=OPEN), 0.4 + candidate),
+    ):
+        np.testing.assert_allclose(run(params, 0.4), (np.tanh(cell), cell), rtol=1e-6)
+    np.testing.assert_allclose(run(one_unit(i=CLOSED, f=OPEN, g=0.7, o=CLOSED), 0.4), (0, 0.4), atol=1e-6)
+
+
+def test_a_cell_keeps_what_was_written_for_as_long_as_its_gate_is_open() -> None:
+    params = one_unit(i=CLOSED, f=OPEN, g=0.7, o=OPEN)
+    carry = LSTMCarry(h=jnp.zeros((1, 1)), c=jnp.full((1, 1), 0.4))
+    carry, hs = lstm(params, carry, jnp.zeros((1000, 1, 1)))
+    np.testing.assert_allclose(carry.c, 0.4, rtol=1e-6)
+    np.testing.assert_allclose(hs, np.tanh(0.4), rtol=1e-6)
+
+
+def test_the_forget_gate_begins_open_and_the_other_biases_zero() -> None:
+    b = init_lstm(jax.random.key(0), input_size=3, hidden_size=6).b
+    assert b.reshape(4, 6).tolist() == [[0.0] * 6, [1.0] * 6, [0.0] * 6, [0.0] * 6]
+
+
+def test_each_gates_recurrent_weights_begin_orthogonal() -> None:
+    params = init_lstm(jax.random.key(0), input_size=3, hidden_size=6)
+    assert params.w_x.shape == (3, 24)
+    gates = jnp.split(params.w_h, 4, axis=1)
+    for gate in gates:
+        np.testing.assert_allclose(gate.T @ gate, jnp.eye(6), atol=1e-5)
+    assert not jnp.allclose(gates[0], gates[1])
+
+
+def test_a_carry_has_two_buffers_so_that_either_may_be_donated() -> None:
+    params = init_lstm(jax.random.key(0), input_size=3, hidden_size=6)
+    donating = jax.jit(lambda carry: jax.tree.map(lambda leaf: leaf + 1, carry), donate_argnums=0)
+    assert donating(lstm_carry(params, 2)).c.shape == (2, 6)
