@@ -1,0 +1,95 @@
+"""Batches: a pure function of step and seed; streams that go on, cuts that move, no character out of the text."""
+
+import itertools
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxrnn.batching import batch, chunks_per_epoch, min_characters
+from jaxrnn.config import TrainConfig
+
+KEY = jax.random.key(0)
+CONFIG = TrainConfig(batch_size=3, seq_len=5)
+IDS = jnp.arange(200, dtype=jnp.uint8)  # each character its own position
+
+
+def take(
+    config: TrainConfig, step: int, ids: jax.Array = IDS, key: jax.Array = KEY
+) -> tuple[np.ndarray, ...]:
+    return tuple(map(np.asarray, batch(config, key, jnp.int32(step), ids)))
+
+
+def test_targets_are_the_characters_after_the_inputs() -> None:
+    for stateful in (True, False):
+        inputs, targets, _ = take(replace(CONFIG, stateful=stateful), 1)
+        assert inputs.shape == targets.shape == (3, 5)
+        np.testing.assert_array_equal(targets, inputs + 1)
+
+
+def test_the_same_step_and_key_give_the_same_batch() -> None:
+    for stateful in (True, False):
+        config = replace(CONFIG, stateful=stateful)
+        np.testing.assert_array_equal(take(config, 7)[0], take(config, 7)[0])
+
+
+def test_another_key_gives_another_batch() -> None:
+    for stateful in (True, False):
+        config = replace(CONFIG, stateful=stateful)
+        others = [take(config, 0, key=jax.random.key(seed))[0] for seed in range(1, 6)]
+        assert any((other != take(config, 0)[0]).any() for other in others)
+
+
+def test_streams_go_on_from_step_to_step_and_begin_afresh_with_each_epoch() -> None:
+    chunks = chunks_per_epoch(CONFIG, IDS.size)
+    assert chunks == 13  # streams of 66 characters
+    before, _, is_fresh = take(CONFIG, 0)
+    assert is_fresh
+    for step in range(1, 3 * chunks):
+        inputs, _, is_fresh = take(CONFIG, step)
+        assert is_fresh == (step % chunks == 0)
+        if not is_fresh:
+            np.testing.assert_array_equal(inputs[:, 0], before[:, -1] + 1)
+        before = inputs
+
+
+def test_the_offset_changes_from_epoch_to_epoch() -> None:
+    chunks = chunks_per_epoch(CONFIG, IDS.size)
+    firsts = {int(take(CONFIG, epoch * chunks)[0][0, 0]) for epoch in range(8)}
+    assert len(firsts) > 1
+
+
+def test_streams_of_an_epoch_share_no_character() -> None:
+    chunks = chunks_per_epoch(CONFIG, IDS.size)
+    seen = np.concatenate([take(CONFIG, step)[0].ravel() for step in range(chunks)])
+    assert len(seen) == len(set(seen.tolist()))
+
+
+@pytest.mark.parametrize("stateful", [True, False])
+def test_the_shortest_text_is_enough_and_no_index_leaves_it(stateful: bool) -> None:
+    for size, length in itertools.product((1, 2, 3), (1, 2, 4)):
+        config = TrainConfig(batch_size=size, seq_len=length, stateful=stateful)
+        for extra in range(2 * size * length + 2):
+            count = min_characters(config) + extra
+            ids = jnp.arange(count, dtype=jnp.int32)
+            for step in range(4):
+                # an index out of the text would be clipped, and then no target would follow its input
+                inputs, targets, _ = take(config, step, ids)
+                np.testing.assert_array_equal(targets, inputs + 1)
+                assert targets.max() < count
+
+
+def test_one_character_less_than_the_shortest_text_leaves_no_chunk() -> None:
+    assert chunks_per_epoch(CONFIG, min_characters(CONFIG)) == 1
+    assert chunks_per_epoch(CONFIG, min_characters(CONFIG) - 1) == 0
+
+
+def test_windows_begin_anywhere_with_an_empty_carry() -> None:
+    config = replace(CONFIG, stateful=False)
+    batches = [take(config, step) for step in range(200)]
+    assert all(is_fresh for _, _, is_fresh in batches)
+    starts = {int(start) for inputs, _, _ in batches for start in inputs[:, 0]}
+    assert min(starts) == 0
+    assert max(starts) == IDS.size - 6  # the last window that has all its targets

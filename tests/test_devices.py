@@ -1,0 +1,79 @@
+"""One device or two: the same training to rounding; a batch that can't be shared is refused with one that can."""
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from jaxrnn.config import Config, DenseConfig, EmbeddingConfig, LSTMConfig, ModelConfig, TrainConfig
+from jaxrnn.devices import choose_cpu_devices, training_mesh
+from jaxrnn.errors import ConfigError
+
+TRAIN_ON_ALL_DEVICES = """
+import sys
+import jax, numpy as np
+from jaxrnn.config import Config, TrainConfig, ModelConfig, EmbeddingConfig, LSTMConfig, DenseConfig
+from jaxrnn.training import Save, init_state, train
+from jaxrnn.vocabulary import build_vocabulary, encode
+
+text = "to be or not " * 92
+vocabulary = build_vocabulary(text)
+ids = encode(vocabulary, text)
+config = Config(
+    model=ModelConfig(layers=(EmbeddingConfig(size=5), LSTMConfig(size=8), DenseConfig())),
+    train=TrainConfig(steps=12, batch_size=4, seq_len=6, eval_every=6, save_every=0, sample_every=6),
+)
+for event in train(config, init_state(config, vocabulary.size), vocabulary, ids[:1000], ids[1000:]):
+    if isinstance(event, Save):
+        state = event.state
+        assert state.carry[1].h.sharding.num_devices == len(jax.devices())
+        flat = np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves((state.params, state.carry))])
+print(len(jax.devices()))
+np.save(sys.argv[1], flat)
+"""
+
+
+def test_two_devices_agree_with_one_to_rounding(tmp_path: os.PathLike[str]) -> None:
+    results = []
+    for count in ("1", "2"):
+        file = os.path.join(tmp_path, f"{count}.npy")  # noqa: PTH118 (a path for the other process)
+        environment = {**os.environ, "JAX_NUM_CPU_DEVICES": count, "JAX_PLATFORMS": "cpu"}
+        command = [sys.executable, "-c", TRAIN_ON_ALL_DEVICES, file]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        assert done.stdout.strip() == count, done.stderr
+        results.append(np.load(file))
+    np.testing.assert_allclose(results[0], results[1], rtol=1e-3, atol=1e-5)
+
+
+def of_width(size: int, **train: int) -> Config:
+    model = ModelConfig(layers=(EmbeddingConfig(size=8), LSTMConfig(size=size), DenseConfig()))
+    return Config(model=model, train=TrainConfig(**train))  # type: ignore[arg-type]
+
+
+def test_a_cpu_is_split_in_two_for_narrow_layers_and_even_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    assert choose_cpu_devices(of_width(192)) == 2
+    assert choose_cpu_devices(of_width(512)) == 1
+    assert choose_cpu_devices(of_width(192, batch_size=3)) == 1
+    monkeypatch.setattr(os, "cpu_count", lambda: 1)
+    assert choose_cpu_devices(of_width(192)) == 1
+
+
+def test_the_number_that_is_given_is_taken() -> None:
+    assert choose_cpu_devices(of_width(512, devices=4)) == 4
+
+
+def test_a_batch_that_can_not_be_shared_is_refused_with_the_nearest_that_can() -> None:
+    with pytest.raises(ConfigError, match=r"batch_size 32 can't be shared by train\.devices 3: .* 30 or 33"):
+        choose_cpu_devices(of_width(192, devices=3))
+    with pytest.raises(ConfigError, match=r"use a batch_size of 64$"):
+        choose_cpu_devices(of_width(192, devices=64))
+
+
+def test_more_devices_than_there_are_are_refused() -> None:
+    config = replace(TrainConfig(), devices=32)
+    with pytest.raises(ConfigError, match=r"train\.devices is 32, but JAX sees"):
+        training_mesh(config)

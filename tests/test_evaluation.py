@@ -1,0 +1,57 @@
+"""Held-out loss: what a single stream would say, however the text is laid out."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxrnn import evaluation, model
+from jaxrnn.config import DenseConfig, EmbeddingConfig, LSTMConfig, ModelConfig
+from jaxrnn.losses import softmax_cross_entropy
+
+CONFIG = ModelConfig(layers=(EmbeddingConfig(size=4), LSTMConfig(size=6), DenseConfig()))
+PARAMS = jax.tree.map(lambda leaf: 2 * leaf, model.init(jax.random.key(0), CONFIG, 5))
+
+
+def text(length: int) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 5, length).astype(np.uint8)
+
+
+def single_stream(ids: np.ndarray) -> float:
+    tokens = jnp.asarray(ids, jnp.int32)[None]
+    _, logits = model.apply(CONFIG, PARAMS, model.initial_carry(CONFIG, PARAMS, 1), tokens[:, :-1])
+    return float(softmax_cross_entropy(logits, tokens[:, 1:]).mean())
+
+
+@pytest.mark.parametrize("length", [2, 3, 255, 256, 257, 258, 700])
+def test_as_one_segment_it_is_the_loss_of_a_single_stream(length: int) -> None:
+    ids = text(length)
+    loss = evaluation.evaluate(CONFIG, PARAMS, evaluation.segment(ids, max_segments=1))
+    assert loss == pytest.approx(single_stream(ids), rel=1e-5)
+
+
+@pytest.mark.parametrize("length", [3000, 5003])
+def test_as_many_segments_it_is_the_same_but_for_a_little(length: int) -> None:
+    ids = text(length)
+    segments = evaluation.segment(ids)
+    assert segments[0].shape[0] > 1
+    assert evaluation.evaluate(CONFIG, PARAMS, segments) == pytest.approx(single_stream(ids), rel=1e-5)
+
+
+def test_every_character_but_the_first_is_scored_once() -> None:
+    ids = np.arange(4001) % 251
+    _, _, targets, weights = evaluation.segment(ids)
+    scored = np.asarray(targets)[np.asarray(weights) == 1]
+    np.testing.assert_array_equal(np.bincount(scored, minlength=251), np.bincount(ids[1:], minlength=251))
+
+
+def test_a_segment_first_reads_what_stands_before_it() -> None:
+    ids = np.arange(4001)
+    warm_up, inputs, _, _ = map(np.asarray, evaluation.segment(ids))
+    np.testing.assert_array_equal(warm_up[1:, -1] + 1, inputs[0, 1:, 0])
+    assert warm_up.shape[1] == evaluation.WARM_UP
+
+
+def test_one_character_has_nothing_to_predict() -> None:
+    with pytest.raises(ValueError, match="a text of 1 characters has nothing to predict"):
+        evaluation.segment(text(1))

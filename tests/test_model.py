@@ -1,0 +1,166 @@
+"""The stack: one sequence or many pieces of it, step by step or at once, projected table or not: the same logits."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxrnn import model
+from jaxrnn.config import (
+    DenseConfig,
+    DropoutConfig,
+    EmbeddingConfig,
+    GRUConfig,
+    LayerConfig,
+    LSTMConfig,
+    ModelConfig,
+    RNNBlockConfig,
+    RNNConfig,
+)
+from jaxrnn.layers import LAYERS
+from jaxrnn.losses import softmax_cross_entropy
+
+VOCABULARY, BATCH, TIME = 5, 3, 8
+SECOND: dict[str, LayerConfig] = {
+    "rnn": RNNConfig(size=4),
+    "lstm": LSTMConfig(size=4),
+    "gru": GRUConfig(size=4),
+    "block": RNNBlockConfig(cell="gru"),
+    "dense": DenseConfig(size=4),
+}
+
+
+def stack(*layers: LayerConfig) -> ModelConfig:
+    return ModelConfig(layers=(EmbeddingConfig(size=4), *layers, DenseConfig()))
+
+
+def begin(config: ModelConfig) -> tuple[model.Params, model.Carry, jax.Array]:
+    params = model.init(jax.random.key(0), config, VOCABULARY)
+    tokens = jax.random.randint(jax.random.key(1), (BATCH, TIME), 0, VOCABULARY)
+    return params, model.initial_carry(config, params, BATCH), tokens
+
+
+def assert_close(a: object, b: object) -> None:
+    jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-5, atol=1e-6), a, b)
+
+
+def test_logits_have_a_row_for_each_position_and_a_column_for_each_character() -> None:
+    config = stack(LSTMConfig(size=6), RNNConfig(size=3))
+    params, carry, tokens = begin(config)
+    carry_out, logits = model.apply(config, params, carry, tokens)
+    assert logits.shape == (BATCH, TIME, VOCABULARY)
+    assert jax.tree.map(jnp.shape, carry_out) == jax.tree.map(jnp.shape, carry)
+
+
+@pytest.mark.parametrize("name", SECOND)
+def test_two_pieces_with_the_carry_between_them_are_one_sequence(name: str) -> None:
+    config = stack(SECOND[name], RNNConfig(size=3))
+    params, carry, tokens = begin(config)
+    whole = model.apply(config, params, carry, tokens)
+    carry, first = model.apply(config, params, carry, tokens[:, :3])
+    carry, second = model.apply(config, params, carry, tokens[:, 3:])
+    assert_close((carry, jnp.concatenate([first, second], axis=1)), whole)
+
+
+@pytest.mark.parametrize("name", SECOND)
+def test_steps_one_by_one_give_the_logits_of_the_whole(name: str) -> None:
+    config = stack(SECOND[name])
+    params, carry, tokens = begin(config)
+    whole = model.apply(config, params, carry, tokens)
+    projected = model.project_table(config, params)
+    logits = []
+    for t in range(TIME):
+        carry, step_logits = model.step(config, params, projected, carry, tokens[:, t])
+        logits.append(step_logits)
+    assert_close((carry, jnp.stack(logits, axis=1)), whole)
+
+
+@pytest.mark.parametrize("name", ["rnn", "lstm", "gru", "block"])
+def test_the_projected_table_gives_the_same_logits_and_gradients(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = stack(SECOND[name])
+    params, carry, tokens = begin(config)
+
+    def loss(params: model.Params) -> jax.Array:
+        _, logits = model.apply(config, params, carry, tokens)
+        return softmax_cross_entropy(logits, tokens).mean()
+
+    with_table = jax.value_and_grad(loss)(params)
+    monkeypatch.setattr(model, "project_table", lambda _config, _params: None)
+    assert_close(jax.value_and_grad(loss)(params), with_table)
+
+
+def rows_projected(config: ModelConfig, positions: int, monkeypatch: pytest.MonkeyPatch) -> int:
+    """How many rows the second layer projects for a text of so many positions."""
+    seen: list[int] = []
+    kind = config.layers[1].type
+    layer = LAYERS[kind]
+    assert layer.project is not None
+    project = layer.project
+
+    def watch(params: model.Params, xs: jax.Array) -> jax.Array:
+        seen.append(xs.size // xs.shape[-1])
+        return project(params, xs)
+
+    watched = layer._replace(
+        project=watch,
+        apply=lambda config, params, carry, xs, zs, key: layer.apply(
+            config, params, carry, xs, watch(params, xs) if zs is None else zs, key
+        ),
+    )
+    monkeypatch.setitem(LAYERS, kind, watched)
+    params = model.init(jax.random.key(0), config, VOCABULARY)
+    model.apply(config, params, model.initial_carry(config, params, 1), jnp.zeros((1, positions), jnp.int32))
+    (rows,) = seen
+    return rows
+
+
+def test_the_table_is_projected_exactly_where_it_has_fewer_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = stack(LSTMConfig(size=4))
+    with monkeypatch.context() as patch:
+        assert rows_projected(config, VOCABULARY + 1, patch) == VOCABULARY
+    with monkeypatch.context() as patch:
+        assert (
+            rows_projected(config, VOCABULARY, patch) == VOCABULARY
+        )  # as many positions: the look-up's rows
+    with monkeypatch.context() as patch:
+        assert rows_projected(config, VOCABULARY - 1, patch) == VOCABULARY - 1
+
+
+def test_nothing_is_projected_across_a_dropout() -> None:
+    config = stack(DropoutConfig(rate=0.5), LSTMConfig(size=4))
+    params, _, _ = begin(config)
+    assert model.project_table(config, params) is None
+
+
+def test_dropout_draws_by_its_key_and_not_without_one() -> None:
+    config = stack(DropoutConfig(rate=0.5), LSTMConfig(size=4), DropoutConfig(rate=0.5))
+    params, carry, tokens = begin(config)
+
+    def logits(key: jax.Array | None) -> jax.Array:
+        return model.apply(config, params, carry, tokens, key)[1]
+
+    assert_close(logits(None), logits(None))
+    assert_close(logits(jax.random.key(3)), logits(jax.random.key(3)))
+    assert not np.allclose(logits(jax.random.key(3)), logits(jax.random.key(4)))
+    assert not np.allclose(logits(jax.random.key(3)), logits(None))
+
+
+def test_a_block_without_a_size_has_that_of_its_input() -> None:
+    config = stack(DropoutConfig(rate=0.1), RNNBlockConfig(cell="rnn"))
+    params, _, _ = begin(config)
+    assert params[2].cell.w_h.shape == (4, 4)
+
+
+def test_parameters_are_counted() -> None:
+    params, _, _ = begin(stack(LSTMConfig(size=6)))
+    # table 5x4, w_x 4x24, w_h 6x24, b 24, head 6x5 and 5
+    assert model.count_parameters(params) == 20 + 96 + 144 + 24 + 30 + 5
+
+
+def test_tokens_of_another_rank_are_refused_with_their_shape() -> None:
+    config = stack(LSTMConfig(size=4))
+    params, carry, tokens = begin(config)
+    with pytest.raises(ValueError, match=r"tokens must be \[batch, time\], got shape \(8,\)"):
+        model.apply(config, params, carry, tokens[0])

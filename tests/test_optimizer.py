@@ -1,0 +1,97 @@
+"""Schedules, clipping, weight decay, plateaus."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxrnn.config import TrainConfig
+from jaxrnn.optimizer import init_plateau, learning_rate, make_optimizer, update_plateau
+
+
+def config(**values: object) -> TrainConfig:
+    return TrainConfig(
+        **{"steps": 100, "learning_rate": 0.1, "warmup_steps": 10, "weight_decay": 0.0, **values}
+    )  # type: ignore[arg-type]
+
+
+def rate(config: TrainConfig, step: int) -> float:
+    return float(learning_rate(config, jnp.int32(step)))
+
+
+@pytest.mark.parametrize("schedule", ["linear", "cosine", "constant", "plateau"])
+def test_every_schedule_climbs_to_the_rate_on_a_straight_line(schedule: str) -> None:
+    climbing = [rate(config(schedule=schedule), step) for step in range(10)]
+    np.testing.assert_allclose(climbing, 0.01 * np.arange(1, 11), rtol=1e-5)
+
+
+def test_linear_and_cosine_fall_to_zero_just_after_the_last_step() -> None:
+    assert rate(config(schedule="linear"), 55) == pytest.approx(0.05)
+    assert rate(config(schedule="cosine"), 55) == pytest.approx(0.05)
+    assert rate(config(schedule="cosine"), 32) > rate(config(schedule="linear"), 32)
+    for schedule in ("linear", "cosine"):
+        assert 0 < rate(config(schedule=schedule), 99) < 0.002
+        assert rate(config(schedule=schedule), 100) == pytest.approx(0, abs=1e-8)
+
+
+def test_constant_and_plateau_stay() -> None:
+    for schedule in ("constant", "plateau"):
+        assert rate(config(schedule=schedule), 99) == pytest.approx(0.1)
+
+
+def test_a_warm_up_longer_than_the_training_ends_with_it() -> None:
+    assert rate(config(steps=5, warmup_steps=20), 4) == pytest.approx(0.1)
+
+
+PARAMS = {"w": jnp.ones((2, 2)), "b": jnp.ones(2)}
+
+
+def first_update(config: TrainConfig, gradients: dict[str, jax.Array]) -> dict[str, jax.Array]:
+    optimizer = make_optimizer(config)
+    with jax.numpy_dtype_promotion("standard"):
+        updates, _ = optimizer.update(gradients, optimizer.init(PARAMS), PARAMS)
+    return updates  # type: ignore[no-any-return]
+
+
+def test_the_first_step_of_adam_is_the_learning_rate_whatever_the_gradient() -> None:
+    for scale in (1e-3, 0.5):
+        updates = first_update(
+            config(warmup_steps=0), {"w": jnp.full((2, 2), scale), "b": -jnp.full(2, scale)}
+        )
+        np.testing.assert_allclose(updates["w"], -0.1, rtol=1e-3)
+        np.testing.assert_allclose(updates["b"], 0.1, rtol=1e-3)
+
+
+def test_weights_decay_in_matrices_and_nowhere_else() -> None:
+    zero = jax.tree.map(jnp.zeros_like, PARAMS)
+    updates = first_update(config(warmup_steps=0, weight_decay=0.3), zero)
+    np.testing.assert_allclose(updates["w"], -0.1 * 0.3, rtol=1e-5)
+    np.testing.assert_allclose(updates["b"], 0)
+
+
+def test_gradients_are_clipped_by_their_global_norm() -> None:
+    huge = {"w": jnp.full((2, 2), 1e6), "b": jnp.full(2, -1e6)}
+    optimizer = make_optimizer(config(clip_norm=1.0))
+    unclipped = make_optimizer(config(clip_norm=0.0))
+    with jax.numpy_dtype_promotion("standard"):
+        _, state = optimizer.update(huge, optimizer.init(PARAMS), PARAMS)
+        _, free = unclipped.update(huge, unclipped.init(PARAMS), PARAMS)
+    # Adam's first moment after one step is a tenth of what it was given
+    norm = float(jnp.sqrt(sum((leaf**2).sum() for leaf in jax.tree.leaves(state[1].mu))))
+    assert norm == pytest.approx(0.1, rel=1e-3)
+    np.testing.assert_allclose(free[1].mu["w"], 1e5, rtol=1e-3)
+
+
+def test_a_plateau_lowers_the_rate_after_patience_evaluations_and_waits_again() -> None:
+    plateau_config = config(schedule="plateau", patience=2, decay_factor=0.5)
+    plateau, scales = init_plateau(), []
+    for improved in (True, False, False, False, True, False, False):
+        plateau = update_plateau(plateau_config, plateau, improved=improved)
+        scales.append(float(plateau.scale))
+    assert scales == [1, 1, 0.5, 0.5, 0.5, 0.5, 0.25]
+
+
+def test_other_schedules_know_no_plateau() -> None:
+    plateau = update_plateau(config(schedule="linear", patience=1), init_plateau(), improved=False)
+    assert float(plateau.scale) == 1
+    assert int(plateau.waited) == 0

@@ -1,0 +1,125 @@
+"""Sampling: what the model makes of a text, drawn as it was asked to be."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxrnn import model, sampling
+from jaxrnn.config import DenseConfig, EmbeddingConfig, GRUConfig, ModelConfig
+from jaxrnn.errors import VocabularyError
+from jaxrnn.vocabulary import build_vocabulary
+
+CONFIG = ModelConfig(layers=(EmbeddingConfig(size=4), GRUConfig(size=6), DenseConfig()))
+PARAMS = jax.tree.map(lambda leaf: 2 * leaf, model.init(jax.random.key(2), CONFIG, 7))
+SEED = np.array([3, 1, 4], np.uint8)
+
+
+def write(seed: np.ndarray = SEED, **options: object) -> np.ndarray:
+    """All samples `[num_samples, length]`."""
+    blocks = sampling.sample(CONFIG, PARAMS, seed, **{"length": 40, "rng_seed": 5, **options})  # type: ignore[arg-type]
+    return np.concatenate(list(blocks), axis=1)
+
+
+def teacher_forced_logits(ids: np.ndarray) -> np.ndarray:
+    tokens = jnp.asarray(ids, jnp.int32)[None]
+    _, logits = model.apply(CONFIG, PARAMS, model.initial_carry(CONFIG, PARAMS, 1), tokens)
+    return np.asarray(logits[0])
+
+
+@pytest.mark.parametrize("length", [1, 15, 16, 17, 40])
+def test_a_sample_has_exactly_the_length_that_was_asked_for(length: int) -> None:
+    assert write(length=length).shape == (1, length)
+
+
+def test_greedy_takes_the_likeliest_character_after_the_whole_text_so_far() -> None:
+    sample = write(temperature=0)[0]
+    text = np.concatenate([SEED, sample])
+    likeliest = teacher_forced_logits(text).argmax(-1)
+    np.testing.assert_array_equal(sample, likeliest[len(SEED) - 1 : -1])
+
+
+@pytest.mark.parametrize(
+    "options", [{"top_k": 1}, {"top_p": 1e-6}, {"temperature": 1e-300}, {"top_p": 1e-300}]
+)
+def test_the_narrowest_choice_is_greedy(options: dict[str, float]) -> None:
+    np.testing.assert_array_equal(write(**options), write(temperature=0))
+
+
+def test_the_same_rng_seed_writes_the_same_and_another_something_else() -> None:
+    np.testing.assert_array_equal(write(), write())
+    assert (write(rng_seed=6) != write()).any()
+
+
+def test_a_sample_is_the_same_whatever_is_written_beside_it() -> None:
+    np.testing.assert_array_equal(write(num_samples=3)[0], write()[0])
+    three = write(num_samples=3)
+    assert (three[0] != three[1]).any()
+
+
+def test_a_longer_sample_begins_as_a_shorter_one() -> None:
+    np.testing.assert_array_equal(write(length=25)[0], write(length=40)[0, :25])
+
+
+def first_draws(**options: object) -> np.ndarray:
+    """Two thousand draws of the character after the seed."""
+    return write(length=1, num_samples=2000, **options)[:, 0]
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 2.0])
+def test_characters_come_as_often_as_their_probability_says(temperature: float) -> None:
+    expected = np.asarray(jax.nn.softmax(teacher_forced_logits(SEED)[-1] / temperature))
+    counts = np.bincount(first_draws(temperature=temperature), minlength=7)
+    # chi-square with 6 degrees of freedom is above 30 once in twenty thousand times
+    assert ((counts - 2000 * expected) ** 2 / (2000 * expected)).sum() < 30
+
+
+@pytest.mark.parametrize("top_k", [2, 4])
+def test_nothing_but_the_k_likeliest_is_drawn(top_k: int) -> None:
+    likeliest = np.argsort(-teacher_forced_logits(SEED)[-1])[:top_k]
+    assert set(first_draws(top_k=top_k, temperature=3.0)) == set(likeliest.tolist())
+
+
+def test_nothing_but_the_head_that_reaches_p_is_drawn() -> None:
+    probabilities = np.asarray(jax.nn.softmax(teacher_forced_logits(SEED)[-1]))
+    order = np.argsort(-probabilities)
+    top_p = float(probabilities[order[:3]].sum()) - 1e-3  # the third is needed to reach it
+    assert set(first_draws(top_p=top_p)) == set(order[:3].tolist())
+
+
+def test_nothing_is_compiled_anew_for_another_length_seed_or_temperature() -> None:
+    write()
+    compiled = sampling._block._cache_size()  # type: ignore[attr-defined]
+    write(np.array([2], np.uint8), length=100, temperature=0.3, top_k=3, top_p=0.5, rng_seed=9)
+    assert sampling._block._cache_size() == compiled  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"length": -1},
+        {"top_k": -1},
+        {"num_samples": 0},
+        {"temperature": -0.1},
+        {"temperature": float("nan")},
+        {"top_p": 0.0},
+        {"top_p": 1.1},
+    ],
+    ids=str,
+)
+def test_values_out_of_range_are_refused(options: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match=next(iter(options))):
+        write(**options)
+
+
+def test_an_empty_seed_is_refused() -> None:
+    with pytest.raises(ValueError, match="the seed text is empty"):
+        write(np.array([], np.uint8))
+
+
+def test_a_newline_that_the_text_lacks_gives_way_to_a_space_or_the_first_character() -> None:
+    assert sampling.seed_ids(build_vocabulary("a b"), "\n").tolist() == [0]
+    assert sampling.seed_ids(build_vocabulary("xyz"), "\n").tolist() == [0]
+    assert sampling.seed_ids(build_vocabulary("!a\n"), "\n").tolist() == [0]
+    with pytest.raises(VocabularyError):
+        sampling.seed_ids(build_vocabulary("a b"), "c")
