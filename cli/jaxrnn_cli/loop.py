@@ -48,7 +48,7 @@ def train_run(run: Path, config: "Config", data: Data, *, overwrite: bool, quiet
     """
     from jaxrnn.checkpoint import Checkpoints
     from jaxrnn.model import count_parameters
-    from jaxrnn.run_directory import create_run
+    from jaxrnn.new_run import create_run
     from jaxrnn.training import init_state
 
     say = _say_nothing if quiet else console.note

@@ -61,7 +61,7 @@ def pretrain(
 
 def _check_destination(run: Path, *, overwrite: bool) -> None:
     from jaxrnn.errors import CheckpointError
-    from jaxrnn.run_directory import RunExistsError, check_destination
+    from jaxrnn.new_run import RunExistsError, check_destination
 
     try:
         check_destination(run, overwrite=overwrite)

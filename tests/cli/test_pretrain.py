@@ -15,7 +15,8 @@ import pytest
 from jaxrnn import training
 from jaxrnn.config import load_config
 from jaxrnn.errors import DivergenceError
-from jaxrnn.run_directory import METRICS_COLUMNS, create_run, is_run, read_config
+from jaxrnn.new_run import create_run
+from jaxrnn.run_directory import METRICS_COLUMNS, is_run, read_config
 from jaxrnn.saved_steps import list_steps
 
 pytestmark = pytest.mark.usefixtures("place")
