@@ -74,11 +74,27 @@ def test_the_shortest_text_is_enough_and_no_index_leaves_it(stateful: bool) -> N
         for extra in range(2 * size * length + 2):
             count = min_characters(config) + extra
             ids = jnp.arange(count, dtype=jnp.int32)
-            for step in range(4):
-                # an index out of the text would be clipped, and then no target would follow its input
-                inputs, targets, _ = take(config, step, ids)
-                np.testing.assert_array_equal(targets, inputs + 1)
-                assert targets.max() < count
+            steps = jax.vmap(lambda step: batch(config, KEY, step, ids))  # noqa: B023 (called in this round)
+            # an index out of the text would be clipped, and then no target would follow its input
+            inputs, targets, _ = map(np.asarray, steps(jnp.arange(8)))
+            np.testing.assert_array_equal(targets, inputs + 1)
+            assert 0 <= inputs.min() <= targets.max() < count
+
+
+def test_the_shortest_text_is_enough_for_windows_too_and_one_character_less_is_not() -> None:
+    config = replace(CONFIG, stateful=False)
+    ids = jnp.arange(min_characters(config), dtype=jnp.uint8)
+    inputs, targets, _ = take(config, 0, ids)
+    np.testing.assert_array_equal(inputs, [[0, 1, 2, 3, 4]] * 3)
+    np.testing.assert_array_equal(targets, [[1, 2, 3, 4, 5]] * 3)
+    _, targets, _ = take(config, 0, ids[:-1])
+    assert (targets[:, -1] == targets[:, -2]).all()  # the last one was out of the text, and clipped
+
+
+def test_ids_come_as_integers_that_index() -> None:
+    inputs, targets, is_fresh = take(CONFIG, 0)
+    assert (inputs.dtype, targets.dtype, is_fresh.dtype) == (np.int32, np.int32, np.bool_)
+    assert is_fresh.shape == ()
 
 
 def test_one_character_less_than_the_shortest_text_leaves_no_chunk() -> None:

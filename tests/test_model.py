@@ -19,6 +19,7 @@ from jaxrnn.config import (
 )
 from jaxrnn.layers import LAYERS
 from jaxrnn.losses import softmax_cross_entropy
+from jaxrnn.types import Carry, Params
 
 VOCABULARY, BATCH, TIME = 5, 3, 8
 SECOND: dict[str, LayerConfig] = {
@@ -34,7 +35,7 @@ def stack(*layers: LayerConfig) -> ModelConfig:
     return ModelConfig(layers=(EmbeddingConfig(size=4), *layers, DenseConfig()))
 
 
-def begin(config: ModelConfig) -> tuple[model.Params, model.Carry, jax.Array]:
+def begin(config: ModelConfig) -> tuple[Params, Carry, jax.Array]:
     params = model.init(jax.random.key(0), config, VOCABULARY)
     tokens = jax.random.randint(jax.random.key(1), (BATCH, TIME), 0, VOCABULARY)
     return params, model.initial_carry(config, params, BATCH), tokens
@@ -82,7 +83,7 @@ def test_the_projected_table_gives_the_same_logits_and_gradients(
     config = stack(SECOND[name])
     params, carry, tokens = begin(config)
 
-    def loss(params: model.Params) -> jax.Array:
+    def loss(params: Params) -> jax.Array:
         _, logits = model.apply(config, params, carry, tokens)
         return softmax_cross_entropy(logits, tokens).mean()
 
@@ -99,7 +100,7 @@ def rows_projected(config: ModelConfig, positions: int, monkeypatch: pytest.Monk
     assert layer.project is not None
     project = layer.project
 
-    def watch(params: model.Params, xs: jax.Array) -> jax.Array:
+    def watch(params: Params, xs: jax.Array) -> jax.Array:
         seen.append(xs.size // xs.shape[-1])
         return project(params, xs)
 

@@ -1,5 +1,7 @@
 """Schedules, clipping, weight decay, plateaus."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,10 +11,9 @@ from jaxrnn.config import TrainConfig
 from jaxrnn.optimizer import init_plateau, learning_rate, make_optimizer, update_plateau
 
 
-def config(**values: object) -> TrainConfig:
-    return TrainConfig(
-        **{"steps": 100, "learning_rate": 0.1, "warmup_steps": 10, "weight_decay": 0.0, **values}
-    )  # type: ignore[arg-type]
+def config(**values: Any) -> TrainConfig:
+    usual: dict[str, Any] = {"steps": 100, "learning_rate": 0.1, "warmup_steps": 10, "weight_decay": 0.0}
+    return TrainConfig(**{**usual, **values})
 
 
 def rate(config: TrainConfig, step: int) -> float:

@@ -1,5 +1,7 @@
 """Sampling: what the model makes of a text, drawn as it was asked to be."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -15,9 +17,9 @@ PARAMS = jax.tree.map(lambda leaf: 2 * leaf, model.init(jax.random.key(2), CONFI
 SEED = np.array([3, 1, 4], np.uint8)
 
 
-def write(seed: np.ndarray = SEED, **options: object) -> np.ndarray:
+def write(seed: np.ndarray = SEED, **options: Any) -> np.ndarray:
     """All samples `[num_samples, length]`."""
-    blocks = sampling.sample(CONFIG, PARAMS, seed, **{"length": 40, "rng_seed": 5, **options})  # type: ignore[arg-type]
+    blocks = sampling.sample(CONFIG, PARAMS, seed, **{"length": 40, "rng_seed": 5, **options})
     return np.concatenate(list(blocks), axis=1)
 
 
@@ -42,7 +44,7 @@ def test_greedy_takes_the_likeliest_character_after_the_whole_text_so_far() -> N
 @pytest.mark.parametrize(
     "options", [{"top_k": 1}, {"top_p": 1e-6}, {"temperature": 1e-300}, {"top_p": 1e-300}]
 )
-def test_the_narrowest_choice_is_greedy(options: dict[str, float]) -> None:
+def test_the_narrowest_choice_is_greedy(options: dict[str, Any]) -> None:
     np.testing.assert_array_equal(write(**options), write(temperature=0))
 
 
@@ -61,7 +63,7 @@ def test_a_longer_sample_begins_as_a_shorter_one() -> None:
     np.testing.assert_array_equal(write(length=25)[0], write(length=40)[0, :25])
 
 
-def first_draws(**options: object) -> np.ndarray:
+def first_draws(**options: Any) -> np.ndarray:
     """Two thousand draws of the character after the seed."""
     return write(length=1, num_samples=2000, **options)[:, 0]
 
@@ -107,7 +109,7 @@ def test_nothing_is_compiled_anew_for_another_length_seed_or_temperature() -> No
     ],
     ids=str,
 )
-def test_values_out_of_range_are_refused(options: dict[str, float]) -> None:
+def test_values_out_of_range_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(options))):
         write(**options)
 

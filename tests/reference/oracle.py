@@ -33,7 +33,7 @@ def central_differences(function: Callable[[Any], float], tree: Any) -> Any:
     def gradient(leaf: np.ndarray) -> np.ndarray:
         result = np.empty_like(leaf)
         for index in np.ndindex(leaf.shape):
-            before = leaf[index]
+            before = float(leaf[index])
 
             def at(offset: float, index: tuple[int, ...] = index, before: float = before) -> float:
                 leaf[index] = before + offset

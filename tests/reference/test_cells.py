@@ -48,7 +48,7 @@ def random_case(layer: str, sizes: tuple[int, int, int, int] = SIZES[0]) -> Case
     time, batch, input_size, hidden_size = sizes
     rng = np.random.default_rng(0)
     cell = layer.removeprefix("block of ")
-    carry_type = CARRY[cell]
+    carry_type: Any = CARRY[cell]
     carry = carry_type(*(rng.standard_normal((batch, hidden_size)) for _ in carry_type._fields))
     if cell == layer:
         params = random_like(rng, INIT[cell](rng, input_size, hidden_size))
