@@ -69,9 +69,9 @@ def test_streams_of_an_epoch_share_no_character() -> None:
 
 @pytest.mark.parametrize("stateful", [True, False])
 def test_the_shortest_text_is_enough_and_no_index_leaves_it(stateful: bool) -> None:
-    for size, length in itertools.product((1, 2, 3), (1, 2, 4)):
+    for size, length in itertools.product((1, 3), (1, 4)):
         config = TrainConfig(batch_size=size, seq_len=length, stateful=stateful)
-        for extra in range(2 * size * length + 2):
+        for extra in range(size * length + 3):
             count = min_characters(config) + extra
             ids = jnp.arange(count, dtype=jnp.int32)
             steps = jax.vmap(lambda step: batch(config, KEY, step, ids))  # noqa: B023 (called in this round)
@@ -93,7 +93,7 @@ def test_the_shortest_text_is_enough_for_windows_too_and_one_character_less_is_n
 
 def test_ids_come_as_integers_that_index() -> None:
     inputs, targets, is_fresh = take(CONFIG, 0)
-    assert (inputs.dtype, targets.dtype, is_fresh.dtype) == (np.int32, np.int32, np.bool_)
+    assert [array.dtype.name for array in (inputs, targets, is_fresh)] == ["int32", "int32", "bool"]
     assert is_fresh.shape == ()
 
 

@@ -4,15 +4,17 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from jaxrnn.config import Config, DenseConfig, EmbeddingConfig, LSTMConfig, ModelConfig, TrainConfig
-from jaxrnn.devices import choose_cpu_devices, training_mesh
+from jaxrnn.devices import choose_cpu_devices, split_rows, training_mesh
 from jaxrnn.errors import ConfigError
 
-TRAIN_ON_ALL_DEVICES = """
+TRAIN_ON_ONE_AND_ON_TWO = """
 import sys
 import jax, numpy as np
 from jaxrnn.config import Config, TrainConfig, ModelConfig, EmbeddingConfig, LSTMConfig, DenseConfig
@@ -22,30 +24,37 @@ from jaxrnn.vocabulary import build_vocabulary, encode
 text = "to be or not " * 92
 vocabulary = build_vocabulary(text)
 ids = encode(vocabulary, text)
-config = Config(
-    model=ModelConfig(layers=(EmbeddingConfig(size=5), LSTMConfig(size=8), DenseConfig())),
-    train=TrainConfig(steps=12, batch_size=4, seq_len=6, eval_every=6, save_every=0, sample_every=6),
-)
-for event in train(config, init_state(config, vocabulary.size), vocabulary, ids[:1000], ids[1000:]):
-    if isinstance(event, Save):
-        state = event.state
-        assert state.carry[1].h.sharding.num_devices == len(jax.devices())
-        flat = np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves((state.params, state.carry))])
+for devices in (1, 2):
+    config = Config(
+        model=ModelConfig(layers=(EmbeddingConfig(size=5), LSTMConfig(size=8), DenseConfig())),
+        train=TrainConfig(
+            steps=12, batch_size=4, seq_len=6, eval_every=6, save_every=0, sample_every=6, devices=devices
+        ),
+    )
+    for event in train(config, init_state(config, vocabulary.size), vocabulary, ids[:1000], ids[1000:]):
+        if isinstance(event, Save):
+            state = event.state
+            assert state.carry[1].h.sharding.num_devices == devices
+            assert state.params[1].w_h.sharding.is_fully_replicated
+            flat = np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves((state.params, state.carry))])
+    np.save(f"{sys.argv[1]}/{devices}.npy", flat)
 print(len(jax.devices()))
-np.save(sys.argv[1], flat)
 """
 
 
-def test_two_devices_agree_with_one_to_rounding(tmp_path: os.PathLike[str]) -> None:
-    results = []
-    for count in ("1", "2"):
-        file = os.path.join(tmp_path, f"{count}.npy")  # noqa: PTH118 (a path for the other process)
-        environment = {**os.environ, "JAX_NUM_CPU_DEVICES": count, "JAX_PLATFORMS": "cpu"}
-        command = [sys.executable, "-c", TRAIN_ON_ALL_DEVICES, file]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-        assert done.stdout.strip() == count, done.stderr
-        results.append(np.load(file))
-    np.testing.assert_allclose(results[0], results[1], rtol=1e-3, atol=1e-5)
+def test_two_devices_agree_with_one_to_rounding(tmp_path: Path) -> None:
+    environment = {**os.environ, "JAX_NUM_CPU_DEVICES": "2", "JAX_PLATFORMS": "cpu"}
+    command = [sys.executable, "-c", TRAIN_ON_ONE_AND_ON_TWO, str(tmp_path)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == "2", done.stderr
+    one, two = (np.load(tmp_path / f"{devices}.npy") for devices in (1, 2))
+    np.testing.assert_allclose(one, two, rtol=1e-3, atol=1e-5)
+
+
+def test_rows_that_can_not_be_shared_stay_whole() -> None:
+    mesh = training_mesh(replace(TrainConfig(), devices=1))
+    tree = split_rows(mesh, {"rows": jnp.arange(6).reshape(3, 2)})
+    np.testing.assert_array_equal(tree["rows"], [[0, 1], [2, 3], [4, 5]])
 
 
 def of_width(size: int, **train: int) -> Config:

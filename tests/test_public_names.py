@@ -1,22 +1,79 @@
-"""`from jaxrnn import ...`: what a reader's own program can count on."""
+"""`from jaxrnn import ...`: what a reader's own program can count on, and what it does not drag in."""
 
+import ast
+import doctest
+import importlib
 import inspect
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
 
 import jaxrnn
 
-PUBLIC = {
-    "embedding dense dropout rnn lstm gru rnn_block softmax_cross_entropy",
-    "init_embedding init_dense init_rnn init_lstm init_gru init_rnn_block",
-    "EmbeddingParams DenseParams RNNParams LSTMParams GRUParams RNNBlockParams",
-    "RNNCarry LSTMCarry GRUCarry rnn_carry lstm_carry gru_carry rnn_block_carry",
+PUBLIC = (
+    "embedding dense dropout rnn lstm gru rnn_block softmax_cross_entropy "
+    "init_embedding init_dense init_rnn init_lstm init_gru init_rnn_block "
+    "EmbeddingParams DenseParams RNNParams LSTMParams GRUParams RNNBlockParams "
+    "RNNCarry LSTMCarry GRUCarry rnn_carry lstm_carry gru_carry rnn_block_carry"
+).split()
+SOURCES = {path: path.read_text(encoding="utf-8") for path in Path(jaxrnn.__file__).parent.rglob("*.py")}
+MODULES = {
+    ".".join(["jaxrnn", *path.relative_to(Path(jaxrnn.__file__).parent).with_suffix("").parts]): source
+    for path, source in SOURCES.items()
 }
 
 
-def test_every_promised_name_is_there_and_says_what_it_is() -> None:
-    for name in " ".join(PUBLIC).split():
-        assert inspect.getdoc(getattr(jaxrnn, name)), name
+def test_the_names_are_these_and_no_others() -> None:
+    names = [
+        name
+        for name, value in vars(jaxrnn).items()
+        if not name.startswith("_") and not inspect.ismodule(value)
+    ]
+    assert sorted(names) == sorted(PUBLIC)
+
+
+def test_every_name_says_what_it_is_and_belongs_to_the_library() -> None:
+    for name in PUBLIC:
+        public = getattr(jaxrnn, name)
+        assert inspect.getdoc(public), name
+        assert public.__module__.startswith("jaxrnn."), name
 
 
 def test_recurrent_layers_take_parameters_carry_and_inputs_in_this_order() -> None:
     for layer in (jaxrnn.rnn, jaxrnn.lstm, jaxrnn.gru, jaxrnn.rnn_block):
         assert list(inspect.signature(layer).parameters) == ["params", "carry", "xs"]
+
+
+@pytest.mark.parametrize("module", [name for name, source in MODULES.items() if ">>> " in source])
+def test_the_examples_show_what_really_comes_out(module: str) -> None:
+    results = doctest.testmod(importlib.import_module(module))
+    assert results.attempted
+    assert not results.failed
+
+
+def imports(source: str) -> Iterator[str]:
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module or ""
+
+
+def test_the_library_knows_no_command_line() -> None:
+    for path, source in SOURCES.items():
+        packages = {name.partition(".")[0] for name in imports(source)}
+        assert not packages & {"jaxrnn_cli", "typer", "rich", "argparse"}, path
+
+
+def test_orbax_is_known_to_one_file() -> None:
+    known = [
+        path.name for path, source in SOURCES.items() if any("orbax" in name for name in imports(source))
+    ]
+    assert known == ["checkpoint.py"]
+
+
+def test_the_library_prints_nothing() -> None:
+    for path, source in SOURCES.items():
+        calls = [node.func for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)]
+        assert not [call for call in calls if isinstance(call, ast.Name) and call.id == "print"], path

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from jaxrnn import training
-from jaxrnn.config import Config
+from jaxrnn.config import Config, DenseConfig, EmbeddingConfig, ModelConfig
 from jaxrnn.errors import DivergenceError
 from jaxrnn.training import Evaluated, Event, Progress, Sampled, Save, TrainState, init_state, train
 from jaxrnn.vocabulary import Vocabulary
@@ -27,7 +27,7 @@ def run(
     held_out: int = 200,
 ) -> list[Event]:
     """All events of a training; a saved state is copied, as its buffers are used again."""
-    train_ids, val_ids = ids[: ids.size - held_out], ids[ids.size - held_out :]
+    train_ids, val_ids = ids[:1000], ids[1000 : 1000 + held_out]
     state = state or init_state(config, vocabulary.size)
     return list(map(keep, train(config, state, vocabulary, train_ids, val_ids)))
 
@@ -142,19 +142,39 @@ def test_a_training_that_goes_on_from_a_saved_state_ends_as_one_that_was_never_s
     assert_identical(last_state(run(config, vocabulary, ids, copy)), last_state(events))
 
 
+def test_a_training_stopped_anywhere_goes_on_as_if_it_had_not_been(
+    config: Config,
+    vocabulary: Vocabulary,
+    ids: np.ndarray,
+    monkeypatch: pytest.MonkeyPatch,
+    events: list[Event],
+) -> None:
+    monkeypatch.setattr(training, "_DISPATCH_SECONDS", 0.0)
+    asked = iter([False] * 3 + [True])
+    state = init_state(config, vocabulary.size)
+    *_, stopped = train(config, state, vocabulary, ids[:1000], ids[1000:], should_stop=lambda: next(asked))
+    assert isinstance(stopped, Save)
+    assert stopped.step == 3  # where nothing was due
+    rest = run(config, vocabulary, ids, stopped.state)
+    assert_identical(last_state(rest), last_state(events))
+    losses = [[event.val_loss for event in part if isinstance(event, Evaluated)] for part in (events, rest)]
+    assert losses[0] == losses[1]
+    samples = [[event.text for event in part if isinstance(event, Sampled)] for part in (events, rest)]
+    assert samples[0] == samples[1]
+
+
 def test_asked_to_stop_it_saves_and_ends(config: Config, vocabulary: Vocabulary, ids: np.ndarray) -> None:
     state = init_state(config, vocabulary.size)
     seen: list[Event] = []
-    seen.extend(train(config, state, vocabulary, ids, ids[:0], should_stop=lambda: len(seen) > 0))
+    seen.extend(train(config, state, vocabulary, ids[:1000], ids[:0], should_stop=lambda: len(seen) > 0))
     assert [type(event) for event in seen] == [Progress, Save]
     assert seen[-1].step < 12
 
 
-def test_another_rng_seed_is_another_training(
-    config: Config, vocabulary: Vocabulary, ids: np.ndarray, events: list[Event]
-) -> None:
-    other = last_state(run(with_train(config, rng_seed=1), vocabulary, ids))
-    assert not np.array_equal(other.params[0].table, last_state(events).params[0].table)
+def test_another_rng_seed_is_another_training(config: Config, vocabulary: Vocabulary) -> None:
+    state, other = (init_state(with_train(config, rng_seed=seed), vocabulary.size) for seed in (0, 1))
+    assert not np.array_equal(other.params[0].table, state.params[0].table)
+    assert (jax.random.key_data(other.key) != jax.random.key_data(state.key)).any()
 
 
 def test_without_held_out_text_the_training_loss_finds_the_best(
@@ -199,3 +219,32 @@ def test_a_loss_that_is_not_finite_ends_the_training_before_anything_bad_is_save
     ):
         seen.extend(train(config, broken, vocabulary, ids[:1000], ids[1000:]))
     assert seen == []
+
+
+def test_an_absurd_learning_rate_ends_with_a_report_and_every_saved_state_is_finite(
+    config: Config, vocabulary: Vocabulary, ids: np.ndarray
+) -> None:
+    deep = ModelConfig(layers=(EmbeddingConfig(size=4), *[DenseConfig(size=4)] * 20, DenseConfig()))
+    absurd = with_train(
+        replace(config, model=deep), learning_rate=100.0, clip_norm=0.0, save_every=1, schedule="constant"
+    )
+    state = init_state(absurd, vocabulary.size)
+    seen: list[Event] = []
+    with pytest.raises(DivergenceError, match=r"learning rate 100; lower train\.learning_rate"):
+        seen.extend(map(keep, train(absurd, state, vocabulary, ids[:1000], ids[1000:])))
+    assert isinstance(seen[-1], Save)
+    for event in seen:
+        if isinstance(event, Save):
+            leaves = jax.tree.leaves((event.state.params, event.state.loss_sum))
+            assert all(np.isfinite(leaf).all() for leaf in leaves)
+
+
+def test_a_held_out_loss_that_is_not_finite_ends_the_training_too(
+    config: Config, vocabulary: Vocabulary, ids: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training.evaluation, "evaluate", lambda *_: float("nan"))
+    seen: list[Event] = []
+    state = init_state(config, vocabulary.size)
+    with pytest.raises(DivergenceError, match="diverged by step 4: loss nan"):
+        seen.extend(train(config, state, vocabulary, ids[:1000], ids[1000:]))
+    assert all(isinstance(event, Progress) for event in seen)

@@ -145,7 +145,7 @@ def _draw_losses(run: Path, say: Callable[[str], None]) -> None:
     try:
         plot_losses(run / METRICS, run / LOSS_CURVE)
     except ImportError:
-        say(f"no {LOSS_CURVE}: for it, pip install 'jaxrnn[plot]'")
+        say(f"no {LOSS_CURVE}: for it, pip install matplotlib")
     except OSError as error:
         say(f"no {LOSS_CURVE}: {error}")
 

@@ -82,7 +82,7 @@ def test_without_matplotlib_a_line_says_how_to_get_the_curve(jaxrnn, monkeypatch
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     code, _, err = jaxrnn("pretrain", "tiny.toml", "--set", "train.steps=2")
     assert code == 0
-    assert "jaxrnn: no loss.png: for it, pip install 'jaxrnn[plot]'" in err.splitlines()
+    assert "jaxrnn: no loss.png: for it, pip install matplotlib" in err.splitlines()
     assert not (RUN / "loss.png").exists()
 
 
