@@ -11,12 +11,13 @@ import pytest
 
 import jaxrnn
 
-PUBLIC = (
+NAMES = (
     "embedding dense dropout rnn lstm gru rnn_block softmax_cross_entropy "
     "init_embedding init_dense init_rnn init_lstm init_gru init_rnn_block "
     "EmbeddingParams DenseParams RNNParams LSTMParams GRUParams RNNBlockParams "
     "RNNCarry LSTMCarry GRUCarry rnn_carry lstm_carry gru_carry rnn_block_carry"
-).split()
+)
+PUBLIC = NAMES.split()
 SOURCES = {path: path.read_text(encoding="utf-8") for path in Path(jaxrnn.__file__).parent.rglob("*.py")}
 MODULES = {
     ".".join(["jaxrnn", *path.relative_to(Path(jaxrnn.__file__).parent).with_suffix("").parts]): source

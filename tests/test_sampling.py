@@ -42,7 +42,8 @@ def test_greedy_takes_the_likeliest_character_after_the_whole_text_so_far() -> N
 
 
 @pytest.mark.parametrize(
-    "options", [{"top_k": 1}, {"top_p": 1e-6}, {"temperature": 1e-300}, {"top_p": 1e-300}]
+    "options",
+    [{"top_k": 1}, {"top_p": 1e-6}, {"temperature": 1e-300}, {"temperature": 1e-40}, {"top_p": 1e-300}],
 )
 def test_the_narrowest_choice_is_greedy(options: dict[str, Any]) -> None:
     np.testing.assert_array_equal(write(**options), write(temperature=0))

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 import pytest
 
-from jaxrnn import training
+from jaxrnn import evaluation, training
 from jaxrnn.config import Config, DenseConfig, EmbeddingConfig, ModelConfig
 from jaxrnn.errors import DivergenceError
 from jaxrnn.training import Evaluated, Event, Progress, Sampled, Save, TrainState, init_state, train
@@ -242,7 +242,7 @@ def test_an_absurd_learning_rate_ends_with_a_report_and_every_saved_state_is_fin
 def test_a_held_out_loss_that_is_not_finite_ends_the_training_too(
     config: Config, vocabulary: Vocabulary, ids: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(training.evaluation, "evaluate", lambda *_: float("nan"))
+    monkeypatch.setattr(evaluation, "evaluate", lambda *_: float("nan"))
     seen: list[Event] = []
     state = init_state(config, vocabulary.size)
     with pytest.raises(DivergenceError, match="diverged by step 4: loss nan"):
