@@ -230,61 +230,54 @@ def train(
     segments = evaluation.segment(val_ids, mesh=mesh) if val_ids.size else None
     step = int(state.step)
     began = time.monotonic()
-    seconds_per_step = math.inf  # so that the first dispatch is a single step
-    training_seconds, first_step, evaluated_at = 0.0, step, step
+    seconds_per_step = math.inf  # so that the first dispatch, which compiles, is a single step
+    timed_steps, timed_seconds = 0, 0.0  # since the last evaluation, compilation not counted
 
     while step < every.steps:
         if should_stop():
             yield Save(step, state, None)
             return
-        room = _next_stop(every, step) - step
-        num_steps = max(1, min(room, int(_DISPATCH_SECONDS / seconds_per_step)))
+        num_steps = max(1, min(_next_stop(every, step) - step, int(_DISPATCH_SECONDS / seconds_per_step)))
         dispatched = time.monotonic()
         state, tally = _run_steps(config.model, every, mesh, state, ids, jnp.int32(num_steps))
-        loss, grad_norm = float(tally.loss_sum) / num_steps, float(tally.grad_norm)  # waits for the device
+        tally = jax.device_get(tally)  # waits for the device
         elapsed = time.monotonic() - dispatched
         if math.isfinite(seconds_per_step):
-            training_seconds += elapsed
-        else:  # the first dispatch includes the compilation
-            first_step = step + num_steps
+            timed_steps, timed_seconds = timed_steps + num_steps, timed_seconds + elapsed
         seconds_per_step = elapsed / num_steps
         step += num_steps
-        rate = float(tally.learning_rate)
-        if not bool(tally.is_finite):
-            raise DivergenceError(_report_divergence(step, loss, grad_norm, rate))
-        speed = characters_per_step / seconds_per_step
-        yield Progress(
-            step, step * characters_per_step, loss, rate, grad_norm, speed, time.monotonic() - began
+        progress = Progress(
+            step=step,
+            characters=step * characters_per_step,
+            train_loss=float(tally.loss_sum) / num_steps,
+            learning_rate=float(tally.learning_rate),
+            grad_norm=float(tally.grad_norm),
+            chars_per_second=characters_per_step / seconds_per_step,
+            seconds=time.monotonic() - began,
         )
+        if not bool(tally.is_finite):
+            raise DivergenceError(_report_divergence(progress, progress.train_loss))
+        yield progress
 
         is_end = step == every.steps
         is_save_due = is_end or _is_due(every.save_every, step)
         val_loss = None
         if is_end or _is_due(every.eval_every, step):
-            train_loss = float(state.loss_sum) / max(1, int(state.loss_count))
             if segments is not None:
                 val_loss = evaluation.evaluate(config.model, state.params, segments)
                 if not math.isfinite(val_loss):
-                    raise DivergenceError(_report_divergence(step, val_loss, grad_norm, rate))
-            score = train_loss if val_loss is None else val_loss
-            is_best = score < float(state.best_val_loss)
+                    raise DivergenceError(_report_divergence(progress, val_loss))
+            if timed_steps:
+                progress = progress._replace(
+                    chars_per_second=timed_steps * characters_per_step / timed_seconds
+                )
+            progress = progress._replace(seconds=time.monotonic() - began)
+            evaluated = _evaluated(progress, state, val_loss)
             # On every device again, as it was: another layout would compile the steps anew.
-            state = state._replace(**replicate(mesh, _note_evaluation(every, state, score, is_best=is_best)))
-            is_save_due |= is_best
-            if training_seconds > 0:
-                speed = (step - max(evaluated_at, first_step)) * characters_per_step / training_seconds
-            yield Evaluated(
-                step,
-                step * characters_per_step,
-                train_loss,
-                val_loss,
-                rate,
-                grad_norm,
-                speed,
-                time.monotonic() - began,
-                is_best,
-            )
-            evaluated_at, training_seconds = step, 0.0
+            state = state._replace(**replicate(mesh, _note_evaluation(every, state, evaluated)))
+            timed_steps, timed_seconds = 0, 0.0
+            is_save_due |= evaluated.is_best
+            yield evaluated
         if every.sample_every and (is_end or _is_due(every.sample_every, step)):
             yield Sampled(step, _write(config, state, vocabulary, step))
         if is_save_due:
@@ -301,13 +294,19 @@ def _next_stop(config: TrainConfig, step: int) -> int:
     return min([config.steps, *(step - step % every + every for every in periods)])
 
 
-def _note_evaluation(
-    config: TrainConfig, state: TrainState, score: float, *, is_best: bool
-) -> dict[str, Any]:
+def _evaluated(progress: Progress, state: TrainState, val_loss: float | None) -> Evaluated:
+    train_loss = float(state.loss_sum) / max(1, int(state.loss_count))
+    score = train_loss if val_loss is None else val_loss
+    is_best = score < float(state.best_val_loss)
+    return Evaluated(**{**progress._asdict(), "train_loss": train_loss}, val_loss=val_loss, is_best=is_best)
+
+
+def _note_evaluation(config: TrainConfig, state: TrainState, evaluated: Evaluated) -> dict[str, Any]:
     """The fields of the state that an evaluation changes."""
+    score = evaluated.train_loss if evaluated.val_loss is None else evaluated.val_loss
     return {
-        "plateau": update_plateau(config, state.plateau, improved=is_best),
-        "best_val_loss": jnp.float32(score) if is_best else state.best_val_loss,
+        "plateau": update_plateau(config, state.plateau, improved=evaluated.is_best),
+        "best_val_loss": jnp.float32(score) if evaluated.is_best else state.best_val_loss,
         "loss_sum": jnp.zeros((), jnp.float32),
         "loss_count": jnp.zeros((), jnp.int32),
     }
@@ -333,8 +332,8 @@ def _write(config: Config, state: TrainState, vocabulary: Vocabulary, step: int)
     return decode(vocabulary, seed) + text
 
 
-def _report_divergence(step: int, loss: float, grad_norm: float, rate: float) -> str:
+def _report_divergence(progress: Progress, loss: float) -> str:
     return (
-        f"training diverged by step {step}: loss {loss:g}, gradient norm {grad_norm:g}, learning rate {rate:g}; "
-        "lower train.learning_rate, or train.clip_norm if it is above 1"
+        f"training diverged by step {progress.step}: loss {loss:g}, gradient norm {progress.grad_norm:g}, "
+        f"learning rate {progress.learning_rate:g}; lower train.learning_rate, or train.clip_norm if it is above 1"
     )
