@@ -22,6 +22,8 @@ from jaxrnn.losses import softmax_cross_entropy
 from jaxrnn.types import Carry, Params
 
 VOCABULARY, BATCH, TIME = 5, 3, 8
+apply = jax.jit(model.apply, static_argnums=0)
+step = jax.jit(model.step, static_argnums=0)
 SECOND: dict[str, LayerConfig] = {
     "rnn": RNNConfig(size=4),
     "lstm": LSTMConfig(size=4),
@@ -48,7 +50,7 @@ def assert_close(a: object, b: object) -> None:
 def test_logits_have_a_row_for_each_position_and_a_column_for_each_character() -> None:
     config = stack(LSTMConfig(size=6), RNNConfig(size=3))
     params, carry, tokens = begin(config)
-    carry_out, logits = model.apply(config, params, carry, tokens)
+    carry_out, logits = apply(config, params, carry, tokens)
     assert logits.shape == (BATCH, TIME, VOCABULARY)
     assert jax.tree.map(jnp.shape, carry_out) == jax.tree.map(jnp.shape, carry)
 
@@ -57,9 +59,9 @@ def test_logits_have_a_row_for_each_position_and_a_column_for_each_character() -
 def test_two_pieces_with_the_carry_between_them_are_one_sequence(name: str) -> None:
     config = stack(SECOND[name], RNNConfig(size=3))
     params, carry, tokens = begin(config)
-    whole = model.apply(config, params, carry, tokens)
-    carry, first = model.apply(config, params, carry, tokens[:, :3])
-    carry, second = model.apply(config, params, carry, tokens[:, 3:])
+    whole = apply(config, params, carry, tokens)
+    carry, first = apply(config, params, carry, tokens[:, :3])
+    carry, second = apply(config, params, carry, tokens[:, 3:])
     assert_close((carry, jnp.concatenate([first, second], axis=1)), whole)
 
 
@@ -67,11 +69,11 @@ def test_two_pieces_with_the_carry_between_them_are_one_sequence(name: str) -> N
 def test_steps_one_by_one_give_the_logits_of_the_whole(name: str) -> None:
     config = stack(SECOND[name])
     params, carry, tokens = begin(config)
-    whole = model.apply(config, params, carry, tokens)
+    whole = apply(config, params, carry, tokens)
     projected = model.project_table(config, params)
     logits = []
     for t in range(TIME):
-        carry, step_logits = model.step(config, params, projected, carry, tokens[:, t])
+        carry, step_logits = step(config, params, projected, carry, tokens[:, t])
         logits.append(step_logits)
     assert_close((carry, jnp.stack(logits, axis=1)), whole)
 
@@ -140,12 +142,25 @@ def test_dropout_draws_by_its_key_and_not_without_one() -> None:
     params, carry, tokens = begin(config)
 
     def logits(key: jax.Array | None) -> jax.Array:
-        return model.apply(config, params, carry, tokens, key)[1]
+        return apply(config, params, carry, tokens, key)[1]  # type: ignore[no-any-return]
 
     assert_close(logits(None), logits(None))
     assert_close(logits(jax.random.key(3)), logits(jax.random.key(3)))
     assert not np.allclose(logits(jax.random.key(3)), logits(jax.random.key(4)))
     assert not np.allclose(logits(jax.random.key(3)), logits(None))
+
+
+def test_each_dropout_of_a_stack_draws_its_own_mask() -> None:
+    config = stack(DropoutConfig(rate=0.5), DropoutConfig(rate=0.5))
+    params, carry, _ = begin(config)
+    table, head = params[0], params[-1]
+    params = (
+        table._replace(table=jnp.ones_like(table.table)),
+        *params[1:-1],
+        head._replace(w=jnp.eye(4, VOCABULARY)),  # the logits are what is left of the features
+    )
+    _, logits = apply(config, params, carry, jnp.zeros((BATCH, 500), jnp.int32), jax.random.key(0))
+    assert abs((logits[..., :4] != 0).mean() - 0.25) < 0.05  # one mask twice would leave a half
 
 
 def test_a_block_without_a_size_has_that_of_its_input() -> None:

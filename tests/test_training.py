@@ -5,13 +5,15 @@ from dataclasses import replace
 from itertools import pairwise
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from jaxrnn import evaluation, training
-from jaxrnn.config import Config, DenseConfig, EmbeddingConfig, ModelConfig
+from jaxrnn.batching import chunks_per_epoch
+from jaxrnn.config import Config, DenseConfig, DropoutConfig, EmbeddingConfig, ModelConfig
 from jaxrnn.errors import DivergenceError
-from jaxrnn.training import Evaluated, Event, Progress, Sampled, Save, TrainState, init_state, train
+from jaxrnn.training import Evaluated, Event, Progress, Sampled, Save, TrainState, init_state, train, update
 from jaxrnn.vocabulary import Vocabulary
 
 
@@ -197,6 +199,36 @@ def test_windows_from_zero_state_train_as_well(
     assert losses[-1] < losses[0]
 
 
+def first_loss(config: Config, step: int, state: TrainState, ids: np.ndarray) -> float:
+    """The loss of one update at this step, with the parameters and the carry of a state."""
+    state = state._replace(step=jnp.int32(step))
+    _, loss, _ = jax.jit(update, static_argnums=(0, 1))(config.model, config.train, state, jnp.asarray(ids))
+    return float(loss)
+
+
+@pytest.mark.parametrize("stateful", [True, False])
+def test_a_carry_goes_on_within_an_epoch_and_never_beyond(
+    config: Config, vocabulary: Vocabulary, ids: np.ndarray, stateful: bool
+) -> None:
+    config = with_train(config, stateful=stateful)
+    state = init_state(config, vocabulary.size)
+    full = state._replace(carry=jax.tree.map(lambda leaf: leaf + 1, state.carry))
+    chunks = chunks_per_epoch(config.train, ids.size)
+    for step, is_carried in ((0, False), (1, stateful), (chunks - 1, stateful), (chunks, False)):
+        differs = first_loss(config, step, state, ids) != first_loss(config, step, full, ids)
+        assert differs == is_carried
+
+
+def test_every_step_drops_out_something_else(config: Config, vocabulary: Vocabulary) -> None:
+    layers = (EmbeddingConfig(size=5), DropoutConfig(rate=0.5), DenseConfig())
+    config = with_train(replace(config, model=ModelConfig(layers=layers)), stateful=False)
+    state = init_state(config, vocabulary.size)
+    same = np.zeros(100, np.uint8)  # every batch is alike
+    losses = [first_loss(config, step, state, same) for step in (0, 0, 1, 2)]
+    assert losses[0] == losses[1]
+    assert len(set(losses)) == 3
+
+
 def test_a_plateau_lowers_the_rate(config: Config, vocabulary: Vocabulary, ids: np.ndarray) -> None:
     # So small a patience and so high a rate that some evaluation is no improvement.
     plateau = with_train(config, schedule="plateau", patience=1, learning_rate=5.0, steps=40, warmup_steps=0)
@@ -224,7 +256,7 @@ def test_a_loss_that_is_not_finite_ends_the_training_before_anything_bad_is_save
 def test_an_absurd_learning_rate_ends_with_a_report_and_every_saved_state_is_finite(
     config: Config, vocabulary: Vocabulary, ids: np.ndarray
 ) -> None:
-    deep = ModelConfig(layers=(EmbeddingConfig(size=4), *[DenseConfig(size=4)] * 20, DenseConfig()))
+    deep = ModelConfig(layers=(EmbeddingConfig(size=4), *[DenseConfig(size=4)] * 10, DenseConfig()))
     absurd = with_train(
         replace(config, model=deep), learning_rate=100.0, clip_norm=0.0, save_every=1, schedule="constant"
     )
