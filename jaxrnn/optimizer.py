@@ -1,4 +1,4 @@
-"""From the config to an optax chain: clipping, AdamW, the learning rate's schedule."""
+"""From the config to an optax chain (clipping, AdamW) and to the learning rate that its updates are taken with."""
 
 from typing import NamedTuple
 
@@ -36,13 +36,16 @@ def learning_rate(config: TrainConfig, step: Array) -> Array:
 def make_optimizer(config: TrainConfig) -> optax.GradientTransformation:
     """Clip by the global norm, then AdamW (Loshchilov and Hutter, 2019) with weight decay on matrices only.
 
+    Its updates are for a learning rate of 1 and wait to be multiplied by the step's: the rate hangs on the step alone,
+    whatever number of updates the optimizer has counted.
+
     beta2 is 0.99 rather than 0.999: runs are short, and the second moment should follow.
     """
     return optax.chain(
         optax.clip_by_global_norm(config.clip_norm) if config.clip_norm > 0 else optax.identity(),
         optax.scale_by_adam(b1=0.9, b2=0.99),
         optax.add_decayed_weights(config.weight_decay, mask=_matrices),
-        optax.scale_by_learning_rate(lambda step: learning_rate(config, step)),
+        optax.scale(-1.0),
     )
 
 

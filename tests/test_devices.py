@@ -18,7 +18,8 @@ TRAIN_ON_ONE_AND_ON_TWO = """
 import sys
 import jax, numpy as np
 from jaxrnn.config import Config, TrainConfig, ModelConfig, EmbeddingConfig, LSTMConfig, DenseConfig
-from jaxrnn.training import Save, init_state, train
+from jaxrnn.train_state import init_state
+from jaxrnn.training import Save, train
 from jaxrnn.vocabulary import build_vocabulary, encode
 
 text = "to be or not " * 92

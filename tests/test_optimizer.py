@@ -51,7 +51,8 @@ def first_update(config: TrainConfig, gradients: dict[str, jax.Array]) -> dict[s
     optimizer = make_optimizer(config)
     with jax.numpy_dtype_promotion("standard"):
         updates, _ = optimizer.update(gradients, optimizer.init(PARAMS), PARAMS)
-    return updates  # type: ignore[no-any-return]
+    first_rate = learning_rate(config, jnp.int32(0))
+    return jax.tree.map(lambda update: first_rate * update, updates)  # type: ignore[no-any-return]
 
 
 def test_the_first_step_of_adam_is_the_learning_rate_whatever_the_gradient() -> None:

@@ -5,15 +5,14 @@ from dataclasses import replace
 from itertools import pairwise
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from jaxrnn import evaluation, training
-from jaxrnn.batching import chunks_per_epoch
-from jaxrnn.config import Config, DenseConfig, DropoutConfig, EmbeddingConfig, ModelConfig
+from jaxrnn.config import Config, DenseConfig, EmbeddingConfig, ModelConfig
 from jaxrnn.errors import DivergenceError
-from jaxrnn.training import Evaluated, Event, Progress, Sampled, Save, TrainState, init_state, train, update
+from jaxrnn.train_state import TrainState, init_state
+from jaxrnn.training import Evaluated, Event, Progress, Sampled, Save, train
 from jaxrnn.vocabulary import Vocabulary
 
 
@@ -197,36 +196,6 @@ def test_windows_from_zero_state_train_as_well(
     assert losses[-1] is not None
     assert losses[0] is not None
     assert losses[-1] < losses[0]
-
-
-def first_loss(config: Config, step: int, state: TrainState, ids: np.ndarray) -> float:
-    """The loss of one update at this step, with the parameters and the carry of a state."""
-    state = state._replace(step=jnp.int32(step))
-    _, loss, _ = jax.jit(update, static_argnums=(0, 1))(config.model, config.train, state, jnp.asarray(ids))
-    return float(loss)
-
-
-@pytest.mark.parametrize("stateful", [True, False])
-def test_a_carry_goes_on_within_an_epoch_and_never_beyond(
-    config: Config, vocabulary: Vocabulary, ids: np.ndarray, stateful: bool
-) -> None:
-    config = with_train(config, stateful=stateful)
-    state = init_state(config, vocabulary.size)
-    full = state._replace(carry=jax.tree.map(lambda leaf: leaf + 1, state.carry))
-    chunks = chunks_per_epoch(config.train, ids.size)
-    for step, is_carried in ((0, False), (1, stateful), (chunks - 1, stateful), (chunks, False)):
-        differs = first_loss(config, step, state, ids) != first_loss(config, step, full, ids)
-        assert differs == is_carried
-
-
-def test_every_step_drops_out_something_else(config: Config, vocabulary: Vocabulary) -> None:
-    layers = (EmbeddingConfig(size=5), DropoutConfig(rate=0.5), DenseConfig())
-    config = with_train(replace(config, model=ModelConfig(layers=layers)), stateful=False)
-    state = init_state(config, vocabulary.size)
-    same = np.zeros(100, np.uint8)  # every batch is alike
-    losses = [first_loss(config, step, state, same) for step in (0, 0, 1, 2)]
-    assert losses[0] == losses[1]
-    assert len(set(losses)) == 3
 
 
 def test_a_plateau_lowers_the_rate(config: Config, vocabulary: Vocabulary, ids: np.ndarray) -> None:

@@ -16,7 +16,8 @@ from jaxrnn_cli.data import Data
 if TYPE_CHECKING:
     from jaxrnn.checkpoint import Checkpoints
     from jaxrnn.config import Config
-    from jaxrnn.training import Evaluated, TrainState
+    from jaxrnn.train_state import TrainState
+    from jaxrnn.training import Evaluated
 
 LOSS_CURVE = "loss.png"
 
@@ -49,7 +50,7 @@ def train_run(run: Path, config: "Config", data: Data, *, overwrite: bool, quiet
     from jaxrnn.checkpoint import Checkpoints
     from jaxrnn.model import count_parameters
     from jaxrnn.new_run import create_run
-    from jaxrnn.training import init_state
+    from jaxrnn.train_state import init_state
 
     say = _say_nothing if quiet else console.note
     state = init_state(config, data.vocabulary.size)

@@ -56,7 +56,7 @@ def estimate_memory(config: "Config", data: Data) -> Memory:
 
     from jaxrnn.losses import softmax_cross_entropy
     from jaxrnn.model import apply, count_parameters
-    from jaxrnn.training import init_state
+    from jaxrnn.train_state import init_state
 
     state = jax.eval_shape(lambda: init_state(config, data.vocabulary.size))
 

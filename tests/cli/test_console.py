@@ -10,7 +10,7 @@ from jaxrnn_cli import console
 
 EVALUATED = Evaluated(
     step=5, characters=50, train_loss=2.5, val_loss=1.0, learning_rate=1e-3, grad_norm=0.5,
-    chars_per_second=1234.0, seconds=10.0, is_best=True,
+    chars_per_second=1234.0, seconds=10.0, skipped=0, is_best=True,
 )  # fmt: skip
 PROGRESS = Progress(
     step=3,
@@ -20,6 +20,7 @@ PROGRESS = Progress(
     grad_norm=0.5,
     chars_per_second=999.0,
     seconds=6.0,
+    skipped=0,
 )
 
 

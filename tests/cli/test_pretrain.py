@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from jaxrnn import training
+from jaxrnn import train_state, training
 from jaxrnn.config import load_config
 from jaxrnn.errors import DivergenceError
 from jaxrnn.new_run import create_run
@@ -212,7 +212,7 @@ def make_run(path: Path) -> None:
 
     config = load_config(Path("tiny.toml"))
     data = load_data(config, quiet=True)
-    state = training.init_state(config, data.vocabulary.size)
+    state = train_state.init_state(config, data.vocabulary.size)
     create_run(path, config, data.vocabulary, data.record, state)
 
 
