@@ -6,27 +6,25 @@
 Orbax keeps no checksum over the data, so ours are verified on every load: the files before orbax sees them (it
 answers a damaged one with errors of every kind and tracebacks from its own threads), the leaves after. A
 checkpoint is written in a hidden folder, flushed to the disk and renamed, which is why we commit it ourselves
-instead of leaving that to orbax's own checkpointer; one worker thread does all of it while training goes on.
+instead of leaving that to orbax's own checkpointer. Which ones a run keeps is decided in `jaxrnn.saving`.
 """
 
-import contextlib
 import errno
 import logging
 import os
 import re
 from collections.abc import Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from types import MappingProxyType
+from typing import Any
 
 import jax
 import numpy as np
 
 from jaxrnn import model
 from jaxrnn.config import ModelConfig
-from jaxrnn.disk import put_in_place, remove_tree, reserve, sync_tree, try_remove_tree
-from jaxrnn.errors import CheckpointError, SaveError
+from jaxrnn.disk import put_in_place, remove_tree, require_space, reserve, sync_tree, try_remove_tree
+from jaxrnn.errors import CheckpointError, DamagedError, SaveError
 from jaxrnn.leaves import Leaves, abstract_leaves, from_leaves, is_in, to_leaves
 from jaxrnn.manifest import (
     Manifest,
@@ -34,13 +32,14 @@ from jaxrnn.manifest import (
     describe,
     hash_files,
     read_manifest,
-    val_loss_if_readable,
     verify_files,
     verify_leaves,
     write_manifest,
 )
 from jaxrnn.run_directory import STEPS
-from jaxrnn.saved_steps import SavedStep, Which, choose, find_step, step_numbers
+from jaxrnn.saved_steps import Which, find_step, step_numbers
+
+MOST_AT_ONCE = 4  # checkpoints on the disk: the last two, the best, and the one that is being written
 
 _ARRAYS = "arrays"
 _ROOM = "room"
@@ -102,6 +101,27 @@ def load_part(run: Path, part: str, abstract: Any, which: Which) -> Any:
                 raise
 
 
+def verify(steps: Path, step: int) -> Manifest:
+    """Returns what a checkpoint says of itself, once its files are found to be what was written.
+
+    Raises:
+        DamagedError: one is not.
+        CheckpointError: it is of a newer format, or may not be read.
+    """
+    manifest = read_manifest(steps, step)
+    verify_files(steps / str(step) / _ARRAYS, manifest)
+    return manifest
+
+
+def load_step(steps: Path, step: int, abstract: Any) -> Any:
+    """Loads the whole state of one checkpoint.
+
+    Raises:
+        CheckpointError: as `load_state`.
+    """
+    return _load(steps, step, "", abstract)
+
+
 def _load(steps: Path, step: int, part: str, abstract: Any) -> Any:
     manifest = read_manifest(steps, step)
     wanted = abstract_leaves(abstract, part)
@@ -114,7 +134,7 @@ def _read_leaves(steps: Path, manifest: Manifest, wanted: Mapping[str, Any]) -> 
     """Reads the leaves named in `wanted`, and verifies their hashes."""
     place = steps / str(manifest.step)
     verify_files(place / _ARRAYS, manifest)
-    ocp = _import_orbax()
+    ocp = import_orbax()
     targets = {
         name: np.empty(leaf.shape, wanted[name].dtype) if name in wanted else ocp.PLACEHOLDER
         for name, leaf in manifest.leaves.items()
@@ -122,7 +142,7 @@ def _read_leaves(steps: Path, manifest: Manifest, wanted: Mapping[str, Any]) -> 
     try:
         leaves = ocp.load(place.resolve() / _ARRAYS, targets)
     except Exception as error:  # orbax lets through errors of every kind
-        raise CheckpointError(f"{place}: damaged checkpoint: {_reason(error)}") from error
+        raise DamagedError(f"{place}: damaged checkpoint: {_reason(error)}") from error
     read = {name: leaves[name] for name in wanted}
     verify_leaves(place, manifest, read)
     return read
@@ -131,148 +151,65 @@ def _read_leaves(steps: Path, manifest: Manifest, wanted: Mapping[str, Any]) -> 
 # Saving.
 
 
-def save_new(steps: Path, state: Any, step: int = 0) -> None:
+def save_new(
+    steps: Path,
+    state: Any,
+    step: int = 0,
+    val_loss: float | None = None,
+    logs: Mapping[str, int] = MappingProxyType({}),
+    environment: Mapping[str, str] = MappingProxyType({}),
+) -> None:
     """Saves the first checkpoint of a run, and reads it back to see that saving works here.
 
     Args:
         steps: the folder of checkpoints; it exists.
         state: any pytree of arrays; typed random keys are welcome.
         step: the step it was reached at.
+        val_loss: nats per character, where it is known.
+        logs: how many bytes the logs of the run have.
+        environment: what the run trains on.
 
     Raises:
-        SaveError: it could not be written, or was not read back as it was.
+        SaveError: it could not be written, was not read back as it was, or leaves no room for those to come.
     """
     leaves = to_leaves(state)
-    _write(steps, describe(step, None, leaves), leaves)
+    check_space(steps, leaves, MOST_AT_ONCE)
+    write(steps, describe(step, val_loss, leaves, logs, environment), leaves)
     try:
         _read_leaves(steps, read_manifest(steps, step), leaves)
     except CheckpointError as error:
         raise SaveError(f"{error} (it was written a moment ago)") from error
 
 
-class Checkpoints:
-    """The checkpoints of a run, open for writing: keeps the last and the best, and deletes the others.
-
-    Use it as a context manager: leaving waits for the save that is under way.
+def check_space(steps: Path, leaves: Leaves, count: int) -> None:
+    """Makes sure that so many checkpoints of this size can be written to `steps`.
 
     Raises:
-        SaveError: `steps/` can't be written.
+        SaveError: the disk has no room for them.
     """
-
-    def __init__(self, run: Path) -> None:
-        """Opens `steps/` of the run, and cleans up what a killed process left there."""
-        self._steps = run / STEPS
-        self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="checkpoints")
-        self._pending: Future[None] | None = None
-        _import_orbax()  # now, in this thread: the first save shall not have to
-        try:
-            if self._steps.is_symlink():
-                raise CheckpointError(f"{self._steps}: a symbolic link; nothing is deleted through one")
-            _tidy(self._steps)
-        except OSError as error:
-            raise SaveError(f"{self._steps}: can't be written: {_reason(error)}") from error
-        self._saved = {step: val_loss_if_readable(self._steps, step) for step in step_numbers(self._steps)}
-
-    @property
-    def last(self) -> SavedStep | None:
-        """The last checkpoint on the disk."""
-        return self._find("last")
-
-    @property
-    def best(self) -> SavedStep | None:
-        """The checkpoint on the disk with the lowest validation loss; the last where none was evaluated."""
-        return self._find("best")
-
-    def save(self, step: int, state: Any, val_loss: float | None = None) -> None:
-        """Starts to save a state; returns once a copy of it is on the host, so that it may be donated.
-
-        Waits first for the save before it. If that one failed, its error is raised here and nothing is
-        saved; the next call tries afresh.
-
-        Args:
-            step: the step the state was reached at. A state that is saved already is not written again.
-            state: any pytree of arrays; typed random keys are welcome.
-            val_loss: nats per character; None, or not finite: not evaluated.
-
-        Raises:
-            SaveError: the save before could not be written.
-        """
-        self.wait()
-        leaves = to_leaves(state)
-        self._pending = self._worker.submit(self._save, step, leaves, val_loss)
-
-    def wait(self) -> None:
-        """Returns when what was saved is on the disk.
-
-        Raises:
-            SaveError: it could not be written.
-        """
-        pending, self._pending = self._pending, None
-        if pending is not None:
-            pending.result()
-
-    def close(self) -> None:
-        """Waits, and lets go of the worker thread.
-
-        Raises:
-            SaveError: the last save could not be written.
-        """
-        try:
-            self.wait()
-        finally:
-            self._worker.shutdown()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        try:
-            self.close()
-        except SaveError:
-            if kind is None:  # else what went wrong inside is the better news
-                raise
-
-    def _find(self, which: Which) -> SavedStep | None:
-        steps = [SavedStep(*item) for item in sorted(self._saved.copy().items())]
-        return choose(steps, which) if steps else None
-
-    def _save(self, step: int, leaves: Leaves, val_loss: float | None) -> None:
-        """Runs in the worker thread."""
-        manifest = describe(step, val_loss, leaves)
-        if not self._is_saved(manifest):
-            _write(self._steps, manifest, leaves)
-            self._saved[step] = manifest.val_loss
-        keep = {saved.step for saved in (self.last, self.best) if saved is not None}
-        for old in sorted(set(self._saved) - keep):
-            del self._saved[old]
-            _discard(self._steps, old)
-
-    def _is_saved(self, manifest: Manifest) -> bool:
-        """Whether this very state is on the disk, and nothing new is known of it."""
-        if manifest.step not in self._saved:
-            return False
-        try:
-            there = read_manifest(self._steps, manifest.step)
-        except CheckpointError:
-            return False
-        return there.leaves == manifest.leaves and manifest.val_loss in (None, there.val_loss)
+    try:
+        require_space(steps, count * sum(leaf.nbytes for leaf in leaves.values()))
+    except OSError as error:
+        raise SaveError(f"{steps}: no room for the checkpoints: {_reason(error)}") from error
 
 
-def _write(steps: Path, manifest: Manifest, leaves: Leaves) -> None:
-    """Writes a checkpoint; it appears by one rename. One that is there is replaced."""
+def write(steps: Path, manifest: Manifest, leaves: Leaves) -> None:
+    """Writes a checkpoint; it appears by one rename. One that is there is replaced.
+
+    Raises:
+        SaveError: it could not be written; nothing of it is left, and what was there is.
+    """
     final = steps / str(manifest.step)
-    new = _hidden(steps, manifest.step, "new")
+    new = hidden(steps, manifest.step, "new")
     try:
         remove_tree(new)
         new.mkdir()
         reserve(new / _ROOM, sum(leaf.nbytes for leaf in leaves.values()))
-        _import_orbax().save(new.resolve() / _ARRAYS, leaves)
+        import_orbax().save(new.resolve() / _ARRAYS, leaves)
         manifest = manifest._replace(files=hash_files(new / _ARRAYS))
         write_manifest(new, manifest)
         sync_tree(new)
-        old = _hidden(steps, manifest.step, "old")
+        old = hidden(steps, manifest.step, "old")
         if os.path.lexists(final):
             remove_tree(old)
         put_in_place(new, final, aside=old)
@@ -282,34 +219,15 @@ def _write(steps: Path, manifest: Manifest, leaves: Leaves) -> None:
         raise SaveError(f"{final}: the checkpoint could not be saved: {_reason(error)}") from error
 
 
-def _discard(steps: Path, step: int) -> None:
-    """Deletes a checkpoint. It loses its name first: half of one must never look like one."""
-    gone = _hidden(steps, step, "gone")
-    with contextlib.suppress(OSError):
-        (steps / str(step)).rename(gone)
-    try_remove_tree(gone)
-
-
-def _tidy(steps: Path) -> None:
-    """Cleans up after a process that was killed while it saved."""
-    for entry in list(steps.iterdir()):
-        match = re.fullmatch(r"\.([0-9]+)\.(new|old|gone)", entry.name)
-        if match is None:
-            continue
-        if match[2] == "old" and not os.path.lexists(steps / match[1]):
-            entry.rename(steps / match[1])
-        else:
-            remove_tree(entry)
-
-
-def _hidden(steps: Path, step: int, kind: str) -> Path:
+def hidden(steps: Path, step: int, kind: str) -> Path:
+    """Returns the name of a checkpoint that is not to be seen: "new", "old" or "gone"."""
     return steps / f".{step}.{kind}"
 
 
 # The boundary to orbax.
 
 
-def _import_orbax() -> Any:
+def import_orbax() -> Any:
     """Imports orbax at first use (it takes half a second) and stops it from logging.
 
     It logs every save, and the traceback of a failed one four times; what failed, we say ourselves.

@@ -1,13 +1,15 @@
 """The text a model learns from: found by name or path, checked, and divided into what is learnt and held out."""
 
+import contextlib
 import difflib
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy.typing as npt
 
-from jaxrnn.builtin import BUILT_IN, obtain
+from jaxrnn.builtin import BUILT_IN, data_folder, obtain
 from jaxrnn.config import Config
 from jaxrnn.download import Report
 from jaxrnn.errors import CorpusError
@@ -43,6 +45,36 @@ def load_corpus(text: str, *, report: Report | None = None) -> Corpus:
         path, data = _read(text)
     content = decode_text(data, shown(str(path) if text in BUILT_IN else text))
     return Corpus(text, path, content, _sha256(content))
+
+
+def find_corpus(names: Sequence[str], sha256: str, *, report: Report | None = None) -> Corpus:
+    """Find the text that a run learns from, wherever it is now.
+
+    Args:
+        names: where it may be, by name or path, the likeliest first; then every text in the data folder is looked at.
+        sha256: of the text.
+        report: as for `load_corpus`.
+
+    Raises:
+        CorpusError: if it is in none of these places; the message is about the first of them.
+    """
+    problem: CorpusError | None = None
+    for name in names:
+        try:
+            corpus = load_corpus(name, report=report)
+        except CorpusError as error:
+            problem = problem or error
+            continue
+        if corpus.sha256 == sha256:
+            return corpus
+        changed = f"{shown(name)} is not the text that the run began with (another SHA-256)"
+        problem = problem or CorpusError(f"{changed}: put that back, or start a new run")
+    for path in sorted(data_folder().glob("*.txt")):
+        with contextlib.suppress(CorpusError):
+            corpus = load_corpus(str(path.absolute()), report=report)
+            if corpus.sha256 == sha256:
+                return corpus
+    raise problem or CorpusError("no text is named")
 
 
 def split_lengths(length: int, validation_fraction: float) -> tuple[int, int]:

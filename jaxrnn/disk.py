@@ -42,12 +42,29 @@ def write_text(path: Path, text: str) -> None:
 
 
 def append_text(path: Path, text: str) -> None:
-    """Appends to a UTF-8 file, in one write where the system allows it."""
+    """Appends to a UTF-8 file, durably, all of the text or nothing; never through a symbolic link."""
     data = text.encode("utf-8")
-    handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+    handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o666)
     try:
-        while data:
-            data = data[os.write(handle, data) :]
+        length = os.fstat(handle).st_size
+        try:
+            while data:
+                data = data[os.write(handle, data) :]
+            os.fsync(handle)
+        except OSError:
+            os.ftruncate(handle, length)
+            raise
+    finally:
+        os.close(handle)
+
+
+def cut(path: Path, length: int) -> None:
+    """Shortens a file to `length` bytes, durably; leaves a shorter one alone, and what a symbolic link points to."""
+    handle = os.open(path, os.O_WRONLY | os.O_NOFOLLOW)
+    try:
+        if os.fstat(handle).st_size > length:
+            os.ftruncate(handle, length)
+            os.fsync(handle)
     finally:
         os.close(handle)
 
@@ -66,6 +83,18 @@ def reserve(path: Path, size: int) -> None:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         finally:
             path.unlink()
+
+
+def require_space(folder: Path, size: int) -> None:
+    """Makes sure that the disk of `folder` has room for so many bytes.
+
+    Raises:
+        OSError: it has not.
+    """
+    free = shutil.disk_usage(folder).free
+    if free < size:
+        megabytes = f"about {size / 1e6:,.1f} MB are needed, {free / 1e6:,.1f} MB are free"
+        raise OSError(errno.ENOSPC, f"{os.strerror(errno.ENOSPC)}: {megabytes}")
 
 
 def put_in_place(new: Path, path: Path, aside: Path | None = None) -> None:

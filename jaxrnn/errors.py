@@ -29,9 +29,17 @@ class CheckpointError(JaxrnnError):
     """A run that is missing, damaged, of another shape than asked for, or in the way of a new one."""
 
 
+class DamagedError(CheckpointError):
+    """A file of a run that is not what was written: missing, cut short, or with a checksum that does not match."""
+
+
+class LockedError(CheckpointError):
+    """A run that another process is writing to."""
+
+
 class SaveError(CheckpointError):
     """A checkpoint that could not be written: a full disk, a directory that became read-only."""
 
 
 class DivergenceError(JaxrnnError):
-    """A training loss that is not finite any more."""
+    """A training whose numbers are not finite any more."""

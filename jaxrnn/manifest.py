@@ -1,8 +1,9 @@
 """The manifest of a checkpoint, `checkpoint.json`: what is in it, and how that must hash.
 
 It holds the step, the validation loss, shape, dtype and SHA-256 of every leaf, the SHA-256 of every file of
-arrays, and one of all this. Leaves and files both, because damage must be found before the library that reads the
-arrays stumbles over it (the files), and what that library returns must be what was saved (the leaves).
+arrays, how long the run's logs were, what it ran on, and one SHA-256 of all this. Leaves and files both, because
+damage must be found before the library that reads the arrays stumbles over it (the files), and what that library
+returns must be what was saved (the leaves).
 """
 
 import hashlib
@@ -10,12 +11,13 @@ import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from jaxrnn.disk import reason, write_text
-from jaxrnn.errors import CheckpointError
+from jaxrnn.errors import CheckpointError, DamagedError
 
 FORMAT_VERSION = 1
 
@@ -37,20 +39,30 @@ class Manifest(NamedTuple):
     val_loss: float | None  # nats per character; None: not evaluated at this step
     leaves: dict[str, Leaf]
     files: dict[str, str]  # SHA-256 by path in the folder of arrays
+    logs: dict[str, int]  # bytes that metrics.csv and samples.txt had when the state was reached
+    environment: dict[str, str]  # what it was reached on, `jaxrnn.environment`
 
 
-def describe(step: int, val_loss: float | None, leaves: Mapping[str, np.ndarray[Any, Any]]) -> Manifest:
+def describe(
+    step: int,
+    val_loss: float | None,
+    leaves: Mapping[str, np.ndarray[Any, Any]],
+    logs: Mapping[str, int] = MappingProxyType({}),
+    environment: Mapping[str, str] = MappingProxyType({}),
+) -> Manifest:
     """Returns the manifest of a state that is not written yet: no files.
 
     Args:
         step: the step the state was reached at.
         val_loss: nats per character; None, or not finite: not evaluated.
         leaves: the arrays of the state by name.
+        logs: bytes of the run's logs by name.
+        environment: what the state was reached on.
     """
     if val_loss is not None and not math.isfinite(val_loss):
         val_loss = None
     described = {name: Leaf(leaf.shape, leaf.dtype.name, _hash(leaf)) for name, leaf in leaves.items()}
-    return Manifest(step, val_loss, described, {})
+    return Manifest(step, val_loss, described, {}, dict(logs), dict(environment))
 
 
 def hash_files(folder: Path) -> dict[str, str]:
@@ -78,6 +90,8 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
         "val_loss": manifest.val_loss,
         "leaves": {name: leaf._asdict() for name, leaf in manifest.leaves.items()},
         "files": manifest.files,
+        "logs": manifest.logs,
+        "environment": manifest.environment,
     }
     text = json.dumps({**content, "sha256": _hash_json(content)}, indent=1)
     write_text(folder / _FILE, text + "\n")
@@ -87,7 +101,8 @@ def read_manifest(steps: Path, step: int) -> Manifest:
     """Reads the manifest of one of the checkpoints in `steps`.
 
     Raises:
-        CheckpointError: it is missing or damaged, of another step, or of a newer format than this version knows.
+        DamagedError: it is missing, damaged, or of another step.
+        CheckpointError: it is of a newer format than this version knows, or may not be read.
     """
     path = steps / str(step) / _FILE
     try:
@@ -99,20 +114,23 @@ def read_manifest(steps: Path, step: int) -> Manifest:
                 f"{FORMAT_VERSION}: update jaxrnn"
             )
         if content.pop("sha256") != _hash_json(content) or content["step"] != step:
-            raise CheckpointError(f"{path}: damaged: its checksum does not match")
+            raise DamagedError(f"{path}: damaged: its checksum does not match")
         leaves = {
             name: Leaf(tuple(leaf["shape"]), leaf["dtype"], leaf["sha256"])
             for name, leaf in content["leaves"].items()
         }
-        return Manifest(step, content["val_loss"], leaves, content["files"])
+        logs, environment = content.get("logs", {}), content.get("environment", {})
+        return Manifest(step, content["val_loss"], leaves, content["files"], logs, environment)
     except CheckpointError:
         raise
     except FileNotFoundError as error:
-        raise CheckpointError(f"{path}: damaged checkpoint: the file is missing") from error
+        raise DamagedError(f"{path}: damaged checkpoint: the file is missing") from error
+    except PermissionError as error:  # the disk is well, the user may not look
+        raise CheckpointError(f"{path}: can't be read: {reason(error)}") from error
     except OSError as error:
-        raise CheckpointError(f"{path}: damaged checkpoint: {reason(error)}") from error
+        raise DamagedError(f"{path}: damaged checkpoint: {reason(error)}") from error
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise CheckpointError(f"{path}: damaged checkpoint: {type(error).__name__}: {error}") from error
+        raise DamagedError(f"{path}: damaged checkpoint: {type(error).__name__}: {error}") from error
 
 
 def val_loss_if_readable(steps: Path, step: int) -> float | None:
@@ -152,27 +170,30 @@ def verify_files(folder: Path, manifest: Manifest) -> None:
     """Compares the files in the folder of arrays with their hashes.
 
     Raises:
-        CheckpointError: a file is missing, can't be read, or is not what was written.
+        DamagedError: a file is missing, or is not what was written.
+        CheckpointError: a file may not be read.
     """
     for name, expected in manifest.files.items():
         path = folder / name
         try:
             found = _hash_file(path)
+        except PermissionError as error:
+            raise CheckpointError(f"{path}: can't be read: {reason(error)}") from error
         except OSError as error:
-            raise CheckpointError(f"{path}: damaged checkpoint: {reason(error)}") from error
+            raise DamagedError(f"{path}: damaged checkpoint: {reason(error)}") from error
         if found != expected:
-            raise CheckpointError(f"{path}: damaged checkpoint: the checksum of this file does not match")
+            raise DamagedError(f"{path}: damaged checkpoint: the checksum of this file does not match")
 
 
 def verify_leaves(place: Path, manifest: Manifest, leaves: Mapping[str, np.ndarray[Any, Any]]) -> None:
     """Compares arrays read from the checkpoint at `place` with their hashes.
 
     Raises:
-        CheckpointError: one is not what was saved.
+        DamagedError: one is not what was saved.
     """
     for name, leaf in leaves.items():
         if _hash(leaf) != manifest.leaves[name].sha256:
-            raise CheckpointError(f"{place}: damaged checkpoint: the checksum of {name} does not match")
+            raise DamagedError(f"{place}: damaged checkpoint: the checksum of {name} does not match")
 
 
 def _hash(array: np.ndarray[Any, Any]) -> str:

@@ -10,14 +10,17 @@ import fcntl
 import os
 import re
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from jaxrnn.checkpoint import save_new
 from jaxrnn.config import Config, dump_config
 from jaxrnn.disk import put_in_place, reason, remove_tree, sync_tree, try_remove_tree, write_text
 from jaxrnn.errors import CheckpointError, SaveError
+from jaxrnn.lock import lock_run, unlock_run
+from jaxrnn.logs import log_lengths
 from jaxrnn.run_directory import (
     CONFIG,
     METRICS,
@@ -27,6 +30,7 @@ from jaxrnn.run_directory import (
     STEPS,
     VOCABULARY,
     RunRecord,
+    append_metrics,
     is_run,
     why_no_run,
     write_record,
@@ -91,6 +95,9 @@ def create_run(
     state: Any,
     *,
     overwrite: bool = False,
+    val_loss: float | None = None,
+    metrics: Sequence[Mapping[str, object]] = (),
+    environment: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
     """Creates a run directory with its first checkpoint, step 0; it appears at `path` at once and whole.
 
@@ -102,9 +109,13 @@ def create_run(
         state: the training state before the first step, any pytree of arrays.
         overwrite: whether to replace a run that is there. It is deleted after the new one is in its place; a
             process killed in between loses neither.
+        val_loss: of the state, in nats per character, where it is known.
+        metrics: rows that metrics.csv begins with.
+        environment: what the run trains on, `jaxrnn.environment`.
 
     Raises:
         CheckpointError: `path` can't be used (see `check_destination`); nothing was written.
+        LockedError: the run that is to be replaced is being written.
         SaveError: writing failed; what was at `path` is still there.
     """
     check_destination(path, overwrite=overwrite)
@@ -120,15 +131,28 @@ def create_run(
             write_text(new / VOCABULARY, vocabulary_to_json(vocabulary))
             write_text(new / METRICS, ",".join(METRICS_COLUMNS) + "\n")
             write_text(new / SAMPLES, "")
+            for row in metrics:
+                append_metrics(new, row)
             (new / STEPS).mkdir()
-            save_new(new / STEPS, state)
+            save_new(new / STEPS, state, 0, val_loss, log_lengths(new), environment)
             sync_tree(new)
             old = _sibling(target, "old") if overwrite and is_run(target) else None
-            put_in_place(new, target, aside=old)
+            with _locked(target) if old else contextlib.nullcontext():
+                put_in_place(new, target, aside=old)
         if old is not None:
             _delete_run(old, target)
     except OSError as error:
         raise SaveError(f"{path}: the run could not be created: {reason(error)}") from error
+
+
+@contextlib.contextmanager
+def _locked(run: Path) -> Iterator[None]:
+    """Makes sure that nobody writes to a run while it is moved out of the way."""
+    handle = lock_run(run)
+    try:
+        yield
+    finally:
+        unlock_run(handle)
 
 
 @contextlib.contextmanager

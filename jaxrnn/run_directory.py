@@ -5,7 +5,8 @@
     vocabulary.json   the characters, in the order of their ids
     metrics.csv       one row an event, `METRICS_COLUMNS`
     samples.txt       text sampled while it learned
-    steps/            the last and the best checkpoint (`jaxrnn.checkpoint`)
+    steps/            the last two checkpoints and the best (`jaxrnn.saving`)
+    .lock             who writes to it, or did (`jaxrnn.lock`)
 
 How a run comes to be is in `jaxrnn.new_run`; here are its names, its record, how it is found, read and added to.
 """
@@ -13,6 +14,7 @@ How a run comes to be is in `jaxrnn.new_run`; here are its names, its record, ho
 import contextlib
 import csv
 import difflib
+import hashlib
 import importlib.metadata
 import io
 import json
@@ -24,9 +26,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import jaxrnn
-from jaxrnn.config import Config, parse_config
+from jaxrnn.config import Config, dump_config, parse_config
 from jaxrnn.disk import append_text, reason, write_text
-from jaxrnn.errors import CheckpointError, SaveError
+from jaxrnn.errors import CheckpointError, DamagedError, SaveError
 from jaxrnn.vocabulary import Vocabulary, vocabulary_from_json
 
 FORMAT_VERSION = 1
@@ -55,24 +57,43 @@ METRICS_COLUMNS = (
 _KIND = "jaxrnn run"
 
 
+class Ancestor(NamedTuple):
+    """A run that another was fine-tuned from, as it was then."""
+
+    run: str  # absolute path
+    step: int  # of the checkpoint that was taken
+    corpus: str
+    corpus_sha256: str
+
+
 class RunRecord(NamedTuple):
     """What run.json says about a run."""
 
     corpus: str  # a built-in name, or the path as it was given
     corpus_path: str  # absolute
     corpus_sha256: str  # of the normalised text in UTF-8
+    vocabulary_sha256: str  # of vocabulary.json's characters in UTF-8
     jaxrnn_version: str
     jax_version: str
     created: str  # ISO 8601, UTC
+    history: tuple[Ancestor, ...] = ()  # the runs it was fine-tuned from, the oldest first
     format_version: int = FORMAT_VERSION
 
 
-def new_record(corpus: str, corpus_path: Path, corpus_sha256: str) -> RunRecord:
+def new_record(
+    corpus: str,
+    corpus_path: Path,
+    corpus_sha256: str,
+    vocabulary: Vocabulary,
+    history: tuple[Ancestor, ...] = (),
+) -> RunRecord:
     """Returns the record of a run that starts now, with the versions installed here."""
     return RunRecord(
         corpus=corpus,
         corpus_path=str(corpus_path.absolute()),
         corpus_sha256=corpus_sha256,
+        vocabulary_sha256=_hash(vocabulary),
+        history=history,
         jaxrnn_version=jaxrnn.__version__,
         jax_version=importlib.metadata.version("jax"),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -168,7 +189,9 @@ def write_record(run: Path, record: RunRecord) -> None:
     Raises:
         OSError: it can't be written.
     """
-    write_text(run / RECORD, json.dumps({"kind": _KIND, **record._asdict()}, indent=2) + "\n")
+    history = [ancestor._asdict() for ancestor in record.history]
+    values = {"kind": _KIND, **record._asdict(), "history": history}
+    write_text(run / RECORD, json.dumps(values, indent=2) + "\n")
 
 
 def read_record(run: Path) -> RunRecord:
@@ -190,11 +213,23 @@ def read_record(run: Path) -> RunRecord:
             f"{path}: format version {version}, written by jaxrnn {values.get('jaxrnn_version')}; "
             f"this is jaxrnn {jaxrnn.__version__}, which knows versions up to {FORMAT_VERSION}: update it"
         )
-    texts = {name: values.get(name) for name in RunRecord._fields if name != "format_version"}
+    values.setdefault("vocabulary_sha256", "")  # the first runs had none
+    texts = {
+        name: values.get(name) for name in RunRecord._fields if name not in ("format_version", "history")
+    }
     for name, text in texts.items():
         if not isinstance(text, str):
-            raise CheckpointError(f"{path}: damaged: {name} is missing or no text")
-    return RunRecord(**texts, format_version=version)
+            raise DamagedError(f"{path}: damaged: {name} is missing or no text")
+    return RunRecord(**texts, history=_read_history(values.get("history", []), path), format_version=version)
+
+
+def _read_history(values: object, path: Path) -> tuple[Ancestor, ...]:
+    try:
+        if not isinstance(values, list):
+            raise TypeError
+        return tuple(Ancestor(**ancestor) for ancestor in values)
+    except TypeError:
+        raise DamagedError(f"{path}: damaged: history is not a list of runs") from None
 
 
 def read_config(run: Path) -> Config:
@@ -211,10 +246,27 @@ def read_vocabulary(run: Path) -> Vocabulary:
     """Reads the vocabulary of a run.
 
     Raises:
+        DamagedError: it is not the vocabulary that the run was made with.
         CheckpointError: vocabulary.json is missing or can't be read.
         VocabularyError: it does not hold a vocabulary.
     """
-    return vocabulary_from_json(_read(run / VOCABULARY), str(run / VOCABULARY))
+    vocabulary = vocabulary_from_json(_read(run / VOCABULARY), str(run / VOCABULARY))
+    expected = read_record(run).vocabulary_sha256
+    if expected and _hash(vocabulary) != expected:
+        raise DamagedError(f"{run / VOCABULARY}: damaged: not the characters that the run was made with")
+    return vocabulary
+
+
+def write_config(run: Path, config: Config) -> None:
+    """Writes the config that the run goes on with.
+
+    Raises:
+        SaveError: it can't be written.
+    """
+    try:
+        write_text(run / CONFIG, dump_config(config))
+    except OSError as error:
+        raise SaveError(f"{run / CONFIG}: can't be written: {reason(error)}") from error
 
 
 def append_metrics(run: Path, row: Mapping[str, object]) -> None:
@@ -246,6 +298,10 @@ def _is_record(values: object) -> bool:
     if not isinstance(values, dict) or values.get("kind") != _KIND:
         return False
     return type(values.get("format_version")) is int  # true is no version
+
+
+def _hash(vocabulary: Vocabulary) -> str:
+    return hashlib.sha256(vocabulary.characters.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _csv_line(values: Iterable[object]) -> str:

@@ -133,6 +133,49 @@ def unknown_characters(vocabulary: Vocabulary, text: str) -> list[tuple[int, str
     ]
 
 
+def count_unknown(vocabulary: Vocabulary, text: str) -> dict[str, int]:
+    """How often each character occurs that the vocabulary lacks, the most frequent first.
+
+    Example:
+        >>> count_unknown(Vocabulary("ehlo"), "hello, wow")
+        {'w': 2, ' ': 1, ',': 1}
+    """
+    table = _id_table(vocabulary)
+    counts = np.zeros(_CODE_POINTS, np.int64)
+    for _, code_points in _chunks(text):
+        found, often = np.unique(code_points[table[code_points] < 0], return_counts=True)
+        counts[found] += often
+    unknown = np.flatnonzero(counts).tolist()
+    by_frequency = sorted(unknown, key=lambda code_point: (-int(counts[code_point]), code_point))
+    return {chr(code_point): int(counts[code_point]) for code_point in by_frequency}
+
+
+def drop_unknown(vocabulary: Vocabulary, text: str) -> str:
+    """The text without the characters that the vocabulary lacks.
+
+    Example:
+        >>> drop_unknown(Vocabulary("ehlo"), "hello, wow")
+        'helloo'
+    """
+    table = _id_table(vocabulary)
+    return "".join(
+        _from_code_points(code_points[table[code_points] >= 0]) for _, code_points in _chunks(text)
+    )
+
+
+def merge(vocabulary: Vocabulary, other: Vocabulary) -> Vocabulary:
+    """The vocabulary of all characters of both.
+
+    Raises:
+        VocabularyError: together they have more than 65,536.
+
+    Example:
+        >>> merge(Vocabulary("ehlo"), Vocabulary("low")).characters
+        'ehlow'
+    """
+    return build_vocabulary(vocabulary.characters + other.characters)
+
+
 def describe_character(c: str) -> str:
     r"""A character as a message shows it: quoted, escaped where it can't be seen, with its code point.
 

@@ -18,11 +18,12 @@ import optax
 import pytest
 
 from jaxrnn import checkpoint, model
-from jaxrnn.checkpoint import Checkpoints, load_params, load_state, save_new
+from jaxrnn.checkpoint import load_params, load_state, save_new
 from jaxrnn.config import Config
 from jaxrnn.errors import CheckpointError
 from jaxrnn.manifest import describe
 from jaxrnn.saved_steps import SavedStep, find_step, list_steps
+from jaxrnn.saving import Checkpoints
 
 
 class Layer(NamedTuple):
@@ -134,7 +135,7 @@ def test_what_two_devices_saved_one_device_loads(tmp_path: Path) -> None:
 # Saving while training goes on.
 
 
-def test_the_last_and_the_best_are_kept(run: Path) -> None:
+def test_the_last_two_and_the_best_are_kept(run: Path) -> None:
     losses = {1: 3.0, 2: 2.0, 3: 2.5, 4: None, 5: 2.2, 6: None}
     kept = []
     with Checkpoints(run) as checkpoints:
@@ -144,8 +145,8 @@ def test_the_last_and_the_best_are_kept(run: Path) -> None:
             kept.append(entries(run))
         assert checkpoints.last == SavedStep(6, None)
         assert checkpoints.best == SavedStep(2, 2.0)
-    assert kept == [["1"], ["2"], ["2", "3"], ["2", "4"], ["2", "5"], ["2", "6"]]
-    assert list_steps(run) == [SavedStep(2, 2.0), SavedStep(6, None)]
+    assert kept == [["0", "1"], ["1", "2"], ["2", "3"], ["2", "3", "4"], ["2", "4", "5"], ["2", "5", "6"]]
+    assert list_steps(run) == [SavedStep(2, 2.0), SavedStep(5, 2.2), SavedStep(6, None)]
     assert_same(load_state(run, make_state(), "last"), make_state(6))
     assert_same(load_state(run, make_state(), "best"), make_state(2))
 
@@ -154,7 +155,7 @@ def test_the_best_is_the_last_where_nothing_was_evaluated(run: Path) -> None:
     with Checkpoints(run) as checkpoints:
         checkpoints.save(1, make_state(1))
         checkpoints.save(2, make_state(2))
-    assert entries(run) == ["2"]
+    assert entries(run) == ["1", "2"]
     assert find_step(run, "best") == SavedStep(2, None)
 
 
@@ -174,7 +175,8 @@ def test_the_best_is_found_again_after_a_restart(run: Path) -> None:
     with Checkpoints(run) as checkpoints:
         assert checkpoints.best == SavedStep(1, 1.0)
         checkpoints.save(3, make_state(3), 1.5)
-    assert entries(run) == ["1", "3"]
+        checkpoints.save(4, make_state(4), 1.6)
+    assert entries(run) == ["1", "3", "4"]
 
 
 def test_a_buffer_may_be_donated_as_soon_as_save_returns(run: Path) -> None:
@@ -203,7 +205,7 @@ def test_a_buffer_may_be_donated_as_soon_as_save_returns(run: Path) -> None:
 def disk(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
     """An event without which no checkpoint is written."""
     free = threading.Event()
-    monkeypatch.setattr(checkpoint, "describe", lambda *args: free.wait(60) and describe(*args))
+    monkeypatch.setattr(saving, "describe", lambda *args: free.wait(60) and describe(*args))
     return free
 
 
@@ -213,7 +215,7 @@ def test_save_returns_before_the_checkpoint_is_written(run: Path, disk: threadin
         assert entries(run) == ["0"]
         disk.set()
         checkpoints.wait()
-        assert entries(run) == ["1"]
+        assert entries(run) == ["0", "1"]
 
 
 def test_what_is_saved_is_the_state_as_it_was_when_save_was_called(run: Path, disk: threading.Event) -> None:
@@ -246,7 +248,7 @@ def test_a_step_saved_again_with_another_state_is_replaced(run: Path) -> None:
     with Checkpoints(run) as checkpoints:
         checkpoints.save(1, make_state(1))
         checkpoints.save(1, make_state(8))
-    assert entries(run) == ["1"]
+    assert entries(run) == ["0", "1"]
     assert_same(load_state(run, make_state()), make_state(8))
 
 

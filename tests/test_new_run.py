@@ -31,7 +31,7 @@ from jaxrnn.vocabulary import build_vocabulary
 
 CONFIG = Config(sample=SampleConfig(seed='"é\n'))
 VOCABULARY = build_vocabulary('to be\n"é\\')
-RECORD = new_record("play.txt", Path("play.txt"), "0" * 64)
+RECORD = new_record("play.txt", Path("play.txt"), "0" * 64, VOCABULARY)
 
 
 def state_of(number: int) -> dict[str, Any]:

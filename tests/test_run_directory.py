@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import pytest
 
 import jaxrnn
-from jaxrnn.checkpoint import Checkpoints, load_state
+from jaxrnn.checkpoint import load_state
 from jaxrnn.config import Config, SampleConfig
 from jaxrnn.errors import CheckpointError, ConfigError, SaveError, VocabularyError
 from jaxrnn.new_run import create_run
@@ -28,11 +28,12 @@ from jaxrnn.run_directory import (
     read_record,
     read_vocabulary,
 )
+from jaxrnn.saving import Checkpoints
 from jaxrnn.vocabulary import build_vocabulary
 
 CONFIG = Config(sample=SampleConfig(seed='"é\n'))
 VOCABULARY = build_vocabulary('to be\n"é\\')
-RECORD = new_record("play.txt", Path("play.txt"), "0" * 64)
+RECORD = new_record("play.txt", Path("play.txt"), "0" * 64, VOCABULARY)
 
 
 def state_of(number: int) -> dict[str, Any]:

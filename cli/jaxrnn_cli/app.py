@@ -18,11 +18,12 @@ from typing import Annotated, Any, cast
 
 import typer
 
-from jaxrnn_cli import console, gradcheck, pretrain, sample
+from jaxrnn_cli import console, finetune, gradcheck, pretrain, sample
 
 PROGRAM = "jaxrnn"
 COMMANDS: dict[str, Callable[..., None]] = {
     "pretrain": pretrain.pretrain,
+    "finetune": finetune.finetune,
     "sample": sample.sample,
     "gradcheck": gradcheck.gradcheck,
 }

@@ -180,7 +180,10 @@ class TrainingDisplay:
             self._bar.stop()
 
     def progress(self, event: "Progress") -> None:
-        """Moves the bar; without a terminal nothing is shown between evaluations."""
+        """Moves the bar, and says what was skipped; without a terminal nothing else is shown between evaluations."""
+        if event.skipped:
+            updates = "1 update was" if event.skipped == 1 else f"{event.skipped} updates were"
+            self._print(f"step {event.step}: {updates} skipped, the loss or the gradient not being finite")
         if self._bar is not None:
             state = f"loss {event.train_loss:.3f}{self._held_out}  {event.chars_per_second:,.0f} char/s"
             self._bar.update(self._task, completed=event.step, description=state)
@@ -203,6 +206,10 @@ class TrainingDisplay:
     def sampled(self, event: "Sampled") -> None:
         """Prints a text that the model wrote, set off from what is said about it."""
         self._print(f"--- sampled at step {event.step} ---\n{event.text}\n---")
+
+    def said(self, message: str) -> None:
+        """Prints a line that informs, above the bar."""
+        self._print(f"jaxrnn: {one_line(message)}")
 
     def _print(self, text: str) -> None:
         if self._quiet:

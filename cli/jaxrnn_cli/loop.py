@@ -6,16 +6,18 @@ import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import typer
 
 from jaxrnn_cli import console
 from jaxrnn_cli.data import Data
+from jaxrnn_cli.destination import Begun
 
 if TYPE_CHECKING:
-    from jaxrnn.checkpoint import Checkpoints
     from jaxrnn.config import Config
+    from jaxrnn.saved_steps import SavedStep
+    from jaxrnn.saving import Checkpoints
     from jaxrnn.train_state import TrainState
     from jaxrnn.training import Evaluated
 
@@ -39,78 +41,240 @@ def start_jax(config: "Config") -> None:
     training_mesh(config.train)
 
 
-def train_run(run: Path, config: "Config", data: Data, *, overwrite: bool, quiet: bool) -> None:
+def train_run(
+    run: Path,
+    config: "Config",
+    data: Data,
+    state: "TrainState",
+    *,
+    val_loss: float | None = None,
+    overwrite: bool,
+    quiet: bool,
+) -> None:
     """Creates a run and trains it to its end.
+
+    Args:
+        run: Where.
+        config: Resolved.
+        data: What it learns from.
+        state: Before the first step.
+        val_loss: Of that state, in nats per character, where it is known.
+        overwrite: Whether to replace a run that is there.
+        quiet: Whether to say nothing.
 
     Raises:
         typer.Exit: A signal asked to stop; all is saved, and the exit code is the signal's.
         DivergenceError: The loss is not finite any more; the last good checkpoint stays.
         SaveError: The run can't be written any more.
     """
-    from jaxrnn.checkpoint import Checkpoints
+    from jaxrnn.losses import nats_to_bits
     from jaxrnn.model import count_parameters
     from jaxrnn.new_run import create_run
-    from jaxrnn.train_state import init_state
+    from jaxrnn.saving import Checkpoints
 
     say = _say_nothing if quiet else console.note
-    state = init_state(config, data.vocabulary.size)
     say(
         f"{count_parameters(state.params):,} parameters; {len(data.train_ids):,} characters to learn from, "
         f"{len(data.val_ids):,} held out, {data.vocabulary.size} different ones"
     )
+    if val_loss is not None:
+        say(f"held-out loss before the first step: {console.format_loss(val_loss, nats_to_bits(val_loss))}")
+    environment = _environment(config)
+    metrics = [] if val_loss is None else [_first_row(val_loss)]
     with _catch_signals(quiet=quiet) as signals:
-        create_run(run, config, data.vocabulary, data.record, state, overwrite=overwrite)
+        create_run(
+            run,
+            config,
+            data.vocabulary,
+            data.record,
+            state,
+            overwrite=overwrite,
+            val_loss=val_loss,
+            metrics=metrics,
+            environment=environment,
+        )
         say(f"writing to {run}")
-        with Checkpoints(run) as checkpoints:
-            latest = _follow(run, config, data, state, checkpoints, lambda: bool(signals), quiet=quiet)
+        with Checkpoints(run, environment) as checkpoints:
+            training = _Training(run, config, data, checkpoints, lambda: bool(signals), quiet)
+            latest = _follow(training, state)
             checkpoints.wait()
             last, best = checkpoints.last, checkpoints.best
+    _conclude(run, config, signals, latest, last, best, say)
+
+
+def resume_run(run: Path, config: "Config", data: Data, begun: Begun, *, quiet: bool) -> None:
+    """Goes on with a run from its last checkpoint, to the end that the config has now.
+
+    Raises:
+        typer.Exit: As `train_run`.
+        DivergenceError: As `train_run`.
+        LockedError: Another process writes to the run.
+        CheckpointError: No checkpoint is whole, or it is not one of this model.
+        SaveError: The run can't be written.
+    """
+    import jax
+
+    from jaxrnn.environment import differences
+    from jaxrnn.logs import seconds_trained
+    from jaxrnn.resuming import describe_schedule
+    from jaxrnn.run_directory import write_config
+    from jaxrnn.saving import Checkpoints
+    from jaxrnn.train_state import init_state
+
+    say = _say_nothing if quiet else console.note
+    environment = _environment(config)
+    with _catch_signals(quiet=quiet) as signals, Checkpoints(run, environment) as checkpoints:
+        restored = checkpoints.restore(jax.eval_shape(lambda: init_state(config, data.vocabulary.size)))
+        for damage in restored.damaged:
+            say(f"{damage}; set aside")
+        if restored.damaged:
+            say(f"step {restored.step} is the last good checkpoint")
+        if begun.changes:
+            say(f"changed since the run began: {', '.join(begun.changes)}")
+        if restored.step >= config.train.steps:
+            more = "--set train.steps=N prolongs it"
+            say(
+                f"{run} is finished: it is at step {restored.step}, train.steps is {config.train.steps}; {more}"
+            )
+            return
+        if schedule := describe_schedule(begun.config.train, config.train, restored.step):
+            say(schedule)
+        if changed := differences(restored.environment, environment):
+            say(f"runs on something else now, so the last bits may differ: {', '.join(changed)}")
+        if config != begun.config:
+            write_config(run, config)
+        say(f"going on with {run} from step {restored.step} of {config.train.steps}")
+        training = _Training(run, config, data, checkpoints, lambda: bool(signals), quiet)
+        latest = _follow(training, restored.state, seconds_trained(run))
+        checkpoints.wait()
+        last, best = checkpoints.last, checkpoints.best
+    _conclude(run, config, signals, latest, last, best, say)
+
+
+def _environment(config: "Config") -> dict[str, str]:
+    from jaxrnn.devices import training_mesh
+    from jaxrnn.environment import describe_environment
+
+    return describe_environment(training_mesh(config.train))
+
+
+def _conclude(
+    run: Path,
+    config: "Config",
+    signals: "list[signal.Signals]",
+    latest: "Evaluated | None",
+    last: "SavedStep | None",
+    best: "SavedStep | None",
+    say: Callable[[str], None],
+) -> None:
+    """Says how a training ended and what to do next."""
     _draw_losses(run, say)
     at = last.step if last else 0
     then = f"sample from it with: jaxrnn sample --from {shlex.quote(str(run))}"
     if signals and at < config.train.steps:
-        say(f"stopped by {signals[0].name} and saved at step {at} of {config.train.steps}; {then}")
+        say(
+            f"stopped by {signals[0].name} and saved at step {at} of {config.train.steps}; the same command with "
+            f"--resume goes on; {then}"
+        )
         raise typer.Exit(128 + signals[0])
     if latest is not None:
         say(_summary(latest, best.val_loss if best else None))
     say(then)
 
 
-def _follow(
-    run: Path,
-    config: "Config",
-    data: Data,
-    state: "TrainState",
-    checkpoints: "Checkpoints",
-    should_stop: Callable[[], bool],
-    *,
-    quiet: bool,
-) -> "Evaluated | None":
-    """Goes through the events of a training; returns its last evaluation."""
+class _Training(NamedTuple):
+    """What stays the same while a run trains."""
+
+    run: Path
+    config: "Config"
+    data: Data
+    checkpoints: "Checkpoints"
+    should_stop: Callable[[], bool]
+    quiet: bool
+
+
+def _follow(training: _Training, state: "TrainState", seconds: float = 0.0) -> "Evaluated | None":
+    """Trains to the end and returns the last evaluation; a training that diverges may go back once."""
     from jaxrnn.errors import DivergenceError
+
+    has_gone_back = float(state.rate_scale) < 1
+    clock = [seconds]
+    with console.TrainingDisplay(training.config.train.steps, quiet=training.quiet) as display:
+        while True:
+            try:
+                return _follow_events(training, state, clock, display)
+            except DivergenceError as error:
+                left = _what_is_left(training.run, training.checkpoints)
+                if has_gone_back:
+                    raise DivergenceError(f"{error}, and resume or start anew; {left}") from error
+                has_gone_back = True
+                state = _go_back(training, clock[0])
+                display.said(f"{error}; back to step {int(state.step)}, with a quarter of the learning rate")
+
+
+def _go_back(training: _Training, seconds: float) -> "TrainState":
+    """The last good state of a run that has diverged, with a lower learning rate; noted in its metrics."""
+    import jax
+
+    from jaxrnn.run_directory import append_metrics
+    from jaxrnn.train_state import after_rollback, init_state
+    from jaxrnn.updating import current_rate
+
+    config = training.config
+    abstract = jax.eval_shape(lambda: init_state(config, training.data.vocabulary.size))
+    state = after_rollback(training.checkpoints.restore(abstract).state)
+    step = int(state.step)
+    row = {
+        "step": step,
+        "characters": step * config.train.batch_size * config.train.seq_len,
+        "learning_rate": float(current_rate(config.train, state)),
+        "seconds": seconds,
+        "event": "rollback",
+    }
+    append_metrics(training.run, row)
+    return state
+
+
+def _follow_events(
+    training: _Training, state: "TrainState", clock: list[float], display: console.TrainingDisplay
+) -> "Evaluated | None":
+    """Goes through the events of a training; `clock` keeps the seconds it took so far."""
     from jaxrnn.run_directory import append_metrics, append_sample
     from jaxrnn.training import Evaluated, Progress, Sampled, Save, train
 
+    run, config, data = training.run, training.config, training.data
     latest = None
-    events = train(config, state, data.vocabulary, data.train_ids, data.val_ids, should_stop=should_stop)
-    with console.TrainingDisplay(config.train.steps, quiet=quiet) as display:
-        try:
-            for event in events:
-                match event:
-                    case Progress():
-                        display.progress(event)
-                    case Evaluated():
-                        latest = event
-                        append_metrics(run, _metrics_row(event))
-                        display.evaluated(event)
-                    case Sampled():
-                        append_sample(run, event.step, event.text)
-                        display.sampled(event)
-                    case Save():
-                        checkpoints.save(event.step, event.state, event.val_loss)
-        except DivergenceError as error:
-            raise DivergenceError(f"{error}; {_what_is_left(run, checkpoints)}") from error
+    for event in train(
+        config,
+        state,
+        data.vocabulary,
+        data.train_ids,
+        data.val_ids,
+        should_stop=training.should_stop,
+        seconds=clock[0],
+    ):
+        match event:
+            case Progress():
+                clock[0] = event.seconds
+                display.progress(event)
+            case Evaluated():
+                latest = event
+                append_metrics(run, _metrics_row(event))
+                display.evaluated(event)
+            case Sampled():
+                append_sample(run, event.step, event.text)
+                display.sampled(event)
+            case Save():
+                training.checkpoints.save(event.step, event.state, event.val_loss)
     return latest
+
+
+def _first_row(val_loss: float) -> dict[str, object]:
+    """The row of metrics.csv for a model before its first step."""
+    from jaxrnn.losses import nats_to_bits
+
+    row = {"step": 0, "characters": 0, "seconds": 0.0, "event": "evaluation"}
+    return {**row, "val_loss": val_loss, "bits_per_char": nats_to_bits(val_loss)}
 
 
 def _metrics_row(event: "Evaluated") -> dict[str, object]:

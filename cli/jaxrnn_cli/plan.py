@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jaxrnn_cli import console
 from jaxrnn_cli.data import Data
+from jaxrnn_cli.destination import Begun
 
 if TYPE_CHECKING:
     from jaxrnn.config import Config
@@ -25,7 +26,7 @@ class Memory(NamedTuple):
         return self.state + self.update + self.text
 
 
-def print_plan(run: Path, config: "Config", data: Data) -> None:
+def print_plan(run: Path, config: "Config", data: Data, begun: Begun | None = None) -> None:
     """Prints to stdout what would be trained and written."""
     train = config.train
     characters = len(data.train_ids)
@@ -45,6 +46,11 @@ def print_plan(run: Path, config: "Config", data: Data) -> None:
         "epochs": f"{train.steps * per_step / characters:.2f}, each of {characters / per_step:,.1f} steps",
         "would write": f"{run}/ with {', '.join(_files())}",
     }
+    if begun:
+        from jaxrnn.saved_steps import find_step
+
+        rows["would go on"] = f"from step {find_step(run, 'last').step:,}"
+        rows["changes"] = ", ".join(begun.changes) or "none"
     for name, value in rows.items():
         console.write(f"{name + ':':<15} {console.one_line(value)}\n")
 

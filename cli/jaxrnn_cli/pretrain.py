@@ -1,12 +1,12 @@
 """`jaxrnn pretrain`: a model from a config and a text."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from jaxrnn_cli.data import load_data
-from jaxrnn_cli.loop import start_jax, train_run
+from jaxrnn_cli.data import load_data, load_data_again
+from jaxrnn_cli.destination import open_destination
+from jaxrnn_cli.loop import resume_run, start_jax, train_run
 from jaxrnn_cli.names import complete_config, find_config, find_destination
 from jaxrnn_cli.plan import print_plan
 
@@ -35,6 +35,9 @@ def pretrain(
             help="Change a value of the config, such as train.steps=400; may be repeated.",
         ),
     ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the run that is there, from its last checkpoint.")
+    ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a run that is there.")] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only say what would be trained and written.")
@@ -43,28 +46,21 @@ def pretrain(
 ) -> None:
     """Train a new model on a text.
 
-    Ctrl-C saves and ends; pressed twice, it ends at once.
+    Ctrl-C saves and ends; pressed twice, it ends at once. With --resume it goes on later as if it had not been stopped.
     """
     from jaxrnn.config import load_config
+    from jaxrnn.train_state import init_state
 
     path = find_config(config)
     resolved = load_config(path, overrides or ())
     run = find_destination(to, str(path))
-    _check_destination(run, overwrite=overwrite)
+    begun = open_destination(run, resolved, resume=resume, overwrite=overwrite)
     start_jax(resolved)
-    data = load_data(resolved, quiet=quiet)
+    data = load_data_again(resolved, begun, quiet=quiet) if begun else load_data(resolved, quiet=quiet)
     if dry_run:
-        print_plan(run, resolved, data)
+        print_plan(run, resolved, data, begun)
+    elif begun:
+        resume_run(run, resolved, data, begun, quiet=quiet)
     else:
-        train_run(run, resolved, data, overwrite=overwrite, quiet=quiet)
-
-
-def _check_destination(run: Path, *, overwrite: bool) -> None:
-    from jaxrnn.errors import CheckpointError
-    from jaxrnn.new_run import RunExistsError, check_destination
-
-    try:
-        check_destination(run, overwrite=overwrite)
-    except RunExistsError:
-        ways = "--overwrite replaces it, --to RUN writes elsewhere"
-        raise CheckpointError(f"{run}: a run exists here; {ways}") from None
+        state = init_state(resolved, data.vocabulary.size)
+        train_run(run, resolved, data, state, overwrite=overwrite, quiet=quiet)

@@ -2,6 +2,7 @@
 
 from jaxrnn.config.files import dump_config as dump_config
 from jaxrnn.config.files import load_config as load_config
+from jaxrnn.config.files import load_finetune_config as load_finetune_config
 from jaxrnn.config.files import parse_config as parse_config
 from jaxrnn.config.schema import LAYER_TYPES as LAYER_TYPES
 from jaxrnn.config.schema import Config as Config

@@ -166,6 +166,17 @@ class TrainConfig(Checked):
     devices: Annotated[int, Range(0, 65_536)] = 0
 
 
+# What `[train]` does not say of a fine-tuning: smaller steps and fewer than from nothing, and a look at the held-out
+# text often enough to keep the best before a small text is known by heart.
+FINETUNE: dict[str, int | float] = {
+    "steps": 400,
+    "learning_rate": 2e-3,
+    "eval_every": 50,
+    "save_every": 50,
+    "sample_every": 200,
+}
+
+
 @dataclass(frozen=True, kw_only=True)
 class SampleConfig(Checked):
     """How to sample from the trained model unless told otherwise."""

@@ -1,0 +1,43 @@
+"""What the bits of a training depend on besides its config and its text: devices, versions, flags."""
+
+import importlib.metadata
+import os
+import platform
+from collections.abc import Mapping
+from pathlib import Path
+
+from jax.sharding import Mesh
+
+import jaxrnn
+
+_FLAGS = ("XLA_FLAGS", "JAX_DEFAULT_MATMUL_PRECISION", "JAX_ENABLE_X64", "JAX_DEFAULT_PRNG_IMPL")
+
+
+def describe_environment(mesh: Mesh) -> dict[str, str]:
+    """Returns what a training on these devices runs on, every value in words.
+
+    Two trainings that agree in all of it, in their config and in their text end in the same bits.
+    """
+    device = mesh.devices.flat[0]
+    kind = device.device_kind
+    if device.platform == "cpu":
+        kind = f"{_processor()} with {os.cpu_count()} cores"
+    packages = {name: importlib.metadata.version(name) for name in ("jax", "jaxlib", "optax")}
+    flags = {name: os.environ.get(name, "") for name in _FLAGS}
+    return {"devices": f"{mesh.size} x {kind}", "jaxrnn": jaxrnn.__version__, **packages, **flags}
+
+
+def differences(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    """Returns what differs, each as `jax 0.10.2 -> 0.11.0`."""
+    names = [name for name in {**before, **now} if before.get(name, "") != now.get(name, "")]
+    return [f"{name} {before.get(name) or '(none)'} -> {now.get(name) or '(none)'}" for name in names]
+
+
+def _processor() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
