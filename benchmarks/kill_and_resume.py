@@ -53,7 +53,20 @@ devices = %d
 [sample]
 length = 40
 """
-_WORDS = ["light", "through", "yonder", "window", "breaks", "soft", "what", "is", "the", "east", "and", "juliet"]
+_WORDS = [
+    "light",
+    "through",
+    "yonder",
+    "window",
+    "breaks",
+    "soft",
+    "what",
+    "is",
+    "the",
+    "east",
+    "and",
+    "juliet",
+]
 _TIMES = ("chars_per_second", "seconds")
 
 

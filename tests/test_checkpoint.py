@@ -17,7 +17,7 @@ import numpy as np
 import optax
 import pytest
 
-from jaxrnn import checkpoint, model
+from jaxrnn import checkpoint, model, saving
 from jaxrnn.checkpoint import load_params, load_state, save_new
 from jaxrnn.config import Config
 from jaxrnn.errors import CheckpointError

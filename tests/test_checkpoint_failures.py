@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from jaxrnn import checkpoint
+from jaxrnn import checkpoint, saving
 from jaxrnn.checkpoint import load_state, save_new
 from jaxrnn.errors import CheckpointError, SaveError
 from jaxrnn.manifest import read_manifest, write_manifest
@@ -49,6 +49,12 @@ def one_line(error: pytest.ExceptionInfo[CheckpointError]) -> str:
     message = str(error.value)
     assert "\n" not in message
     return message
+
+
+@pytest.fixture(autouse=True)
+def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A save that failed is tried again at once."""
+    monkeypatch.setattr(saving, "_RETRY_SECONDS", 0.0)
 
 
 @pytest.fixture
@@ -139,6 +145,114 @@ def test_a_run_that_was_deleted_while_it_trained_ends_in_one_line(run: Path) -> 
     with pytest.raises(SaveError, match="No such file or directory"), Checkpoints(run) as checkpoints:
         shutil.rmtree(run)
         checkpoints.save(1, state_at(1))
+
+
+def test_a_save_that_fails_once_is_tried_again(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full_once(*_: Any) -> None:
+        monkeypatch.setattr(saving, "write", checkpoint.write)
+        raise SaveError("steps/1: No space left on device")
+
+    monkeypatch.setattr(saving, "write", full_once)
+    with Checkpoints(run) as checkpoints:
+        checkpoints.save(1, state_at(1))
+    assert step_read(run) == 1
+
+
+def test_a_disk_without_room_for_the_checkpoints_to_come_is_told_before_training(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    size = sum(leaf.nbytes for leaf in state_at(0).values())
+    usage = shutil.disk_usage(run)
+    for free, fits in ((4 * size, True), (4 * size - 1, False)):
+        monkeypatch.setattr(shutil, "disk_usage", lambda _, free=free: usage._replace(free=free))
+        (run / f"new{fits}").mkdir()
+        if fits:
+            save_new(run / f"new{fits}", state_at(0))
+            continue
+        with pytest.raises(SaveError, match=r"No space left on device: about 0\.1 MB are needed"):
+            save_new(run / f"new{fits}", state_at(0))
+        assert not list((run / f"new{fits}").iterdir())
+
+
+# Going back to the last checkpoint that is whole.
+
+
+def damage(file: Path) -> None:
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(bytes(content))
+
+
+@pytest.fixture
+def long_run(run: Path) -> Path:
+    """A run with the checkpoints of steps 1, the best, and 3 and 4, and a line in its metrics for each step."""
+    with Checkpoints(run, {"jax": "1"}) as checkpoints:
+        for step, loss in ((1, 1.0), (2, 2.0), (3, 2.0), (4, 2.0)):
+            with (run / "metrics.csv").open("a") as file:
+                file.write(f"{step},row\n")
+            checkpoints.save(step, state_at(step), loss)
+    with (run / "metrics.csv").open("a") as file:
+        file.write("5,row\n6,torn")
+    return run
+
+
+def test_a_run_goes_back_to_its_last_checkpoint_and_so_do_its_logs(long_run: Path) -> None:
+    with Checkpoints(long_run) as checkpoints:
+        restored = checkpoints.restore(state_at(0))
+    assert (restored.step, restored.environment, restored.damaged) == (4, {"jax": "1"}, ())
+    assert int(restored.state["step"]) == 4
+    assert (long_run / "metrics.csv").read_text() == "1,row\n2,row\n3,row\n4,row\n"
+
+
+def test_each_file_of_the_last_checkpoint_damaged_the_one_before_it_is_gone_on_from(long_run: Path) -> None:
+    pristine = long_run.with_name("pristine")
+    shutil.copytree(long_run, pristine)
+    files = [
+        path.relative_to(pristine)
+        for path in files_of(pristine)
+        if path.is_relative_to(pristine / "steps" / "4")
+    ]
+    assert len(files) > 3
+    for name in files:
+        for harm in (Path.unlink, lambda path: path.write_bytes(b""), damage):
+            shutil.rmtree(long_run)
+            shutil.copytree(pristine, long_run)
+            if not (long_run / name).read_bytes() and harm is not Path.unlink:
+                continue
+            harm(long_run / name)
+            with Checkpoints(long_run) as checkpoints:
+                restored = checkpoints.restore(state_at(0))
+                assert checkpoints.last == SavedStep(3, 2.0)
+            assert restored.step == 3
+            assert str(name) in restored.damaged[0]
+            assert (long_run / "metrics.csv").read_text() == "1,row\n2,row\n3,row\n"
+            assert entries(long_run) == ["1", "3", "4.damaged"]
+            assert step_read(long_run) == 3
+
+
+def test_a_damaged_best_checkpoint_is_set_aside_too(long_run: Path) -> None:
+    damage(long_run / "steps" / "1" / "checkpoint.json")
+    with Checkpoints(long_run) as checkpoints:
+        assert checkpoints.restore(state_at(0)).step == 4
+        assert checkpoints.best == SavedStep(3, 2.0)
+
+
+def test_with_no_checkpoint_whole_nothing_is_touched(long_run: Path) -> None:
+    for step in (1, 3, 4):
+        (long_run / "steps" / str(step) / "checkpoint.json").unlink()
+    with (
+        Checkpoints(long_run) as checkpoints,
+        pytest.raises(CheckpointError, match=r"steps/4.*no other checkpoint"),
+    ):
+        checkpoints.restore(state_at(0))
+    assert entries(long_run) == ["1", "3", "4"]
+
+
+def test_a_state_of_another_model_is_refused_and_not_taken_for_damage(long_run: Path) -> None:
+    other = {**state_at(0), "params": np.zeros((2, 2), np.float32)}
+    with Checkpoints(long_run) as checkpoints, pytest.raises(CheckpointError, match="does not fit: params"):
+        checkpoints.restore(other)
+    assert entries(long_run) == ["1", "3", "4"]
 
 
 # Damage.
@@ -244,10 +358,11 @@ def test_a_reader_gets_the_newer_checkpoint_when_its_own_vanishes(
         if step == 0:
             with Checkpoints(run) as checkpoints:
                 checkpoints.save(1, state_at(1))
+                checkpoints.save(2, state_at(2))
         return load(steps, step, part, abstract)
 
     monkeypatch.setattr(checkpoint, "_load", load_slowly)
-    assert step_read(run) == 1
+    assert step_read(run) == 2
 
 
 # kill -9.

@@ -323,10 +323,10 @@ def test_what_only_looks_like_a_leftover_stays(work: Path) -> None:
 
 
 def test_the_half_made_run_of_a_living_process_stays(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def meanwhile(steps: Path, state: object) -> None:
+    def meanwhile(steps: Path, *args: Any) -> None:
         monkeypatch.setattr(new_run, "save_new", save_new)
         create("run", 2)  # another process, faster than we are
-        save_new(steps, state)
+        save_new(steps, *args)
 
     monkeypatch.setattr(new_run, "save_new", meanwhile)
     with pytest.raises(SaveError, match="not empty"):

@@ -206,7 +206,7 @@ def _follow(training: _Training, state: "TrainState", seconds: float = 0.0) -> "
             except DivergenceError as error:
                 left = _what_is_left(training.run, training.checkpoints)
                 if has_gone_back:
-                    raise DivergenceError(f"{error}, and resume or start anew; {left}") from error
+                    raise DivergenceError(f"{error}; {left}, from which --resume goes on") from error
                 has_gone_back = True
                 state = _go_back(training, clock[0])
                 display.said(f"{error}; back to step {int(state.step)}, with a quarter of the learning rate")

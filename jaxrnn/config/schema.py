@@ -170,7 +170,7 @@ class TrainConfig(Checked):
 # text often enough to keep the best before a small text is known by heart.
 FINETUNE: dict[str, int | float] = {
     "steps": 400,
-    "learning_rate": 2e-3,
+    "learning_rate": 1e-3,
     "eval_every": 50,
     "save_every": 50,
     "sample_every": 200,

@@ -34,7 +34,7 @@ def test_a_near_miss_is_answered_with_the_name_that_was_meant() -> None:
 
 @pytest.mark.parametrize("name", ["xyzzy", ""])
 def test_a_far_miss_is_answered_with_all_names(name: str) -> None:
-    with pytest.raises(ConfigError, match="custom, gru, rnn, shakespeare"):
+    with pytest.raises(ConfigError, match="custom, finetune_hamlet, gru, rnn, shakespeare"):
         find_config(name)
 
 
