@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -138,11 +139,12 @@ def _kill(folder: Path, run: str, since: str, seconds: float) -> bool:
         process = subprocess.Popen(
             _command(run), cwd=folder, stdout=output, stderr=output, start_new_session=True
         )
-        reached = {
+        moments: dict[str, Callable[[], bool]] = {
             "it began": lambda: True,
             "it opened the run": lambda: _is_written_by(folder / run, process.pid),
             "its first save": lambda: _saved(folder / run)[-1:] > (saved[-1:] or [0]),
-        }[since]
+        }
+        reached = moments[since]
         while process.poll() is None and not reached():
             time.sleep(0.005)
         deadline = time.monotonic() + seconds

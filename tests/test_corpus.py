@@ -1,12 +1,13 @@
 import hashlib
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from jaxrnn.builtin import BUILT_IN, data_folder
 from jaxrnn.config import Config, CorpusConfig, TrainConfig
-from jaxrnn.corpus import Corpus, check_lengths, load_corpus, split_corpus, split_lengths
+from jaxrnn.corpus import Corpus, check_lengths, find_corpus, load_corpus, split_corpus, split_lengths
 from jaxrnn.errors import CorpusError
 
 
@@ -178,3 +179,31 @@ def test_the_plays_have_the_form_of_tiny_shakespeare(name, pytestconfig, monkeyp
         assert lines
         assert all(lines)
         assert all(line == line.strip() for line in lines)
+
+
+# The text of a run, wherever it is now.
+
+
+@pytest.fixture
+def moved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working directory with three texts."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data").mkdir()
+    for name in ("a.txt", "b.txt", "data/c.txt"):
+        (tmp_path / name).write_text(f"the text of {name}", encoding="utf-8")
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", ["a.txt", "b.txt", "data/c.txt"])
+def test_a_text_is_found_by_its_hash_where_it_may_be_or_in_the_data_folder(moved: Path, name: str) -> None:
+    wanted = load_corpus(name)
+    found = find_corpus(["a.txt", "b.txt"], wanted.sha256)
+    assert (found.text, found.path) == (wanted.text, moved / name)
+
+
+def test_a_text_that_has_changed_or_is_gone_is_told(moved: Path) -> None:
+    with pytest.raises(CorpusError, match=r"a\.txt is not the text that the run began with"):
+        find_corpus(["a.txt", "nowhere.txt"], "0" * 64)
+    with pytest.raises(CorpusError, match=r"no file nowhere\.txt"):
+        find_corpus(["nowhere.txt", "neither.txt"], "0" * 64)
+    assert moved.exists()

@@ -1,8 +1,13 @@
 """Files and folders that appear whole, and deletions that stay where they are."""
 
+import errno
+import os
+from pathlib import Path
+
 import pytest
 
 from jaxrnn import disk
+from jaxrnn.disk import append_text, cut, require_space
 
 
 def test_a_text_replaces_the_old_one_and_leaves_nothing_beside_it(tmp_path):
@@ -85,3 +90,47 @@ def test_room_that_is_not_there_is_refused_and_none_is_taken(tmp_path):
 )
 def test_a_reason_does_not_repeat_the_path(error: Exception, words: str) -> None:
     assert disk.reason(error) == words
+
+
+# Logs.
+
+
+def test_what_can_not_be_appended_whole_is_not_appended_at_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "log"
+    append_text(path, "first\n")
+    write = os.write
+
+    def write_half(handle: int, data: bytes) -> int:
+        if len(data) < 5:
+            raise OSError(errno.ENOSPC, "full")
+        return write(handle, data[: len(data) // 2])
+
+    monkeypatch.setattr(os, "write", write_half)
+    with pytest.raises(OSError, match="full"):
+        append_text(path, "second\n")
+    assert path.read_text() == "first\n"
+
+
+def test_a_file_is_cut_to_a_length_and_never_stretched(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    path.write_text("first\nsecond\n")
+    cut(path, 6)
+    cut(path, 100)
+    assert path.read_text() == "first\n"
+
+
+def test_a_symbolic_link_is_neither_appended_to_nor_cut(tmp_path: Path) -> None:
+    (tmp_path / "precious").write_text("gold")
+    (tmp_path / "log").symlink_to(tmp_path / "precious")
+    for write in (lambda path: append_text(path, "x"), lambda path: cut(path, 0)):
+        with pytest.raises(OSError, match="symbolic link"):
+            write(tmp_path / "log")
+    assert (tmp_path / "precious").read_text() == "gold"
+
+
+def test_room_on_the_disk_is_asked_for(tmp_path: Path) -> None:
+    require_space(tmp_path, 1)
+    with pytest.raises(OSError, match="are needed"):
+        require_space(tmp_path, 10**18)

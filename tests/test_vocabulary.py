@@ -1,4 +1,5 @@
 import random
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -8,9 +9,12 @@ from jaxrnn.errors import VocabularyError
 from jaxrnn.vocabulary import (
     Vocabulary,
     build_vocabulary,
+    count_unknown,
     decode,
     describe_character,
+    drop_unknown,
     encode,
+    merge,
     unknown_characters,
     vocabulary_from_json,
     vocabulary_to_json,
@@ -153,3 +157,32 @@ def test_what_is_no_vocabulary_is_refused_by_the_name_of_its_file(text, complain
         VocabularyError, match=f"v.json.*{complaint}|{complaint}.*v.json|the characters in v.json"
     ):
         vocabulary_from_json(text, "v.json")
+
+
+# What a vocabulary lacks.
+
+LONG = "to be, or not to be: é" * 3 + "\U0001f600"
+
+
+@pytest.mark.parametrize("known", ["be", "xyz", "".join(sorted(set(LONG)))])
+def test_unknown_characters_are_counted_the_most_frequent_first(known: str) -> None:
+    counts = count_unknown(Vocabulary(known), LONG)
+    expected = Counter(character for character in LONG if character not in known)
+    assert counts == expected
+    assert list(counts) == sorted(expected, key=lambda character: (-expected[character], character))
+
+
+def test_counting_goes_across_the_pieces_a_text_is_read_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_CHUNK", 3)
+    assert count_unknown(Vocabulary("be"), LONG) == Counter(c for c in LONG if c not in "be")
+    assert drop_unknown(Vocabulary("be"), LONG) == "bebe" * 3
+
+
+def test_dropping_keeps_the_order_of_what_is_known() -> None:
+    assert drop_unknown(Vocabulary("abc"), "cxbxa") == "cba"
+    assert drop_unknown(Vocabulary("abc"), "xyz") == ""
+
+
+def test_merging_is_the_union_in_order() -> None:
+    assert merge(Vocabulary("bd"), Vocabulary("abc")) == Vocabulary("abcd")
+    assert merge(Vocabulary("bd"), Vocabulary("bd")) == Vocabulary("bd")

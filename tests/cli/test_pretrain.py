@@ -14,7 +14,6 @@ import pytest
 
 from jaxrnn import train_state, training
 from jaxrnn.config import load_config
-from jaxrnn.errors import DivergenceError
 from jaxrnn.new_run import create_run
 from jaxrnn.run_directory import METRICS_COLUMNS, is_run, read_config
 from jaxrnn.saved_steps import list_steps
@@ -167,22 +166,6 @@ def test_ctrl_c_in_the_middle_of_a_real_training_leaves_a_run_that_samples(jaxrn
 
 
 # What goes wrong in the middle.
-
-
-def test_a_training_that_diverges_reports_it_and_keeps_the_last_good_checkpoint(jaxrnn, monkeypatch) -> None:
-    train = training.train
-
-    def diverges(*args, **kwargs) -> Iterator[training.Event]:
-        for event in train(*args, **kwargs):
-            yield event
-            if isinstance(event, training.Save):
-                raise DivergenceError("training diverged by step 11: loss nan")
-
-    monkeypatch.setattr(training, "train", diverges)
-    code, out, err = jaxrnn("pretrain", "tiny.toml", "--quiet")
-    assert (code, out) == (3, "")
-    assert err == "jaxrnn: error: training diverged by step 11: loss nan; checkpoints/tiny keeps step 10\n"
-    assert jaxrnn("sample", "--rng-seed", "1").code == 0
 
 
 def test_a_run_that_can_not_be_written_any_more_ends_the_training(jaxrnn, monkeypatch) -> None:

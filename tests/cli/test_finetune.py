@@ -1,0 +1,158 @@
+"""`jaxrnn finetune`: a trained model on another text, with whatever characters that has."""
+
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from jaxrnn.checkpoint import load_params
+from jaxrnn.manifest import read_manifest
+from jaxrnn.run_directory import read_config, read_record, read_vocabulary
+from jaxrnn.saved_steps import find_step
+
+pytestmark = pytest.mark.usefixtures("place")
+
+TO = Path("checkpoints/new")
+SHORT = ["--set", "train.steps=20", "--set", "train.batch_size=4", "--set", "train.seq_len=8"]
+SHORT += ["--set", "train.eval_every=10", "--set", "train.save_every=10", "--set", "train.sample_every=0"]
+
+
+@pytest.fixture(autouse=True)
+def source(place: Path, trained: Path) -> Path:
+    """A trained run, `checkpoints/tiny`, and a text in which some characters are new to it."""
+    shutil.copytree(trained, "checkpoints/tiny")
+    text = (place / "text.txt").read_text(encoding="utf-8").replace("window", "Fenster, größer")
+    (place / "german.txt").write_text(text, encoding="utf-8")
+    return Path("checkpoints/tiny")
+
+
+def finetune(jaxrnn, *args: str):
+    return jaxrnn("finetune", "--from", "tiny", "--corpus", "german.txt", "--to", "new", *SHORT, *args)
+
+
+def rows(run: Path) -> list[dict[str, str]]:
+    with (run / "metrics.csv").open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_run_learns_another_text_and_remembers_where_it_came_from(jaxrnn, source: Path) -> None:
+    code, out, err = finetune(jaxrnn)
+    assert (code, out) == (0, "")
+    assert "'ö' (U+00F6)" in err
+    assert read_config(TO).model == read_config(source).model
+    assert read_config(TO).sample == read_config(source).sample
+    old, new = read_vocabulary(source), read_vocabulary(TO)
+    assert set(new.characters) == set(old.characters) | set(Path("german.txt").read_text(encoding="utf-8"))
+    (ancestor,) = read_record(TO).history
+    before = read_record(source)
+    assert ancestor.run == str(source.resolve())
+    assert ancestor.step == find_step(source, "best").step
+    assert (ancestor.corpus, ancestor.corpus_sha256) == (before.corpus, before.corpus_sha256)
+    assert jaxrnn("sample", "--from", "new", "--seed", "größer", "--rng-seed", "1").out.startswith("größer")
+
+
+def test_the_loss_before_the_first_step_is_told_recorded_and_the_one_to_beat(jaxrnn) -> None:
+    _, _, err = finetune(jaxrnn, "--set", "train.learning_rate=1e-9")
+    first, *others = rows(TO)
+    assert (first["step"], first["event"]) == ("0", "evaluation")
+    assert f"held-out loss before the first step: {float(first['val_loss']):.4f} nats" in err
+    assert [row["step"] for row in others] == ["10", "20"]
+    for row in others:  # at this rate nothing is learned
+        assert float(row["val_loss"]) == pytest.approx(float(first["val_loss"]), abs=1e-3)
+
+
+def test_a_training_that_only_worsens_keeps_the_model_that_it_began_with(jaxrnn) -> None:
+    finetune(jaxrnn, "--set", "train.learning_rate=50", "--set", "train.schedule=constant")
+    assert find_step(TO, "best").step == 0
+    first, *others = rows(TO)
+    assert all(float(row["val_loss"]) > float(first["val_loss"]) for row in others)
+
+
+def test_known_characters_begin_with_the_weights_they_had(jaxrnn, source: Path) -> None:
+    finetune(jaxrnn, "--set", "train.learning_rate=50")  # so that step 0 is kept as the best
+    old, new = read_vocabulary(source), read_vocabulary(TO)
+    config = read_config(source).model
+    before, after = load_params(source, config, old.size), load_params(TO, config, new.size)
+    places = [new.characters.index(character) for character in old.characters]
+    assert places != list(range(old.size))
+    np.testing.assert_array_equal(after[0].table[np.array(places)], before[0].table)
+    np.testing.assert_array_equal(after[-1].w[:, np.array(places)], before[-1].w)
+    jax.tree.map(np.testing.assert_array_equal, after[1:-1], before[1:-1])
+
+
+def test_unknown_characters_can_be_dropped_and_the_run_resumed(jaxrnn, source: Path) -> None:
+    code, _, err = finetune(jaxrnn, "--on-unknown", "drop")
+    assert code == 0
+    assert "left out" in err
+    assert read_vocabulary(TO) == read_vocabulary(source)
+    code, _, err = finetune(jaxrnn, "--resume", "--set", "train.steps=30")
+    assert code == 0
+    assert "from step 20 of 30" in err
+
+
+def test_unknown_characters_can_be_refused(jaxrnn) -> None:
+    error = finetune(jaxrnn, "--on-unknown", "error").error
+    assert "german.txt" in error
+    assert "(U+" in error
+    assert not TO.exists()
+    assert "neither" in (error := finetune(jaxrnn, "--on-unknown", "ignore").error) or "none of" in error
+
+
+def test_it_resumes_to_the_same_bits(jaxrnn) -> None:
+    finetune(jaxrnn)
+    expected, metrics = read_manifest(TO / "steps", 20).leaves, rows(TO)
+    shutil.rmtree(TO / "steps/20")
+    code, _, err = finetune(jaxrnn, "--resume")
+    assert code == 0
+    assert "from step 10 of 20" in err
+    assert read_manifest(TO / "steps", 20).leaves == expected
+    assert [row["val_loss"] for row in rows(TO)] == [row["val_loss"] for row in metrics]
+
+
+def test_the_defaults_work_on_a_text_of_ten_thousand_characters(jaxrnn) -> None:
+    text = Path("german.txt").read_text(encoding="utf-8")
+    Path("small.txt").write_text((text * 9)[:10_000], encoding="utf-8")
+    steps = ["--set", "train.sample_every=0"]
+    code, _, err = jaxrnn("finetune", "--from", "tiny", "--corpus", "small.txt", *steps)
+    assert code == 0, err
+    first, *others = rows(Path("checkpoints/tiny-small"))
+    assert min(float(row["val_loss"]) for row in others) < float(first["val_loss"])
+    history = json.loads(Path("checkpoints/tiny-small/run.json").read_bytes())["history"]
+    assert [ancestor["run"] for ancestor in history] == [str(Path("checkpoints/tiny").resolve())]
+
+
+def test_a_config_gives_the_rest_and_may_repeat_the_layers_but_not_change_them(jaxrnn) -> None:
+    tiny = Path("tiny.toml").read_text(encoding="utf-8").replace("text.txt", "german.txt")
+    Path("same.toml").write_text(tiny, encoding="utf-8")
+    assert jaxrnn("finetune", "same.toml", "--from", "tiny", "--quiet").code == 0
+    assert read_config(Path("checkpoints/same")).train.steps == 20
+    Path("other.toml").write_text(tiny.replace('"rnn", size = 8', '"rnn", size = 9'), encoding="utf-8")
+    error = jaxrnn("finetune", "other.toml", "--from", "tiny").error
+    assert "other.toml" in error
+    assert "model.layers[1]" in error
+
+
+def test_mistakes_are_one_line_and_write_nothing(jaxrnn) -> None:
+    before = sorted(Path().rglob("*"))
+    assert "--corpus" in jaxrnn("finetune", "--from", "tiny").error
+    assert "no such run" in jaxrnn("finetune", "--from", "nowhere", "--corpus", "german.txt").error
+    assert "--from" in jaxrnn("finetune", "--corpus", "german.txt").error
+    itself = jaxrnn(
+        "finetune", "--from", "tiny", "--corpus", "german.txt", "--to", "tiny", "--overwrite"
+    ).error
+    assert "the run to go on from" in itself
+    assert "nothing.txt" in jaxrnn("finetune", "--from", "tiny", "--corpus", "nothing.txt").error
+    assert sorted(Path().rglob("*")) == before
+
+
+def test_a_run_that_was_fine_tuned_from_another_is_not_resumed(jaxrnn) -> None:
+    finetune(jaxrnn)
+    shutil.copytree("checkpoints/tiny", "checkpoints/second")
+    args = ["finetune", "--from", "second", "--corpus", "german.txt", "--to", "new", *SHORT, "--resume"]
+    assert "was fine-tuned from" in jaxrnn(*args).error
+    args[args.index("new")] = "tiny"
+    assert "trained anew" in jaxrnn(*args).error

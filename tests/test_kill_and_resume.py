@@ -1,0 +1,13 @@
+"""Killed at random moments and resumed each time, a training ends in the bits of one that was never stopped."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+
+def test_killed_twenty_times_it_ends_in_the_same_bits() -> None:
+    root = Path(__file__).parents[1]
+    trial = [sys.executable, "-m", "benchmarks.kill_and_resume", "--rounds", "20"]
+    done = subprocess.run(trial, cwd=root, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "killed 20 times" in done.stdout
