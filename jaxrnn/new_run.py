@@ -134,7 +134,10 @@ def create_run(
             for row in metrics:
                 append_metrics(new, row)
             (new / STEPS).mkdir()
-            save_new(new / STEPS, state, 0, val_loss, log_lengths(new), environment)
+            try:
+                save_new(new / STEPS, state, 0, val_loss, log_lengths(new), environment)
+            except SaveError as error:  # named as the user knows it
+                raise SaveError(str(error).replace(str(new), str(path))) from error
             sync_tree(new)
             old = _sibling(target, "old") if overwrite and is_run(target) else None
             with _locked(target) if old else contextlib.nullcontext():

@@ -97,7 +97,6 @@ def train_run(
         with Checkpoints(run, environment) as checkpoints:
             training = _Training(run, config, data, checkpoints, lambda: bool(signals), quiet)
             latest = _follow(training, state)
-            checkpoints.wait()
             last, best = checkpoints.last, checkpoints.best
     _conclude(run, config, signals, latest, last, best, say)
 
@@ -146,7 +145,6 @@ def resume_run(run: Path, config: "Config", data: Data, begun: Begun, *, quiet: 
         say(f"going on with {run} from step {restored.step} of {config.train.steps}")
         training = _Training(run, config, data, checkpoints, lambda: bool(signals), quiet)
         latest = _follow(training, restored.state, seconds_trained(run))
-        checkpoints.wait()
         last, best = checkpoints.last, checkpoints.best
     _conclude(run, config, signals, latest, last, best, say)
 
@@ -194,15 +192,20 @@ class _Training(NamedTuple):
 
 
 def _follow(training: _Training, state: "TrainState", seconds: float = 0.0) -> "Evaluated | None":
-    """Trains to the end and returns the last evaluation; a training that diverges may go back once."""
-    from jaxrnn.errors import DivergenceError
+    """Trains to the end, saved, and returns the last evaluation; a training that diverges may go back once."""
+    from jaxrnn.errors import DivergenceError, SaveError
 
     has_gone_back = float(state.rate_scale) < 1
     clock = [seconds]
     with console.TrainingDisplay(training.config.train.steps, quiet=training.quiet) as display:
         while True:
             try:
-                return _follow_events(training, state, clock, display)
+                latest = _follow_events(training, state, clock, display)
+                training.checkpoints.wait()
+                return latest
+            except SaveError as error:
+                left = _what_is_left(training.run, training.checkpoints)
+                raise SaveError(f"{error}; {left}, from which --resume goes on") from error
             except DivergenceError as error:
                 left = _what_is_left(training.run, training.checkpoints)
                 if has_gone_back:
