@@ -60,11 +60,15 @@ class Checkpoints:
         try:
             import_orbax()  # now, in this thread: the first save shall not have to
             _tidy(self._steps)
+            steps = step_numbers(self._steps)
+            self._saved = {step: val_loss_if_readable(self._steps, step) for step in steps}
         except OSError as error:
             unlock_run(self._lock)
             raise SaveError(f"{self._steps}: can't be written: {reason(error)}") from error
+        except BaseException:
+            unlock_run(self._lock)
+            raise
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="checkpoints")
-        self._saved = {step: val_loss_if_readable(self._steps, step) for step in step_numbers(self._steps)}
 
     @property
     def last(self) -> SavedStep | None:

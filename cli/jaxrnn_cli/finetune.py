@@ -33,7 +33,7 @@ def finetune(
     config: Annotated[
         str | None,
         typer.Argument(
-            metavar="[CONFIG]",
+            metavar="CONFIG",
             help="A TOML file, or the name of a config that comes with jaxrnn.  [default: gentle values]",
             autocompletion=complete_config,
         ),
