@@ -1,14 +1,14 @@
 """A config from a TOML file and back."""
 
 from collections.abc import Mapping, Sequence
-from itertools import zip_longest
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from jaxrnn.config.fields import FieldError
+from jaxrnn.config.fields import FieldError, show
 from jaxrnn.config.overrides import apply_override
 from jaxrnn.config.reading import read_config, to_tables
-from jaxrnn.config.schema import FINETUNE, Config, LayerConfig
+from jaxrnn.config.schema import FINETUNE, Config, RNNBlockConfig
 from jaxrnn.config.toml import format_toml, parse_toml, printable, read_text, shortened
 from jaxrnn.errors import ConfigError
 
@@ -43,18 +43,7 @@ def load_finetune_config(path: Path | None, base: Config, overrides: Sequence[st
     source = str(path) if path else "fine-tuning"
     tables = to_tables(base)
     defaults = {"model": tables["model"], "sample": tables["sample"], "train": FINETUNE}
-    config = _parse(read_text(path) if path else "", source, overrides, defaults, needs_text=True)
-    for index, (wanted, there) in enumerate(zip_longest(config.model.layers, base.model.layers)):
-        if wanted != there:
-            raise ConfigError(
-                f"{source}: model.layers[{index}] is {_name(wanted)}, but {_name(there)} in the run; its layers are "
-                "fine-tuned as they are: leave [model] out"
-            )
-    return config
-
-
-def _name(layer: LayerConfig | None) -> str:
-    return repr(layer) if layer else "missing"
+    return _parse(read_text(path) if path else "", source, overrides, defaults, base)
 
 
 def parse_config(text: str, source: str, overrides: Sequence[str] = ()) -> Config:
@@ -71,9 +60,9 @@ def _parse(
     source: str,
     overrides: Sequence[str],
     defaults: Mapping[str, Mapping[str, Any]],
-    *,
-    needs_text: bool = False,
+    base: Config | None = None,
 ) -> Config:
+    """The config of a run, or with a `base`, of a fine-tuning of one."""
     source = printable(source)
     tables = parse_toml(text, source)
     for section, values in defaults.items():
@@ -87,14 +76,42 @@ def _parse(
             given[apply_override(tables, override)] = shown
         except FieldError as error:
             raise ConfigError(f"{shown}: {error.problem}") from None
-    if needs_text and "text" not in tables.get("corpus", {}):
+    try:
+        config = read_config(tables)
+        if base is not None:
+            _check_layers_are_of(config, base)
+    except FieldError as error:
+        raise ConfigError(_explain(error, source, given)) from None
+    if base is not None and "text" not in tables.get("corpus", {}):
         raise ConfigError(
             f"{source}: there is no text to learn; give --corpus TEXT, or [corpus] text in a config"
         )
-    try:
-        return read_config(tables)
-    except FieldError as error:
-        raise ConfigError(_explain(error, source, given)) from None
+    return config
+
+
+def _check_layers_are_of(config: Config, base: Config) -> None:
+    """Refuses other layers than a run has.
+
+    Raises:
+        FieldError: It names the first layer that differs. There is one, for what differs in length differs before
+            the end: only the last layer can be a dense without a size.
+    """
+    tables = to_tables(base)["model"]["layers"]
+    for index, (layer, there) in enumerate(zip(config.model.layers, base.model.layers, strict=False)):
+        # The size of a block is that of its input, given or not.
+        is_same = layer == there or (
+            isinstance(layer, RNNBlockConfig)
+            and isinstance(there, RNNBlockConfig)
+            and layer.cell == there.cell
+        )
+        if is_same:
+            continue
+        key = "type"
+        if type(layer) is type(there):
+            key = next(name for name, value in asdict(there).items() if getattr(layer, name) != value)
+        shown = ", ".join(f"{name} = {show(value)}" for name, value in tables[index].items())
+        problem = f"in the run, model.layers[{index}] is {{ {shown} }}, and that is kept; leave [model] out"
+        raise FieldError(f"model.layers[{index}].{key}", problem)
 
 
 def _explain(error: FieldError, source: str, given: dict[str, str]) -> str:

@@ -5,7 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from jaxrnn.config import Config, SampleConfig, TrainConfig, load_finetune_config
+from jaxrnn.config import (
+    Config,
+    DenseConfig,
+    EmbeddingConfig,
+    ModelConfig,
+    RNNBlockConfig,
+    SampleConfig,
+    TrainConfig,
+    load_finetune_config,
+)
 from jaxrnn.config.schema import FINETUNE
 from jaxrnn.errors import ConfigError
 
@@ -39,6 +48,44 @@ def test_layers_may_be_repeated_but_not_changed() -> None:
         load_finetune_config(None, BASE, [*text, "model.layers.1.size=64"])
 
 
+GRU = '[{type = "embedding", size = 192}, {type = "gru", size = 192}, {type = "dense"}]'
+LONGER = '[{type = "embedding", size = 192}, {type = "lstm", size = 192}, {type = "dense", size = 9}, {type = "dense"}]'
+
+
+@pytest.mark.parametrize(
+    ("section", "overrides", "blamed"),
+    [
+        ("", ["model.layers.1.size=64"], "--set model.layers.1.size=64: "),
+        ("", [f"model.layers={GRU}"], "--set model.layers="),
+        (f"[model]\nlayers = {GRU}", [], "a\\u000ab.toml: model.layers[1].type: "),
+        (f"[model]\nlayers = {LONGER}", [], "a\\u000ab.toml: model.layers[2].size: "),
+    ],
+)
+def test_other_layers_are_blamed_on_who_brought_them(
+    tmp_path: Path, section: str, overrides: list[str], blamed: str
+) -> None:
+    path = tmp_path / "a\nb.toml"
+    path.write_text(f'{section}\n[corpus]\ntext = "b.txt"\n')
+    with pytest.raises(ConfigError) as error:
+        load_finetune_config(path, BASE, overrides)
+    message = str(error.value).removeprefix(f"{tmp_path}/")
+    assert message.startswith(blamed)
+    assert message.isprintable()
+    expected = '{ type = "dense" }' if section and LONGER in section else '{ type = "lstm", size = 192 }'
+    assert expected in message
+
+
+def test_an_override_is_put_on_top_of_the_layers_of_the_run() -> None:
+    layers = (EmbeddingConfig(size=8), RNNBlockConfig(), RNNBlockConfig(cell="gru"), DenseConfig())
+    base = Config(model=ModelConfig(layers=layers))
+    text = ["corpus.text=a.txt"]
+    # The size of a block is its input's, so that saying it changes nothing.
+    kept = load_finetune_config(None, base, [*text, "model.layers.1.size=8"]).model
+    assert [layer.type for layer in kept.layers] == [layer.type for layer in layers]
+    with pytest.raises(ConfigError, match=r"model\.layers\[2\] is .*gru"):
+        load_finetune_config(None, base, [*text, "model.layers.2.cell=rnn"])
+
+
 def test_a_text_must_be_named() -> None:
     with pytest.raises(ConfigError, match="--corpus"):
         load_finetune_config(None, BASE)
@@ -48,6 +95,9 @@ def test_mistakes_are_told_as_in_every_config(tmp_path: Path) -> None:
     path = tmp_path / "ft.toml"
     path.write_text('model = 3\n[corpus]\ntext = "b.txt"\n')
     with pytest.raises(ConfigError, match=r"ft\.toml: model = 3: must be a section"):
+        load_finetune_config(path, BASE)
+    path.write_text("corpus = 3\n")
+    with pytest.raises(ConfigError, match=r"ft\.toml: corpus = 3: must be a section"):
         load_finetune_config(path, BASE)
     with pytest.raises(ConfigError, match="did you mean"):
         load_finetune_config(None, BASE, ["train.step=3"])
