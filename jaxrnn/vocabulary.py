@@ -173,7 +173,12 @@ def merge(vocabulary: Vocabulary, other: Vocabulary) -> Vocabulary:
         >>> merge(Vocabulary("ehlo"), Vocabulary("low")).characters
         'ehlow'
     """
-    return build_vocabulary(vocabulary.characters + other.characters)
+    merged = np.union1d(_code_points(vocabulary.characters), _code_points(other.characters))
+    if merged.size > _LARGEST:
+        raise VocabularyError(
+            f"two vocabularies have {merged.size:,} different characters together, at most {_LARGEST:,} are possible"
+        )
+    return Vocabulary(_from_code_points(merged))
 
 
 def describe_character(c: str) -> str:

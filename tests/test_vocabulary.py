@@ -186,3 +186,10 @@ def test_dropping_keeps_the_order_of_what_is_known() -> None:
 def test_merging_is_the_union_in_order() -> None:
     assert merge(Vocabulary("bd"), Vocabulary("abc")) == Vocabulary("abcd")
     assert merge(Vocabulary("bd"), Vocabulary("bd")) == Vocabulary("bd")
+
+
+def test_merging_keeps_to_what_two_bytes_can_tell_apart() -> None:
+    full = Vocabulary("".join(map(chr, range(0x10000, 0x20000))))
+    assert merge(full, Vocabulary(full.characters[5])) == full
+    with pytest.raises(VocabularyError, match="65,537 different characters together"):
+        merge(full, Vocabulary("a"))
