@@ -18,7 +18,6 @@ from jaxrnn.vocabulary import (
     count_unknown,
     describe_character,
     drop_unknown,
-    encode,
     merge,
 )
 
@@ -70,11 +69,15 @@ def cover(
                 f"{source}: the model knows none of its characters; try --on-unknown extend"
             )
         return vocabulary, known, coverage
-    try:
-        encode(vocabulary, text)
-    except VocabularyError as error:
-        raise VocabularyError(f"{source}: {error}; allow it with --on-unknown extend, or drop") from None
-    raise AssertionError("encode knows a character that count_unknown does not")
+    position = next(i for i, character in enumerate(text) if character in coverage.new)
+    others = len(coverage.new) - 1
+    more = {0: "", 1: " nor 1 other of its characters"}.get(
+        others, f" nor {others:,} others of its characters"
+    )
+    raise VocabularyError(
+        f"{source}: the model does not know {describe_character(text[position])}, at position {position:,} (counted "
+        f"from 0){more}; --on-unknown extend gives new characters weights, --on-unknown drop leaves them out"
+    )
 
 
 def describe_coverage(coverage: Coverage, on_unknown: OnUnknown) -> str:
@@ -82,6 +85,7 @@ def describe_coverage(coverage: Coverage, on_unknown: OnUnknown) -> str:
     if not coverage.new:
         return "the model knows every character of the text"
     share = coverage.occurrences / coverage.length
+    percent = f"{share:.2%}" if share >= 0.0001 else "under 0.01%"
     listed = [
         f"{describe_character(character)} {count:,} times"
         if count > 1
@@ -90,11 +94,11 @@ def describe_coverage(coverage: Coverage, on_unknown: OnUnknown) -> str:
     ]
     if len(coverage.new) > _SHOWN:
         listed.append(f"and {len(coverage.new) - _SHOWN:,} more")
-    fate = "left out of the text" if on_unknown == "drop" else "the model gets weights for them"
-    several = "characters are" if len(coverage.new) > 1 else "character is"
+    several, them = ("characters are", "them") if len(coverage.new) > 1 else ("character is", "it")
+    fate = "left out of the text" if on_unknown == "drop" else f"the model gets weights for {them}"
     return (
         f"{len(coverage.new):,} {several} new to the model, {coverage.occurrences:,} of the text's {coverage.length:,} "
-        f"({share:.2%}): {', '.join(listed)}; {fate}"
+        f"({percent}): {', '.join(listed)}; {fate}"
     )
 
 

@@ -85,8 +85,11 @@ def test_dropping_learns_what_the_model_knows() -> None:
 def test_an_error_names_the_first_unknown_character_and_the_ways_on() -> None:
     with pytest.raises(VocabularyError) as error:
         cover(Vocabulary("abdhz"), TEXT, "error", "text.txt")
-    for words in ("text.txt", "' ' (U+0020)", "position 3", "--on-unknown extend"):
+    others = len(set(TEXT) - set("abdhz")) - 1
+    for words in ("text.txt", "' ' (U+0020)", "position 3 ", f"nor {others} others", "--on-unknown extend"):
         assert words in str(error.value)
+    with pytest.raises(VocabularyError, match="from 0\\);"):
+        cover(Vocabulary("ab"), "abxx", "error", "text.txt")
 
 
 @pytest.mark.parametrize("on_unknown", ["extend", "drop", "error"])
@@ -104,4 +107,7 @@ def test_a_report_says_how_many_and_how_often() -> None:
     many = describe_coverage(Coverage(1000, {chr(c): 1 for c in range(97, 117)}), "drop")
     assert "and 12 more" in many
     assert "left out" in many
+    rare = describe_coverage(Coverage(1_000_000, {"é": 1}), "extend")
+    assert rare.startswith("1 character is new")
+    assert "under 0.01%" in rare
     assert "every character" in describe_coverage(Coverage(5, {}), "extend")
