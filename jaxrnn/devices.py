@@ -16,16 +16,17 @@ from jaxrnn.errors import ConfigError
 
 _Tree = TypeVar("_Tree")
 
-_WIDE = 384  # units; no gain of two CPU devices over one was measured at this width or above
+_WIDE = 512  # units; no gain of two CPU devices over one was measured at this width or above
 
 
 def choose_cpu_devices(config: Config) -> int:
     """How many devices to split a CPU into (`jax_num_cpu_devices`), to be set before JAX starts.
 
     `train.devices` where it is given. Else two where there are two cores, the batch is even and every recurrent layer
-    is narrower than 384: the steps of a narrow layer are too small to keep two cores busy with one product, but half a
-    batch each does. Measured on two cores, against one device: 1.4 times as fast at width 128, 1.35 at 192, 1.1 at 256;
-    no faster at 512, and at 384 the runs differed by more than the two settings did.
+    is narrower than 512: what surrounds the products of a step, small operations one after the other, keeps one core
+    busy; of half a batch each, it keeps two. For wider layers a step's products read weights that no longer fit in a
+    core's cache, and two devices read them twice. Measured on two cores, one device's time over two's: 1.25 at 256
+    units, 1.2 at 384, 1.0 at 512, 0.8 at 1024.
 
     Raises:
         ConfigError: `train.devices` does not divide `train.batch_size`.

@@ -17,6 +17,7 @@ from jaxrnn.config import ModelConfig, TrainConfig
 from jaxrnn.devices import split_rows
 from jaxrnn.losses import softmax_cross_entropy
 from jaxrnn.optimizer import learning_rate, make_optimizer
+from jaxrnn.precision import round_weights
 from jaxrnn.train_state import TrainState
 from jaxrnn.types import Array, Carry, Params
 
@@ -49,7 +50,8 @@ def update(
 
     def mean_loss(params: Params) -> tuple[Array, Carry]:
         step_key = jax.random.fold_in(dropout_key, state.step)
-        carry_out, logits = model.apply(model_config, params, carry, inputs, step_key)
+        weights = round_weights(params, config.precision)
+        carry_out, logits = model.apply(model_config, weights, carry, inputs, step_key)
         return softmax_cross_entropy(logits, targets).mean(), carry_out
 
     (loss, carry), gradients = jax.value_and_grad(mean_loss, has_aux=True)(state.params)

@@ -52,6 +52,46 @@ def test_two_devices_agree_with_one_to_rounding(tmp_path: Path) -> None:
     np.testing.assert_allclose(one, two, rtol=1e-3, atol=1e-5)
 
 
+GRADIENTS_ON_ONE_AND_ON_TWO = """
+import re, sys
+import jax, jax.numpy as jnp, numpy as np
+from jaxrnn.config import *
+from jaxrnn.devices import replicate, split_rows, training_mesh
+from jaxrnn.train_state import init_state
+from jaxrnn.updating import run_steps
+
+ids = jnp.asarray(np.random.default_rng(0).integers(0, 7, 500, dtype=np.uint8))
+for cell in (RNNConfig(size=8), GRUConfig(size=8), RNNBlockConfig(cell="lstm")):
+    for precision in ("float32", "bfloat16") if cell.type == "gru" else ("float32",):
+        updates = []
+        for devices in (1, 2):
+            layers = (EmbeddingConfig(size=8), cell, DropoutConfig(rate=0.3), LSTMConfig(size=6), DenseConfig())
+            train = TrainConfig(batch_size=4, seq_len=6, devices=devices, precision=precision, warmup_steps=0)
+            config = Config(model=ModelConfig(layers=layers), train=train)
+            mesh = training_mesh(train)
+            state = replicate(mesh, init_state(config, 7))
+            state = state._replace(carry=split_rows(mesh, state.carry))
+            arguments = config.model, train, mesh, state, replicate(mesh, ids), jnp.int32(1)
+            compiled = run_steps.lower(*arguments).compile().as_text()
+            moved = set(re.findall(r"all-gather|all-to-all|collective-permute|all-reduce", compiled))
+            assert moved == ({"all-reduce"} if devices > 1 else set()), (cell, moved)
+            state, _, _ = run_steps(*arguments)
+            moments = jax.tree.leaves(state.opt_state)  # after one step, a tenth of the gradient and of its square
+            updates.append([np.asarray(leaf) for leaf in moments])
+        for one, two in zip(*updates, strict=True):
+            scale = np.abs(one).max() + 1e-12
+            np.testing.assert_allclose(one / scale, two / scale, atol=1e-5 if precision == "float32" else 1e-2)
+print("agree")
+"""
+
+
+def test_every_cells_gradient_is_the_same_on_two_devices_and_only_gradients_are_moved() -> None:
+    environment = {**os.environ, "JAX_NUM_CPU_DEVICES": "2", "JAX_PLATFORMS": "cpu"}
+    command = [sys.executable, "-c", GRADIENTS_ON_ONE_AND_ON_TWO]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == "agree", done.stderr
+
+
 def test_rows_that_can_not_be_shared_stay_whole() -> None:
     mesh = training_mesh(replace(TrainConfig(), devices=1))
     tree = split_rows(mesh, {"rows": jnp.arange(6).reshape(3, 2)})
@@ -67,6 +107,7 @@ def test_a_cpu_is_split_in_two_for_narrow_layers_and_even_batches(monkeypatch: p
     monkeypatch.setattr(os, "cpu_count", lambda: 2)
     assert choose_cpu_devices(of_width(192)) == 2
     assert choose_cpu_devices(of_width(512)) == 1
+    assert choose_cpu_devices(of_width(384)) == 2
     assert choose_cpu_devices(of_width(192, batch_size=3)) == 1
     monkeypatch.setattr(os, "cpu_count", lambda: 1)
     assert choose_cpu_devices(of_width(192)) == 1

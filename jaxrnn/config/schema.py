@@ -164,6 +164,7 @@ class TrainConfig(Checked):
     sample_every: StepsOrZero = 400
     rng_seed: Annotated[int, Range(0, 2**32 - 1)] = 0
     devices: Annotated[int, Range(0, 65_536)] = 0
+    precision: Annotated[str, OneOf(("float32", "bfloat16"))] = "float32"
 
 
 # What `[train]` does not say of a fine-tuning: smaller steps and fewer than from nothing, and a look at the held-out

@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
+from jaxrnn.layers.product import product, weight_gradient
 from jaxrnn.types import Array, Key
 
 
@@ -50,7 +51,7 @@ def dense(params: DenseParams, xs: Array) -> Array:
         >>> dense(params, jnp.ones((7, 4, 3))).shape
         (7, 4, 2)
     """
-    return xs @ params.w + params.b
+    return product(xs, params.w) + params.b
 
 
 def _dense_fwd(params: DenseParams, xs: Array) -> tuple[Array, tuple[Array, Array]]:
@@ -60,10 +61,8 @@ def _dense_fwd(params: DenseParams, xs: Array) -> tuple[Array, tuple[Array, Arra
 def _dense_bwd(residuals: tuple[Array, Array], d_ys: Array) -> tuple[DenseParams, Array]:
     """dx = dy W^T; dW = x^T dy and db = sum of dy, over all positions at once."""
     w, xs = residuals
-    d_xs = d_ys @ w.T
-    xs_rows = xs.reshape(-1, w.shape[0])
-    d_rows = d_ys.reshape(-1, w.shape[1])
-    return DenseParams(xs_rows.T @ d_rows, d_rows.sum(axis=0)), d_xs
+    d_b = d_ys.sum(axis=tuple(range(d_ys.ndim - 1)))
+    return DenseParams(weight_gradient(xs, d_ys, w), d_b), product(d_ys, w.T)
 
 
 dense.defvjp(_dense_fwd, _dense_bwd)

@@ -61,8 +61,8 @@ def _embedding_fwd(params: EmbeddingParams, ids: Array) -> tuple[Array, tuple[Ar
 def _embedding_bwd(residuals: tuple[Array, Array], d_ys: Array) -> tuple[EmbeddingParams, None]:
     """dE[v] = sum over {n : id_n = v} of dy_n: a scatter that adds, so that repeated tokens all count."""
     table, ids = residuals
-    rows = jnp.clip(ids.reshape(-1).astype(jnp.int32), 0, table.shape[0] - 1)  # as in the forward pass
-    d_table = jnp.zeros_like(table).at[rows].add(d_ys.reshape(-1, table.shape[1]))
+    rows = jnp.clip(ids.astype(jnp.int32), 0, table.shape[0] - 1)  # as in the forward pass
+    d_table = jnp.zeros_like(table).at[rows].add(d_ys.astype(table.dtype))
     return EmbeddingParams(d_table), None
 
 

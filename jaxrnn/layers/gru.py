@@ -17,7 +17,7 @@ backward    Write dh_t for the whole derivative of the loss by h_t. From the las
             da_t     = [dz_r, dz_u, dz_n * r]                          a_n and b_n enter through q, scaled by r
             dh_{t-1} = dh_t * u + da_t W_h^T                           to be joined by its own cotangent
 
-            The loop yields only dz; da is dz with its last block scaled by r, taken for all t at once. After it:
+            The loop yields only da and dz_n, which make up dz. After it:
 
             dW_h = sum_t h_{t-1}^T da_t,   db_n = sum_t dz_n * r,
             dW_x = sum_t x_t^T dz_t,   db = sum_t dz_t,   dx_t = dz_t W_x^T
@@ -25,7 +25,7 @@ backward    Write dh_t for the whole derivative of the loss by h_t. From the las
             (the last three are the dense layer's rule).
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -33,6 +33,8 @@ from jax.typing import DTypeLike
 
 from jaxrnn.layers.dense import DenseParams, dense
 from jaxrnn.layers.initial import orthogonal
+from jaxrnn.layers.product import loop_product, weight_gradient
+from jaxrnn.layers.time_loop import blank, time_loop
 from jaxrnn.types import Array, Key, check_sequence
 
 
@@ -120,57 +122,67 @@ def gru_recurrence(w_h: Array, b_n: Array, zs: Array, carry: GRUCarry) -> tuple[
     Returns:
         The carry after the last step, and the hidden states `[time, batch, hidden]`.
     """
-    carry, (hs, _) = jax.lax.scan(lambda carry, z: _gru_step(w_h, b_n, carry, z), carry, zs)
+    carry, (hs, _, _) = _gru_loop(w_h, b_n, zs, carry)
     return carry, hs
 
 
-def _gru_step(w_h: Array, b_n: Array, carry: GRUCarry, z: Array) -> tuple[GRUCarry, tuple[Array, Array]]:
-    """One step: the new carry; and h_t and r, u, n, q side by side, which the backward pass needs."""
-    z_r, z_u, z_n = jnp.split(z, 3, axis=-1)
-    a_r, a_u, a_n = jnp.split(carry.h @ w_h, 3, axis=-1)
-    r, u, q = jax.nn.sigmoid(z_r + a_r), jax.nn.sigmoid(z_u + a_u), a_n + b_n
-    n = jnp.tanh(z_n + r * q)
-    h = (1 - u) * n + u * carry.h
-    return GRUCarry(h), (h, jnp.concatenate([r, u, n, q], axis=-1))
+_Kept = tuple[Array, Array, Array]
 
 
-_Residuals = tuple[Array, Array, Array, Array]
+def _gru_loop(w_h: Array, b_n: Array, zs: Array, carry: GRUCarry) -> tuple[GRUCarry, _Kept]:
+    """The carry after the last step; and for every step h_t, the gates r, u, n side by side, and q."""
+    times_w_h = loop_product(w_h)
+    hidden_size = w_h.shape[0]
+
+    def step(carry: GRUCarry, _: None, here: _Kept) -> tuple[GRUCarry, _Kept]:
+        z_ru, z_n = jnp.split(here[1], [2 * hidden_size], axis=-1)
+        a_ru, a_n = jnp.split(times_w_h(carry.h), [2 * hidden_size], axis=-1)
+        ru = 0.5 * jnp.tanh(0.5 * (z_ru + a_ru)) + 0.5  # the sigmoid, cheaper than by way of exp
+        r, u = jnp.split(ru, 2, axis=-1)
+        q = a_n + b_n
+        n = jnp.tanh(z_n + r * q)
+        h = (1 - u) * n + u * carry.h
+        return GRUCarry(h), (h, jnp.concatenate([ru, n], axis=-1), q)
+
+    hs, qs = (blank(zs.shape[0], carry.h) for _ in range(2))
+    return time_loop(step, carry, None, (hs, zs, qs))  # the gates take the place of zs
+
+
+_Residuals = tuple[Array, Array, _Kept]
 
 
 def _gru_recurrence_fwd(
     w_h: Array, b_n: Array, zs: Array, carry: GRUCarry
 ) -> tuple[tuple[GRUCarry, Array], _Residuals]:
-    h_0 = carry.h
-    carry, (hs, gates) = jax.lax.scan(lambda carry, z: _gru_step(w_h, b_n, carry, z), carry, zs)
-    return (carry, hs), (w_h, h_0, hs, gates)
+    carry_out, kept = _gru_loop(w_h, b_n, zs, carry)
+    return (carry_out, kept[0]), (w_h, carry.h, kept)
 
 
 def _gru_recurrence_bwd(
     residuals: _Residuals, cotangents: tuple[GRUCarry, Array]
 ) -> tuple[Array, Array, Array, GRUCarry]:
-    """The module's backward equations, one reverse scan; then dW_h and db_n from da for all t at once."""
-    w_h, h_0, hs, gates = residuals
+    """The module's backward equations, one reverse loop; then dW_h and db_n from da for all t at once."""
+    w_h, h_0, (hs, gates, qs) = residuals
     d_carry, d_hs = cotangents
     h_prev = jnp.concatenate([h_0[None], hs])[:-1]  # h_{t-1} for every t
+    times_w_h_t = loop_product(w_h.T)
 
-    def step(dh_next: Array, inputs: tuple[Array, Array, Array]) -> tuple[Array, Array]:
-        runq, h_before, d_h = inputs
-        r, u, n, q = jnp.split(runq, 4, axis=-1)
+    def step(dh_next: Array, inputs: tuple[Array, ...], _: Any) -> tuple[Array, tuple[Array, Array]]:
+        d_h, run, q, h_before = inputs
+        r, u, n = jnp.split(run, 3, axis=-1)
         dh = d_h + dh_next
         dz_n = dh * (1 - u) * (1 - n * n)
         dz_u = dh * (h_before - n) * u * (1 - u)
         dz_r = dz_n * q * r * (1 - r)
         da = jnp.concatenate([dz_r, dz_u, dz_n * r], axis=-1)
-        return dh * u + da @ w_h.T, jnp.concatenate([dz_r, dz_u, dz_n], axis=-1)
+        return dh * u + times_w_h_t(da), (da, dz_n)
 
-    dh_0, dzs = jax.lax.scan(step, d_carry.h, (gates, h_prev, d_hs), reverse=True)
+    yielded = blank(len(gates), gates[0]), blank(len(gates), h_0)
+    dh_0, (das, dz_ns) = time_loop(step, d_carry.h, (d_hs, gates, qs, h_prev), yielded, reverse=True)
 
-    r = gates[..., : h_0.shape[-1]]
-    dz_r, dz_u, dz_n = jnp.split(dzs, 3, axis=-1)
-    das = jnp.concatenate([dz_r, dz_u, dz_n * r], axis=-1)
-    dw_h = jnp.einsum("tbh,tbk->hk", h_prev, das)
-    db_n = (dz_n * r).sum(axis=(0, 1))
-    return dw_h, db_n, dzs, GRUCarry(dh_0)
+    dz_rs, dz_us, da_ns = jnp.split(das, 3, axis=-1)
+    dzs = jnp.concatenate([dz_rs, dz_us, dz_ns], axis=-1)
+    return weight_gradient(h_prev, das, w_h), da_ns.sum(axis=(0, 1)), dzs, GRUCarry(dh_0)
 
 
 gru_recurrence.defvjp(_gru_recurrence_fwd, _gru_recurrence_bwd)

@@ -23,8 +23,8 @@ backward    Write dh_t and dc_t for the whole derivatives of the loss by h_t and
 
             dW_h = sum_t h_{t-1}^T dz_t,   dW_x = sum_t x_t^T dz_t,   db = sum_t dz_t,   dx_t = dz_t W_x^T
 
-            (the last three are the dense layer's rule). Kept from the forward pass: the four gates, c_{t-1} and
-            the hidden states, which are the layer's output anyway; c_t and tanh(c_t) are computed again.
+            (the last three are the dense layer's rule). Kept from the forward pass: the four gates, c_{t-1},
+            tanh(c_t), and the hidden states, which are the layer's output anyway.
 """
 
 from typing import NamedTuple
@@ -35,6 +35,8 @@ from jax.typing import DTypeLike
 
 from jaxrnn.layers.dense import DenseParams, dense
 from jaxrnn.layers.initial import orthogonal
+from jaxrnn.layers.product import loop_product, weight_gradient
+from jaxrnn.layers.time_loop import blank, time_loop
 from jaxrnn.types import Array, Key, check_sequence
 
 
@@ -123,41 +125,55 @@ def lstm_recurrence(w_h: Array, zs: Array, carry: LSTMCarry) -> tuple[LSTMCarry,
     Returns:
         The carry after the last step, and the hidden states `[time, batch, hidden]`.
     """
-    carry, (hs, _, _) = jax.lax.scan(lambda carry, z: _lstm_step(w_h, carry, z), carry, zs)
+    carry, (hs, _, _, _) = _lstm_loop(w_h, zs, carry)
     return carry, hs
 
 
-def _lstm_step(w_h: Array, carry: LSTMCarry, z: Array) -> tuple[LSTMCarry, tuple[Array, Array, Array]]:
-    """One step: the new carry; and h_t, the gates side by side and c_{t-1}, which the backward pass needs."""
-    z_i, z_f, z_g, z_o = jnp.split(z + carry.h @ w_h, 4, axis=-1)
-    i, f, g, o = jax.nn.sigmoid(z_i), jax.nn.sigmoid(z_f), jnp.tanh(z_g), jax.nn.sigmoid(z_o)
-    c = f * carry.c + i * g
-    h = o * jnp.tanh(c)
-    return LSTMCarry(h, c), (h, jnp.concatenate([i, f, g, o], axis=-1), carry.c)
+_Kept = tuple[Array, Array, Array, Array]
 
 
-_Residuals = tuple[Array, Array, Array, Array, Array]
+def _lstm_loop(w_h: Array, zs: Array, carry: LSTMCarry) -> tuple[LSTMCarry, _Kept]:
+    """The carry after the last step; and for every step h_t, the four gates side by side, c_{t-1} and tanh(c_t)."""
+    times_w_h = loop_product(w_h)
+    # sigmoid(z) = tanh(z / 2) / 2 + 1/2: with one half for i, f and o, and 1 for g, one tanh makes all four gates.
+    scale = jnp.repeat(
+        jnp.array([0.5, 0.5, 1, 0.5], zs.dtype), w_h.shape[0], total_repeat_length=w_h.shape[1]
+    )
+
+    def step(carry: LSTMCarry, _: None, here: _Kept) -> tuple[LSTMCarry, _Kept]:
+        z = here[1]
+        gates = jnp.tanh((z + times_w_h(carry.h)) * scale) * scale + (1 - scale)
+        i, f, g, o = jnp.split(gates, 4, axis=-1)
+        c = f * carry.c + i * g
+        tanh_c = jnp.tanh(c)
+        h = o * tanh_c
+        return LSTMCarry(h, c), (h, gates, carry.c, tanh_c)
+
+    hs, c_prev, tanh_cs = (blank(zs.shape[0], carry.h) for _ in range(3))
+    return time_loop(step, carry, None, (hs, zs, c_prev, tanh_cs))  # the gates take the place of zs
+
+
+_Residuals = tuple[Array, Array, _Kept]
 
 
 def _lstm_recurrence_fwd(
     w_h: Array, zs: Array, carry: LSTMCarry
 ) -> tuple[tuple[LSTMCarry, Array], _Residuals]:
-    h_0 = carry.h
-    carry, (hs, gates, c_prev) = jax.lax.scan(lambda carry, z: _lstm_step(w_h, carry, z), carry, zs)
-    return (carry, hs), (w_h, h_0, hs, gates, c_prev)
+    carry_out, kept = _lstm_loop(w_h, zs, carry)
+    return (carry_out, kept[0]), (w_h, carry.h, kept)
 
 
 def _lstm_recurrence_bwd(
     residuals: _Residuals, cotangents: tuple[LSTMCarry, Array]
 ) -> tuple[Array, Array, LSTMCarry]:
-    """The module's backward equations, one reverse scan; then dW_h = sum_t h_{t-1}^T dz_t."""
-    w_h, h_0, hs, gates, c_prev = residuals
+    """The module's backward equations, one reverse loop; then dW_h = sum_t h_{t-1}^T dz_t."""
+    w_h, h_0, (hs, gates, c_prev, tanh_cs) = residuals
     d_carry, d_hs = cotangents
+    times_w_h_t = loop_product(w_h.T)
 
-    def step(d_next: LSTMCarry, inputs: tuple[Array, Array, Array]) -> tuple[LSTMCarry, Array]:
-        ifgo, c_before, d_h = inputs
+    def step(d_next: LSTMCarry, inputs: _Kept, _: Array) -> tuple[LSTMCarry, Array]:
+        d_h, ifgo, c_before, tanh_c = inputs
         i, f, g, o = jnp.split(ifgo, 4, axis=-1)
-        tanh_c = jnp.tanh(f * c_before + i * g)
         dh = d_h + d_next.h
         dc = d_next.c + dh * o * (1 - tanh_c * tanh_c)
         dz_i = dc * g * i * (1 - i)
@@ -165,13 +181,13 @@ def _lstm_recurrence_bwd(
         dz_g = dc * i * (1 - g * g)
         dz_o = dh * tanh_c * o * (1 - o)
         dz = jnp.concatenate([dz_i, dz_f, dz_g, dz_o], axis=-1)
-        return LSTMCarry(h=dz @ w_h.T, c=dc * f), dz
+        return LSTMCarry(h=times_w_h_t(dz), c=dc * f), dz
 
-    d_carry_0, dzs = jax.lax.scan(step, d_carry, (gates, c_prev, d_hs), reverse=True)
+    dzs = blank(len(gates), gates[0])
+    d_carry_0, dzs = time_loop(step, d_carry, (d_hs, gates, c_prev, tanh_cs), dzs, reverse=True)
 
     h_prev = jnp.concatenate([h_0[None], hs])[:-1]  # h_{t-1} for every t
-    dw_h = jnp.einsum("tbh,tbk->hk", h_prev, dzs)
-    return dw_h, dzs, d_carry_0
+    return weight_gradient(h_prev, dzs, w_h), dzs, d_carry_0
 
 
 lstm_recurrence.defvjp(_lstm_recurrence_fwd, _lstm_recurrence_bwd)

@@ -25,6 +25,8 @@ from jax.typing import DTypeLike
 
 from jaxrnn.layers.dense import DenseParams, dense
 from jaxrnn.layers.initial import orthogonal
+from jaxrnn.layers.product import loop_product, weight_gradient
+from jaxrnn.layers.time_loop import blank, time_loop
 from jaxrnn.types import Array, Key, check_sequence
 
 
@@ -106,12 +108,13 @@ def rnn_recurrence(w_h: Array, zs: Array, carry: RNNCarry) -> tuple[RNNCarry, Ar
     Returns:
         The carry after the last step, and the hidden states `[time, batch, hidden]`.
     """
+    times_w_h = loop_product(w_h)
 
-    def step(h: Array, z: Array) -> tuple[Array, Array]:
-        h = jnp.tanh(z + h @ w_h)
+    def step(h: Array, _: None, z: Array) -> tuple[Array, Array]:
+        h = jnp.tanh(z + times_w_h(h))
         return h, h
 
-    h, hs = jax.lax.scan(step, carry.h, zs)
+    h, hs = time_loop(step, carry.h, None, zs)  # the hidden states take the place of zs
     return RNNCarry(h), hs
 
 
@@ -129,18 +132,18 @@ def _rnn_recurrence_bwd(
     """dz_t = dh_t * (1 - h_t^2); dh_{t-1} = its cotangent + dz_t W_h^T; dW_h = sum_t h_{t-1}^T dz_t."""
     w_h, h_0, hs = residuals
     d_carry, d_hs = cotangents
+    times_w_h_t = loop_product(w_h.T)
 
-    def step(dh_next: Array, inputs: tuple[Array, Array]) -> tuple[Array, Array]:
+    def step(dh_next: Array, inputs: tuple[Array, Array], _: Array) -> tuple[Array, Array]:
         h, d_h = inputs
         dh = d_h + dh_next  # from the layer above, and from step t + 1
         dz = dh * (1 - h * h)
-        return dz @ w_h.T, dz
+        return times_w_h_t(dz), dz
 
-    dh_0, dzs = jax.lax.scan(step, d_carry.h, (hs, d_hs), reverse=True)
+    dh_0, dzs = time_loop(step, d_carry.h, (hs, d_hs), blank(len(hs), h_0), reverse=True)
 
     h_prev = jnp.concatenate([h_0[None], hs])[:-1]  # h_{t-1} for every t
-    dw_h = jnp.einsum("tbh,tbk->hk", h_prev, dzs)
-    return dw_h, dzs, RNNCarry(dh_0)
+    return weight_gradient(h_prev, dzs, w_h), dzs, RNNCarry(dh_0)
 
 
 rnn_recurrence.defvjp(_rnn_recurrence_fwd, _rnn_recurrence_bwd)

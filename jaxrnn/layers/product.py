@@ -1,0 +1,62 @@
+"""Matrix products: how every layer multiplies.
+
+    forward     Y = X W                                 X holds a row for each position
+
+    backward    dX = dY W^T                             a product again, by the transposed weights
+                dW = sum over positions of x^T dy       one product over all positions at once
+
+Mixed precision hangs on the type of the weights alone: rows are rounded to it, products are summed up in the type of
+the rows, and the result has that type. Weights in bfloat16 and all else in float32 is what `train.precision` means.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+from jax import lax
+
+from jaxrnn.types import Array
+
+# From this many weights on (4 MB in float32) they, not the rows, have to be what a CPU reads from memory only once.
+_LARGE = 2**20
+
+_barrier: Any = lax.optimization_barrier  # it has no types
+
+
+def product(xs: Array, w: Array) -> Array:
+    """`xs @ w`, rounded as `w` is and summed up as `xs` are: `[..., n]` times `[n, m]` is `[..., m]`."""
+    contracted = (((xs.ndim - 1,), (0,)), ((), ()))
+    return lax.dot_general(xs.astype(w.dtype), w, contracted, preferred_element_type=xs.dtype)
+
+
+def loop_product(w: Array) -> Callable[[Array], Array]:
+    """The function `product(_, w)` for the body of a loop over time, `[batch, n]` to `[batch, m]`.
+
+    A step multiplies few rows by many weights. As the right operand of a product on a CPU, weights are copied into
+    another layout first, at every step; as the left operand they are read where they lie. For large ones that is worth
+    turning the rows and the result around: X W = (W^T X^T)^T. The barriers keep the compiler from undoing it.
+    """
+    if w.size < _LARGE or jax.default_backend() != "cpu":
+        return lambda xs: product(xs, w)
+    turned = _barrier(w.T)
+
+    def multiply(xs: Array) -> Array:
+        columns: Array = _barrier(lax.dot(turned, xs.astype(w.dtype).T, preferred_element_type=xs.dtype))
+        result: Array = _barrier(columns.T)
+        return result
+
+    return multiply
+
+
+def weight_gradient(xs: Array, d_ys: Array, w: Array) -> Array:
+    """dW, the sum of x^T dy over all positions: xs `[..., n]`, d_ys `[..., m]` to `[n, m]`, of the type of `w`.
+
+    The positions are summed up as they lie: were they merged into one axis first, then a batch that devices share would
+    have to be gathered.
+    """
+    positions = tuple(range(xs.ndim - 1))
+    contracted = ((positions, positions), ((), ()))
+    d_w = lax.dot_general(
+        xs.astype(w.dtype), d_ys.astype(w.dtype), contracted, preferred_element_type=d_ys.dtype
+    )
+    return d_w.astype(w.dtype)

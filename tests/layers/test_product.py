@@ -1,0 +1,59 @@
+"""However a product is laid out, and whatever type its weights have, it is `xs @ w`."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxrnn.layers import product as module
+from jaxrnn.layers.product import loop_product, product, weight_gradient
+
+
+def draw(*shape: int) -> jax.Array:
+    return jax.random.normal(jax.random.key(sum(shape)), shape)
+
+
+@pytest.mark.parametrize("large", [1, 2**30], ids=["weights on the left", "weights on the right"])
+@pytest.mark.parametrize("shape", [(3, 5, 20), (1, 1, 4), (2, 7, 1)])
+def test_a_loop_multiplies_alike_whichever_operand_the_weights_are(
+    monkeypatch: pytest.MonkeyPatch, large: int, shape: tuple[int, int, int]
+) -> None:
+    monkeypatch.setattr(module, "_LARGE", large)
+    xs, w = draw(shape[0], shape[1]), draw(shape[1], shape[2])
+    np.testing.assert_allclose(
+        jax.jit(lambda xs, w: loop_product(w)(xs))(xs, w), xs @ w, rtol=1e-5, atol=1e-6
+    )
+
+
+def test_large_weights_are_the_left_operand_on_a_cpu_and_small_ones_the_right(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def first_operand(w: jax.Array) -> tuple[int, ...]:
+        (dot,) = [
+            equation
+            for equation in jax.make_jaxpr(lambda xs, w: loop_product(w)(xs))(draw(2, 3), w).eqns
+            if equation.primitive.name == "dot_general"
+        ]
+        return dot.invars[0].aval.shape  # type: ignore[no-any-return]
+
+    assert first_operand(draw(3, 8)) == (2, 3)
+    monkeypatch.setattr(module, "_LARGE", 24)
+    assert first_operand(draw(3, 8)) == ((8, 3) if jax.default_backend() == "cpu" else (2, 3))
+    assert first_operand(draw(3, 7)) == (2, 3)
+
+
+def test_a_weights_gradient_is_summed_up_over_all_positions() -> None:
+    xs, d_ys, w = draw(4, 3, 5), draw(4, 3, 2), draw(5, 2)
+    expected = sum(np.outer(xs[t, b], d_ys[t, b]) for t in range(4) for b in range(3))
+    np.testing.assert_allclose(weight_gradient(xs, d_ys, w), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_weights_in_bfloat16_round_the_rows_and_nothing_else() -> None:
+    xs, w = draw(6, 300), draw(300, 4).astype(jnp.bfloat16)
+    ys = product(xs, w)
+    assert ys.dtype == jnp.float32
+    rounded = np.asarray(xs.astype(jnp.bfloat16), np.float64)
+    np.testing.assert_allclose(ys, rounded @ np.asarray(w, np.float64), rtol=1e-4, atol=1e-4)
+    # To bfloat16's own precision the sums would be off by more than that.
+    assert not np.allclose(ys, ys.astype(jnp.bfloat16), rtol=1e-4, atol=1e-4)
+    assert weight_gradient(xs, ys, w).dtype == jnp.bfloat16
