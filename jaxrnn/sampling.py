@@ -1,12 +1,15 @@
 """Generation: read a seed text, then draw one character after another, with the carry kept between them.
 
-The cost of a character does not grow with the text before it. One jitted scan of a fixed number of steps both reads the
-seed (its characters are forced) and writes (they are drawn), so nothing is compiled anew for another seed, length or
-temperature.
+The cost of a character does not grow with the text before it. The seed is read once, by one row; the samples then go on
+from its carry in tiles of a fixed number of rows, a jitted scan of a fixed number of characters each. So nothing is
+compiled anew for another seed, length, temperature or number of samples, and a sample is the same to the last bit
+whatever is written beside it: it always stands in the same row of a tile of the same shape, whereas a product of one
+row and a product of 64 are rounded differently.
 """
 
 from collections.abc import Iterator
 from functools import partial
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -14,13 +17,23 @@ import numpy as np
 
 from jaxrnn import model
 from jaxrnn.config import ModelConfig
-from jaxrnn.types import Array, Carry, Key, Params
+from jaxrnn.types import Array, Carry, Params
 from jaxrnn.vocabulary import Vocabulary, encode
 
-_BLOCK = (
-    16  # characters a dispatch: few enough to be seen as they come, many enough to keep Python out of the way
-)
-_FREE = -1  # marks a step whose character is drawn, not forced
+_BLOCK = 64  # characters a dispatch: soon there to be seen, enough of them to keep Python out of the way
+_PIECE = 1024  # characters of the seed a dispatch
+# Rows of a tile. A CPU pays for every row: on two cores, four take 1.7 times as long as one, and 64 take 20 times. An
+# accelerator, which waits for the steps to follow each other, hardly pays for any.
+_CPU_ROWS = 4
+_ACCELERATOR_ROWS = 64
+
+
+class _Choice(NamedTuple):
+    """How a character is chosen, scalars all: another value compiles nothing anew."""
+
+    temperature: Array  # float32
+    top_k: Array  # int32, the size of the vocabulary for all
+    top_p: Array  # float32
 
 
 def seed_ids(vocabulary: Vocabulary, seed: str) -> np.ndarray:
@@ -60,7 +73,7 @@ def sample(
         top_k: draw from the k most likely characters only; 0 is all.
         top_p: draw from the most likely characters that together have this probability (Holtzman et al., 2020);
             1 is all. Applied after `top_k`.
-        num_samples: samples side by side. Each has its own key, made of `rng_seed` and its number.
+        num_samples: samples side by side; sample i is the same text whatever their number.
         rng_seed: the same integer draws the same text.
 
     Yields:
@@ -76,35 +89,60 @@ def sample(
     if not (temperature >= 0 and np.isfinite(temperature)) or not 0 < top_p <= 1:
         raise ValueError("sample: temperature must be at least 0 and finite, top_p in (0, 1]")
     vocabulary_size = params[0].table.shape[0]
-    choice = (
-        jnp.float32(temperature),
-        jnp.int32(min(top_k, vocabulary_size) or vocabulary_size),
-        jnp.float32(top_p),
-    )
+    most_likely = min(top_k, vocabulary_size) or vocabulary_size
+    choice = _Choice(jnp.float32(temperature), jnp.int32(most_likely), jnp.float32(top_p))
     # By way of the host, from wherever training holds them: sampling runs on the default device alone.
     params = jax.tree.map(jnp.asarray, jax.device_get(params))
-    keys = jax.vmap(jax.random.fold_in, (None, 0))(jax.random.key(rng_seed), jnp.arange(num_samples))
-    projected = _project(config, params)
-    carry = model.initial_carry(config, params, num_samples)
-    tokens = jnp.full((num_samples,), seed_ids[0], jnp.int32)
-    # Step t reads one character and decides the next: the seed's while there is one, then a drawn one.
-    forced = np.asarray(seed_ids[1:], np.int32)
-    total = len(forced) + length
-    for start in range(0, total, _BLOCK):
-        block = np.full((_BLOCK,), _FREE, np.int32)
-        here = forced[start : start + _BLOCK]
-        block[: len(here)] = here
-        (carry, tokens), new = _block(
-            config, params, projected, keys, choice, carry, tokens, jnp.asarray(block), jnp.int32(start)
-        )
-        drawn = np.asarray(new)[:, len(here) : total - start]
-        if drawn.shape[1]:
-            yield drawn
+    projected, carry = _begin(config, params)
+    carry = _read(config, params, projected, carry, np.asarray(seed_ids[:-1], np.int32))
+    rows = _CPU_ROWS if jax.default_backend() == "cpu" else _ACCELERATOR_ROWS
+    state = _repeat(rows, (carry, np.asarray(seed_ids[-1:], np.int32)))
+    states = [state] * -(-num_samples // rows)
+    random = np.uint32(rng_seed % 2**32)
+    before: list[Array] = []  # a block that is on its way while the next one is sent after it
+    for start in range(0, length + _BLOCK, _BLOCK):
+        tiles = []
+        for i, state in enumerate(states if start < length else ()):
+            at = (random, np.int32(i * rows), np.int32(start))
+            states[i], new = _block(config, params, projected, choice, at, state)
+            tiles.append(new)
+        if before:
+            yield np.concatenate(before)[:num_samples, : length - start + _BLOCK]
+        before = tiles
+
+
+def _read(
+    config: ModelConfig, params: Params, projected: Array | None, carry: Carry, ids: np.ndarray
+) -> Carry:
+    """The carry `[1, ...]` after ids `[characters]`, any number of them."""
+    for start in range(0, len(ids), _PIECE):
+        here = ids[start : start + _PIECE]
+        piece = np.pad(here, (0, _PIECE - len(here)))
+        carry = _read_piece(config, params, projected, carry, piece, np.int32(len(here)))
+    return carry
 
 
 @partial(jax.jit, static_argnums=0)
-def _project(config: ModelConfig, params: Params) -> Array | None:
-    return model.project_table(config, params)
+def _begin(config: ModelConfig, params: Params) -> tuple[Array | None, Carry]:
+    """What serves for every character: the projected table; and the carry of one row before the first."""
+    return model.project_table(config, params), model.initial_carry(config, params, 1)
+
+
+@partial(jax.jit, static_argnums=0)
+def _read_piece(
+    config: ModelConfig, params: Params, projected: Array | None, carry: Carry, piece: Array, count: Array
+) -> Carry:
+    """The carry after the first `count` ids of a piece `[_PIECE]`; the logits, unused, are never computed."""
+    return jax.lax.fori_loop(
+        0, count, lambda t, carry: model.step(config, params, projected, carry, piece[t][None])[0], carry
+    )
+
+
+@partial(jax.jit, static_argnums=0)
+def _repeat(rows: int, state: tuple[Carry, Array]) -> tuple[Carry, Array]:
+    """A tile of `rows` rows, all of them like the one in `state`."""
+    repeated: tuple[Carry, Array] = jax.tree.map(lambda leaf: jnp.repeat(leaf, rows, axis=0), state)
+    return repeated
 
 
 @partial(jax.jit, static_argnums=0)
@@ -112,43 +150,76 @@ def _block(
     config: ModelConfig,
     params: Params,
     projected: Array | None,
-    keys: Key,
-    choice: tuple[Array, Array, Array],
-    carry: Carry,
-    tokens: Array,
-    forced: Array,
-    start: Array,
+    choice: _Choice,
+    at: tuple[Array, Array, Array],
+    state: tuple[Carry, Array],
 ) -> tuple[tuple[Carry, Array], Array]:
-    """`_BLOCK` steps: the carry and last tokens `[samples]`, and all the new tokens `[samples, _BLOCK]`."""
+    """`_BLOCK` characters of one tile.
 
-    def step(state: tuple[Carry, Array], inputs: tuple[Array, Array]) -> tuple[tuple[Carry, Array], Array]:
-        carry, tokens = state
-        forced_id, position = inputs
-        carry, logits = model.step(config, params, projected, carry, tokens)
-        step_keys = jax.vmap(jax.random.fold_in, (0, None))(keys, position)
-        drawn = jax.vmap(_draw, (0, 0, None))(step_keys, logits, choice)
-        tokens = jnp.where(forced_id == _FREE, drawn, forced_id)
+    Args:
+        config: the layers.
+        params: their parameters.
+        projected: the projected table.
+        choice: how a character is chosen.
+        at: three integers: the seed of randomness, and the numbers of the tile's first sample and of the block's first
+            character.
+        state: the carry, and the last ids `[rows]`.
+
+    Returns:
+        The state after it, and the new ids `[rows, _BLOCK]`.
+    """
+    noise = _draw_noise(at, (state[1].shape[0], params[0].table.shape[0]))
+    # A temperature too small for a float32 is none, and then nothing is left to chance.
+    is_greedy = choice.temperature < np.finfo(np.float32).tiny.item()
+    choice = choice._replace(temperature=jnp.where(is_greedy, 1, choice.temperature))
+    noise = jnp.where(is_greedy, 0, noise)
+
+    def step(state: tuple[Carry, Array], noise: Array) -> tuple[tuple[Carry, Array], Array]:
+        carry, logits = model.step(config, params, projected, *state)
+        tokens = _choose(logits, noise, choice)
         return (carry, tokens), tokens
 
-    positions = start + jnp.arange(_BLOCK, dtype=jnp.int32)
-    state, new = jax.lax.scan(step, (carry, tokens), (forced, positions))
+    state, new = jax.lax.scan(step, state, noise)
     return state, new.T
 
 
-def _draw(key: Key, logits: Array, choice: tuple[Array, Array, Array]) -> Array:
-    """One id from logits `[vocabulary]`: greedy at temperature 0, else from the truncated distribution."""
-    temperature, top_k, top_p = choice
-    # A temperature too small for a float32 is none. The likeliest is shifted to 0: no quotient overflows upwards.
-    is_greedy = temperature < np.finfo(np.float32).tiny.item()
-    shifted = logits.astype(jnp.float32) - logits.max().astype(jnp.float32)
-    scaled = shifted / jnp.where(is_greedy, 1, temperature)
-    descending = jnp.sort(scaled, descending=True)
+def _draw_noise(at: tuple[Array, Array, Array], shape: tuple[int, int]) -> Array:
+    """Gumbel noise for a block `[_BLOCK, rows, vocabulary]`: of each character of each sample its own."""
+    random, first_sample, first_character = at
+    rows, vocabulary_size = shape
+
+    def draw(sample: Array, character: Array) -> Array:
+        key = jax.random.fold_in(jax.random.fold_in(jax.random.key(random), sample), character)
+        return jax.random.gumbel(key, (vocabulary_size,))
+
+    samples = first_sample + jnp.arange(rows, dtype=jnp.int32)
+    characters = first_character + jnp.arange(_BLOCK, dtype=jnp.int32)
+    return jax.vmap(jax.vmap(draw, (0, None)), (None, 0))(samples, characters)
+
+
+def _choose(logits: Array, noise: Array, choice: _Choice) -> Array:
+    """One id for each row of logits `[rows, vocabulary]`.
+
+    The likeliest after Gumbel noise is a draw from the softmax (Gumbel, 1954); without noise, the greedy choice.
+    """
+    # The likeliest is shifted to 0: no quotient overflows upwards.
+    wide = logits.astype(jnp.float32)
+    scaled = (wide - wide.max(axis=-1, keepdims=True)) / choice.temperature
+    is_truncated = (choice.top_k < logits.shape[-1]) | (choice.top_p < 1)
+    scaled = jax.lax.cond(is_truncated, lambda: _truncate(scaled, choice), lambda: scaled)
+    return jnp.argmax(scaled + noise, axis=-1).astype(jnp.int32)
+
+
+def _truncate(scaled: Array, choice: _Choice) -> Array:
+    """Minus infinity for what `top_k` and then `top_p` leave out of logits `[rows, vocabulary]`, at most 0 each."""
+    # The bits of floats from 0 up are in the order of the floats, and integers are sorted eight times as fast.
+    bits = jax.lax.bitcast_convert_type(jnp.abs(scaled), jnp.int32)
+    descending = -jax.lax.bitcast_convert_type(jax.lax.sort(bits), jnp.float32)
     # The smallest logit that top_k lets through, then the smallest of the shortest head that reaches top_p.
-    ranks = jnp.arange(logits.shape[-1], dtype=jnp.int32)
-    probabilities = jax.nn.softmax(jnp.where(ranks < top_k, descending, -jnp.inf))
-    before = jnp.cumsum(probabilities) - probabilities  # the probability of all that are likelier
-    kept = (ranks < top_k) & ((before < top_p) | (ranks == 0))
-    least = jnp.min(jnp.where(kept, descending, jnp.inf))
+    ranks = jnp.arange(scaled.shape[-1], dtype=jnp.int32)
+    probabilities = jax.nn.softmax(jnp.where(ranks < choice.top_k, descending, -jnp.inf))
+    before = jnp.cumsum(probabilities, axis=-1) - probabilities  # the probability of all that are likelier
+    kept = (ranks < choice.top_k) & ((before < choice.top_p) | (ranks == 0))
+    least = jnp.min(jnp.where(kept, descending, jnp.inf), axis=-1, keepdims=True)
     # Equal logits at the border all stay: the choice does not depend on the order of the vocabulary.
-    drawn = jax.random.categorical(key, jnp.where(scaled >= least, scaled, -jnp.inf))
-    return jnp.where(is_greedy, jnp.argmax(logits), drawn).astype(jnp.int32)
+    return jnp.where(scaled >= least, scaled, -jnp.inf)

@@ -23,6 +23,10 @@ from jaxrnn.config import (
 )
 from jaxrnn.vocabulary import Vocabulary, build_vocabulary, encode
 
+# Neither these tests nor the processes that they start write into the user's cache.
+jax.config.update("jax_enable_compilation_cache", False)  # type: ignore[no-untyped-call]
+os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "false"
+
 # Ours is code that says what type it computes in; what optax leaves to promotion runs in a context of its own.
 jax.config.update("jax_numpy_dtype_promotion", "strict")  # type: ignore[no-untyped-call]
 

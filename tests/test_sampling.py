@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from jaxrnn import model, sampling
-from jaxrnn.config import DenseConfig, EmbeddingConfig, GRUConfig, ModelConfig
+from jaxrnn.config import DenseConfig, EmbeddingConfig, GRUConfig, ModelConfig, RNNConfig
 from jaxrnn.errors import VocabularyError
 from jaxrnn.vocabulary import build_vocabulary
 
@@ -29,16 +29,18 @@ def teacher_forced_logits(ids: np.ndarray) -> np.ndarray:
     return np.asarray(logits[0])
 
 
-@pytest.mark.parametrize("length", [1, 15, 16, 17, 40])
+@pytest.mark.parametrize("length", [1, 63, 64, 65, 200])
 def test_a_sample_has_exactly_the_length_that_was_asked_for(length: int) -> None:
     assert write(length=length).shape == (1, length)
 
 
-def test_greedy_takes_the_likeliest_character_after_the_whole_text_so_far() -> None:
-    sample = write(temperature=0)[0]
-    text = np.concatenate([SEED, sample])
+@pytest.mark.parametrize("seed_length", [1, 2, 3, 1024, 1025, 1026, 2500])
+def test_greedy_takes_the_likeliest_character_after_the_whole_text_so_far(seed_length: int) -> None:
+    seed = np.random.default_rng(0).integers(0, 7, seed_length)
+    sample = write(seed, temperature=0)[0]
+    text = np.concatenate([seed, sample])
     likeliest = teacher_forced_logits(text).argmax(-1)
-    np.testing.assert_array_equal(sample, likeliest[len(SEED) - 1 : -1])
+    np.testing.assert_array_equal(sample, likeliest[len(seed) - 1 : -1])
 
 
 @pytest.mark.parametrize(
@@ -54,14 +56,26 @@ def test_the_same_rng_seed_writes_the_same_and_another_something_else() -> None:
     assert (write(rng_seed=6) != write()).any()
 
 
-def test_a_sample_is_the_same_whatever_is_written_beside_it() -> None:
-    np.testing.assert_array_equal(write(num_samples=3)[0], write()[0])
-    three = write(num_samples=3)
-    assert (three[0] != three[1]).any()
+@pytest.mark.parametrize(("size", "layers"), [(64, 1), (192, 1), (192, 2), (512, 2)])
+def test_a_sample_is_the_same_whatever_is_written_beside_it(size: int, layers: int) -> None:
+    recurrent = [RNNConfig(size=size)] * layers
+    config = ModelConfig(layers=(EmbeddingConfig(size=size), *recurrent, DenseConfig()))
+    # Weights so large that the states are chaotic: another last bit is another text fifty characters on.
+    params = jax.tree.map(lambda leaf: 3 * leaf, model.init(jax.random.key(0), config, 65))
+    params = (params[0]._replace(table=params[0].table / 10), *params[1:])
+
+    def texts(num_samples: int) -> np.ndarray:
+        blocks = sampling.sample(config, params, SEED, length=100, num_samples=num_samples)
+        return np.concatenate(list(blocks), axis=1)
+
+    most = texts(64)
+    assert len(np.unique(most, axis=0)) == 64
+    for num_samples in (1, 2, 5, 8, 9):
+        np.testing.assert_array_equal(texts(num_samples), most[:num_samples])
 
 
 def test_a_longer_sample_begins_as_a_shorter_one() -> None:
-    np.testing.assert_array_equal(write(length=25)[0], write(length=40)[0, :25])
+    np.testing.assert_array_equal(write(length=70)[0], write(length=200)[0, :70])
 
 
 def first_draws(**options: Any) -> np.ndarray:
@@ -90,11 +104,18 @@ def test_nothing_but_the_head_that_reaches_p_is_drawn() -> None:
     assert set(first_draws(top_p=top_p)) == set(order[:3].tolist())
 
 
-def test_nothing_is_compiled_anew_for_another_length_seed_or_temperature() -> None:
-    write()
-    compiled = sampling._block._cache_size()  # type: ignore[attr-defined]
-    write(np.array([2], np.uint8), length=100, temperature=0.3, top_k=3, top_p=0.5, rng_seed=9)
-    assert sampling._block._cache_size() == compiled  # type: ignore[attr-defined]
+def test_nothing_is_compiled_anew_for_another_length_seed_choice_or_number(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    options = {"temperature": 0.3, "top_k": 3, "top_p": 0.5, "rng_seed": 9}
+    with jax.log_compiles():
+        jax.clear_caches()
+        write()
+        assert "Compiling" in caplog.text
+        caplog.clear()
+        write(np.array([2], np.uint8), length=100, num_samples=9, **options)
+        write(np.arange(2000) % 7, length=1, num_samples=2, temperature=0)
+        assert "Compiling" not in caplog.text
 
 
 @pytest.mark.parametrize(

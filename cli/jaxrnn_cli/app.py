@@ -7,18 +7,18 @@ Exit codes: 0 fine, 1 failure at run time, 2 what the user gave is wrong, 3 trai
 143 SIGTERM.
 """
 
-import difflib
 import importlib.metadata
 import os
 import re
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any, cast
 
 import typer
 
 from jaxrnn_cli import console, finetune, gradcheck, pretrain, sample
+from jaxrnn_cli.names import closest
 
 PROGRAM = "jaxrnn"
 COMMANDS: dict[str, Callable[..., None]] = {
@@ -127,13 +127,8 @@ def _usage_line(error: Any, args: Sequence[str]) -> str:
     parsed = command.commands[here] if here else command
     if hasattr(error, "possibilities") and hasattr(error, "option_name"):
         options = [name for parameter in parsed.params for name in parameter.opts]
-        message = f"no such option {error.option_name}{_did_you_mean(error.option_name, options)}"
+        message = f"no such option {error.option_name}{closest(error.option_name, options)}"
     elif unknown := re.match(r"No such command '(.*?)'\.", f"{message}."):
-        message = f"no such command {unknown[1]}{_did_you_mean(unknown[1], COMMANDS)}"
+        message = f"no such command {unknown[1]}{closest(unknown[1], COMMANDS)}"
     help_command = f"{PROGRAM} {here} --help" if here else f"{PROGRAM} --help"
     return f"{message[:1].lower()}{message[1:]} (see {help_command})"
-
-
-def _did_you_mean(given: str, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(given, known, n=1)
-    return f"; did you mean {near[0]}?" if near else ""

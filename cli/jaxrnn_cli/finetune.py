@@ -7,7 +7,8 @@ import typer
 
 from jaxrnn_cli.data import Data, load_data_again, load_data_for
 from jaxrnn_cli.destination import Begun, open_destination
-from jaxrnn_cli.loop import resume_run, start_jax, train_run
+from jaxrnn_cli.jax_start import Platform, start_training_jax
+from jaxrnn_cli.loop import resume_run, train_run
 from jaxrnn_cli.names import complete_config, complete_run, find_config, find_destination
 from jaxrnn_cli.plan import print_plan
 
@@ -73,6 +74,7 @@ def finetune(
         bool, typer.Option("--dry-run", help="Only say what would be trained and written.")
     ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
+    platform: Platform = None,
 ) -> None:
     """Go on from a trained model with another text.
 
@@ -93,7 +95,7 @@ def finetune(
     begun = open_destination(run, resolved, resume=resume, overwrite=overwrite)
     if begun:
         _check_source(run, begun, found)
-    start_jax(resolved)
+    start_training_jax(resolved, platform)
     if begun:
         data = load_data_again(resolved, begun, quiet=quiet)
     else:

@@ -5,12 +5,14 @@ from typing import Annotated
 import typer
 
 from jaxrnn_cli import console
+from jaxrnn_cli.jax_start import Platform, start_jax
 
 
 def gradcheck(
     layer: Annotated[
         str | None, typer.Option("--layer", metavar="NAME", help="Check this layer alone, for example lstm.")
     ] = None,
+    platform: Platform = None,
 ) -> None:
     """Check the gradients of every layer against three oracles.
 
@@ -19,6 +21,7 @@ def gradcheck(
     """
     from jaxrnn.gradients import check_gradients
 
+    start_jax(platform)
     checks = check_gradients(layer)
     table = console.GradientTable()
     wrong = []

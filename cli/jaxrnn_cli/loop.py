@@ -24,23 +24,6 @@ if TYPE_CHECKING:
 LOSS_CURVE = "loss.png"
 
 
-def start_jax(config: "Config") -> None:
-    """Starts JAX with as many CPU devices as the config means, or as the user has set outside of it.
-
-    Raises:
-        ConfigError: The devices can't share the batch, or there are not so many.
-    """
-    import jax
-
-    from jaxrnn.devices import choose_cpu_devices, training_mesh
-
-    devices = choose_cpu_devices(config)
-    if jax.config.jax_num_cpu_devices < 0:  # type: ignore[attr-defined]
-        with contextlib.suppress(RuntimeError):  # JAX runs already, with the devices it has
-            jax.config.update("jax_num_cpu_devices", devices)  # type: ignore[no-untyped-call]
-    training_mesh(config.train)
-
-
 def train_run(
     run: Path,
     config: "Config",

@@ -1,6 +1,7 @@
 """What bare names on the command line mean: the configs that come with jaxrnn, and the runs in `checkpoints/`."""
 
 import difflib
+from collections.abc import Iterable
 from pathlib import Path
 
 # In a wheel they lie in this package; in a checkout, which holds the one source, in its `configs/`.
@@ -11,6 +12,12 @@ def shipped_configs() -> dict[str, Path]:
     """Returns the configs that come with jaxrnn by their bare names, in alphabetical order."""
     folder = next((folder for folder in _FOLDERS if folder.is_dir()), None)
     return {path.stem: path for path in sorted(folder.glob("*.toml"))} if folder else {}
+
+
+def closest(given: str, known: Iterable[str]) -> str:
+    """Returns a question to end a refusal with: which of the known names was meant; "" if none is near."""
+    near = difflib.get_close_matches(given, known, n=1)
+    return f"; did you mean {near[0]}?" if near else ""
 
 
 def find_config(name: str) -> Path:

@@ -6,7 +6,8 @@ import typer
 
 from jaxrnn_cli.data import load_data, load_data_again
 from jaxrnn_cli.destination import open_destination
-from jaxrnn_cli.loop import resume_run, start_jax, train_run
+from jaxrnn_cli.jax_start import Platform, start_training_jax
+from jaxrnn_cli.loop import resume_run, train_run
 from jaxrnn_cli.names import complete_config, find_config, find_destination
 from jaxrnn_cli.plan import print_plan
 
@@ -43,6 +44,7 @@ def pretrain(
         bool, typer.Option("--dry-run", help="Only say what would be trained and written.")
     ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
+    platform: Platform = None,
 ) -> None:
     """Train a new model on a text.
 
@@ -55,7 +57,7 @@ def pretrain(
     resolved = load_config(path, overrides or ())
     run = find_destination(to, str(path))
     begun = open_destination(run, resolved, resume=resume, overwrite=overwrite)
-    start_jax(resolved)
+    start_training_jax(resolved, platform)
     data = load_data_again(resolved, begun, quiet=quiet) if begun else load_data(resolved, quiet=quiet)
     if dry_run:
         print_plan(run, resolved, data, begun)

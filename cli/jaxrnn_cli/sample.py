@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from jaxrnn_cli import console
+from jaxrnn_cli.jax_start import Platform, start_jax
 from jaxrnn_cli.names import complete_run
 from jaxrnn_cli.numbers import integer, number
 
@@ -86,6 +87,7 @@ def sample(
             autocompletion=lambda: ["error", "skip"],
         ),
     ] = "error",
+    platform: Platform = None,
 ) -> None:
     """Write text with a trained model.
 
@@ -110,6 +112,7 @@ def sample(
     }
     given = {key: value for key, value in given.items() if value is not None}
     _merge(None, given)  # so that a mistake is told before anything is looked for
+    start_jax(platform)
 
     found = find_run(run)
     if run is None:

@@ -1,0 +1,115 @@
+"""On what the commands run, and what they keep of the compiler's work."""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import pytest
+
+from jaxrnn_cli import jax_start
+
+pytestmark = pytest.mark.usefixtures("place")
+
+COMMANDS = [["pretrain", "tiny.toml", "--dry-run"], ["gradcheck", "--layer", "dense"], ["sample"]]
+COMMANDS += [["finetune", "tiny.toml", "--dry-run"]]
+
+
+def in_process(*args: str | Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    """A command of its own process, with a cache of compiled programs unless `variables` say otherwise."""
+    ours = ("JAX_PLATFORMS", "JAX_COMPILATION_CACHE_DIR", "JAX_ENABLE_COMPILATION_CACHE")
+    environment = {name: value for name, value in os.environ.items() if name not in ours}
+    return subprocess.run(
+        [sys.executable, *args], capture_output=True, text=True, env={**environment, **variables}, check=False
+    )
+
+
+@pytest.fixture
+def source(trained: Path) -> dict[str, list[str]]:
+    """What the commands that need a run are given besides."""
+    return {"sample": ["--from", str(trained), "--rng-seed", "1"], "finetune": ["--from", str(trained)]}
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command[0])
+def test_a_platform_that_is_not_there_is_refused_with_what_there_is(jaxrnn, source, command) -> None:
+    here = jax.default_backend()
+    missing, extra = ("tpu", "tpu") if here == "gpu" else ("gpu", "cuda")
+    error = jaxrnn(*command, *source.get(command[0], []), "--platform", missing).error
+    assert f"--platform {missing}: JAX sees none here, only {here};" in error
+    assert f"pip install -e '.[{extra}]'" in error
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command[0])
+def test_a_platform_that_nobody_knows_is_refused_by_name(jaxrnn, source, command) -> None:
+    error = jaxrnn(*command, *source.get(command[0], []), "--platform", "cpuu").error
+    assert "'cpuu' is none of cpu, gpu, tpu; did you mean cpu?" in error
+
+
+def test_a_platform_wins_over_the_environment_whose_own_is_refused_if_it_is_not_there(source) -> None:
+    command = ["-m", "jaxrnn_cli", "sample", *source["sample"]]
+    result = in_process(*command, JAX_PLATFORMS="nonsense", JAX_ENABLE_COMPILATION_CACHE="false")
+    (line,) = result.stderr.splitlines()
+    assert (result.returncode, result.stdout) == (2, "")
+    assert line.startswith("jaxrnn: error: JAX_PLATFORMS=nonsense: JAX can't start on it, only on ")
+    command += ["--platform", "cpu"]
+    result = in_process(*command, JAX_PLATFORMS="nonsense", JAX_ENABLE_COMPILATION_CACHE="false")
+    assert (result.returncode, result.stderr) == (0, "")
+
+
+def test_a_training_from_the_cache_ends_in_the_same_bits_and_a_damaged_cache_does_no_harm(
+    place: Path,
+) -> None:
+    def train(name: str) -> list[object]:
+        command = ["-m", "jaxrnn_cli", "pretrain", "tiny.toml", "--platform", "cpu", "--quiet", "--to", name]
+        kept_in = {"XDG_CACHE_HOME": str(place / "cache"), "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
+        result = in_process(*command, **kept_in)
+        assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
+        run = place / "checkpoints" / name
+        with (run / "metrics.csv").open() as file:
+            rows = [(row["step"], row["train_loss"], row["val_loss"]) for row in csv.DictReader(file)]
+        return [rows, json.loads((run / "steps" / "20" / "checkpoint.json").read_text())["leaves"]]
+
+    def entries() -> list[Path]:
+        return sorted((place / "cache" / "jaxrnn").glob("compiled-*/*"))
+
+    cold = train("cold")
+    kept = entries()
+    assert kept
+    assert train("warm") == cold
+    assert entries() == kept  # there was nothing left to compile
+    for entry in kept:
+        entry.write_bytes(entry.read_bytes()[:1000])
+    assert train("damaged") == cold
+
+
+@pytest.mark.parametrize(
+    ("variables", "kept_in"),
+    [
+        ({}, "cache/jaxrnn/compiled-"),
+        ({"JAX_COMPILATION_CACHE_DIR": "/elsewhere"}, "/elsewhere"),
+        ({"JAX_ENABLE_COMPILATION_CACHE": "false"}, "None"),
+        ({"XDG_CACHE_HOME": "text.txt"}, "home/.cache/jaxrnn/compiled-"),  # not absolute: not meant
+        ({"XDG_CACHE_HOME": "/dev/null"}, "None"),
+    ],
+    ids=str,
+)
+def test_compiled_programs_are_kept_where_the_user_means(place: Path, variables, kept_in) -> None:
+    code = "import jax; from jaxrnn_cli.jax_start import start_jax; start_jax(None); "
+    code += "print(jax.config.jax_compilation_cache_dir)"
+    here = {"XDG_CACHE_HOME": str(place / "cache"), "HOME": str(place / "home")}
+    result = in_process("-c", code, **{**here, **variables})
+    assert (result.returncode, result.stderr) == (0, "")
+    assert kept_in in result.stdout
+
+
+def test_the_oldest_of_a_cache_that_grows_too_large_is_removed(tmp_path: Path) -> None:
+    folder = tmp_path / "compiled"
+    folder.mkdir()
+    for age, name in enumerate(["new", "older", "oldest"]):
+        (folder / name).write_bytes(bytes(100))
+        os.utime(folder / name, (1000 - age, 1000 - age))
+    jax_start._limit_size(folder, 200)
+    assert {entry.name for entry in folder.iterdir()} == {"new", "older"}
