@@ -27,8 +27,6 @@ from jaxrnn.train_state import init_state
 from jaxrnn.types import Array, Carry, Params
 from jaxrnn.updating import run_steps
 
-_CELLS = {"lstm": LSTMConfig, "gru": GRUConfig}
-
 
 def train(case: Case, precision: str = "float32") -> Task:
     """The library's training; counts steps, returns the last loss."""
@@ -81,7 +79,7 @@ def residuals(case: Case) -> Task:
     def run(_count: int) -> float:
         params = jax.eval_shape(lambda: model.init(jax.random.key(0), config, case.vocabulary))
         carry = jax.eval_shape(lambda params: model.initial_carry(config, params, case.batch), params)
-        tokens = jax.ShapeDtypeStruct((case.batch, case.time), jnp.int32)
+        tokens = jax.eval_shape(lambda: jnp.zeros((case.batch, case.time), jnp.int32))
         traced = jax.make_jaxpr(backward)(params, carry, tokens).jaxpr
         kept = set(traced.outvars) - set(traced.invars)
         return float(sum(math.prod(var.aval.shape) * var.aval.dtype.itemsize for var in kept))
@@ -90,19 +88,12 @@ def residuals(case: Case) -> Task:
 
 
 def _config(case: Case, precision: str) -> Config:
-    cell = _CELLS[case.cell]
-    layers = (EmbeddingConfig(size=case.embedding), *[cell(size=case.hidden)] * case.layers, DenseConfig())
-    options = {"precision": precision} if _has_precision() else {}
-    train = TrainConfig(
-        steps=2**31 - 1,
-        batch_size=case.batch,
-        seq_len=case.time,
-        learning_rate=1e-3,
-        schedule="constant",
-        **options,
-    )
+    options: dict[str, Any] = {"batch_size": case.batch, "seq_len": case.time, "precision": precision}
+    if "precision" not in {field.name for field in dataclasses.fields(TrainConfig)}:
+        del options["precision"]
+    train = TrainConfig(steps=2**31 - 1, learning_rate=1e-3, schedule="constant", **options)
+    cells = [
+        LSTMConfig(size=case.hidden) if case.cell == "lstm" else GRUConfig(size=case.hidden)
+    ] * case.layers
+    layers = (EmbeddingConfig(size=case.embedding), *cells, DenseConfig())
     return Config(model=ModelConfig(layers=layers), train=train)
-
-
-def _has_precision() -> bool:
-    return "precision" in {field.name for field in dataclasses.fields(TrainConfig)}
