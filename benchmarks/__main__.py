@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks import train_step
+from benchmarks import memory, roofline, sampling, scaling, startup, time_to_loss, train_step
 from benchmarks.cases import train_cases
 from benchmarks.machine import describe_in_lines, describe_machine
 from benchmarks.peers import trainers
@@ -16,6 +16,12 @@ from benchmarks.settings import Settings
 
 BENCHMARKS: dict[str, Callable[[Settings], list[dict[str, Any]]]] = {
     "train_step": train_step.run,
+    "memory": memory.run,
+    "time_to_loss": time_to_loss.run,
+    "sample": sampling.run,
+    "startup": startup.run,
+    "scaling": scaling.run,
+    "roofline": roofline.run,
 }
 
 
@@ -26,16 +32,21 @@ def main(arguments: list[str] | None = None) -> int:
     settings = _settings(parser, options)
     machine = describe_machine()
     print(describe_in_lines(machine), flush=True)
+    asked = {"platform": settings.platform, "rounds": settings.rounds, "quick": settings.quick}
     results: dict[str, Any] = {}
+    status = 0
     for name in options.only or BENCHMARKS:
         begun = time.monotonic()
-        results[name] = BENCHMARKS[name](settings)
+        try:
+            results[name] = BENCHMARKS[name](settings)
+        except RuntimeError as error:
+            print(f"{name}: {error}", file=sys.stderr)
+            results[name] = [{"error": str(error)}]
+            status = 1
         print(f"({name}: {time.monotonic() - begun:.0f} s)\n", file=sys.stderr, flush=True)
         if options.json:  # after each of them, so that what is measured is not lost
-            write_json(
-                options.json, machine, {"rounds": settings.rounds, "platform": settings.platform}, results
-            )
-    return 0
+            write_json(options.json, machine, asked, results)
+    return status
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -27,14 +27,19 @@ def table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> str
     return "\n".join(lines) + "\n"
 
 
+def number(value: float) -> str:
+    """With three digits, or all those before the point: `0.123`, `83.1`, `12,345`."""
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
 def milliseconds(seconds: float) -> str:
-    """`83.1`: with as many digits as mean something."""
-    return f"{seconds * 1e3:.3g}" if seconds < 0.1 else f"{seconds * 1e3:.0f}"
+    """Seconds as milliseconds: `83.1`."""
+    return number(seconds * 1e3)
 
 
 def spread(values: Sequence[float], scale: float = 1.0) -> str:
-    """The least and the most of the rounds: `81.0..90.2`."""
-    return f"{min(values) * scale:.3g}..{max(values) * scale:.3g}" if values else "-"
+    """The least and the most of the rounds: `81.2..90.5`."""
+    return f"{number(min(values) * scale)}..{number(max(values) * scale)}" if values else "-"
 
 
 def write_json(

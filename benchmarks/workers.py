@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 import select
 import statistics
 import subprocess
@@ -15,6 +14,7 @@ from typing import Any
 
 from benchmarks.cases import Case
 from benchmarks.peers import Peer
+from benchmarks.processes import environment
 
 _SETTLE = 0.25  # seconds between two turns: OpenMP's threads spin up to 0.2 s after their work
 _PATIENCE = 600.0  # seconds for one answer, compiling included
@@ -39,7 +39,7 @@ class Worker:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
-            env=_environment(platform),
+            env=environment(platform),
         )
 
     def start(self, peer: Peer, kind: str, case: Case) -> str:
@@ -87,15 +87,6 @@ class Worker:
         self._errors.seek(0)
         lines = self._errors.read().decode(errors="replace").strip().splitlines() or [""]
         return f"the worker ended with status {status}: {lines[-1]}"
-
-
-def _environment(platform: str) -> dict[str, str]:
-    environment = {**os.environ, "JAX_ENABLE_COMPILATION_CACHE": "false", "PYTHONUNBUFFERED": "1"}
-    if platform == "cpu":
-        environment |= {"JAX_PLATFORMS": "cpu", "CUDA_VISIBLE_DEVICES": ""}
-    else:
-        environment |= {"JAX_PLATFORMS": "cuda", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
-    return environment
 
 
 @dataclass
@@ -169,10 +160,12 @@ def _warm_up(
     first, _ = worker.run(count or 1)
     again, _ = worker.run(count or 1)
     found.compile_seconds = max(0.0, first - again)
-    seconds, _ = worker.run(count or max(1, min(20, int(0.2 / again))))
-    each = seconds / (count or max(1, min(20, int(0.2 / again))))
+    if not count:
+        trial = max(1, min(20, int(0.2 / again)))
+        seconds, _ = worker.run(trial)
+        count = max(1, min(10_000, round(turn_seconds * trial / seconds)))
     time.sleep(_SETTLE)
-    return count or max(1, min(10_000, round(turn_seconds / each)))
+    return count
 
 
 def _take_turn(worker: Worker, found: Measured, count: int) -> None:

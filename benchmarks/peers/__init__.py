@@ -20,7 +20,8 @@ class Peer:
 OURS = Peer("ours", "ours")
 AUTODIFF = Peer("autodiff", "autodiff")
 TORCH = Peer("torch", "torch_lstm")
-GEMM = Peer("gemm", "gemm")
+TORCH_SAMPLER = Peer("torch", "torch_sampling")
+GEMMS = tuple(Peer(f"gemm-{size}", "gemm", {"size": size}) for size in (2048, 4096))
 TRAINERS = (
     OURS,
     AUTODIFF,

@@ -51,7 +51,7 @@ def train(case: Case, *, compiled: bool = False, precision: str = "float32") -> 
             torch.nn.utils.clip_grad_norm_(parameters, 1.0)
             scaler.step(optimizer)
             scaler.update()
-        return float(loss)  # waits for the device
+        return float(loss.detach())  # waits for the device
 
     return Task(run, f"{torch.get_num_threads()} threads" if device == "cpu" else f"cuDNN, {precision}")
 
