@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 from benchmarks.cases import Case
@@ -40,6 +41,7 @@ class Worker:
             stdout=subprocess.PIPE,
             stderr=self._errors,
             env=environment(platform),
+            cwd=Path(__file__).parent.parent,
         )
 
     def start(self, peer: Peer, kind: str, case: Case) -> str:
