@@ -17,6 +17,7 @@ Row = dict[str, str]
 def environment(platform: str, cache: Path | None = None) -> dict[str, str]:
     """For a process that runs on `platform`, `cpu` or `gpu`, and keeps what it compiles in `cache`, or nowhere."""
     found = {**os.environ, "PYTHONUNBUFFERED": "1", "JAX_ENABLE_COMPILATION_CACHE": "false"}
+    found |= {"TORCHINDUCTOR_FORCE_DISABLE_CACHES": "1"}  # or torch.compile's time is that of its cache
     if cache is not None:
         found |= {"JAX_ENABLE_COMPILATION_CACHE": "true", "JAX_COMPILATION_CACHE_DIR": str(cache)}
     if platform == "cpu":

@@ -16,7 +16,7 @@ _MODELS = ((192, 1), (512, 2))  # units, layers
 
 
 def run(settings: Settings) -> list[dict[str, Any]]:
-    """One row a model, number of samples and peer; prints a table."""
+    """One row a model, number of samples and peer; prints a table a case."""
     models, length = (((16, 1),), 100) if settings.quick else (_MODELS, 1000)
     cases = [Case(size, size, layers, batch, 1) for size, layers in models for batch in (1, 64)]
     rows = []
@@ -32,9 +32,11 @@ def run(settings: Settings) -> list[dict[str, Any]]:
             )
             for count in (length, 1)
         )
-        rows += [_row(case, length, *pair) for pair in zip(whole, first, strict=True)]
-    head = ["", "", "samples", "characters/s", "min..max", "first, ms", "compile s", ""]
-    print(table(f"sample, {length} characters each", head, [_line(row) for row in rows]), flush=True)
+        new = [_row(case, length, *pair) for pair in zip(whole, first, strict=True)]
+        title = f"sample {new[0]['model']}, {case.batch} of {length} characters"
+        head = ["", "characters/s", "min..max", "first, ms", "compile s", ""]
+        print(table(title, head, [_line(row) for row in new]), flush=True)
+        rows += new
     return rows
 
 
@@ -55,9 +57,15 @@ def _row(case: Case, length: int, whole: Measured, first: Measured) -> dict[str,
 
 
 def _line(row: dict[str, Any]) -> list[str]:
-    start = [row["peer"], row["model"], str(row["samples"])]
     if "skipped" in row:
-        return [*start, "-", "-", "-", "-", row["skipped"]]
+        return [row["peer"], "-", "-", "-", "-", row["skipped"]]
     speed, speeds = row["characters_per_second"], row["rounds_characters_per_second"]
     first = milliseconds(row["first_character_seconds"])
-    return [*start, f"{speed:,.0f}", spread(speeds), first, f"{row['compile_seconds']:.1f}", row["detail"]]
+    return [
+        row["peer"],
+        f"{speed:,.0f}",
+        spread(speeds),
+        first,
+        f"{row['compile_seconds']:.1f}",
+        row["detail"],
+    ]

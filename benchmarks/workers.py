@@ -159,10 +159,12 @@ def _warm_up(
 ) -> int:
     """Compiles, and returns how many steps a turn has."""
     found.detail = worker.start(peer, kind, case)
-    first, _ = worker.run(count or 1)
-    again, _ = worker.run(count or 1)
+    first, _ = worker.run(1)
+    again, _ = worker.run(1)
     found.compile_seconds = max(0.0, first - again)
-    if not count:
+    if count:
+        worker.run(count)  # may compile what a single one did not need
+    else:
         trial = max(1, min(20, int(0.2 / again)))
         seconds, _ = worker.run(trial)
         count = max(1, min(10_000, round(turn_seconds * trial / seconds)))
