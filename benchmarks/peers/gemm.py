@@ -1,0 +1,20 @@
+"""Large matrix products, to know what the machine can do; stands among those that train, a product a step."""
+
+import jax
+import jax.numpy as jnp
+
+from benchmarks.cases import Case
+from benchmarks.task import Task
+
+
+def train(_case: Case, size: int) -> Task:
+    """Products of two float32 matrices `[size, size]`; counts products."""
+    a, b = jax.random.normal(jax.random.key(0), (2, size, size))
+    multiply = jax.jit(jnp.matmul)
+
+    def run(products: int) -> float:
+        for _ in range(products):
+            c = multiply(a, b)
+        return float(c[0, 0])
+
+    return Task(run)

@@ -1,0 +1,16 @@
+from benchmarks.time_to_loss import first_below
+
+ROWS = [
+    (1.0, {"step": "0", "val_loss": ""}),
+    (2.5, {"step": "50", "val_loss": "1.95"}),
+    (4.0, {"step": "100", "val_loss": "1.88"}),
+    (5.0, {"step": "150", "val_loss": "1.70"}),
+]
+
+
+def test_the_first_row_that_is_low_enough_counts() -> None:
+    assert first_below(ROWS, 1.88) == (4.0, 100)
+
+
+def test_a_loss_that_is_never_reached_is_not_counted() -> None:
+    assert first_below(ROWS, 1.60) is None
