@@ -11,7 +11,7 @@ from jaxrnn_cli.names import find_config, find_destination, shipped_configs
 pytestmark = pytest.mark.usefixtures("place")
 
 
-@pytest.mark.parametrize("name", ["shakespeare", "rnn", "gru", "custom"])
+@pytest.mark.parametrize("name", ["shakespeare", "rnn", "gru", "custom", "fast", "two_minutes"])
 def test_the_shipped_configs_are_found_anywhere_and_load(name: str) -> None:
     load_config(find_config(name))
 
@@ -34,7 +34,9 @@ def test_a_near_miss_is_answered_with_the_name_that_was_meant() -> None:
 
 @pytest.mark.parametrize("name", ["xyzzy", ""])
 def test_a_far_miss_is_answered_with_all_names(name: str) -> None:
-    with pytest.raises(ConfigError, match="custom, finetune_hamlet, gru, rnn, shakespeare"):
+    with pytest.raises(
+        ConfigError, match="custom, fast, finetune_hamlet, gru, rnn, shakespeare, two_minutes"
+    ):
         find_config(name)
 
 
