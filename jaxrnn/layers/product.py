@@ -17,7 +17,7 @@ from jax import lax
 
 from jaxrnn.types import Array
 
-# From this many weights on (4 MB in float32) they, not the rows, have to be what a CPU reads from memory only once.
+# From this many weights on (4 MB in float32) copying them at every step costs a CPU more than turning rows and result.
 _LARGE = 2**20
 
 _barrier: Any = lax.optimization_barrier  # it has no types
