@@ -16,9 +16,9 @@ def time_loop(step: Step, carry: Any, xs: Any, ys: Any, *, reverse: bool = False
     """Run `step` for every index t of the leading axis, first to last or, with `reverse`, last to first.
 
     `lax.scan` writes its outputs into arrays of its own. Here they are given: what stands in them may be read at step t
-    before it is written over, so that a layer's gates take the place of its projections, which saves an array and a pass
-    through memory; and what is only written begins as `blank`. Reverse mode can't look into such a loop: it belongs
-    inside a `custom_vjp`.
+    before it is written over, so that a layer's gates take the place of its projections, which saves an array and a
+    pass through memory; and what is only written begins as `blank`. Reverse mode can't look into such a loop: it
+    belongs inside a `custom_vjp`.
 
     Args:
         step: one step; called once, to be traced.
