@@ -106,6 +106,7 @@ def sample(
     random = np.uint32(rng_seed % 2**32)
 
     def write(tile: int, start: int) -> Array:
+        new: Array
         at = (random, np.int32(tile * rows), np.int32(start))
         states[tile], new = _block(config, params, projected, choice, at, states[tile])
         return new
