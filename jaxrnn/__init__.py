@@ -21,6 +21,10 @@ from jaxrnn.layers.lstm import LSTMParams as LSTMParams
 from jaxrnn.layers.lstm import init_lstm as init_lstm
 from jaxrnn.layers.lstm import lstm as lstm
 from jaxrnn.layers.lstm import lstm_carry as lstm_carry
+from jaxrnn.layers.mogrifier import MogrifierLSTMParams as MogrifierLSTMParams
+from jaxrnn.layers.mogrifier import MogrifierRound as MogrifierRound
+from jaxrnn.layers.mogrifier import init_mogrifier_lstm as init_mogrifier_lstm
+from jaxrnn.layers.mogrifier import mogrifier_lstm as mogrifier_lstm
 from jaxrnn.layers.rnn import RNNCarry as RNNCarry
 from jaxrnn.layers.rnn import RNNParams as RNNParams
 from jaxrnn.layers.rnn import init_rnn as init_rnn

@@ -26,6 +26,7 @@ from jaxrnn.layers.dropout import dropout
 from jaxrnn.layers.embedding import EmbeddingParams, embedding
 from jaxrnn.layers.gru import GRUCarry, GRUParams, gru
 from jaxrnn.layers.lstm import LSTMCarry, LSTMParams, lstm
+from jaxrnn.layers.mogrifier import MogrifierLSTMParams, MogrifierRound, mogrifier_lstm
 from jaxrnn.layers.rnn import RNNCarry, RNNParams, rnn
 from jaxrnn.types import Array
 
@@ -127,6 +128,70 @@ def _cell_cases(cell: str) -> Callable[[np.random.Generator, Sizes], list[Case]]
         return [Case(cell, arguments, _call_on_sequence, gradient)]
 
     return cases
+
+
+def _lstm_cases(rng: np.random.Generator, sizes: Sizes) -> list[Case]:
+    """The LSTM as it is, and with its two options."""
+    arguments = Arguments(
+        _cell_params(rng, "lstm", sizes.input_size, sizes.hidden_size),
+        _cell_carry(rng, "lstm", sizes),
+        _xs(rng, sizes),
+    )
+    forward_backward = reference.lstm_forward, reference.lstm_backward
+    return _with_options("lstm", arguments, _state_mask(rng, sizes), *forward_backward)
+
+
+def _mogrifier_lstm_cases(rng: np.random.Generator, sizes: Sizes) -> list[Case]:
+    """Of full and of low rank, an even and an odd number of rounds, and with the LSTM's options."""
+    input_size, hidden_size = sizes.input_size, sizes.hidden_size
+    forward_backward = reference.mogrifier_lstm_forward, reference.mogrifier_lstm_backward
+
+    def arguments(rounds: int, rank: int) -> Arguments:
+        weights = []
+        for number in range(rounds):
+            source, target = (input_size, hidden_size) if number % 2 else (hidden_size, input_size)
+            w_in = normal(rng, source, rank) / 2 if rank else None  # smaller: differences want gentle curves
+            weights.append(MogrifierRound(normal(rng, rank or source, target) / 2, w_in))
+        w_x, w_h, b = _cell_params(rng, "lstm", input_size, hidden_size)[:3]
+        params = MogrifierLSTMParams(w_x, w_h, b, tuple(weights))
+        return Arguments(params, _cell_carry(rng, "lstm", sizes), _xs(rng, sizes))
+
+    mask = _state_mask(rng, sizes)
+    full, low = arguments(4, 0), arguments(3, 1)
+    return [
+        *_with_options("mogrifier_lstm", full, mask, *forward_backward)[:1],
+        *_with_options("mogrifier_lstm, low rank", low, mask, *forward_backward),
+    ]
+
+
+def _with_options(
+    name: str, arguments: Arguments, mask: Array, forward: Callable[..., Any], backward: Callable[..., Any]
+) -> list[Case]:
+    """Cases of an LSTM without options, with a mask on its state, and with a capped input gate."""
+
+    def case(name: str, mask: Array | None, cap: bool) -> Case:
+        def gradient(arguments: Arguments, cotangents: Outputs) -> Arguments:
+            factors = 1.0 if mask is None else np.asarray(mask)
+            _, _, residuals = forward(*_sequence(arguments), factors, cap)
+            return Arguments(*backward(arguments.params, residuals, *cotangents, factors, cap))
+
+        def call(function: Callable[..., Outputs], arguments: Arguments) -> Outputs:
+            return function(*_sequence(arguments), mask=mask, cap_input_gate=cap)
+
+        return Case(name, arguments, call, gradient)
+
+    return [
+        case(name, None, False),
+        case(f"{name} (recurrent_dropout)", mask, False),
+        case(f"{name} (cap_input_gate)", None, True),
+    ]
+
+
+def _state_mask(rng: np.random.Generator, sizes: Sizes) -> Array:
+    """Zeros and twos `[batch, hidden]`, both among them."""
+    mask = 2.0 * rng.integers(2, size=(sizes.batch_size, sizes.hidden_size))
+    mask.flat[0], mask.flat[-1] = 0, 2
+    return jnp.asarray(mask)
 
 
 def _rnn_block_cases(rng: np.random.Generator, sizes: Sizes) -> list[Case]:
@@ -246,7 +311,8 @@ ON_TRIAL = {
     "dense": OnTrial(dense, plain.dense, _dense_cases),
     "dropout": OnTrial(dropout, plain.dropout, _dropout_cases),
     "rnn": OnTrial(rnn, plain.rnn, _cell_cases("rnn")),
-    "lstm": OnTrial(lstm, plain.lstm, _cell_cases("lstm")),
+    "lstm": OnTrial(lstm, plain.lstm, _lstm_cases),
+    "mogrifier_lstm": OnTrial(mogrifier_lstm, plain.mogrifier_lstm, _mogrifier_lstm_cases),
     "gru": OnTrial(gru, plain.gru, _cell_cases("gru")),
     "rnn_block": OnTrial(rnn_block, plain.rnn_block, _rnn_block_cases),
     "softmax_cross_entropy": OnTrial(

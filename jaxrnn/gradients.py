@@ -176,7 +176,9 @@ def _relative_error(a: Any, b: Any) -> float:
 
 
 def _to_reference(tree: Any) -> Any:
-    """The same nest in NumPy, each record as the reference's record of that name."""
+    """The same nest in NumPy, each record as the reference's record of that name; None stays."""
+    if tree is None:
+        return None
     if not isinstance(tree, tuple):
         return np.asarray(tree)
     branches = [_to_reference(branch) for branch in tree]

@@ -14,6 +14,7 @@ from jaxrnn.layers.dense import DenseParams
 from jaxrnn.layers.embedding import EmbeddingParams
 from jaxrnn.layers.gru import GRUCarry, GRUParams
 from jaxrnn.layers.lstm import LSTMCarry, LSTMParams
+from jaxrnn.layers.mogrifier import MogrifierLSTMParams
 from jaxrnn.layers.rnn import RNNCarry, RNNParams
 from jaxrnn.types import Array, Carry, Key, Params
 
@@ -44,16 +45,52 @@ def rnn(params: RNNParams, carry: RNNCarry, xs: Array) -> tuple[RNNCarry, Array]
     return jax.lax.scan(step, carry, xs)
 
 
-def lstm(params: LSTMParams, carry: LSTMCarry, xs: Array) -> tuple[LSTMCarry, Array]:
+def lstm(
+    params: LSTMParams,
+    carry: LSTMCarry,
+    xs: Array,
+    *,
+    mask: Array | None = None,
+    cap_input_gate: bool = False,
+) -> tuple[LSTMCarry, Array]:
     """`c_t = f * c_{t-1} + i * g`, `h_t = o * tanh(c_t)`: xs `[time, batch, input]` to hs `[time, batch, hidden]`."""
 
     def step(carry: LSTMCarry, x: Array) -> tuple[LSTMCarry, Array]:
-        i, f, g, o = jnp.split(x @ params.w_x + carry.h @ params.w_h + params.b, 4, axis=-1)
-        c = jax.nn.sigmoid(f) * carry.c + jax.nn.sigmoid(i) * jnp.tanh(g)
-        h = jax.nn.sigmoid(o) * jnp.tanh(c)
-        return LSTMCarry(h, c), h
+        h_before = carry.h if mask is None else mask * carry.h
+        return _lstm_step(x @ params.w_x + h_before @ params.w_h + params.b, carry.c, cap_input_gate)
 
     return jax.lax.scan(step, carry, xs)
+
+
+def mogrifier_lstm(
+    params: MogrifierLSTMParams,
+    carry: LSTMCarry,
+    xs: Array,
+    *,
+    mask: Array | None = None,
+    cap_input_gate: bool = False,
+) -> tuple[LSTMCarry, Array]:
+    """An LSTM of x and h that gated each other before: xs `[time, batch, input]` to hs `[time, batch, hidden]`."""
+
+    def step(carry: LSTMCarry, x: Array) -> tuple[LSTMCarry, Array]:
+        h = carry.h if mask is None else mask * carry.h
+        for number, (w_out, w_in) in enumerate(params.rounds, start=1):
+            q = w_out if w_in is None else w_in @ w_out
+            if number % 2 == 1:
+                x = 2 * jax.nn.sigmoid(h @ q) * x
+            else:
+                h = 2 * jax.nn.sigmoid(x @ q) * h
+        return _lstm_step(x @ params.w_x + h @ params.w_h + params.b, carry.c, cap_input_gate)
+
+    return jax.lax.scan(step, carry, xs)
+
+
+def _lstm_step(z: Array, c: Array, cap_input_gate: bool) -> tuple[LSTMCarry, Array]:
+    i, f, g, o = jnp.split(z, 4, axis=-1)
+    i, f = jax.nn.sigmoid(i), jax.nn.sigmoid(f)
+    c = f * c + (jnp.minimum(i, 1 - f) if cap_input_gate else i) * jnp.tanh(g)
+    h = jax.nn.sigmoid(o) * jnp.tanh(c)
+    return LSTMCarry(h, c), h
 
 
 def gru(params: GRUParams, carry: GRUCarry, xs: Array) -> tuple[GRUCarry, Array]:
@@ -106,6 +143,8 @@ def apply(_config: ModelConfig, params: Params, carry: Carry, tokens: Array) -> 
                 xs = dense(layer_params, xs)
             case RNNBlockParams():
                 layer_carry, xs = rnn_block(layer_params, layer_carry, xs)
+            case MogrifierLSTMParams():
+                layer_carry, xs = mogrifier_lstm(layer_params, layer_carry, xs)
             case RNNParams() | LSTMParams() | GRUParams():
                 layer_carry, xs = cell(layer_params, layer_carry, xs)
         carry_out.append(layer_carry)

@@ -37,3 +37,13 @@ def check_sequence(name: str, xs: Array, w_x: Array, w_h: Array, carry: tuple[Ar
             raise ValueError(
                 f"{name}: the carry must be [batch={batch_size}, hidden={hidden_size}], got shape {field.shape}"
             )
+
+
+def check_mask(name: str, mask: Array | None, h: Array) -> None:
+    """Check that a mask on the state of the layer called `name`, if there is one, has the state's shape.
+
+    Raises:
+        ValueError: It has not; the message gives both shapes.
+    """
+    if mask is not None and mask.shape != h.shape:
+        raise ValueError(f"{name}: the mask must be [batch, hidden], {h.shape}, got shape {mask.shape}")

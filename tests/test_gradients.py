@@ -19,7 +19,6 @@ LEAVES = {
     "dense": {"params.w", "params.b", "xs"},
     "dropout": {"xs"},
     "rnn": LSTM_LEAVES - {"carry.c"},
-    "lstm": LSTM_LEAVES,
     "gru": LSTM_LEAVES - {"carry.c"} | {"params.b_n"},
     "softmax_cross_entropy": {"logits"},
 }
@@ -57,6 +56,16 @@ def test_every_hand_derived_gradient_agrees_with_three_oracles(layer):
             "rnn_block (gru)": gru_leaves,
         }
         assert leaves == expected
+    elif layer == "lstm":
+        options = ("lstm", "lstm (recurrent_dropout)", "lstm (cap_input_gate)")
+        assert leaves == dict.fromkeys(options, LSTM_LEAVES)
+    elif layer == "mogrifier_lstm":
+        low = {f"params.rounds.{k}.{w}" for k in range(3) for w in ("w_in", "w_out")}
+        options = ("", " (recurrent_dropout)", " (cap_input_gate)")
+        assert leaves == {
+            "mogrifier_lstm": LSTM_LEAVES | {f"params.rounds.{k}.w_out" for k in range(4)},
+            **{f"mogrifier_lstm, low rank{option}": LSTM_LEAVES | low for option in options},
+        }
     elif layer == "projected_table":
         assert {f"projected_table ({cell})" for cell in ("rnn", "lstm", "gru", "rnn_block")} == set(leaves)
         assert {"params.0.table", "params.1.w_x", "params.1.w_h", "params.2.w"} <= leaves[
@@ -107,12 +116,13 @@ def test_gradients_agree_with_the_numerical_check_that_comes_with_jax(layer):
 def with_spoiled_gradient(function, spoil):
     """The function with `spoil` applied to the gradients its backward pass returns, one an argument."""
 
-    @jax.custom_vjp
-    def spoiled(*arguments):
-        return function(*arguments)
+    def call(*arguments, **options):
+        chosen = partial(function, **options)
+        spoiled = jax.custom_vjp(lambda *arguments: chosen(*arguments))
+        spoiled.defvjp(lambda *arguments: jax.vjp(chosen, *arguments), lambda pull, d: spoil(*pull(d)))
+        return spoiled(*arguments)
 
-    spoiled.defvjp(lambda *arguments: jax.vjp(function, *arguments), lambda pull, d: spoil(*pull(d)))
-    return spoiled
+    return call
 
 
 def flip_w_h(d_params, d_carry, d_xs):

@@ -102,7 +102,7 @@ def rows_projected(config: ModelConfig, positions: int, monkeypatch: pytest.Monk
     assert layer.project is not None
     project = layer.project
 
-    def watch(params: Params, xs: jax.Array) -> jax.Array:
+    def watch(params: Params, xs: jax.Array) -> jax.Array | None:
         seen.append(xs.size // xs.shape[-1])
         return project(params, xs)
 

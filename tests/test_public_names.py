@@ -12,9 +12,9 @@ import pytest
 import jaxrnn
 
 NAMES = (
-    "embedding dense dropout rnn lstm gru rnn_block softmax_cross_entropy "
-    "init_embedding init_dense init_rnn init_lstm init_gru init_rnn_block "
-    "EmbeddingParams DenseParams RNNParams LSTMParams GRUParams RNNBlockParams "
+    "embedding dense dropout rnn lstm mogrifier_lstm gru rnn_block softmax_cross_entropy "
+    "init_embedding init_dense init_rnn init_lstm init_mogrifier_lstm init_gru init_rnn_block "
+    "EmbeddingParams DenseParams RNNParams LSTMParams MogrifierLSTMParams MogrifierRound GRUParams RNNBlockParams "
     "RNNCarry LSTMCarry GRUCarry rnn_carry lstm_carry gru_carry rnn_block_carry"
 )
 PUBLIC = NAMES.split()
@@ -42,8 +42,13 @@ def test_every_name_says_what_it_is_and_belongs_to_the_library() -> None:
 
 
 def test_recurrent_layers_take_parameters_carry_and_inputs_in_this_order() -> None:
-    for layer in (jaxrnn.rnn, jaxrnn.lstm, jaxrnn.gru, jaxrnn.rnn_block):
-        assert list(inspect.signature(layer).parameters) == ["params", "carry", "xs"]
+    for layer in (jaxrnn.rnn, jaxrnn.lstm, jaxrnn.mogrifier_lstm, jaxrnn.gru, jaxrnn.rnn_block):
+        names = [
+            name
+            for name, parameter in inspect.signature(layer).parameters.items()
+            if parameter.default is parameter.empty
+        ]
+        assert names == ["params", "carry", "xs"]
 
 
 @pytest.mark.parametrize("module", [name for name, source in MODULES.items() if ">>> " in source])

@@ -100,8 +100,10 @@ def layer_type(table: Mapping[str, object]) -> type[LayerConfig]:
 
 
 def to_tables(config: Config) -> dict[str, dict[str, Any]]:
-    """The tables that describe a config, every value spelled out; a size of None is a key left out."""
-    tables = asdict(config)
-    layers = [{"type": layer.type, **asdict(layer)} for layer in config.model.layers]
-    tables["model"] = {"layers": [{k: v for k, v in layer.items() if v is not None} for layer in layers]}
-    return tables
+    """The tables that describe a config, every value spelled out, but for the options of a layer that are off."""
+
+    def table(layer: LayerConfig) -> dict[str, Any]:
+        named = [(field, getattr(layer, field.name)) for field in fields(layer)]
+        return {"type": layer.type} | {f.name: value for f, value in named if value or value != f.default}
+
+    return asdict(config) | {"model": {"layers": [table(layer) for layer in config.model.layers]}}

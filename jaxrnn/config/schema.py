@@ -59,10 +59,14 @@ class RNNConfig(Checked):
 
 @dataclass(frozen=True, kw_only=True)
 class LSTMConfig(Checked):
-    """A long short-term memory layer."""
+    """A long short-term memory layer; with rounds of mutual gating before it, a mogrifier LSTM."""
 
     type: ClassVar[str] = "lstm"
     size: Size
+    recurrent_dropout: Annotated[float, Range(0, 1, below=True)] = 0.0
+    cap_input_gate: bool = False
+    mogrifier_rounds: Annotated[int, Range(0, 100)] = 0
+    mogrifier_rank: Annotated[int, Range(0, 65_536)] = 0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,7 @@
 | `dense`     | `layers/dense.py`          |
 | `dropout`   | `layers/dropout.py`        |
 | `rnn`       | `layers/rnn.py`            |
-| `lstm`      | `layers/lstm.py`           |
+| `lstm`      | `layers/lstm.py`, or `layers/mogrifier.py` where it has `mogrifier_rounds` |
 | `gru`       | `layers/gru.py`            |
 | `rnn_block` | `layers/block.py`          |
 
@@ -16,12 +16,17 @@ A layer of a stack is four functions. `config` is its entry of the config's list
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from jax.typing import DTypeLike
+
+from jaxrnn.config import LSTMConfig
 from jaxrnn.layers.block import init_rnn_block, rnn_block_carry, rnn_block_project, rnn_block_recur
 from jaxrnn.layers.cells import CELLS, Cell
 from jaxrnn.layers.dense import dense, init_dense
-from jaxrnn.layers.dropout import dropout
+from jaxrnn.layers.dropout import dropout, dropout_mask
 from jaxrnn.layers.embedding import embedding, init_embedding
-from jaxrnn.types import Array, Carry, Params
+from jaxrnn.layers.lstm import LSTMCarry, LSTMParams, init_lstm, lstm_carry, lstm_project, lstm_recur
+from jaxrnn.layers.mogrifier import MogrifierLSTMParams, init_mogrifier_lstm, mogrifier_lstm
+from jaxrnn.types import Array, Carry, Key, Params
 
 
 class Layer(NamedTuple):
@@ -33,7 +38,8 @@ class Layer(NamedTuple):
     init: Callable[..., Params]  # (key, config, input_size, vocabulary_size, dtype)
     apply: Callable[..., tuple[Carry, Array]]  # (config, params, carry, xs, zs, key) -> (carry, ys)
     carry: Callable[[Params, int], Carry] = lambda _params, _batch_size: ()  # zeros to begin with
-    project: Callable[[Params, Array], Array] | None = None  # recurrent layers: (params, xs) -> zs
+    # Recurrent layers: (params, xs) -> zs, or None where these do not come first
+    project: Callable[[Params, Array], Array | None] | None = None
 
 
 def _recurrent(cell: Cell) -> Layer:
@@ -48,6 +54,30 @@ def _recurrent(cell: Cell) -> Layer:
         carry=cell.carry,
         project=cell.project,
     )
+
+
+def _init_lstm(
+    key: Key, config: LSTMConfig, input_size: int, _vocabulary_size: int, dtype: DTypeLike
+) -> LSTMParams | MogrifierLSTMParams:
+    if config.mogrifier_rounds == 0:
+        return init_lstm(key, input_size, config.size, dtype)
+    rounds, rank = config.mogrifier_rounds, config.mogrifier_rank
+    return init_mogrifier_lstm(key, input_size, config.size, rounds, rank, dtype)
+
+
+def _apply_lstm(
+    config: LSTMConfig, params: Params, carry: LSTMCarry, xs: Array, zs: Array | None, key: Key | None
+) -> tuple[LSTMCarry, Array]:
+    rate, cap = config.recurrent_dropout, config.cap_input_gate
+    mask = None if key is None or rate == 0 else dropout_mask(key, rate, carry.h)
+    if isinstance(params, MogrifierLSTMParams):
+        return mogrifier_lstm(params, carry, xs, mask=mask, cap_input_gate=cap)
+    zs = lstm_project(params, xs) if zs is None else zs
+    return lstm_recur(params, carry, zs, mask=mask, cap_input_gate=cap)
+
+
+def _project_lstm(params: Params, xs: Array) -> Array | None:
+    return lstm_project(params, xs) if isinstance(params, LSTMParams) else None
 
 
 LAYERS = {
@@ -68,7 +98,7 @@ LAYERS = {
         apply=lambda config, _params, _carry, xs, _zs, key: ((), dropout(key, config.rate, xs)),
     ),
     "rnn": _recurrent(CELLS["rnn"]),
-    "lstm": _recurrent(CELLS["lstm"]),
+    "lstm": Layer(init=_init_lstm, apply=_apply_lstm, carry=lstm_carry, project=_project_lstm),
     "gru": _recurrent(CELLS["gru"]),
     "rnn_block": Layer(
         init=lambda key, config, input_size, _, dtype: init_rnn_block(key, input_size, config.cell, dtype),

@@ -25,9 +25,20 @@ backward    Write dh_t and dc_t for the whole derivatives of the loss by h_t and
 
             (the last three are the dense layer's rule). Kept from the forward pass: the four gates, c_{t-1},
             tanh(c_t), and the hidden states, which are the layer's output anyway.
+
+Two options, both off unless asked for:
+
+mask        A mask m [batch, hidden], one for all steps, on the state that the weights read (variational dropout, Gal
+            and Ghahramani, 2016): z_t = x_t W_x + b + (m * h_{t-1}) W_h. So dh_{t-1} = m * (dz_t W_h^T), and
+            dW_h = sum_t (m * h_{t-1})^T dz_t. The mask itself, drawn at random, has no gradient.
+
+cap         i is at most 1 - f (Melis, Dyer and Blunsom, 2018): c_t = f * c_{t-1} + min(i, 1 - f) * g, so that a cell
+            never leaves [-1, 1]. Where 1 - f is the smaller, z_i has no say, and what i would have got, dc_t * g, goes
+            to f with the sign turned: df = dc_t * c_{t-1} - dc_t * g.
 """
 
-from typing import NamedTuple
+from functools import partial
+from typing import NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -37,7 +48,7 @@ from jaxrnn.layers.dense import DenseParams, dense
 from jaxrnn.layers.initial import orthogonal
 from jaxrnn.layers.product import loop_product, weight_gradient
 from jaxrnn.layers.time_loop import blank, time_loop
-from jaxrnn.types import Array, Key, check_sequence
+from jaxrnn.types import Array, Key, check_mask, check_sequence
 
 
 class LSTMParams(NamedTuple):
@@ -46,6 +57,14 @@ class LSTMParams(NamedTuple):
     w_x: Array  # [input, 4 * hidden]
     w_h: Array  # [hidden, 4 * hidden]
     b: Array  # [4 * hidden]
+
+
+class HasStateWeights(Protocol):
+    """The parameters of any layer whose state is an LSTM's."""
+
+    @property
+    def w_h(self) -> Array:
+        """`[hidden, 4 * hidden]`."""
 
 
 class LSTMCarry(NamedTuple):
@@ -68,7 +87,7 @@ def init_lstm(key: Key, input_size: int, hidden_size: int, dtype: DTypeLike = jn
     return LSTMParams(jnp.concatenate(w_x, axis=1), jnp.concatenate(w_h, axis=1), b.reshape(-1))
 
 
-def lstm_carry(params: LSTMParams, batch_size: int) -> LSTMCarry:
+def lstm_carry(params: HasStateWeights, batch_size: int) -> LSTMCarry:
     """The carry that every text begins with: zeros, `[batch_size, hidden]` each."""
     shape, dtype = (batch_size, params.w_h.shape[0]), params.w_h.dtype
     return LSTMCarry(
@@ -76,7 +95,14 @@ def lstm_carry(params: LSTMParams, batch_size: int) -> LSTMCarry:
     )  # two buffers: either may be donated
 
 
-def lstm(params: LSTMParams, carry: LSTMCarry, xs: Array) -> tuple[LSTMCarry, Array]:
+def lstm(
+    params: LSTMParams,
+    carry: LSTMCarry,
+    xs: Array,
+    *,
+    mask: Array | None = None,
+    cap_input_gate: bool = False,
+) -> tuple[LSTMCarry, Array]:
     """Run an LSTM layer over a sequence.
 
     Reverse mode only: the backward pass is a `custom_vjp` over the whole sequence.
@@ -85,6 +111,9 @@ def lstm(params: LSTMParams, carry: LSTMCarry, xs: Array) -> tuple[LSTMCarry, Ar
         params: `LSTMParams(w_x [input, 4 * hidden], w_h [hidden, 4 * hidden], b [4 * hidden])`.
         carry: `LSTMCarry(h, c)`, each `[batch, hidden]`, the state before the first step.
         xs: `[time, batch, input]`.
+        mask: factors `[batch, hidden]` on h where it enters w_h, the same at all steps, from `dropout_mask` say; a
+            constant, without a gradient. None is none.
+        cap_input_gate: whether the input gate is at most 1 - f.
 
     Returns:
         The carry after the last step, and the hidden states `[time, batch, hidden]`.
@@ -100,7 +129,8 @@ def lstm(params: LSTMParams, carry: LSTMCarry, xs: Array) -> tuple[LSTMCarry, Ar
         ((5, 2, 4), (2, 4))
     """
     check_sequence("lstm", xs, params.w_x, params.w_h, carry)
-    return lstm_recur(params, carry, lstm_project(params, xs))
+    check_mask("lstm", mask, carry.h)
+    return lstm_recur(params, carry, lstm_project(params, xs), mask=mask, cap_input_gate=cap_input_gate)
 
 
 def lstm_project(params: LSTMParams, xs: Array) -> Array:
@@ -108,86 +138,119 @@ def lstm_project(params: LSTMParams, xs: Array) -> Array:
     return dense(DenseParams(params.w_x, params.b), xs)
 
 
-def lstm_recur(params: LSTMParams, carry: LSTMCarry, zs: Array) -> tuple[LSTMCarry, Array]:
+def lstm_recur(
+    params: LSTMParams,
+    carry: LSTMCarry,
+    zs: Array,
+    *,
+    mask: Array | None = None,
+    cap_input_gate: bool = False,
+) -> tuple[LSTMCarry, Array]:
     """The recurrence over projections `zs` `[time, batch, 4 * hidden]`; returns what `lstm` returns."""
-    return lstm_recurrence(params.w_h, zs, carry)
+    return lstm_recurrence(cap_input_gate, params.w_h, zs, carry, mask)
 
 
-@jax.custom_vjp
-def lstm_recurrence(w_h: Array, zs: Array, carry: LSTMCarry) -> tuple[LSTMCarry, Array]:
+@partial(jax.custom_vjp, nondiff_argnums=(0,))
+def lstm_recurrence(
+    cap: bool, w_h: Array, zs: Array, carry: LSTMCarry, mask: Array | None
+) -> tuple[LSTMCarry, Array]:
     """The LSTM's time loop over projected inputs.
 
     Args:
+        cap: whether the input gate is at most 1 - f.
         w_h: `[hidden, 4 * hidden]`.
         zs: `[time, batch, 4 * hidden]`, the projected inputs.
         carry: `LSTMCarry(h, c)`, each `[batch, hidden]`.
+        mask: factors `[batch, hidden]` on what w_h reads, or None.
 
     Returns:
         The carry after the last step, and the hidden states `[time, batch, hidden]`.
     """
-    carry, (hs, _, _, _) = _lstm_loop(w_h, zs, carry)
+    carry, (hs, _, _, _) = _lstm_loop(cap, w_h, zs, carry, mask)
     return carry, hs
 
 
 _Kept = tuple[Array, Array, Array, Array]
 
 
-def _lstm_loop(w_h: Array, zs: Array, carry: LSTMCarry) -> tuple[LSTMCarry, _Kept]:
+def _lstm_loop(
+    cap: bool, w_h: Array, zs: Array, carry: LSTMCarry, mask: Array | None
+) -> tuple[LSTMCarry, _Kept]:
     """The carry after the last step; and for every step h_t, the four gates side by side, c_{t-1} and tanh(c_t)."""
     times_w_h = loop_product(w_h)
-    # sigmoid(z) = tanh(z / 2) / 2 + 1/2: with one half for i, f and o, and 1 for g, one tanh makes all four gates.
-    scale = jnp.repeat(
-        jnp.array([0.5, 0.5, 1, 0.5], zs.dtype), w_h.shape[0], total_repeat_length=w_h.shape[1]
-    )
 
     def step(carry: LSTMCarry, _: None, here: _Kept) -> tuple[LSTMCarry, _Kept]:
-        z = here[1]
-        gates = jnp.tanh((z + times_w_h(carry.h)) * scale) * scale + (1 - scale)
-        i, f, g, o = jnp.split(gates, 4, axis=-1)
-        c = f * carry.c + i * g
-        tanh_c = jnp.tanh(c)
-        h = o * tanh_c
-        return LSTMCarry(h, c), (h, gates, carry.c, tanh_c)
+        z = here[1] + times_w_h(masked(carry.h, mask))
+        gates, tanh_c, after = lstm_cell(cap, z, carry.c)
+        return after, (after.h, gates, carry.c, tanh_c)
 
     hs, c_prev, tanh_cs = (blank(zs.shape[0], carry.h) for _ in range(3))
     return time_loop(step, carry, None, (hs, zs, c_prev, tanh_cs))  # the gates take the place of zs
 
 
-_Residuals = tuple[Array, Array, _Kept]
+def lstm_cell(cap: bool, z: Array, c_before: Array) -> tuple[Array, Array, LSTMCarry]:
+    """From z_t `[batch, 4 * hidden]` and c_{t-1} to the four gates side by side, uncapped; tanh(c_t); and h_t, c_t."""
+    # sigmoid(z) = tanh(z / 2) / 2 + 1/2: with one half for i, f and o, and 1 for g, one tanh makes all four gates.
+    scale = jnp.repeat(
+        jnp.array([0.5, 0.5, 1, 0.5], z.dtype), c_before.shape[1], total_repeat_length=z.shape[1]
+    )
+    gates = jnp.tanh(z * scale) * scale + (1 - scale)
+    i, f, g, o = jnp.split(gates, 4, axis=-1)
+    c = f * c_before + (jnp.minimum(i, 1 - f) if cap else i) * g
+    tanh_c = jnp.tanh(c)
+    return gates, tanh_c, LSTMCarry(o * tanh_c, c)
+
+
+def lstm_cell_bwd(
+    cap: bool, gates: Array, c_before: Array, tanh_c: Array, dh: Array, dc_after: Array
+) -> tuple[Array, Array]:
+    """The module's backward equations for one step: dz_t and dc_{t-1}, from dh_t and what step t + 1 sends to c_t."""
+    i, f, g, o = jnp.split(gates, 4, axis=-1)
+    dc = dc_after + dh * o * (1 - tanh_c * tanh_c)
+    di, df, dg = dc * g, dc * c_before, dc * i
+    if cap:
+        is_free = i < 1 - f
+        di, df, dg = jnp.where(is_free, di, 0), jnp.where(is_free, df, df - di), dc * jnp.minimum(i, 1 - f)
+    dz_i = di * i * (1 - i)
+    dz_f = df * f * (1 - f)
+    dz_g = dg * (1 - g * g)
+    dz_o = dh * tanh_c * o * (1 - o)
+    return jnp.concatenate([dz_i, dz_f, dz_g, dz_o], axis=-1), dc * f
+
+
+_Residuals = tuple[Array, Array, Array | None, _Kept]
 
 
 def _lstm_recurrence_fwd(
-    w_h: Array, zs: Array, carry: LSTMCarry
+    cap: bool, w_h: Array, zs: Array, carry: LSTMCarry, mask: Array | None
 ) -> tuple[tuple[LSTMCarry, Array], _Residuals]:
-    carry_out, kept = _lstm_loop(w_h, zs, carry)
-    return (carry_out, kept[0]), (w_h, carry.h, kept)
+    carry_out, kept = _lstm_loop(cap, w_h, zs, carry, mask)
+    return (carry_out, kept[0]), (w_h, carry.h, mask, kept)
 
 
 def _lstm_recurrence_bwd(
-    residuals: _Residuals, cotangents: tuple[LSTMCarry, Array]
-) -> tuple[Array, Array, LSTMCarry]:
-    """The module's backward equations, one reverse loop; then dW_h = sum_t h_{t-1}^T dz_t."""
-    w_h, h_0, (hs, gates, c_prev, tanh_cs) = residuals
+    cap: bool, residuals: _Residuals, cotangents: tuple[LSTMCarry, Array]
+) -> tuple[Array, Array, LSTMCarry, None]:
+    """One reverse loop that yields dz; then dW_h = sum_t (m * h_{t-1})^T dz_t."""
+    w_h, h_0, mask, (hs, gates, c_prev, tanh_cs) = residuals
     d_carry, d_hs = cotangents
     times_w_h_t = loop_product(w_h.T)
 
     def step(d_next: LSTMCarry, inputs: _Kept, _: Array) -> tuple[LSTMCarry, Array]:
         d_h, ifgo, c_before, tanh_c = inputs
-        i, f, g, o = jnp.split(ifgo, 4, axis=-1)
-        dh = d_h + d_next.h
-        dc = d_next.c + dh * o * (1 - tanh_c * tanh_c)
-        dz_i = dc * g * i * (1 - i)
-        dz_f = dc * c_before * f * (1 - f)
-        dz_g = dc * i * (1 - g * g)
-        dz_o = dh * tanh_c * o * (1 - o)
-        dz = jnp.concatenate([dz_i, dz_f, dz_g, dz_o], axis=-1)
-        return LSTMCarry(h=times_w_h_t(dz), c=dc * f), dz
+        dz, dc = lstm_cell_bwd(cap, ifgo, c_before, tanh_c, d_h + d_next.h, d_next.c)
+        return LSTMCarry(h=masked(times_w_h_t(dz), mask), c=dc), dz
 
     dzs = blank(len(gates), gates[0])
     d_carry_0, dzs = time_loop(step, d_carry, (d_hs, gates, c_prev, tanh_cs), dzs, reverse=True)
 
-    h_prev = jnp.concatenate([h_0[None], hs])[:-1]  # h_{t-1} for every t
-    return weight_gradient(h_prev, dzs, w_h), dzs, d_carry_0
+    h_prev = masked(jnp.concatenate([h_0[None], hs])[:-1], mask)  # m * h_{t-1} for every t
+    return weight_gradient(h_prev, dzs, w_h), dzs, d_carry_0, None
 
 
 lstm_recurrence.defvjp(_lstm_recurrence_fwd, _lstm_recurrence_bwd)
+
+
+def masked(hs: Array, mask: Array | None) -> Array:
+    """`m * h`, or h where there is no mask."""
+    return hs if mask is None else hs * mask

@@ -13,6 +13,7 @@ Read in this order:
     losses.py       softmax cross-entropy: where gradients start
     rnn.py          backpropagation through time in its simplest form
     lstm.py         gates and a second state that gradients can travel along
+    mogrifier.py    an LSTM whose input and state gate each other first
     gru.py          gates without the second state
     block.py        layers in a row, and a way around them
     optimizer.py    gradient descent and Adam
@@ -67,6 +68,12 @@ from jaxrnn.reference.model import model_backward as model_backward
 from jaxrnn.reference.model import model_forward as model_forward
 from jaxrnn.reference.model import sample as sample
 from jaxrnn.reference.model import train as train
+from jaxrnn.reference.mogrifier import MogrifierLSTMParams as MogrifierLSTMParams
+from jaxrnn.reference.mogrifier import MogrifierRound as MogrifierRound
+from jaxrnn.reference.mogrifier import MogrifierStep as MogrifierStep
+from jaxrnn.reference.mogrifier import init_mogrifier_lstm as init_mogrifier_lstm
+from jaxrnn.reference.mogrifier import mogrifier_lstm_backward as mogrifier_lstm_backward
+from jaxrnn.reference.mogrifier import mogrifier_lstm_forward as mogrifier_lstm_forward
 from jaxrnn.reference.optimizer import AdamState as AdamState
 from jaxrnn.reference.optimizer import adam as adam
 from jaxrnn.reference.optimizer import gradient_descent as gradient_descent

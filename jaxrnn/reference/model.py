@@ -37,7 +37,12 @@ from jaxrnn.reference.dropout import draw_mask, dropout_backward, dropout_forwar
 from jaxrnn.reference.embedding import embedding_backward, embedding_forward, init_embedding
 from jaxrnn.reference.gru import GRUCarry
 from jaxrnn.reference.losses import softmax_cross_entropy_backward, softmax_cross_entropy_forward
-from jaxrnn.reference.lstm import LSTMCarry
+from jaxrnn.reference.lstm import LSTMCarry, lstm_backward, lstm_forward
+from jaxrnn.reference.mogrifier import (
+    init_mogrifier_lstm,
+    mogrifier_lstm_backward,
+    mogrifier_lstm_forward,
+)
 from jaxrnn.reference.optimizer import adam, gradient_descent, init_adam, map_leaves
 from jaxrnn.reference.rnn import RNNCarry
 
@@ -53,6 +58,10 @@ def init_model(rng: np.random.Generator, layers: Sequence[LayerConfig], vocabula
         match layer:
             case EmbeddingConfig():
                 params.append(init_embedding(rng, vocabulary_size, layer.size))
+                size = layer.size
+            case LSTMConfig() if layer.mogrifier_rounds:
+                rounds, rank = layer.mogrifier_rounds, layer.mogrifier_rank
+                params.append(init_mogrifier_lstm(rng, size, layer.size, rounds, rank))
                 size = layer.size
             case RNNConfig() | LSTMConfig() | GRUConfig():
                 init_cell, _, _ = CELLS[layer.type]
@@ -112,7 +121,9 @@ def model_forward(
         match layer:
             case EmbeddingConfig():
                 xs, r = embedding_forward(p, xs)
-            case RNNConfig() | LSTMConfig() | GRUConfig():
+            case LSTMConfig():
+                c, xs, r = _lstm_forward(layer, p, c, xs, rng)
+            case RNNConfig() | GRUConfig():
                 _, cell_forward, _ = CELLS[layer.type]
                 c, xs, r = cell_forward(p, c, xs)
             case RNNBlockConfig():
@@ -125,6 +136,18 @@ def model_forward(
         new_carry.append(c)
         residuals.append(r)
     return tuple(new_carry), xs.swapaxes(0, 1), residuals
+
+
+def _lstm_forward(
+    layer: LSTMConfig, params: Any, carry: LSTMCarry, xs: Array, rng: np.random.Generator | None
+) -> tuple[LSTMCarry, Array, Any]:
+    """An LSTM with the options of its config; the residuals have the mask with them."""
+    mask: Array | float = 1.0
+    if rng is not None and layer.recurrent_dropout:
+        mask = draw_mask(rng, layer.recurrent_dropout, carry.h.shape).astype(xs.dtype)
+    forward = mogrifier_lstm_forward if layer.mogrifier_rounds else lstm_forward
+    carry, hs, steps = forward(params, carry, xs, mask, layer.cap_input_gate)
+    return carry, hs, (steps, mask)
 
 
 def model_backward(
@@ -143,7 +166,11 @@ def model_backward(
         match layer:
             case EmbeddingConfig():
                 d_p = embedding_backward(p, r, d_xs)
-            case RNNConfig() | LSTMConfig() | GRUConfig():
+            case LSTMConfig():
+                steps, mask = r
+                backward = mogrifier_lstm_backward if layer.mogrifier_rounds else lstm_backward
+                d_p, d_c, d_xs = backward(p, steps, d_c, d_xs, mask, layer.cap_input_gate)
+            case RNNConfig() | GRUConfig():
                 _, _, cell_backward = CELLS[layer.type]
                 d_p, d_c, d_xs = cell_backward(p, r, d_c, d_xs)
             case RNNBlockConfig():

@@ -13,7 +13,9 @@ from jaxrnn.reference.arrays import Array
 
 
 def map_leaves(function: Callable[..., Any], tree: Any, *others: Any) -> Any:
-    """Apply the function to every array of a nest of tuples and to its counterparts in the other nests."""
+    """Apply the function to every array of a nest of tuples and to its counterparts in the other nests; None stays."""
+    if tree is None:
+        return None
     if not isinstance(tree, tuple):
         return function(tree, *others)
     branches = [map_leaves(function, *parts) for parts in zip(tree, *others, strict=True)]

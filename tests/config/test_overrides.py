@@ -104,7 +104,7 @@ def test_a_layer_is_named_by_its_index():
         ("model.layers.3.size=1", "no such layer; the 3 layers are counted from 0"),
         ("model.layers.-1.size=1", "no such layer; the 3 layers are counted from 0"),
         ("model.layers.1.sise=1", "unknown key; did you mean size?"),
-        ("model.layers.1.rate=1", "unknown key; a layer of type lstm has type, size"),
+        ("model.layers.0.rate=1", "unknown key; a layer of type embedding has type, size"),
         ("model.layers.1.size=0", "must be an integer from 1 to 65536"),
         ("model.layers.1.type=gro", f"{TYPES}; did you mean gru?"),
         ("model.layers=1", 'must be a list of tables like { type = "lstm", size = 192 }'),

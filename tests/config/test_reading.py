@@ -81,8 +81,8 @@ def test_layers_are_read_in_either_of_tomls_notations(text):
         ("[model]\nlayer = []", "model.layer: unknown key; did you mean layers?"),
         (LAYERS + "[{type='lstm', sise=8}]", "model.layers[0].sise: unknown key; did you mean size?"),
         (
-            LAYERS + "[{type='lstm', size=8, rate=0.1}]",
-            "model.layers[0].rate: unknown key; a layer of type lstm has type, size",
+            LAYERS + "[{type='gru', size=8, rate=0.1}]",
+            "model.layers[0].rate: unknown key; a layer of type gru has type, size",
         ),
         (
             LAYERS + "[{type='dropout', rate=0.1, cell='gru'}]",

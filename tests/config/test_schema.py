@@ -37,6 +37,9 @@ LIMITS: list[tuple[Any, str, list[Any], list[Any]]] = [
     (RNNBlockConfig, "cell", ["rnn", "lstm", "gru"], ["LSTM", "", "dense"]),
     (DropoutConfig, "rate", [0.0, 0.999], [-1e-9, 1.0]),
     (TrainConfig, "steps", [1, COUNT], [0, -1, COUNT + 1]),
+    (LSTMConfig, "recurrent_dropout", [0.0, 0.999], [-1e-9, 1.0]),
+    (LSTMConfig, "mogrifier_rounds", [0, 100], [-1, 101]),
+    (LSTMConfig, "mogrifier_rank", [0, 65_536], [-1, 65_537]),
     (TrainConfig, "batch_size", [1, 2**20], [0, 2**20 + 1]),
     (TrainConfig, "seq_len", [1, 2**20], [0, 2**20 + 1]),
     (TrainConfig, "learning_rate", [1e-12, 100.0], [0.0, -1e-3, 100.1]),
@@ -85,7 +88,7 @@ def test_a_value_is_accepted_up_to_its_limits_and_refused_beyond(record, name, a
 def test_the_limits_of_every_field_are_tested():
     records = [CorpusConfig, TrainConfig, SampleConfig, *LAYER_TYPES.values()]
     fields = {(record, field.name) for record in records for field in dataclasses.fields(record)}
-    without_limits = {(TrainConfig, "stateful"), (SampleConfig, "stop")}
+    without_limits = {(TrainConfig, "stateful"), (SampleConfig, "stop"), (LSTMConfig, "cap_input_gate")}
     assert fields == {(record, name) for record, name, _, _ in LIMITS} | without_limits
 
 

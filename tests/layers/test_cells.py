@@ -15,10 +15,12 @@ from jaxrnn import (
     gru_carry,
     init_gru,
     init_lstm,
+    init_mogrifier_lstm,
     init_rnn,
     init_rnn_block,
     lstm,
     lstm_carry,
+    mogrifier_lstm,
     plain,
     rnn,
     rnn_block,
@@ -53,6 +55,12 @@ def recurrent(apply: Callable[..., Any], init: Callable[..., Any], *others: Any)
 LAYERS = {
     "rnn": recurrent(rnn, lambda key, dtype: init_rnn(key, INPUT, HIDDEN, dtype), rnn_carry, plain.rnn),
     "lstm": recurrent(lstm, lambda key, dtype: init_lstm(key, INPUT, HIDDEN, dtype), lstm_carry, plain.lstm),
+    "mogrifier_lstm": recurrent(
+        mogrifier_lstm,
+        lambda key, dtype: init_mogrifier_lstm(key, INPUT, HIDDEN, 3, 2, dtype),
+        lstm_carry,
+        plain.mogrifier_lstm,
+    ),
     "gru": recurrent(gru, lambda key, dtype: init_gru(key, INPUT, HIDDEN, dtype), gru_carry, plain.gru),
     "rnn_block": recurrent(
         rnn_block,
@@ -301,7 +309,8 @@ def test_no_weight_gradient_is_computed_in_a_loop(layer: Layer) -> None:
     arguments = draw(layer)
     in_loop, outside = products(layer.apply, arguments)
     weights = weight_shapes(arguments.params)
-    assert len(in_loop) == 2  # h @ w_h on the way there and dz @ w_h.T on the way back
+    # h @ w_h on the way there and dz @ w_h.T on the way back; and each of the rounds' two matrices likewise
+    assert len(in_loop) == 2 * (1 + len(jax.tree.leaves(getattr(arguments.params, "rounds", ()))))
     assert not weights & set(in_loop)
     matrices = [leaf for leaf in jax.tree.leaves(arguments.params) if leaf.ndim == 2]
     assert sum(shape in weights for shape in outside) == len(matrices)  # one product for each matrix

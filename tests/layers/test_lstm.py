@@ -1,6 +1,9 @@
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from jaxrnn import LSTMCarry, LSTMParams, init_lstm, lstm, lstm_carry
 
@@ -56,3 +59,43 @@ def test_a_carry_has_two_buffers_so_that_either_may_be_donated() -> None:
     params = init_lstm(jax.random.key(0), input_size=3, hidden_size=6)
     donating = jax.jit(lambda carry: jax.tree.map(lambda leaf: leaf + 1, carry), donate_argnums=0)
     assert donating(lstm_carry(params, 2)).c.shape == (2, 6)
+
+
+def test_a_mask_hides_units_from_the_weights_and_from_nothing_else() -> None:
+    params = init_lstm(jax.random.key(0), input_size=3, hidden_size=6)
+    xs = jax.random.normal(jax.random.key(1), (4, 2, 3))
+    mask = jnp.ones((2, 6)).at[:, 2].set(0)
+    _, hs = lstm(params, lstm_carry(params, 2), xs, mask=mask)
+    deaf = params._replace(w_h=params.w_h.at[2].set(0))  # no weight reads unit 2
+    np.testing.assert_allclose(hs, lstm(deaf, lstm_carry(params, 2), xs)[1], atol=1e-6)
+    assert (hs[:, :, 2] != 0).all()
+
+
+def test_a_mask_of_another_shape_is_refused() -> None:
+    params = init_lstm(jax.random.key(0), input_size=3, hidden_size=6)
+    with pytest.raises(
+        ValueError, match=r"lstm: the mask must be \[batch, hidden\], \(2, 6\), got shape \(6,\)"
+    ):
+        lstm(params, lstm_carry(params, 2), jnp.ones((4, 2, 3)), mask=jnp.ones(6))
+
+
+def test_with_a_capped_input_gate_a_cell_never_leaves_minus_one_to_one() -> None:
+    params = one_unit(i=OPEN, f=2.0, g=OPEN, o=OPEN)
+    carry = LSTMCarry(h=jnp.zeros((1, 1)), c=jnp.zeros((1, 1)))
+    free, _ = lstm(params, carry, jnp.zeros((50, 1, 1)))
+    capped, _ = lstm(params, carry, jnp.zeros((50, 1, 1)), cap_input_gate=True)
+    assert free.c.item() > 5
+    assert 0.9 < capped.c.item() <= 1
+
+
+def test_options_that_are_off_leave_no_trace_in_what_is_compiled() -> None:
+    params = init_lstm(jax.random.key(0), input_size=3, hidden_size=6)
+    xs = jnp.ones((4, 2, 3))
+
+    def compiled(**options: Any) -> str:
+        run = jax.value_and_grad(lambda params: lstm(params, lstm_carry(params, 2), xs, **options)[1].sum())
+        return jax.jit(run).lower(params).as_text()
+
+    assert compiled() == compiled(mask=None, cap_input_gate=False)
+    for options in ({"mask": jnp.ones((2, 6))}, {"cap_input_gate": True}):
+        assert len(compiled(**options)) > len(compiled())

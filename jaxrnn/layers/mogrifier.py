@@ -1,0 +1,228 @@
+"""The mogrifier LSTM (Melis, Kocisky and Blunsom, 2020): input and state gate each other before an LSTM reads them.
+
+forward     x^0 = x_t and h^0 = m * h_{t-1} (m a mask as in lstm.py, if there is one). In round k = 1 ... r one of the
+            two, the target y, is gated by the other, the source s: x by h in odd rounds, h by x in even ones:
+
+            zeta^k = s^{k-1} Q^k                    Q^k a matrix, or of low rank: Q^k = A^k B^k
+            a^k = 2 sigmoid(zeta^k) = 1 + tanh(zeta^k / 2)
+            y^k = a^k * y^{k-1}                     the other stays as it is
+
+            z_t = x^r W_x + b + h^r W_h             from here on an LSTM: lstm.py
+
+backward    From z_t to h_{t-1} and x_t, with dz_t from the LSTM's cell:
+
+            dx^r = dz_t W_x^T,   dh^r = dz_t W_h^T
+            for k = r ... 1:
+            dzeta^k = dy^k * y^{k-1} * a^k (2 - a^k) / 2      a' = (1 - (a - 1)^2) / 2 = a (2 - a) / 2
+            dy^{k-1} = dy^k * a^k                             through the product, to the target
+            ds^{k-1} = ds^k + dzeta^k Q^k^T                   through the gate, to the source
+            dx_t = dx^0,   dh_{t-1} = m * dh^0
+
+            The loop yields dz, dzeta and dx. Every weight's gradient is again a product over all steps after it:
+
+            dW_x = sum_t x^r^T dz_t,   dW_h = sum_t h^r^T dz_t,   db = sum_t dz_t,   dQ^k = sum_t s^{k-1}^T dzeta^k_t
+
+            and of low rank dB^k = sum_t (s^{k-1} A^k)^T dzeta^k_t, dA^k = sum_t s^{k-1}^T (dzeta^k_t B^k^T).
+            Kept from the forward pass: what the LSTM keeps, and a^k, from which all x^k and h^k are made again.
+
+As x_t is gated by the state, no product with W_x can be made before the loop: it is made inside it, in one with W_h.
+And it does not commute with a look-up, so that the embedding table is not projected.
+"""
+
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.typing import DTypeLike
+
+from jaxrnn.layers.lstm import LSTMCarry, init_lstm, lstm_cell, lstm_cell_bwd, masked
+from jaxrnn.layers.product import loop_product, product, weight_gradient
+from jaxrnn.layers.time_loop import blank, time_loop
+from jaxrnn.types import Array, Key, check_mask, check_sequence
+
+
+class MogrifierRound(NamedTuple):
+    """The weights of one round, from the source's features to the target's."""
+
+    w_out: Array  # [source, target], or of low rank B [rank, target]
+    w_in: Array | None  # None, or A [source, rank]
+
+
+class MogrifierLSTMParams(NamedTuple):
+    """The parameters of a mogrifier LSTM layer; columns of the first three are the gates i, f, g, o."""
+
+    w_x: Array  # [input, 4 * hidden]
+    w_h: Array  # [hidden, 4 * hidden]
+    b: Array  # [4 * hidden]
+    rounds: tuple[MogrifierRound, ...]
+
+
+def init_mogrifier_lstm(
+    key: Key, input_size: int, hidden_size: int, rounds: int, rank: int = 0, dtype: DTypeLike = jnp.float32
+) -> MogrifierLSTMParams:
+    """An LSTM as `init_lstm` draws it, and Glorot-uniform weights for the rounds; rank 0 is full rank.
+
+    States begin small, and so all gates of the rounds begin near 1, where they change nothing.
+    """
+    key_lstm, *keys = jax.random.split(key, 1 + rounds)
+    glorot = jax.nn.initializers.glorot_uniform()
+
+    def draw(key: Key, source: int, target: int) -> MogrifierRound:
+        if rank == 0:
+            return MogrifierRound(glorot(key, (source, target), dtype), None)
+        key_out, key_in = jax.random.split(key)
+        return MogrifierRound(glorot(key_out, (rank, target), dtype), glorot(key_in, (source, rank), dtype))
+
+    sizes = (hidden_size, input_size)
+    drawn = tuple(draw(k, sizes[n % 2], sizes[1 - n % 2]) for n, k in enumerate(keys))
+    return MogrifierLSTMParams(*init_lstm(key_lstm, input_size, hidden_size, dtype), drawn)
+
+
+def mogrifier_lstm(
+    params: MogrifierLSTMParams,
+    carry: LSTMCarry,
+    xs: Array,
+    *,
+    mask: Array | None = None,
+    cap_input_gate: bool = False,
+) -> tuple[LSTMCarry, Array]:
+    """Run a mogrifier LSTM layer over a sequence.
+
+    Reverse mode only: the backward pass is a `custom_vjp` over the whole sequence.
+
+    Args:
+        params: `MogrifierLSTMParams`, from `init_mogrifier_lstm`.
+        carry: `LSTMCarry(h, c)`, each `[batch, hidden]`, from `lstm_carry`.
+        xs: `[time, batch, input]`.
+        mask: factors `[batch, hidden]` on h before the rounds, the same at all steps; a constant, without a gradient.
+        cap_input_gate: whether the input gate is at most 1 - f.
+
+    Returns:
+        The carry after the last step, and the hidden states `[time, batch, hidden]`.
+
+    Raises:
+        ValueError: `xs` is not of rank 3, or a size does not fit.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from jaxrnn import lstm_carry
+        >>> params = init_mogrifier_lstm(jax.random.key(0), input_size=3, hidden_size=4, rounds=5, rank=2)
+        >>> carry, hs = mogrifier_lstm(params, lstm_carry(params, batch_size=2), jnp.ones((5, 2, 3)))
+        >>> hs.shape, carry.c.shape
+        ((5, 2, 4), (2, 4))
+    """
+    check_sequence("mogrifier_lstm", xs, params.w_x, params.w_h, carry)
+    check_mask("mogrifier_lstm", mask, carry.h)
+    return _recurrence(cap_input_gate, params, carry, xs, mask)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _recurrence(
+    cap: bool, params: MogrifierLSTMParams, carry: LSTMCarry, xs: Array, mask: Array | None
+) -> tuple[LSTMCarry, Array]:
+    carry, (hs, *_) = _loop(cap, params, carry, xs, mask)
+    return carry, hs
+
+
+_Kept = tuple[Array, Array, Array, Array, tuple[Array, ...]]
+
+
+def _loop(
+    cap: bool, params: MogrifierLSTMParams, carry: LSTMCarry, xs: Array, mask: Array | None
+) -> tuple[LSTMCarry, _Kept]:
+    """The carry after the last step; and for every step h_t, the four gates, c_{t-1}, tanh(c_t) and the rounds' a^k."""
+    times_w = loop_product(jnp.concatenate([params.w_x, params.w_h]))
+    rounds = [[loop_product(w) for w in (r.w_in, r.w_out) if w is not None] for r in params.rounds]
+
+    def step(carry: LSTMCarry, x: Array, _: _Kept) -> tuple[LSTMCarry, _Kept]:
+        pair, gating = [x, masked(carry.h, mask)], []
+        for k, products in enumerate(rounds):
+            zeta = pair[1 - k % 2]  # x is the target of the first round
+            for times in products:
+                zeta = times(zeta)
+            gating.append(1 + jnp.tanh(zeta / 2))
+            pair[k % 2] = gating[k] * pair[k % 2]
+        z = times_w(jnp.concatenate(pair, axis=-1)) + params.b
+        gates, tanh_c, after = lstm_cell(cap, z, carry.c)
+        return after, (after.h, gates, carry.c, tanh_c, tuple(gating))
+
+    time, h = xs.shape[0], carry.h
+    gating = tuple(blank(time, h if k % 2 else xs[0]) for k in range(len(rounds)))
+    gates = blank(time, jnp.concatenate([h] * 4, axis=-1))
+    return time_loop(step, carry, xs, (blank(time, h), gates, blank(time, h), blank(time, h), gating))
+
+
+def _mogrified(x: Array, h: Array, gating: tuple[Array, ...]) -> list[list[Array]]:
+    """The pairs [x^k, h^k] for k = 0 ... r, of one step or of all."""
+    pairs = [[x, h]]
+    for k, a in enumerate(gating):
+        before = pairs[k]
+        pairs.append([before[0], a * before[1]] if k % 2 else [a * before[0], before[1]])
+    return pairs
+
+
+_Residuals = tuple[MogrifierLSTMParams, Array, Array, Array | None, _Kept]
+_Yields = tuple[Array, Array, tuple[Array, ...]]  # dz, dx and the dzeta^k
+
+
+def _recurrence_fwd(
+    cap: bool, params: MogrifierLSTMParams, carry: LSTMCarry, xs: Array, mask: Array | None
+) -> tuple[tuple[LSTMCarry, Array], _Residuals]:
+    carry_out, kept = _loop(cap, params, carry, xs, mask)
+    return (carry_out, kept[0]), (params, carry.h, xs, mask, kept)
+
+
+def _recurrence_bwd(
+    cap: bool, residuals: _Residuals, cotangents: tuple[LSTMCarry, Array]
+) -> tuple[MogrifierLSTMParams, LSTMCarry, Array, None]:
+    """The module's backward equations: one reverse loop, then the weights' gradients."""
+    params, h_0, xs, mask, (hs, gates, c_prev, tanh_cs, gating) = residuals
+    d_carry, d_hs = cotangents
+    h_prev = masked(jnp.concatenate([h_0[None], hs])[:-1], mask)  # m * h_{t-1} for every t
+    times_w_t = loop_product(jnp.concatenate([params.w_x, params.w_h]).T)
+    rounds = [[loop_product(w.T) for w in (r.w_out, r.w_in) if w is not None] for r in params.rounds]
+
+    def step(d_next: LSTMCarry, inputs: Any, _: _Yields) -> tuple[LSTMCarry, _Yields]:
+        d_h, ifgo, c_before, tanh_c, (x, h, a) = inputs
+        dz, dc = lstm_cell_bwd(cap, ifgo, c_before, tanh_c, d_h + d_next.h, d_next.c)
+        pairs = _mogrified(x, h, a)
+        d_pair = jnp.split(times_w_t(dz), [x.shape[-1]], axis=-1)
+        d_zetas: list[Array] = []
+        for k in reversed(range(len(rounds))):
+            target = k % 2
+            d_zeta = d_pair[target] * pairs[k][target] * a[k] * (2 - a[k]) / 2
+            d_pair[target] = d_pair[target] * a[k]
+            d_zetas.insert(0, d_zeta)
+            for times in rounds[k]:
+                d_zeta = times(d_zeta)
+            d_pair[1 - target] = d_pair[1 - target] + d_zeta
+        return LSTMCarry(h=masked(d_pair[1], mask), c=dc), (dz, d_pair[0], tuple(d_zetas))
+
+    inputs = (d_hs, gates, c_prev, tanh_cs, (xs, h_prev, gating))
+    yields = (jnp.empty_like(gates), jnp.empty_like(xs), tuple(jnp.empty_like(a) for a in gating))
+    d_carry_0, (dzs, d_xs, d_zetas) = time_loop(step, d_carry, inputs, yields, reverse=True)
+
+    pairs = _mogrified(xs, h_prev, gating)
+    d_params = MogrifierLSTMParams(
+        w_x=weight_gradient(pairs[-1][0], dzs, params.w_x),
+        w_h=weight_gradient(pairs[-1][1], dzs, params.w_h),
+        b=dzs.sum((0, 1)).astype(params.b.dtype),
+        rounds=tuple(
+            _round_gradient(r, pairs[k][1 - k % 2], d_zetas[k]) for k, r in enumerate(params.rounds)
+        ),
+    )
+    return d_params, d_carry_0, d_xs, None
+
+
+_recurrence.defvjp(_recurrence_fwd, _recurrence_bwd)
+
+
+def _round_gradient(weights: MogrifierRound, sources: Array, d_zetas: Array) -> MogrifierRound:
+    """dQ, or dA and dB, from all steps' s^{k-1} and dzeta^k."""
+    if weights.w_in is None:
+        return MogrifierRound(weight_gradient(sources, d_zetas, weights.w_out), None)
+    return MogrifierRound(
+        w_out=weight_gradient(product(sources, weights.w_in), d_zetas, weights.w_out),
+        w_in=weight_gradient(sources, product(d_zetas, weights.w_out.T), weights.w_in),
+    )

@@ -1,0 +1,134 @@
+"""The mogrifier LSTM (Melis, Kocisky and Blunsom, 2020): input and state gate each other, then an LSTM reads them.
+
+Before step t of lstm.py, x = x_t and h = m * h_{t-1} (m a mask, or 1) take turns, round by round, k = 1, 2, ... In each
+one of them, the target y, is gated by the other, the source s: x by h in odd rounds, h by x in even ones.
+
+    zeta = s @ w_in @ w_out        w_in left out where the rank is full              (1)
+    a = 2 sigmoid(zeta)            between 0 and 2, and 1 where the source is 0      (2)
+    y <- a * y                                                                       (3)
+
+What comes out goes into (1) of lstm.py in place of x_t and h_{t-1}.
+
+Backward, after d_z_t of lstm.py: d_x = d_z_t @ w_x.T and d_h = d_z_t @ w_h.T, then round by round from the last to the
+first, where sigmoid' = s (1 - s) makes a' = 2 (a / 2) (1 - a / 2):
+
+    d_a = d_y * y,   d_y <- d_y * a                              by (3)              (4)
+    d_zeta = d_a * a * (1 - a / 2)                               by (2)              (5)
+    d_s <- d_s + d_zeta @ w_out.T @ w_in.T                       by (1)              (6)
+    d_w_out = (s @ w_in).T @ d_zeta,   d_w_in = s.T @ (d_zeta @ w_out.T)             (7)
+
+with the y of before the round, and the weights' gradients summed over all steps.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from jaxrnn.reference.arrays import Array, draw_uniform, sigmoid
+from jaxrnn.reference.lstm import (
+    LSTMCarry,
+    LSTMParams,
+    LSTMStep,
+    init_lstm,
+    lstm_forward,
+    lstm_step_backward,
+)
+from jaxrnn.reference.optimizer import map_leaves
+
+
+class MogrifierRound(NamedTuple):
+    """The weights of one round."""
+
+    w_out: Array  # [source, target], or [rank, target]
+    w_in: Array | None  # None, or [source, rank]
+
+
+class MogrifierLSTMParams(NamedTuple):
+    """Parameters of a mogrifier LSTM."""
+
+    w_x: Array  # [I, 4H]
+    w_h: Array  # [H, 4H]
+    b: Array  # [4H]
+    rounds: tuple[MogrifierRound, ...]
+
+
+class MogrifierStep(NamedTuple):
+    """What the way back through one step needs."""
+
+    cell: LSTMStep  # with x and h as the rounds left them
+    pairs: list[list[Array]]  # [x, h] before each round
+    gating: list[Array]  # a of each round
+
+
+def init_mogrifier_lstm(
+    rng: np.random.Generator, input_size: int, hidden_size: int, rounds: int, rank: int = 0
+) -> MogrifierLSTMParams:
+    """An LSTM, and uniform weights for the rounds; rank 0 is full rank."""
+    drawn = []
+    for number in range(rounds):
+        source, target = (hidden_size, input_size) if number % 2 == 0 else (input_size, hidden_size)
+        if rank == 0:
+            drawn.append(MogrifierRound(draw_uniform(rng, source, target), None))
+        else:
+            drawn.append(MogrifierRound(draw_uniform(rng, rank, target), draw_uniform(rng, source, rank)))
+    return MogrifierLSTMParams(*init_lstm(rng, input_size, hidden_size), tuple(drawn))
+
+
+def mogrifier_lstm_forward(
+    params: MogrifierLSTMParams,
+    carry: LSTMCarry,
+    xs: Array,
+    mask: Array | float = 1.0,
+    cap: bool = False,
+) -> tuple[LSTMCarry, Array, list[MogrifierStep]]:
+    """Map xs [T, B, I], T at least 1, to the last h and c, all hs [T, B, H], and one record a step."""
+    hs, residuals = [], []
+    for x in xs:
+        pair, pairs, gating = [x, mask * carry.h], [], []
+        for k, (w_out, w_in) in enumerate(params.rounds):
+            pairs.append(list(pair))
+            source = pair[1 - k % 2]
+            zeta = source @ w_out if w_in is None else source @ w_in @ w_out  # (1)
+            gating.append(2 * sigmoid(zeta))  # (2)
+            pair[k % 2] = gating[k] * pair[k % 2]  # (3)
+        cell_params = LSTMParams(params.w_x, params.w_h, params.b)
+        carry, (h,), (cell,) = lstm_forward(cell_params, LSTMCarry(pair[1], carry.c), pair[0][None], cap=cap)
+        hs.append(h)
+        residuals.append(MogrifierStep(cell, pairs, gating))
+    return carry, np.stack(hs), residuals
+
+
+def mogrifier_lstm_backward(
+    params: MogrifierLSTMParams,
+    residuals: list[MogrifierStep],
+    d_carry: LSTMCarry,
+    d_hs: Array,
+    mask: Array | float = 1.0,
+    cap: bool = False,
+) -> tuple[MogrifierLSTMParams, LSTMCarry, Array]:
+    """Backpropagation through time, with arguments and results as `lstm_backward` has them."""
+    d_w_x, d_w_h, d_b = (np.zeros_like(leaf) for leaf in (params.w_x, params.w_h, params.b))
+    d_rounds = list(map_leaves(np.zeros_like, params.rounds))
+    d_xs = []
+    d_h, d_c = d_carry.h, d_carry.c
+    for step, d_output in zip(reversed(residuals), d_hs[::-1], strict=True):
+        d_z, d_c = lstm_step_backward(step.cell, d_output + d_h, d_c, cap)
+        d_w_x += step.cell.x.T @ d_z
+        d_w_h += step.cell.h_before.T @ d_z
+        d_b += d_z.sum(axis=0)
+        d_pair = [d_z @ params.w_x.T, d_z @ params.w_h.T]
+        for k in reversed(range(len(params.rounds))):
+            (w_out, w_in), a, pair = params.rounds[k], step.gating[k], step.pairs[k]
+            source, d_y = pair[1 - k % 2], d_pair[k % 2]
+            d_zeta = d_y * pair[k % 2] * a * (1 - a / 2)  # (4), (5)
+            d_pair[k % 2] = d_y * a  # (4)
+            d_projected = d_zeta @ w_out.T
+            d_pair[1 - k % 2] = d_pair[1 - k % 2] + (
+                d_projected if w_in is None else d_projected @ w_in.T
+            )  # (6)
+            d_w_out = (source if w_in is None else source @ w_in).T @ d_zeta  # (7)
+            d_w_in = None if w_in is None else source.T @ d_projected  # (7)
+            d_rounds[k] = map_leaves(np.add, d_rounds[k], MogrifierRound(d_w_out, d_w_in))
+        d_xs.append(d_pair[0])
+        d_h = mask * d_pair[1]
+    return MogrifierLSTMParams(d_w_x, d_w_h, d_b, tuple(d_rounds)), LSTMCarry(d_h, d_c), np.stack(d_xs[::-1])
