@@ -17,7 +17,7 @@ from typing import Annotated, Any, cast
 
 import typer
 
-from jaxrnn_cli import console, finetune, gradcheck, pretrain, sample
+from jaxrnn_cli import console, evaluate, finetune, gradcheck, pretrain, sample
 from jaxrnn_cli.names import closest
 
 PROGRAM = "jaxrnn"
@@ -25,6 +25,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "pretrain": pretrain.pretrain,
     "finetune": finetune.finetune,
     "sample": sample.sample,
+    "evaluate": evaluate.evaluate,
     "gradcheck": gradcheck.gradcheck,
 }
 
