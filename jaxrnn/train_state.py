@@ -84,8 +84,8 @@ def averaged(state: TrainState) -> Params:
 def update_average(config: TrainConfig, state: TrainState, params: Params) -> Params:
     """The moving average after an update that led from `state` to `params`.
 
-    average <- d * average + (1 - d) * params, with d = min(ema_decay, t / (t + 10)) at update t (0 is the first): the
-    first steps, far from where the training will be, are forgotten soon.
+    average <- d * average + (1 - d) * params, with d = min(ema_decay, t / (t + 10)) at the t-th update (0 is the first):
+    the first steps, far from where the training will be, are forgotten soon.
     """
     if config.ema_decay == 0:
         return ()
