@@ -13,7 +13,7 @@ import errno
 import logging
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -49,7 +49,7 @@ _ROOM = "room"
 
 
 def load_params(run: Path, model_config: ModelConfig, vocabulary_size: int, which: Which = "best") -> Any:
-    """Loads the parameters of a run, averaged where it averages them, and nothing else of its state.
+    """Loads the parameters of a run, and nothing else of its state.
 
     Args:
         run: the run directory.
@@ -64,7 +64,7 @@ def load_params(run: Path, model_config: ModelConfig, vocabulary_size: int, whic
         CheckpointError: there is no checkpoint, it is damaged, or its parameters are of other shapes.
     """
     abstract = jax.eval_shape(lambda: model.init(jax.random.key(0), model_config, vocabulary_size))
-    return load_part(run, ("average", "params"), abstract, which)
+    return load_part(run, "params", abstract, which)
 
 
 def load_state(run: Path, abstract_state: Any, which: Which = "last") -> Any:
@@ -82,11 +82,11 @@ def load_state(run: Path, abstract_state: Any, which: Which = "last") -> Any:
     Raises:
         CheckpointError: there is no checkpoint, it is damaged, or it is not of this structure.
     """
-    return load_part(run, ("",), abstract_state, which)
+    return load_part(run, "", abstract_state, which)
 
 
-def load_part(run: Path, parts: Sequence[str], abstract: Any, which: Which) -> Any:
-    """Loads one part of a state, "params" say, or all of it: "". Of several, the first that the checkpoint has.
+def load_part(run: Path, part: str, abstract: Any, which: Which) -> Any:
+    """Loads one part of a state, "params" say, or all of it: "".
 
     Raises:
         CheckpointError: as `load_params` and `load_state`.
@@ -94,7 +94,7 @@ def load_part(run: Path, parts: Sequence[str], abstract: Any, which: Which) -> A
     while True:
         step = find_step(run, which).step
         try:
-            return _load(run / STEPS, step, parts, abstract)
+            return _load(run / STEPS, step, part, abstract)
         except CheckpointError:
             # A training that goes on may have replaced this checkpoint by a newer one while we read it.
             if step in step_numbers(run / STEPS):
@@ -119,12 +119,11 @@ def load_step(steps: Path, step: int, abstract: Any) -> Any:
     Raises:
         CheckpointError: as `load_state`.
     """
-    return _load(steps, step, ("",), abstract)
+    return _load(steps, step, "", abstract)
 
 
-def _load(steps: Path, step: int, parts: Sequence[str], abstract: Any) -> Any:
+def _load(steps: Path, step: int, part: str, abstract: Any) -> Any:
     manifest = read_manifest(steps, step)
-    part = next((part for part in parts if any(is_in(name, part) for name in manifest.leaves)), parts[-1])
     wanted = abstract_leaves(abstract, part)
     saved = {name: leaf for name, leaf in manifest.leaves.items() if is_in(name, part)}
     check_fit(steps / str(step), saved, wanted)

@@ -106,20 +106,13 @@ def _dense_cases(rng: np.random.Generator, sizes: Sizes) -> list[Case]:
 def _dropout_cases(rng: np.random.Generator, sizes: Sizes) -> list[Case]:
     key, rate = jax.random.key(0), 0.5
 
-    def case(name: str, variational: bool) -> Case:
-        def gradient(arguments: Arguments, d_ys: Any) -> Arguments:
-            ones = jnp.ones(arguments.xs.shape)
-            mask = np.asarray(plain.dropout(key, rate, ones, variational=variational))
-            _, residuals = reference.dropout_forward(mask, arguments.xs)
-            return Arguments(xs=reference.dropout_backward(residuals, d_ys))
-
-        def call(function: Callable[..., Outputs], arguments: Arguments) -> Outputs:
-            return function(key, rate, arguments.xs, variational=variational)
-
-        return Case(name, arguments, call, gradient)
+    def gradient(arguments: Arguments, d_ys: Any) -> Arguments:
+        mask = np.asarray(plain.dropout(key, rate, jnp.ones(arguments.xs.shape)))
+        _, residuals = reference.dropout_forward(mask, arguments.xs)
+        return Arguments(xs=reference.dropout_backward(residuals, d_ys))
 
     arguments = Arguments(xs=_xs(rng, sizes))
-    return [case("dropout", False), case("dropout (variational)", True)]
+    return [Case("dropout", arguments, lambda function, a: function(key, rate, a.xs), gradient)]
 
 
 def _cell_cases(cell: str) -> Callable[[np.random.Generator, Sizes], list[Case]]:

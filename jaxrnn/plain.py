@@ -29,9 +29,9 @@ def dense(params: DenseParams, xs: Array) -> Array:
     return xs @ params.w + params.b
 
 
-def dropout(key: Key, rate: float, xs: Array, *, variational: bool = False) -> Array:
+def dropout(key: Key, rate: float, xs: Array) -> Array:
     """Zeros with probability `rate`, the rest over `1 - rate`; any shape."""
-    keep = jax.random.bernoulli(key, jnp.float32(1 - rate), xs.shape[1:] if variational else xs.shape)
+    keep = jax.random.bernoulli(key, jnp.float32(1 - rate), xs.shape)
     return jnp.where(keep, xs / (1 - rate), 0)
 
 

@@ -10,8 +10,8 @@ from jaxrnn.config import Config, SampleConfig, TrainConfig
 from jaxrnn.errors import ConfigError
 from jaxrnn.optimizer import learning_rate
 
-# Where a run is in its text, which random numbers it has drawn, and what its state consists of follow from these.
-_FIXED = ("train.batch_size", "train.seq_len", "train.stateful", "train.rng_seed", "train.ema_decay")
+# Where a run is in its text, and which random numbers it has drawn, follows from these.
+_FIXED = ("train.batch_size", "train.seq_len", "train.stateful", "train.rng_seed")
 
 
 def check_resumable(run: Path, begun: Config, wanted: Config) -> list[str]:

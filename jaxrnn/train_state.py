@@ -30,7 +30,6 @@ class TrainState(NamedTuple):
     best_val_loss: Array  # float32 scalar, nats per character; infinity before the first evaluation
     loss_sum: Array  # float32 scalar, the training losses since the last evaluation, added up
     loss_count: Array  # int32 scalar, how many
-    average: Params = ()  # moving average of the parameters; nothing where `train.ema_decay` is 0
 
 
 def init_state(config: Config, vocabulary_size: int) -> TrainState:
@@ -72,26 +71,7 @@ def _start_state(model_config: ModelConfig, config: TrainConfig, params: Params)
         best_val_loss=jnp.full((), jnp.inf, jnp.float32),
         loss_sum=jnp.zeros((), jnp.float32),
         loss_count=jnp.zeros((), jnp.int32),
-        average=jax.tree.map(jnp.copy, params) if config.ema_decay > 0 else (),
     )
-
-
-def averaged(state: TrainState) -> Params:
-    """The parameters to evaluate, to sample from and to hand on: the moving average where there is one."""
-    return state.average or state.params
-
-
-def update_average(config: TrainConfig, state: TrainState, params: Params) -> Params:
-    """The moving average after an update that led from `state` to `params`.
-
-    average <- d * average + (1 - d) * params, with d = min(ema_decay, t / (t + 10)) at the t-th update (0 is the first):
-    the first steps, far from where the training will be, are forgotten soon.
-    """
-    if config.ema_decay == 0:
-        return ()
-    step = state.step.astype(jnp.float32)
-    decay = jnp.minimum(config.ema_decay, step / (step + 10))
-    return jax.tree.map(lambda old, new: new + decay.astype(new.dtype) * (old - new), state.average, params)
 
 
 def after_rollback(state: TrainState) -> TrainState:

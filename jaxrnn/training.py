@@ -20,7 +20,7 @@ from jaxrnn.errors import DivergenceError
 from jaxrnn.losses import nats_to_bits
 from jaxrnn.optimizer import update_plateau
 from jaxrnn.sampling import sample, seed_ids
-from jaxrnn.train_state import TrainState, averaged
+from jaxrnn.train_state import TrainState
 from jaxrnn.updating import MAX_SKIPPED, run_steps
 from jaxrnn.vocabulary import Vocabulary, decode
 
@@ -150,7 +150,7 @@ def train(
         val_loss = None
         if is_end or _is_due(every.eval_every, step):
             if segments is not None:
-                val_loss = evaluation.evaluate(config.model, averaged(state), segments)
+                val_loss = evaluation.evaluate(config.model, state.params, segments)
                 if not math.isfinite(val_loss):
                     raise DivergenceError(_report_divergence(progress, val_loss))
             if timed_steps:
@@ -204,7 +204,7 @@ def _write(config: Config, state: TrainState, vocabulary: Vocabulary, step: int)
     seed = seed_ids(vocabulary, options.seed)
     blocks = sample(
         config.model,
-        averaged(state),
+        state.params,
         seed,
         length=options.length,
         temperature=options.temperature,

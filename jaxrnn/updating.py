@@ -14,13 +14,12 @@ from jax.sharding import Mesh
 
 from jaxrnn import batching, model
 from jaxrnn.config import ModelConfig, TrainConfig
-from jaxrnn.config.schema import MAX_LAYERS
 from jaxrnn.devices import split_rows
 from jaxrnn.losses import softmax_cross_entropy
 from jaxrnn.optimizer import learning_rate, make_optimizer
 from jaxrnn.precision import round_weights
-from jaxrnn.train_state import TrainState, update_average
-from jaxrnn.types import Array, Carry, Key, Params
+from jaxrnn.train_state import TrainState
+from jaxrnn.types import Array, Carry, Params
 
 MAX_SKIPPED = 5  # updates in a row that may fail to be finite before training counts as diverged
 
@@ -48,13 +47,9 @@ def update(
     if mesh is not None:
         inputs, targets = split_rows(mesh, (inputs, targets))
     carry = jax.tree.map(lambda leaf: jnp.where(is_fresh, jnp.zeros_like(leaf), leaf), state.carry)
-    step_key = jax.random.fold_in(dropout_key, state.step)
-    if config.reset_rate > 0:
-        carry = _reset_some(
-            config, jax.random.fold_in(step_key, MAX_LAYERS), carry
-        )  # no layer has this number
 
     def mean_loss(params: Params) -> tuple[Array, Carry]:
+        step_key = jax.random.fold_in(dropout_key, state.step)
         weights = round_weights(params, config.precision)
         carry_out, logits = model.apply(model_config, weights, carry, inputs, step_key)
         return softmax_cross_entropy(logits, targets).mean(), carry_out
@@ -75,19 +70,12 @@ def update(
         step=state.step + 1,
         params=jax.tree.map(if_finite, params, state.params),
         opt_state=jax.tree.map(if_finite, opt_state, state.opt_state),
-        average=jax.tree.map(if_finite, update_average(config, state, params), state.average),
         carry=jax.tree.map(lambda leaf: if_finite(leaf, jnp.zeros_like(leaf)), carry),
         skipped=if_finite(jnp.zeros_like(state.skipped), state.skipped + 1),
         loss_sum=state.loss_sum + if_finite(loss, jnp.zeros_like(loss)),
         loss_count=state.loss_count + is_finite.astype(jnp.int32),
     )
     return state, loss, grad_norm
-
-
-def _reset_some(config: TrainConfig, key: Key, carry: Carry) -> Carry:
-    """The carry, zero again for a share `reset_rate` of the streams."""
-    is_reset = jax.random.bernoulli(key, jnp.float32(config.reset_rate), (config.batch_size, 1))
-    return jax.tree.map(lambda leaf: jnp.where(is_reset, jnp.zeros_like(leaf), leaf), carry)
 
 
 def current_rate(config: TrainConfig, state: TrainState) -> Array:

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import threading
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,7 +24,6 @@ from jaxrnn.errors import CheckpointError
 from jaxrnn.manifest import describe
 from jaxrnn.saved_steps import SavedStep, find_step, list_steps
 from jaxrnn.saving import Checkpoints
-from jaxrnn.train_state import init_state
 
 
 class Layer(NamedTuple):
@@ -61,16 +59,6 @@ def assert_same(state: Any, expected: Any) -> None:
         if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
             leaf, expected_leaf = jax.random.key_data(leaf), jax.random.key_data(expected_leaf)
         np.testing.assert_array_equal(leaf, expected_leaf)
-
-
-def test_where_parameters_are_averaged_the_average_is_what_is_loaded(tmp_path: Path, config: Config) -> None:
-    averaging = replace(config, train=replace(config.train, ema_decay=0.5))
-    state = init_state(averaging, vocabulary_size=7)
-    state = state._replace(average=jax.tree.map(lambda leaf: leaf + 1, state.average))
-    (tmp_path / "steps").mkdir()
-    save_new(tmp_path / "steps", state)
-    assert_same(load_params(tmp_path, config.model, 7), state.average)
-    assert_same(load_state(tmp_path, state), state)
 
 
 def entries(run: Path) -> list[str]:

@@ -45,7 +45,6 @@ def test_what_may_change_is_told() -> None:
         (with_train(seq_len=8), "train.seq_len"),
         (with_train(stateful=False), "train.stateful"),
         (with_train(rng_seed=8), "train.rng_seed"),
-        (with_train(ema_decay=0.5), "train.ema_decay"),
         (replace(BEGUN, corpus=CorpusConfig(validation_fraction=0.2)), "corpus.validation_fraction"),
         (with_layers(EmbeddingConfig(size=8), *LAYERS[1:]), "model.layers[0]"),
         (with_layers(*LAYERS[:2], *LAYERS[1:]), "model.layers[2]"),

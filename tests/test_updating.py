@@ -10,7 +10,7 @@ import pytest
 from jaxrnn.batching import chunks_per_epoch
 from jaxrnn.config import Config, DenseConfig, DropoutConfig, EmbeddingConfig, ModelConfig
 from jaxrnn.devices import training_mesh
-from jaxrnn.train_state import TrainState, averaged, init_state
+from jaxrnn.train_state import TrainState, init_state
 from jaxrnn.updating import MAX_SKIPPED, run_steps, update
 from jaxrnn.vocabulary import Vocabulary
 
@@ -47,49 +47,6 @@ def test_every_step_drops_out_something_else(config: Config, vocabulary: Vocabul
     losses = [first_loss(config, step, state, same) for step in (0, 0, 1, 2)]
     assert losses[0] == losses[1]
     assert len(set(losses)) == 3
-
-
-def test_a_state_is_reset_as_often_as_the_rate_says(
-    config: Config, vocabulary: Vocabulary, ids: np.ndarray
-) -> None:
-    never, always = (with_train(config, reset_rate=rate) for rate in (0.0, 1.0))
-    state = init_state(config, vocabulary.size)
-    full = state._replace(carry=jax.tree.map(lambda leaf: leaf + 1, state.carry))
-    assert first_loss(always, 1, full, ids) == first_loss(never, 1, state, ids)
-    assert first_loss(never, 1, full, ids) != first_loss(never, 1, state, ids)
-    half = with_train(config, reset_rate=0.5)
-    losses = {first_loss(half, 1, full._replace(key=jax.random.key(seed)), ids) for seed in range(4)}
-    assert len(losses) > 1
-
-
-def test_the_average_is_that_of_the_parameters_after_each_update(
-    config: Config, vocabulary: Vocabulary, ids: np.ndarray
-) -> None:
-    config = with_train(config, ema_decay=0.2)
-    state = init_state(config, vocabulary.size)
-    expected = np.asarray(state.params[1].w_h)
-    for t in range(5):
-        state = jitted_update(config, state, ids)
-        decay = min(0.2, t / (t + 10))
-        expected = decay * expected + (1 - decay) * np.asarray(state.params[1].w_h)
-        np.testing.assert_allclose(state.average[1].w_h, expected, rtol=1e-5, atol=1e-7)
-    assert averaged(state) is state.average
-
-
-def test_without_averaging_a_state_has_nothing_more_to_it(config: Config, vocabulary: Vocabulary) -> None:
-    state = init_state(config, vocabulary.size)
-    assert jax.tree.leaves(state.average) == []
-    assert averaged(state) is state.params
-
-
-def test_an_update_that_is_skipped_leaves_the_average_alone(
-    config: Config, vocabulary: Vocabulary, ids: np.ndarray
-) -> None:
-    config = with_train(config, ema_decay=0.9)
-    state = jitted_update(config, init_state(config, vocabulary.size), ids)
-    after = jitted_update(config, with_broken_carry(state._replace(step=jnp.int32(1)), np.nan), ids)
-    assert int(after.skipped) == 1
-    jax.tree.map(np.testing.assert_array_equal, after.average, state.average)
 
 
 # Updates that are not finite.

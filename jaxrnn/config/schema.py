@@ -47,7 +47,6 @@ class DropoutConfig(Checked):
 
     type: ClassVar[str] = "dropout"
     rate: Annotated[float, Range(0, 1, below=True)]
-    variational: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,8 +162,6 @@ class TrainConfig(Checked):
     patience: Steps = 3
     decay_factor: Annotated[float, Range(0, 1, above=True, below=True)] = 0.5
     weight_decay: Annotated[float, Range(0, 100)] = 0.1
-    ema_decay: Annotated[float, Range(0, 1, below=True)] = 0.0
-    reset_rate: Annotated[float, Range(0, 1)] = 0.0
     clip_norm: Annotated[float, Range(0, 1_000_000)] = 1.0
     eval_every: StepsOrZero = 200
     save_every: StepsOrZero = 200

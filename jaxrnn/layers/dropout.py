@@ -4,9 +4,6 @@
 
     backward    dx = dy * m                              the same mask
 
-A variational mask (Gal and Ghahramani, 2016) is drawn for one time step and holds for all steps of a sequence: what is
-hidden from the layers above stays hidden, so that they can't read it off the step before.
-
 The mask comes from an explicit key. It is drawn again in the backward pass from the same key rather than stored: that
 costs a few random bits and saves an array as large as x.
 """
@@ -19,7 +16,7 @@ import jax.numpy as jnp
 from jaxrnn.types import Array, Key
 
 
-def dropout(key: Key | None, rate: float, xs: Array, *, variational: bool = False) -> Array:
+def dropout(key: Key | None, rate: float, xs: Array) -> Array:
     """Zero each element of `xs` with probability `rate` and divide the rest by `1 - rate`, so the mean stays.
 
     Reverse mode only: the backward pass is a `custom_vjp`.
@@ -27,8 +24,7 @@ def dropout(key: Key | None, rate: float, xs: Array, *, variational: bool = Fals
     Args:
         key: where the mask comes from; `None` means no dropout (evaluation, sampling).
         rate: a Python number, `0 <= rate < 1`.
-        xs: any shape; `[time, ...]` if variational.
-        variational: whether all time steps have the same mask.
+        xs: any shape.
 
     Returns:
         The same shape as `xs`.
@@ -47,7 +43,7 @@ def dropout(key: Key | None, rate: float, xs: Array, *, variational: bool = Fals
         raise ValueError(f"dropout: rate must be in [0, 1), got {rate}")
     if key is None or rate == 0.0:
         return xs
-    return _masked(rate, variational, key, xs)
+    return _masked(rate, key, xs)
 
 
 def dropout_mask(key: Key, rate: float, xs: Array) -> Array:
@@ -57,18 +53,18 @@ def dropout_mask(key: Key, rate: float, xs: Array) -> Array:
     return keep.astype(xs.dtype) * jnp.asarray(1.0 / (1.0 - rate), xs.dtype)
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(0, 1))
-def _masked(rate: float, variational: bool, key: Key, xs: Array) -> Array:
-    return xs * dropout_mask(key, rate, xs[0] if variational else xs)
+@partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _masked(rate: float, key: Key, xs: Array) -> Array:
+    return xs * dropout_mask(key, rate, xs)
 
 
-def _masked_fwd(rate: float, variational: bool, key: Key, xs: Array) -> tuple[Array, Key]:
-    return _masked(rate, variational, key, xs), key
+def _masked_fwd(rate: float, key: Key, xs: Array) -> tuple[Array, Key]:
+    return _masked(rate, key, xs), key
 
 
-def _masked_bwd(rate: float, variational: bool, key: Key, d_ys: Array) -> tuple[None, Array]:
+def _masked_bwd(rate: float, key: Key, d_ys: Array) -> tuple[None, Array]:
     """The same mask again: dx = dy * m, with m drawn again from the same key."""
-    return None, d_ys * dropout_mask(key, rate, d_ys[0] if variational else d_ys)
+    return None, d_ys * dropout_mask(key, rate, d_ys)
 
 
 _masked.defvjp(_masked_fwd, _masked_bwd)

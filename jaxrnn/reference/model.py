@@ -131,8 +131,7 @@ def model_forward(
             case DenseConfig():
                 xs, r = dense_forward(p, xs)
             case DropoutConfig():
-                shape = xs.shape[1:] if layer.variational else xs.shape
-                mask = None if rng is None else draw_mask(rng, layer.rate, shape).astype(xs.dtype)
+                mask = None if rng is None else draw_mask(rng, layer.rate, xs.shape).astype(xs.dtype)
                 xs, r = dropout_forward(mask, xs)
         new_carry.append(c)
         residuals.append(r)

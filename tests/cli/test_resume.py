@@ -69,18 +69,6 @@ def stopped(place: Path, jaxrnn, stop_at) -> None:
     assert "--resume" in err.splitlines()[-1]
 
 
-def test_it_does_so_with_averaging_dropout_and_resets_too(jaxrnn, stop_at) -> None:
-    layer = ["model.layers.1.type=lstm", "model.layers.1.recurrent_dropout=0.3"]
-    options = ["train.ema_decay=0.9", "train.reset_rate=0.2", *layer]
-    arguments = ["pretrain", "tiny.toml", *(word for option in options for word in ("--set", option))]
-    assert jaxrnn(*arguments, "--to", "whole").code == 0
-    stop_at(10)
-    assert jaxrnn(*arguments, "--to", "parts").code == 143
-    assert jaxrnn(*arguments, "--to", "parts", "--resume").code == 0
-    assert arrays(Path("parts")) == arrays(Path("whole"))
-    assert metrics(Path("parts")) == metrics(Path("whole"))
-
-
 @pytest.mark.usefixtures("stopped")
 def test_it_ends_as_a_run_that_was_never_stopped(jaxrnn, trained: Path) -> None:
     code, out, err = jaxrnn("pretrain", "tiny.toml", "--resume")

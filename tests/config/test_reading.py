@@ -86,7 +86,7 @@ def test_layers_are_read_in_either_of_tomls_notations(text):
         ),
         (
             LAYERS + "[{type='dropout', rate=0.1, cell='gru'}]",
-            "model.layers[0].cell: unknown key; a layer of type dropout has type, rate, variational",
+            "model.layers[0].cell: unknown key; a layer of type dropout has type, rate",
         ),
         (LAYERS + "[{type='lsmt'}]", f'model.layers[0].type = "lsmt": {TYPES}; did you mean lstm?'),
         (
