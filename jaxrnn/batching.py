@@ -11,6 +11,8 @@ Stateful (truncated BPTT). The text is cut into `batch_size` streams of equal le
 After the last chunk of the streams a new epoch begins, with an empty carry and all streams shifted by another random
 offset, so that the cuts fall elsewhere each time. A stream never wraps around the end of the text.
 
+With `reset_rate` a stream now and then starts a chunk with an empty carry, so that the model learns to begin anywhere.
+
 Windows. Each step draws `batch_size` windows of `seq_len` characters anywhere in the text, and every carry is empty.
 """
 
@@ -61,3 +63,15 @@ def batch(config: TrainConfig, key: Key, step: Array, ids: Array) -> tuple[Array
         is_fresh = jnp.asarray(True)
     windows = ids[starts[:, None] + jnp.arange(length + 1)].astype(jnp.int32)
     return windows[:, :-1], windows[:, 1:], is_fresh
+
+
+def draw_resets(config: TrainConfig, key: Key, step: Array) -> Array:
+    """Which streams start this step with an empty carry though they go on: `[batch]`, each true by `reset_rate`.
+
+    Args:
+        config: `batch_size`, `reset_rate`.
+        key: of the whole run, another one than that of `batch`.
+        step: scalar integer.
+    """
+    rate = jnp.float32(config.reset_rate)
+    return jax.random.bernoulli(jax.random.fold_in(key, step), rate, (config.batch_size,))

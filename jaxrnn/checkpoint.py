@@ -13,7 +13,7 @@ import errno
 import logging
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -22,6 +22,7 @@ import jax
 import numpy as np
 
 from jaxrnn import model
+from jaxrnn.averaging import AVERAGED_PARTS
 from jaxrnn.config import ModelConfig
 from jaxrnn.disk import put_in_place, remove_tree, require_space, reserve, sync_tree, try_remove_tree
 from jaxrnn.errors import CheckpointError, DamagedError, SaveError
@@ -43,13 +44,14 @@ MOST_AT_ONCE = 4  # checkpoints on the disk: the last two, the best, and the one
 
 _ARRAYS = "arrays"
 _ROOM = "room"
+_ALL = ("",)
 
 
 # Loading.
 
 
 def load_params(run: Path, model_config: ModelConfig, vocabulary_size: int, which: Which = "best") -> Any:
-    """Loads the parameters of a run, and nothing else of its state.
+    """Loads the parameters of a run that are to be used, the averaged ones where it has some, and nothing else.
 
     Args:
         run: the run directory.
@@ -64,7 +66,7 @@ def load_params(run: Path, model_config: ModelConfig, vocabulary_size: int, whic
         CheckpointError: there is no checkpoint, it is damaged, or its parameters are of other shapes.
     """
     abstract = jax.eval_shape(lambda: model.init(jax.random.key(0), model_config, vocabulary_size))
-    return load_part(run, "params", abstract, which)
+    return load_part(run, AVERAGED_PARTS, abstract, which)
 
 
 def load_state(run: Path, abstract_state: Any, which: Which = "last") -> Any:
@@ -82,11 +84,11 @@ def load_state(run: Path, abstract_state: Any, which: Which = "last") -> Any:
     Raises:
         CheckpointError: there is no checkpoint, it is damaged, or it is not of this structure.
     """
-    return load_part(run, "", abstract_state, which)
+    return load_part(run, _ALL, abstract_state, which)
 
 
-def load_part(run: Path, part: str, abstract: Any, which: Which) -> Any:
-    """Loads one part of a state, "params" say, or all of it: "".
+def load_part(run: Path, parts: Sequence[str], abstract: Any, which: Which) -> Any:
+    """Loads one part of a state, the first of these that it has: "params" say, or all of it: "".
 
     Raises:
         CheckpointError: as `load_params` and `load_state`.
@@ -94,7 +96,7 @@ def load_part(run: Path, part: str, abstract: Any, which: Which) -> Any:
     while True:
         step = find_step(run, which).step
         try:
-            return _load(run / STEPS, step, part, abstract)
+            return _load(run / STEPS, step, parts, abstract)
         except CheckpointError:
             # A training that goes on may have replaced this checkpoint by a newer one while we read it.
             if step in step_numbers(run / STEPS):
@@ -119,11 +121,13 @@ def load_step(steps: Path, step: int, abstract: Any) -> Any:
     Raises:
         CheckpointError: as `load_state`.
     """
-    return _load(steps, step, "", abstract)
+    return _load(steps, step, _ALL, abstract)
 
 
-def _load(steps: Path, step: int, part: str, abstract: Any) -> Any:
+def _load(steps: Path, step: int, parts: Sequence[str], abstract: Any) -> Any:
     manifest = read_manifest(steps, step)
+    there = (part for part in parts if any(is_in(name, part) for name in manifest.leaves))
+    part = next(there, parts[-1])
     wanted = abstract_leaves(abstract, part)
     saved = {name: leaf for name, leaf in manifest.leaves.items() if is_in(name, part)}
     check_fit(steps / str(step), saved, wanted)

@@ -106,13 +106,19 @@ def _dense_cases(rng: np.random.Generator, sizes: Sizes) -> list[Case]:
 def _dropout_cases(rng: np.random.Generator, sizes: Sizes) -> list[Case]:
     key, rate = jax.random.key(0), 0.5
 
-    def gradient(arguments: Arguments, d_ys: Any) -> Arguments:
-        mask = np.asarray(plain.dropout(key, rate, jnp.ones(arguments.xs.shape)))
-        _, residuals = reference.dropout_forward(mask, arguments.xs)
-        return Arguments(xs=reference.dropout_backward(residuals, d_ys))
+    def case(name: str, steps: int, variational: bool) -> Case:
+        def gradient(arguments: Arguments, d_ys: Any) -> Arguments:
+            ones = jnp.ones((steps, *arguments.xs.shape[1:]))
+            mask = np.asarray(plain.dropout(key, rate, ones))
+            _, residuals = reference.dropout_forward(mask, arguments.xs)
+            return Arguments(xs=reference.dropout_backward(residuals, d_ys))
 
-    arguments = Arguments(xs=_xs(rng, sizes))
-    return [Case("dropout", arguments, lambda function, a: function(key, rate, a.xs), gradient)]
+        def call(function: Callable[..., Outputs], arguments: Arguments) -> Outputs:
+            return function(key, rate, arguments.xs, variational=variational)
+
+        return Case(name, Arguments(xs=_xs(rng, sizes)), call, gradient)
+
+    return [case("dropout", sizes.seq_len, False), case("dropout (variational)", 1, True)]
 
 
 def _cell_cases(cell: str) -> Callable[[np.random.Generator, Sizes], list[Case]]:

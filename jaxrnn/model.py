@@ -7,13 +7,19 @@ The projected table. A recurrent layer begins with `xs @ w_x + b`. Where xs are 
 product and the look-up may change places: `E[ids] @ w_x + b = (E @ w_x + b)[ids]`, equal to rounding. Projecting the
 table's V rows instead of the T * B looked-up ones is the cheaper, forward and backward, as long as V < T * B; and in
 sampling the projected table serves for every character of the call.
+
+Skip connections (`config.skip`). The last layer reads hs_1 + hs_2 + ... + hs_n, the sum of what the n recurrent layers
+put out, each after the dropout that directly follows it, and not hs_n alone.
 """
+
+from functools import reduce
+from operator import add
 
 import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
-from jaxrnn.config import DropoutConfig, ModelConfig
+from jaxrnn.config import DropoutConfig, ModelConfig, summed_layers
 from jaxrnn.layers import LAYERS
 from jaxrnn.layers.embedding import EmbeddingParams, embedding
 from jaxrnn.types import Array, Carry, Key, Params
@@ -112,6 +118,8 @@ def _apply_time_major(
 ) -> tuple[Carry, Array]:
     """The stack over ids `[time, batch]`; logits `[time, batch, vocabulary]`."""
     xs, carry_out = ids, []
+    summed = summed_layers(config.layers) if config.skip else ()
+    outputs = []
     for index, (layer, layer_params, layer_carry) in enumerate(
         zip(config.layers, params, carry, strict=True)
     ):
@@ -119,4 +127,8 @@ def _apply_time_major(
         zs = embedding(EmbeddingParams(projected), ids) if index == 1 and projected is not None else None
         layer_carry, xs = LAYERS[layer.type].apply(layer, layer_params, layer_carry, xs, zs, layer_key)
         carry_out.append(layer_carry)
+        if index in summed:
+            outputs.append(xs)
+            if index == summed[-1]:  # only the last layer comes after it
+                xs = reduce(add, outputs)
     return tuple(carry_out), xs

@@ -1,10 +1,12 @@
-"""From the config to an optax chain (clipping, AdamW) and to the learning rate that its updates are taken with."""
+"""From the config to an optax chain (clipping, an optimizer) and to the learning rate its updates are taken with."""
 
+from functools import partial
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
+from optax import contrib
 
 from jaxrnn.config import TrainConfig
 from jaxrnn.types import Array, Params
@@ -34,16 +36,18 @@ def learning_rate(config: TrainConfig, step: Array) -> Array:
 
 
 def make_optimizer(config: TrainConfig) -> optax.GradientTransformation:
-    """Clip by the global norm, then AdamW (Loshchilov and Hutter, 2019) with weight decay on matrices only.
+    """Clip by the global norm, then the config's optimizer, with decoupled weight decay on matrices only.
 
-    Its updates are for a learning rate of 1 and wait to be multiplied by the step's: the rate hangs on the step alone,
-    whatever number of updates the optimizer has counted.
+    `adamw` (Loshchilov and Hutter, 2019). beta2 is 0.99 rather than 0.999: runs are short, and the second moment should
+    follow. `lion` (Chen et al., 2023): the sign of a running mean; it wants about a fifth of AdamW's rate. `muon`
+    (Jordan, 2024): see `_scale_by_muon`.
 
-    beta2 is 0.99 rather than 0.999: runs are short, and the second moment should follow.
+    Their updates are for a learning rate of 1 and wait to be multiplied by the step's: the rate hangs on the step
+    alone, whatever number of updates the optimizer has counted.
     """
     return optax.chain(
         optax.clip_by_global_norm(config.clip_norm) if config.clip_norm > 0 else optax.identity(),
-        optax.scale_by_adam(b1=0.9, b2=0.99),
+        _OPTIMIZERS[config.optimizer](config.beta1, config.beta2),
         optax.add_decayed_weights(config.weight_decay, mask=_matrices),
         optax.scale(-1.0),
     )
@@ -51,6 +55,37 @@ def make_optimizer(config: TrainConfig) -> optax.GradientTransformation:
 
 def _matrices(params: Params) -> Params:
     return jax.tree.map(lambda leaf: leaf.ndim >= 2, params)
+
+
+def _scale_by_muon(beta1: float, beta2: float) -> optax.GradientTransformation:
+    """Muon for the matrices between embedding and head, Adam for all else.
+
+    The running mean of a matrix's gradient (beta1) is brought near an orthogonal matrix by five Newton-Schulz steps,
+    and scaled to the size of AdamW's updates (Liu et al., 2025), so that one learning rate and one weight decay do for
+    both. The gates of a recurrent layer, one matrix, are treated as one.
+    """
+    as_matrices = partial(jax.tree.map, lambda _: contrib.MuonDimensionNumbers())  # of masked trees as well
+    muon = optax.chain(
+        contrib.scale_by_muon(beta=beta1, weight_dimension_numbers=as_matrices),
+        optax.stateless_with_tree_map(lambda leaf, _: leaf * (_MUON_RMS * max(leaf.shape) ** 0.5)),
+    )
+    adam = optax.scale_by_adam(b1=beta1, b2=beta2)
+    return optax.partition({"muon": muon, "adam": adam}, _label_for_muon)
+
+
+def _label_for_muon(params: Params) -> Params:
+    ends = (0, len(params) - 1)
+    return jax.tree_util.tree_map_with_path(
+        lambda path, leaf: "muon" if leaf.ndim == 2 and path[0].idx not in ends else "adam", params
+    )
+
+
+_MUON_RMS = 0.2  # the root mean square of AdamW's updates, as measured by Liu et al.
+_OPTIMIZERS = {
+    "adamw": lambda beta1, beta2: optax.scale_by_adam(b1=beta1, b2=beta2),
+    "lion": lambda beta1, beta2: optax.scale_by_lion(b1=beta1, b2=beta2),
+    "muon": _scale_by_muon,
+}
 
 
 class Plateau(NamedTuple):

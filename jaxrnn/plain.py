@@ -29,9 +29,9 @@ def dense(params: DenseParams, xs: Array) -> Array:
     return xs @ params.w + params.b
 
 
-def dropout(key: Key, rate: float, xs: Array) -> Array:
-    """Zeros with probability `rate`, the rest over `1 - rate`; any shape."""
-    keep = jax.random.bernoulli(key, jnp.float32(1 - rate), xs.shape)
+def dropout(key: Key, rate: float, xs: Array, *, variational: bool = False) -> Array:
+    """Zeros with probability `rate`, the rest over `1 - rate`; variational, alike at all times of `[time, ...]`."""
+    keep = jax.random.bernoulli(key, jnp.float32(1 - rate), (1, *xs.shape[1:]) if variational else xs.shape)
     return jnp.where(keep, xs / (1 - rate), 0)
 
 
@@ -131,11 +131,14 @@ def softmax_cross_entropy(logits: Array, targets: Array) -> Array:
     return -jnp.take_along_axis(log_probabilities, targets[..., None], axis=-1).squeeze(-1)
 
 
-def apply(_config: ModelConfig, params: Params, carry: Carry, tokens: Array) -> tuple[Carry, Array]:
+def apply(config: ModelConfig, params: Params, carry: Carry, tokens: Array) -> tuple[Carry, Array]:
     """The stack without dropout, layer by layer: tokens `[batch, time]` to logits `[batch, time, vocabulary]`."""
     xs = tokens.T
-    carry_out = []
+    carry_out: list[Carry] = []
+    outputs: list[Array] = []
     for layer_params, layer_carry in zip(params, carry, strict=True):
+        if layer_params is params[-1] and config.skip:
+            xs = jnp.sum(jnp.stack(outputs), axis=0)
         match layer_params:
             case EmbeddingParams():
                 xs = embedding(layer_params, xs)
@@ -143,9 +146,12 @@ def apply(_config: ModelConfig, params: Params, carry: Carry, tokens: Array) -> 
                 xs = dense(layer_params, xs)
             case RNNBlockParams():
                 layer_carry, xs = rnn_block(layer_params, layer_carry, xs)
+                outputs.append(xs)
             case MogrifierLSTMParams():
                 layer_carry, xs = mogrifier_lstm(layer_params, layer_carry, xs)
+                outputs.append(xs)
             case RNNParams() | LSTMParams() | GRUParams():
                 layer_carry, xs = cell(layer_params, layer_carry, xs)
+                outputs.append(xs)
         carry_out.append(layer_carry)
     return tuple(carry_out), xs.swapaxes(0, 1)

@@ -11,7 +11,9 @@ from jaxrnn.errors import ConfigError
 from jaxrnn.optimizer import learning_rate
 
 # Where a run is in its text, and which random numbers it has drawn, follows from these.
-_FIXED = ("train.batch_size", "train.seq_len", "train.stateful", "train.rng_seed")
+_PLACE = ("train.batch_size", "train.seq_len", "train.stateful", "train.rng_seed")
+# What a run remembers of its gradients and of its parameters is of these kinds.
+_MEMORY = ("train.optimizer", "train.ema_decay", "train.two_tailed")
 
 
 def check_resumable(run: Path, begun: Config, wanted: Config) -> list[str]:
@@ -25,8 +27,11 @@ def check_resumable(run: Path, begun: Config, wanted: Config) -> list[str]:
         wanted: the config that it is to go on with.
 
     Raises:
-        ConfigError: with these changes it would be another training: other layers, other texts, other batches.
+        ConfigError: with these changes it would be another training: other layers, other texts, other batches, another
+            optimizer or average.
     """
+    if begun.model.skip != wanted.model.skip:
+        _refuse(run, "model.skip", begun.model.skip, wanted.model.skip)
     for index, (layer, other) in enumerate(zip_longest(begun.model.layers, wanted.model.layers)):
         if layer != other:
             _refuse(run, f"model.layers[{index}]", layer, other)
@@ -37,7 +42,7 @@ def check_resumable(run: Path, begun: Config, wanted: Config) -> list[str]:
     after = {**_options("train", wanted.train), **_options("sample", wanted.sample)}
     changed = [key for key in before if before[key] != after[key]]
     for key in changed:
-        if key in _FIXED:
+        if key in _PLACE + _MEMORY:
             _refuse(run, key, before[key], after[key])
     return [f"{key} {before[key]!r} -> {after[key]!r}" for key in changed]
 

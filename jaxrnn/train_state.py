@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxrnn import model
+from jaxrnn.averaging import Averaging, init_average
 from jaxrnn.config import Config, ModelConfig, TrainConfig
 from jaxrnn.optimizer import Plateau, init_plateau, make_optimizer
 from jaxrnn.types import Array, Carry, Key, Params
@@ -30,6 +31,7 @@ class TrainState(NamedTuple):
     best_val_loss: Array  # float32 scalar, nats per character; infinity before the first evaluation
     loss_sum: Array  # float32 scalar, the training losses since the last evaluation, added up
     loss_count: Array  # int32 scalar, how many
+    average: Averaging = ()  # of the parameters, to be used in their place (`averaging.averaged`)
 
 
 def init_state(config: Config, vocabulary_size: int) -> TrainState:
@@ -71,9 +73,13 @@ def _start_state(model_config: ModelConfig, config: TrainConfig, params: Params)
         best_val_loss=jnp.full((), jnp.inf, jnp.float32),
         loss_sum=jnp.zeros((), jnp.float32),
         loss_count=jnp.zeros((), jnp.int32),
+        average=init_average(config, params),
     )
 
 
 def after_rollback(state: TrainState) -> TrainState:
-    """A saved state to which a training that diverged has gone back: it goes on with a quarter of the learning rate."""
+    """A saved state to which a training that diverged has gone back: it goes on with a quarter of the learning rate.
+
+    The average is the saved one as well: nothing of what diverged is in it.
+    """
     return state._replace(rate_scale=state.rate_scale * jnp.float32(_ROLLBACK_FACTOR))

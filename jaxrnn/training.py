@@ -14,7 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxrnn import evaluation
-from jaxrnn.config import Config, TrainConfig
+from jaxrnn.averaging import Averaging, TwoTailed, averaged, switch_tails
+from jaxrnn.config import Config, ModelConfig, TrainConfig
 from jaxrnn.devices import replicate, split_rows, training_mesh
 from jaxrnn.errors import DivergenceError
 from jaxrnn.losses import nats_to_bits
@@ -150,7 +151,8 @@ def train(
         val_loss = None
         if is_end or _is_due(every.eval_every, step):
             if segments is not None:
-                val_loss = evaluation.evaluate(config.model, state.params, segments)
+                val_loss, average = _evaluate(config.model, state, segments)
+                state = state._replace(average=replicate(mesh, average))
                 if not math.isfinite(val_loss):
                     raise DivergenceError(_report_divergence(progress, val_loss))
             if timed_steps:
@@ -180,6 +182,17 @@ def _next_stop(config: TrainConfig, step: int) -> int:
     return min([config.steps, *(step - step % every + every for every in periods)])
 
 
+def _evaluate(
+    config: ModelConfig, state: TrainState, segments: evaluation.Segments
+) -> tuple[float, Averaging]:
+    """The held-out loss of what is to be used, nats per character, and the average to go on with."""
+    if isinstance(state.average, TwoTailed):
+        losses = [evaluation.evaluate(config, tail.params, segments) for tail in state.average]
+        average, loss = switch_tails(state.average, *losses)
+        return loss, average
+    return evaluation.evaluate(config, averaged(state.params, state.average), segments), state.average
+
+
 def _evaluated(progress: Progress, state: TrainState, val_loss: float | None) -> Evaluated:
     train_loss = float(state.loss_sum) / max(1, int(state.loss_count))
     score = train_loss if val_loss is None else val_loss
@@ -204,7 +217,7 @@ def _write(config: Config, state: TrainState, vocabulary: Vocabulary, step: int)
     seed = seed_ids(vocabulary, options.seed)
     blocks = sample(
         config.model,
-        state.params,
+        averaged(state.params, state.average),
         seed,
         length=options.length,
         temperature=options.temperature,

@@ -13,6 +13,7 @@ import optax
 from jax.sharding import Mesh
 
 from jaxrnn import batching, model
+from jaxrnn.averaging import update_average
 from jaxrnn.config import ModelConfig, TrainConfig
 from jaxrnn.devices import split_rows
 from jaxrnn.losses import softmax_cross_entropy
@@ -22,6 +23,7 @@ from jaxrnn.train_state import TrainState
 from jaxrnn.types import Array, Carry, Params
 
 MAX_SKIPPED = 5  # updates in a row that may fail to be finite before training counts as diverged
+_RESETS = 2  # the number of the key that resets are drawn from; batches and dropout have 0 and 1
 
 
 def update(
@@ -29,8 +31,8 @@ def update(
 ) -> tuple[TrainState, Array, Array]:
     """One optimizer step on the batch that `state.step` stands for: a pure function that `train` runs jitted.
 
-    A loss or a gradient that is not finite must not touch what was learned: such an update is skipped. Parameters and
-    optimizer stay as they were, the carry starts anew, and training goes on with the next batch.
+    A loss or a gradient that is not finite must not touch what was learned: such an update is skipped. Parameters,
+    average and optimizer stay as they were, the carry starts anew, and training goes on with the next batch.
 
     Args:
         model_config: the layers.
@@ -46,6 +48,8 @@ def update(
     inputs, targets, is_fresh = batching.batch(config, batch_key, state.step, ids)
     if mesh is not None:
         inputs, targets = split_rows(mesh, (inputs, targets))
+    if config.reset_rate > 0:
+        is_fresh |= batching.draw_resets(config, jax.random.fold_in(state.key, _RESETS), state.step)[:, None]
     carry = jax.tree.map(lambda leaf: jnp.where(is_fresh, jnp.zeros_like(leaf), leaf), state.carry)
 
     def mean_loss(params: Params) -> tuple[Array, Carry]:
@@ -70,6 +74,7 @@ def update(
         step=state.step + 1,
         params=jax.tree.map(if_finite, params, state.params),
         opt_state=jax.tree.map(if_finite, opt_state, state.opt_state),
+        average=jax.tree.map(if_finite, update_average(config, state.average, params), state.average),
         carry=jax.tree.map(lambda leaf: if_finite(leaf, jnp.zeros_like(leaf)), carry),
         skipped=if_finite(jnp.zeros_like(state.skipped), state.skipped + 1),
         loss_sum=state.loss_sum + if_finite(loss, jnp.zeros_like(loss)),

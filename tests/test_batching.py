@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxrnn.batching import batch, chunks_per_epoch, min_characters
+from jaxrnn.batching import batch, chunks_per_epoch, draw_resets, min_characters
 from jaxrnn.config import TrainConfig
 
 KEY = jax.random.key(0)
@@ -109,3 +109,14 @@ def test_windows_begin_anywhere_with_an_empty_carry() -> None:
     starts = {int(start) for inputs, _, _ in batches for start in inputs[:, 0]}
     assert min(starts) == 0
     assert max(starts) == IDS.size - 6  # the last window that has all its targets
+
+
+def test_resets_come_as_often_as_asked_independently_of_step_and_stream() -> None:
+    config = replace(CONFIG, batch_size=50, reset_rate=0.1)
+    steps = jnp.arange(200, dtype=jnp.int32)
+    resets = np.asarray(jax.vmap(lambda step: draw_resets(config, KEY, step))(steps))
+    assert resets.shape == (200, 50)
+    assert abs(resets.mean() - 0.1) < 6 * 0.3 / 100
+    assert resets.mean(0).max() < 0.3
+    assert resets.mean(1).max() < 0.5
+    np.testing.assert_array_equal(resets[3], draw_resets(config, KEY, jnp.int32(3)))

@@ -18,12 +18,14 @@ import optax
 import pytest
 
 from jaxrnn import checkpoint, model, saving
+from jaxrnn.averaging import averaged
 from jaxrnn.checkpoint import load_params, load_state, save_new
-from jaxrnn.config import Config
+from jaxrnn.config import Config, TrainConfig
 from jaxrnn.errors import CheckpointError
 from jaxrnn.manifest import describe
 from jaxrnn.saved_steps import SavedStep, find_step, list_steps
 from jaxrnn.saving import Checkpoints
+from jaxrnn.train_state import init_state
 
 
 class Layer(NamedTuple):
@@ -90,6 +92,20 @@ def test_the_parameters_alone_can_be_loaded(tmp_path: Path) -> None:
     (tmp_path / "steps").mkdir()
     save_new(tmp_path / "steps", make_state()._replace(params=params))
     assert_same(load_params(tmp_path, config, 11), params)
+
+
+@pytest.mark.parametrize("options", [{}, {"ema_decay": 0.9}, {"two_tailed": True}], ids=str)
+def test_where_there_is_an_average_it_is_the_parameters_that_are_loaded(
+    tmp_path: Path, options: dict[str, Any]
+) -> None:
+    config = Config(train=TrainConfig(**options))
+    state = init_state(config, 11)
+    plus_one = jax.tree.map(lambda leaf: leaf + 1, state.params)
+    state = state._replace(params=plus_one)  # as if training had gone on
+    (tmp_path / "steps").mkdir()
+    save_new(tmp_path / "steps", state)
+    assert_same(load_params(tmp_path, config.model, 11), averaged(plus_one, state.average))
+    assert_same(load_state(tmp_path, jax.eval_shape(lambda: init_state(config, 11))), state)
 
 
 def test_parameters_for_another_vocabulary_are_refused_before_any_file_is_read(

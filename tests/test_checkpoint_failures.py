@@ -273,12 +273,12 @@ def test_a_reader_gets_the_newer_checkpoint_when_its_own_vanishes(
 ) -> None:
     load = checkpoint._load
 
-    def load_slowly(steps: Path, step: int, part: str, abstract: Any) -> Any:
+    def load_slowly(steps: Path, step: int, parts: Any, abstract: Any) -> Any:
         if step == 0:
             with Checkpoints(run) as checkpoints:
                 checkpoints.save(1, state_at(1))
                 checkpoints.save(2, state_at(2))
-        return load(steps, step, part, abstract)
+        return load(steps, step, parts, abstract)
 
     monkeypatch.setattr(checkpoint, "_load", load_slowly)
     assert step_read(run) == 2

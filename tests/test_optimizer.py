@@ -7,7 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxrnn import reference
 from jaxrnn.config import TrainConfig
+from jaxrnn.layers.dense import DenseParams
+from jaxrnn.layers.embedding import EmbeddingParams
+from jaxrnn.layers.lstm import LSTMParams
 from jaxrnn.optimizer import init_plateau, learning_rate, make_optimizer, update_plateau
 
 
@@ -97,3 +101,71 @@ def test_other_schedules_know_no_plateau() -> None:
     plateau = update_plateau(config(schedule="linear", patience=1), init_plateau(), improved=False)
     assert float(plateau.scale) == 1
     assert int(plateau.waited) == 0
+
+
+# Which optimizer.
+
+
+def params_of_a_model() -> tuple[Any, ...]:
+    rng = np.random.default_rng(0)
+
+    def normal(*shape: int) -> jax.Array:
+        return jnp.asarray(rng.standard_normal(shape), jnp.float32)
+
+    return (
+        EmbeddingParams(normal(5, 4)),
+        LSTMParams(normal(4, 24), normal(6, 24), normal(24)),
+        (),
+        DenseParams(normal(6, 5), normal(5)),
+    )
+
+
+def follow(config: TrainConfig, params: Any, gradients: list[Any]) -> Any:
+    """The parameters after an update by each of these gradients, at a rate of 0.1."""
+    optimizer = make_optimizer(config)
+    state = optimizer.init(params)
+    for gradient in gradients:
+        with jax.numpy_dtype_promotion("standard"):
+            updates, state = optimizer.update(gradient, state, params)
+        params = jax.tree.map(lambda p, update: p + 0.1 * update, params, updates)
+    return params
+
+
+@pytest.mark.parametrize(("beta1", "beta2"), [(0.9, 0.99), (0.0, 0.99), (0.5, 0.0)])
+def test_adamw_is_the_references_adam_at_any_betas(beta1: float, beta2: float) -> None:
+    params = params_of_a_model()
+    gradients = [jax.tree.map(lambda p, n=n: jnp.sin(n + p), params) for n in range(5)]
+    found = follow(config(beta1=beta1, beta2=beta2, clip_norm=0.0), params, gradients)
+    expected, state = jax.device_get(params), reference.init_adam(jax.device_get(params))
+    for gradient in jax.device_get(gradients):
+        expected, state = reference.adam(expected, gradient, state, 0.1, b1=beta1, b2=beta2)
+    for ours, theirs in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
+
+
+def test_lion_moves_every_parameter_by_the_rate_against_the_sign() -> None:
+    params = params_of_a_model()
+    moved = follow(config(optimizer="lion"), params, [params])
+    for before, after in zip(jax.tree.leaves(params), jax.tree.leaves(moved), strict=True):
+        np.testing.assert_allclose(after - before, -0.1 * np.sign(before), rtol=1e-4)
+
+
+def test_muon_makes_matrices_between_the_ends_orthogonal_and_is_adam_elsewhere() -> None:
+    params = params_of_a_model()
+    muon, adam = (follow(config(optimizer=name), params, [params]) for name in ("muon", "adamw"))
+    for by_muon, by_adam in ((muon[0], adam[0]), (muon[3], adam[3])):
+        jax.tree.map(np.testing.assert_array_equal, by_muon, by_adam)
+    np.testing.assert_array_equal(muon[1].b, adam[1].b)
+    for before, after in ((params[1].w_x, muon[1].w_x), (params[1].w_h, muon[1].w_h)):
+        singular = np.linalg.svd((before - after) / 0.1, compute_uv=False) / (0.2 * max(before.shape) ** 0.5)
+        assert (np.abs(singular - 1) < 0.5).all(), singular
+        assert not np.allclose(after, before)
+
+
+@pytest.mark.parametrize("name", ["adamw", "lion", "muon"])
+def test_every_optimizer_decays_matrices_and_nothing_else(name: str) -> None:
+    params = params_of_a_model()
+    zero = jax.tree.map(jnp.zeros_like, params)
+    moved = follow(config(optimizer=name, weight_decay=0.3), params, [zero])
+    for before, after in zip(jax.tree.leaves(params), jax.tree.leaves(moved), strict=True):
+        np.testing.assert_allclose(after, before * (1 - 0.03 * (before.ndim == 2)), rtol=1e-5)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from jaxrnn import evaluation, training
+from jaxrnn.averaging import averaged
 from jaxrnn.config import Config, DenseConfig, EmbeddingConfig, ModelConfig
 from jaxrnn.errors import DivergenceError
 from jaxrnn.train_state import TrainState, init_state
@@ -249,3 +250,86 @@ def test_a_held_out_loss_that_is_not_finite_ends_the_training_too(
     with pytest.raises(DivergenceError, match="diverged by step 4: loss nan"):
         seen.extend(train(config, state, vocabulary, ids[:1000], ids[1000:]))
     assert all(isinstance(event, Progress) for event in seen)
+
+
+# Averages, and what else a step may depend on.
+
+OPTIONS: list[dict[str, object]] = [
+    {"ema_decay": 0.8, "optimizer": "muon", "beta1": 0.95},
+    {"two_tailed": True, "reset_rate": 0.2, "optimizer": "lion", "learning_rate": 0.01},
+]
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+def test_with_options_too_a_training_goes_on_as_if_it_had_never_been_stopped(
+    config: Config, vocabulary: Vocabulary, ids: np.ndarray, options: dict[str, object]
+) -> None:
+    config = with_train(config, **options)
+    events = run(config, vocabulary, ids)
+    (middle,) = (event.state for event in events if isinstance(event, Save) and event.step == 6)
+    copy = jax.tree.map(lambda leaf: leaf.copy(), middle)
+    rest = run(config, vocabulary, ids, copy)
+    assert_identical(last_state(rest), last_state(events))
+    losses = [
+        [event.val_loss for event in part if isinstance(event, Evaluated) and event.step > 6]
+        for part in (events, rest)
+    ]
+    assert losses[0] == losses[1]
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+def test_what_is_evaluated_and_sampled_is_the_average(
+    config: Config,
+    vocabulary: Vocabulary,
+    ids: np.ndarray,
+    monkeypatch: pytest.MonkeyPatch,
+    options: dict[str, object],
+) -> None:
+    sampled: list[object] = []
+
+    def sample(_config: object, params: object, *_args: object, **_options: object) -> list[np.ndarray]:
+        sampled.append(jax.device_get(params))
+        return [ids[:10][None]]
+
+    monkeypatch.setattr(training, "sample", sample)
+    config = with_train(config, save_every=1, **options)
+    segments = evaluation.segment(ids[1000:1200])
+    evaluated = samples = 0
+    for event in run(config, vocabulary, ids):
+        if isinstance(event, Sampled):
+            samples += 1
+        if not isinstance(event, Save):
+            continue
+        params = averaged(event.state.params, event.state.average)
+        assert not np.array_equal(params[0].table, event.state.params[0].table) or event.step == 1
+        if event.val_loss is not None:
+            assert evaluation.evaluate(config.model, params, segments) == event.val_loss
+            evaluated += 1
+        if event.step in (8, 12):
+            jax.tree.map(np.testing.assert_array_equal, sampled.pop(0), params)
+    assert (evaluated, samples) == (3, 2)
+
+
+def test_of_two_tails_the_better_one_is_what_an_evaluation_tells(
+    config: Config, vocabulary: Vocabulary, ids: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    losses = iter([3.0, 3.0, 2.0, 2.5, 2.4, 1.5])  # of the long and the short one, at three evaluations
+    monkeypatch.setattr(evaluation, "evaluate", lambda *_: next(losses))
+    events = run(with_train(config, two_tailed=True, save_every=4), vocabulary, ids)
+    assert [event.val_loss for event in events if isinstance(event, Evaluated)] == [3.0, 2.0, 1.5]
+    counts = [
+        (int(event.state.average.long.updates), int(event.state.average.short.updates))  # type: ignore[union-attr]
+        for event in events
+        if isinstance(event, Save)
+    ]
+    assert counts == [(4, 0), (8, 4), (8, 0)]
+
+
+def test_an_average_learns_a_repeating_text_as_well(
+    config: Config, vocabulary: Vocabulary, ids: np.ndarray
+) -> None:
+    for options in OPTIONS:
+        longer = with_train(config, steps=200, eval_every=50, save_every=0, sample_every=0, **options)
+        losses = [event.val_loss for event in run(longer, vocabulary, ids) if isinstance(event, Evaluated)]
+        assert losses[-1] is not None
+        assert losses[-1] < 0.3, (options, losses)

@@ -1,6 +1,7 @@
 """One update: what it depends on, and what it leaves alone when its numbers are not finite."""
 
 from dataclasses import replace
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +11,8 @@ import pytest
 from jaxrnn.batching import chunks_per_epoch
 from jaxrnn.config import Config, DenseConfig, DropoutConfig, EmbeddingConfig, ModelConfig
 from jaxrnn.devices import training_mesh
-from jaxrnn.train_state import TrainState, init_state
+from jaxrnn.leaves import to_leaves
+from jaxrnn.train_state import TrainState, after_rollback, init_state
 from jaxrnn.updating import MAX_SKIPPED, run_steps, update
 from jaxrnn.vocabulary import Vocabulary
 
@@ -63,16 +65,21 @@ def with_broken_carry(state: TrainState, value: float) -> TrainState:
     return state._replace(step=jnp.int32(1), carry=carry)
 
 
+AVERAGES: list[dict[str, object]] = [{}, {"ema_decay": 0.9}, {"two_tailed": True}]
+
+
+@pytest.mark.parametrize("average", AVERAGES)
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_an_update_that_is_not_finite_changes_nothing_that_was_learned(
-    config: Config, vocabulary: Vocabulary, ids: np.ndarray, value: float
+    config: Config, vocabulary: Vocabulary, ids: np.ndarray, value: float, average: dict[str, object]
 ) -> None:
+    config = with_train(config, **average)
     state = init_state(config, vocabulary.size)
     state = jitted_update(config, state, ids)  # so that the optimizer remembers something
     new = jitted_update(config, with_broken_carry(state, value), ids)
     for before, after in zip(
-        jax.tree.leaves((state.params, state.opt_state)),
-        jax.tree.leaves((new.params, new.opt_state)),
+        jax.tree.leaves((state.params, state.opt_state, state.average)),
+        jax.tree.leaves((new.params, new.opt_state, new.average)),
         strict=True,
     ):
         np.testing.assert_array_equal(before, after)
@@ -126,3 +133,65 @@ def test_a_weight_beyond_what_a_float_holds_is_noticed_though_no_batch_looks_at_
     _, tally, is_finite = run_steps(one.model, one.train, training_mesh(one.train), state, few, jnp.int32(1))
     assert np.isfinite(float(tally.loss))
     assert not bool(is_finite)
+
+
+# Averages.
+
+
+def test_without_options_a_state_has_the_arrays_it_always_had(config: Config, vocabulary: Vocabulary) -> None:
+    parameters = ["0.table", "1.w_x", "1.w_h", "1.b", "2.w", "2.b"]
+    moments = [f"opt_state.1.{moment}.{name}" for moment in ("mu", "nu") for name in parameters]
+    others = ["step", "opt_state.1.count", "carry.1.h", "carry.1.c", "key", "plateau.scale", "plateau.waited"]
+    others += ["rate_scale", "skipped", "best_val_loss", "loss_sum", "loss_count"]
+    names = {*(f"params.{name}" for name in parameters), *moments, *others}
+    assert to_leaves(init_state(config, vocabulary.size)).keys() == names
+
+
+@pytest.mark.parametrize("average", AVERAGES[1:])
+def test_an_average_follows_the_parameters_and_leaves_them_alone(
+    config: Config, vocabulary: Vocabulary, ids: np.ndarray, average: dict[str, object]
+) -> None:
+    averaging = with_train(config, **average)
+    mesh, steps = training_mesh(config.train), jnp.int32(5)
+    ends = [
+        run_steps(each.model, each.train, mesh, init_state(each, vocabulary.size), jnp.asarray(ids), steps)[0]
+        for each in (averaging, config)
+    ]
+    for with_it, without in zip(*(jax.tree.leaves(end.params) for end in ends), strict=True):
+        np.testing.assert_allclose(with_it, without, rtol=1e-5, atol=1e-7)
+    expected = init_state(averaging, vocabulary.size)
+    for n in range(5):  # one by one: means of five parameters, or nearly the last
+        expected = jitted_update(averaging, expected, ids)
+        assert int(jax.tree.leaves(expected.average)[-1]) == n + 1
+    jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-6), ends[0].average, expected.average)
+
+
+def test_a_rollback_takes_the_saved_average(config: Config, vocabulary: Vocabulary) -> None:
+    state = init_state(with_train(config, ema_decay=0.9), vocabulary.size)
+    assert after_rollback(state).average is state.average
+
+
+# Resets.
+
+
+def test_a_reset_empties_the_carry_of_some_streams_and_a_rate_of_one_of_all(
+    config: Config, vocabulary: Vocabulary, ids: np.ndarray
+) -> None:
+    state = init_state(config, vocabulary.size)
+    full = state._replace(carry=jax.tree.map(lambda leaf: leaf + 1, state.carry))
+    empty, whole = (first_loss(config, 1, each, ids) for each in (state, full))
+    always = with_train(config, reset_rate=1.0)
+    assert first_loss(always, 1, full, ids) == empty != whole
+    half = with_train(config, reset_rate=0.5)
+    losses = [first_loss(half, step, full, ids) for step in (1, 1, 2, 3, 4)]
+    assert losses[0] == losses[1]
+    firsts = [first_loss(config, step, full, ids) for step in (1, 2, 3, 4)]
+    assert any(one != other for one, other in zip(losses[1:], firsts, strict=True))
+
+
+def test_a_rate_too_small_to_ever_reset_changes_nothing(
+    config: Config, vocabulary: Vocabulary, ids: np.ndarray
+) -> None:
+    state = init_state(config, vocabulary.size)
+    one, other = (jitted_update(each, state, ids) for each in (config, with_train(config, reset_rate=1e-30)))
+    jax.tree.map(np.testing.assert_array_equal, one.carry, other.carry)

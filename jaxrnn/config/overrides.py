@@ -4,8 +4,8 @@ import re
 from typing import Any
 
 from jaxrnn.config.fields import Field, FieldError, fields_of, normalised, parse_text, refuse_unknown
-from jaxrnn.config.reading import FLAT_SECTIONS, PATHS, SECTIONS, layer_type, to_tables
-from jaxrnn.config.schema import Config
+from jaxrnn.config.reading import FLAT_SECTIONS, MODEL_KEYS, PATHS, SECTIONS, layer_type, to_tables
+from jaxrnn.config.schema import SKIP, Config
 from jaxrnn.config.toml import parse_value
 from jaxrnn.errors import ConfigError
 
@@ -49,12 +49,15 @@ def apply_override(tables: dict[str, Any], override: str) -> str:
 
 def _override_model(table: dict[str, Any], path: list[str], text: str) -> str:
     match path:
+        case ["skip"]:
+            table["skip"] = parse_text(SKIP, text)
+            return "model.skip"
         case ["layers"]:
             table["layers"] = _parse_list(text)
             return "model.layers"
         case ["layers", index, key]:
             return _override_layer(table, index, key, text)
-    refuse_unknown(path[:1], ["layers"], "[model]", elsewhere=PATHS)
+    refuse_unknown(path[:1], MODEL_KEYS, "[model]", elsewhere=PATHS)
     raise FieldError("model.layers", "give one key of one layer, such as model.layers.1.size=256")
 
 

@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, fields
 from typing import Any
 
-from jaxrnn.config.fields import FieldError, fields_of, nearest, read_record, refuse_unknown
+from jaxrnn.config.fields import FieldError, check, fields_of, nearest, read_record, refuse_unknown
 from jaxrnn.config.schema import (
     LAYER_TYPES,
+    SKIP,
     Config,
     CorpusConfig,
     LayerConfig,
@@ -23,7 +24,8 @@ FLAT_SECTIONS: dict[str, type[CorpusConfig] | type[TrainConfig] | type[SampleCon
 }
 SECTIONS = tuple(field.name for field in fields(Config))
 PATHS = {key: f"{name}.{key}" for name, record in FLAT_SECTIONS.items() for key in fields_of(record)}
-PATHS["layers"] = "model.layers"
+MODEL_KEYS = tuple(field.name for field in fields(ModelConfig))
+PATHS |= {key: f"model.{key}" for key in MODEL_KEYS}
 _MISSING = object()
 _EXAMPLE = '{ type = "lstm", size = 192 }'
 
@@ -55,10 +57,11 @@ def _read_section(name: str, table: Mapping[str, Any]) -> Any:
 
 
 def _read_model(table: Mapping[str, Any]) -> ModelConfig:
-    refuse_unknown(table, ["layers"], "[model]", elsewhere=PATHS)
+    refuse_unknown(table, MODEL_KEYS, "[model]", elsewhere=PATHS)
+    skip = bool(check(SKIP, table.get("skip", False)))
     layers = table.get("layers")
     if layers is None:
-        return ModelConfig()
+        return ModelConfig(skip=skip)
     if not isinstance(layers, list):
         raise FieldError("layers", f"must be a list of tables like {_EXAMPLE}", layers)
     made = []
@@ -67,7 +70,7 @@ def _read_model(table: Mapping[str, Any]) -> ModelConfig:
             made.append(_read_layer(layer))
         except FieldError as error:
             raise error.under(f"layers[{index}]") from None
-    return ModelConfig(layers=tuple(made))
+    return ModelConfig(skip=skip, layers=tuple(made))
 
 
 def _read_layer(table: object) -> LayerConfig:
@@ -106,4 +109,6 @@ def to_tables(config: Config) -> dict[str, dict[str, Any]]:
         named = [(field, getattr(layer, field.name)) for field in fields(layer)]
         return {"type": layer.type} | {f.name: value for f, value in named if value or value != f.default}
 
-    return asdict(config) | {"model": {"layers": [table(layer) for layer in config.model.layers]}}
+    tables = asdict(config)
+    tables["model"]["layers"] = [table(layer) for layer in config.model.layers]
+    return tables

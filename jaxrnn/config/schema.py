@@ -7,7 +7,7 @@ each one means.
 from dataclasses import dataclass, field
 from typing import Annotated, ClassVar
 
-from jaxrnn.config.fields import Checked, FieldError, OneOf, Range, Text
+from jaxrnn.config.fields import Checked, Field, FieldError, OneOf, Range, Text, check
 
 MAX_LAYERS = 1000
 # Generous: they only keep out what no machine could hold or count.
@@ -43,10 +43,11 @@ class DenseConfig(Checked):
 
 @dataclass(frozen=True, kw_only=True)
 class DropoutConfig(Checked):
-    """Sets a fraction `rate` of its inputs to zero while training."""
+    """Sets a fraction `rate` of its inputs to zero while training; variational, the same at every time step."""
 
     type: ClassVar[str] = "dropout"
     rate: Annotated[float, Range(0, 1, below=True)]
+    variational: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,6 +90,7 @@ class RNNBlockConfig(Checked):
 LayerConfig = (
     EmbeddingConfig | DenseConfig | DropoutConfig | RNNConfig | LSTMConfig | GRUConfig | RNNBlockConfig
 )
+RecurrentConfig = RNNConfig | LSTMConfig | GRUConfig | RNNBlockConfig
 LAYER_TYPES: dict[str, type[LayerConfig]] = {
     layer.type: layer
     for layer in (
@@ -103,10 +105,17 @@ LAYER_TYPES: dict[str, type[LayerConfig]] = {
 }
 
 
+SKIP = Field("skip", bool, None, optional=False, required=False)
+
+
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
-    """The layers that a character passes through, first to last."""
+    """The layers that a character passes through, first to last.
 
+    With `skip`, the last of them reads the sum of what all recurrent layers put out (`summed_layers`).
+    """
+
+    skip: bool = False
     layers: tuple[LayerConfig, ...] = (EmbeddingConfig(size=192), LSTMConfig(size=192), DenseConfig())
 
     def __post_init__(self) -> None:
@@ -117,7 +126,43 @@ class ModelConfig:
                 if the sizes around a skip connection differ.
         """
         object.__setattr__(self, "layers", tuple(self.layers))
+        check(SKIP, self.skip)
         _check_layers(self.layers)
+        if self.skip:
+            _check_skip(self.layers)
+
+
+def summed_layers(layers: tuple[LayerConfig, ...]) -> tuple[int, ...]:
+    """The layers whose outputs `skip` adds up: each recurrent one, or the last dropout directly after it."""
+    summed: list[int] = []
+    for index, layer in enumerate(layers):
+        if isinstance(layer, RecurrentConfig):
+            summed.append(index)
+        elif isinstance(layer, DropoutConfig) and summed and summed[-1] == index - 1:
+            summed[-1] = index
+    return tuple(summed)
+
+
+def _check_skip(layers: tuple[LayerConfig, ...]) -> None:
+    summed = summed_layers(layers)
+    if not summed:
+        raise FieldError("skip", "adds up the outputs of recurrent layers, and there is none", True)
+    if (unread := summed[-1] + 1) != len(layers) - 1:
+        kind = layers[unread].type
+        problem = (
+            f"nobody would read layers[{unread}], of type {kind}, as the last layer reads recurrent ones"
+        )
+        raise FieldError("skip", problem, True)
+    size = first = None
+    for index, layer in enumerate(layers):
+        size = size if isinstance(layer, DropoutConfig) else layer.size or size
+        if isinstance(layer, RecurrentConfig):
+            first = first or size
+            if size != first:
+                problem = (
+                    f"skip adds up the outputs of recurrent layers, so it must be the first one's, {first}"
+                )
+                raise FieldError(f"layers[{index}].size", problem, size)
 
 
 def _check_layers(layers: tuple[LayerConfig, ...]) -> None:
@@ -156,19 +201,39 @@ class TrainConfig(Checked):
     batch_size: Length = 32
     seq_len: Length = 32
     stateful: bool = True
+    reset_rate: Annotated[float, Range(0, 1)] = 0.0
+    optimizer: Annotated[str, OneOf(("adamw", "lion", "muon"))] = "adamw"
     learning_rate: Annotated[float, Range(0, 100, above=True)] = 1e-2
     warmup_steps: StepsOrZero = 20
     schedule: Annotated[str, OneOf(("linear", "cosine", "constant", "plateau"))] = "linear"
     patience: Steps = 3
     decay_factor: Annotated[float, Range(0, 1, above=True, below=True)] = 0.5
+    beta1: Annotated[float, Range(0, 1, below=True)] = 0.9
+    beta2: Annotated[float, Range(0, 1, below=True)] = 0.99
     weight_decay: Annotated[float, Range(0, 100)] = 0.1
     clip_norm: Annotated[float, Range(0, 1_000_000)] = 1.0
+    ema_decay: Annotated[float, Range(0, 1, below=True)] = 0.0
+    two_tailed: bool = False
     eval_every: StepsOrZero = 200
     save_every: StepsOrZero = 200
     sample_every: StepsOrZero = 400
     rng_seed: Annotated[int, Range(0, 2**32 - 1)] = 0
     devices: Annotated[int, Range(0, 65_536)] = 0
     precision: Annotated[str, OneOf(("float32", "bfloat16"))] = "float32"
+
+    def __post_init__(self) -> None:
+        """Checks every field, and the options that exclude each other.
+
+        Raises:
+            FieldError: If a value is not accepted.
+        """
+        super().__post_init__()
+        if self.reset_rate > 0 and not self.stateful:
+            problem = "without stateful every sequence starts from a zero state anyway; must be 0"
+            raise FieldError("reset_rate", problem, self.reset_rate)
+        if self.two_tailed and self.ema_decay > 0:
+            problem = f"ema_decay = {self.ema_decay} averages too, in another way; one of the two must be off"
+            raise FieldError("two_tailed", problem, self.two_tailed)
 
 
 # What `[train]` does not say of a fine-tuning: smaller steps and fewer than from nothing, and a look at the held-out
@@ -202,3 +267,13 @@ class Config:
     model: ModelConfig = field(default_factory=ModelConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     sample: SampleConfig = field(default_factory=SampleConfig)
+
+    def __post_init__(self) -> None:
+        """Checks what one section needs of another.
+
+        Raises:
+            FieldError: If two-tailed averaging has no text to be judged by.
+        """
+        if self.train.two_tailed and self.corpus.validation_fraction == 0:
+            problem = "held-out text decides which average is used, and corpus.validation_fraction is 0"
+            raise FieldError("train.two_tailed", problem, True)

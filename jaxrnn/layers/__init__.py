@@ -95,7 +95,10 @@ LAYERS = {
     ),
     "dropout": Layer(
         init=lambda _key, _config, _input_size, _vocabulary_size, _dtype: (),
-        apply=lambda config, _params, _carry, xs, _zs, key: ((), dropout(key, config.rate, xs)),
+        apply=lambda config, _params, _carry, xs, _zs, key: (
+            (),
+            dropout(key, config.rate, xs, variational=config.variational),
+        ),
     ),
     "rnn": _recurrent(CELLS["rnn"]),
     "lstm": Layer(init=_init_lstm, apply=_apply_lstm, carry=lstm_carry, project=_project_lstm),

@@ -7,7 +7,9 @@ is x and nothing needs to be rescaled when dropout is switched off. Given the ma
 
     d_x = d_y * mask                                                                 (2)
 
-What was dropped had no say in the loss, so it gets no gradient. The mask is an argument: the layer draws
+What was dropped had no say in the loss, so it gets no gradient. Variational dropout (Gal and Ghahramani
+2016) has one mask [1, B, E] for all time steps of a sequence: (1) and (2) stay, at each time step with the
+same mask. The mask is an argument: the layer draws
 nothing itself, and can be differentiated and repeated like the others.
 """
 
@@ -21,12 +23,17 @@ from jaxrnn.reference.arrays import Array
 class DropoutResiduals(NamedTuple):
     """What the backward pass of dropout needs."""
 
-    mask: Array | None  # of the shape of xs; None where nothing was dropped
+    mask: Array | None  # of the shape of xs, or of one of its time steps; None where nothing was dropped
 
 
-def draw_mask(rng: np.random.Generator, rate: float, shape: tuple[int, ...]) -> Array:
-    """A mask of zeros (with probability `rate`, 0 <= rate < 1) and 1 / (1 - rate)."""
-    return (rng.random(shape) >= rate) / (1 - rate)
+def draw_mask(
+    rng: np.random.Generator, rate: float, shape: tuple[int, ...], *, variational: bool = False
+) -> Array:
+    """A mask for xs of this shape: zeros (with probability `rate`, 0 <= rate < 1) and 1 / (1 - rate).
+
+    A variational one is of the shape [1, B, E], and serves for every time step.
+    """
+    return (rng.random((1, *shape[1:]) if variational else shape) >= rate) / (1 - rate)
 
 
 def dropout_forward(mask: Array | None, xs: Array) -> tuple[Array, DropoutResiduals]:

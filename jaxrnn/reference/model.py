@@ -131,7 +131,11 @@ def model_forward(
             case DenseConfig():
                 xs, r = dense_forward(p, xs)
             case DropoutConfig():
-                mask = None if rng is None else draw_mask(rng, layer.rate, xs.shape).astype(xs.dtype)
+                mask = None
+                if rng is not None:
+                    mask = draw_mask(rng, layer.rate, xs.shape, variational=layer.variational).astype(
+                        xs.dtype
+                    )
                 xs, r = dropout_forward(mask, xs)
         new_carry.append(c)
         residuals.append(r)

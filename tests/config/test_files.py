@@ -35,7 +35,7 @@ def random_config(generator):
     middle = [
         RNNConfig(size=generator.randint(1, 99)),
         GRUConfig(size=generator.randint(1, 99)),
-        DropoutConfig(rate=generator.random()),
+        DropoutConfig(rate=generator.random(), variational=generator.random() < 0.5),
         DenseConfig(size=7),
         LSTMConfig(size=size),
         RNNBlockConfig(cell=generator.choice(["rnn", "lstm", "gru"]), size=generator.choice([None, size])),
@@ -57,6 +57,7 @@ def random_config(generator):
             learning_rate=10 ** generator.uniform(-20, 2),
             schedule=generator.choice(["linear", "cosine", "constant", "plateau"]),
             clip_norm=generator.choice([0, 1, 1e-7]),
+            ema_decay=generator.choice([0, 0.998]),
         ),
         sample=SampleConfig(
             seed=text, stop=text[::-1], temperature=generator.random(), top_p=1 - generator.random()

@@ -101,3 +101,10 @@ def test_mistakes_are_told_as_in_every_config(tmp_path: Path) -> None:
         load_finetune_config(path, BASE)
     with pytest.raises(ConfigError, match="did you mean"):
         load_finetune_config(None, BASE, ["train.step=3"])
+
+
+def test_skip_is_the_runs() -> None:
+    skipping = replace(BASE, model=replace(BASE.model, skip=True))
+    assert load_finetune_config(None, skipping, ["corpus.text=a.txt"]).model.skip
+    with pytest.raises(ConfigError, match=r"^--set model\.skip=false: in the run, model\.skip is true"):
+        load_finetune_config(None, skipping, ["corpus.text=a.txt", "model.skip=false"])

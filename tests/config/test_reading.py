@@ -86,7 +86,7 @@ def test_layers_are_read_in_either_of_tomls_notations(text):
         ),
         (
             LAYERS + "[{type='dropout', rate=0.1, cell='gru'}]",
-            "model.layers[0].cell: unknown key; a layer of type dropout has type, rate",
+            "model.layers[0].cell: unknown key; a layer of type dropout has type, rate, variational",
         ),
         (LAYERS + "[{type='lsmt'}]", f'model.layers[0].type = "lsmt": {TYPES}; did you mean lstm?'),
         (
@@ -155,3 +155,12 @@ def test_a_key_of_any_length_is_refused_in_a_short_line():
 )
 def test_a_value_that_cannot_be_meant_is_refused_with_what_is_allowed(text, message):
     assert refused(text) == message
+
+
+def test_skip_is_read_with_and_without_layers():
+    assert parse_config("[model]\nskip = true", "my.toml").model == ModelConfig(skip=True)
+    layers = "layers = [{type='embedding', size=8}, {type='lstm', size=8}, {type='dense'}]"
+    assert parse_config(f"[model]\nskip = true\n{layers}", "my.toml").model.skip
+    assert not parse_config(f"[model]\n{layers}", "my.toml").model.skip
+    assert refused("[model]\nskip = 1") == "model.skip = 1: must be true or false"
+    assert refused("[train]\nskip = true") == "train.skip: unknown key; did you mean model.skip?"

@@ -70,3 +70,34 @@ def test_a_rate_that_is_no_probability_below_one_is_refused(rate: float) -> None
     for key in (KEY, None):
         with pytest.raises(ValueError, match=r"rate must be in \[0, 1\)"):
             dropout(key, rate, ONES)
+
+
+# Variational: one mask for all time steps.
+
+SEQUENCE = jnp.ones((7, 30, 40))
+
+
+def test_variational_dropout_drops_the_same_features_at_every_time_step() -> None:
+    ys = dropout(KEY, 0.3, SEQUENCE, variational=True)
+    assert ys.shape == SEQUENCE.shape
+    assert (ys == ys[:1]).all()
+    np.testing.assert_allclose(np.unique(ys), [0, 1 / 0.7], rtol=1e-6)
+    six_sigmas = 6 * np.sqrt(0.3 / 0.7 / ys[0].size)
+    assert abs(ys[0].mean() - 1) < six_sigmas
+    rows, features = (np.asarray(ys[0] > 0).mean(axis) for axis in (1, 0))
+    assert len(set(rows)) > 5
+    assert len(set(features)) > 5  # every sequence and every feature has its own
+
+
+def test_the_variational_gradient_passes_where_values_passed() -> None:
+    xs = jax.random.normal(jax.random.key(1), (7, 3, 20))
+    ys, pull = jax.vjp(lambda xs: dropout(KEY, 0.3, xs, variational=True), xs)
+    (d_xs,) = pull(jnp.ones_like(xs))
+    assert jnp.array_equal(d_xs > 0, ys != 0)
+    np.testing.assert_allclose(d_xs * xs, ys, rtol=1e-6)
+    assert dropout(None, 0.3, xs, variational=True) is xs
+
+
+def test_variational_dropout_of_a_scalar_is_refused() -> None:
+    with pytest.raises(ValueError, match="time"):
+        dropout(KEY, 0.3, jnp.ones(()), variational=True)

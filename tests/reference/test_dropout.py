@@ -8,9 +8,10 @@ from .oracle import central_differences, inner, random_like, relative_error
 
 @pytest.mark.parametrize("shape", [(3, 2, 4), (1, 2, 4), (3, 1, 4), (3, 2, 1), (1, 1, 1)])
 @pytest.mark.parametrize("rate", [0.0, 0.5])
-def test_the_backward_pass_agrees_with_central_differences(shape, rate):
+@pytest.mark.parametrize("variational", [False, True])
+def test_the_backward_pass_agrees_with_central_differences(shape, rate, variational):
     rng = np.random.default_rng(0)
-    mask = draw_mask(rng, rate, shape)
+    mask = draw_mask(rng, rate, shape, variational=variational)
     xs = rng.standard_normal(shape)
     ys, residuals = dropout_forward(mask, xs)
     d_ys = random_like(rng, ys)
@@ -33,3 +34,11 @@ def test_without_a_mask_nothing_changes_in_either_direction():
     ys, residuals = dropout_forward(None, xs)
     np.testing.assert_array_equal(ys, xs)
     np.testing.assert_array_equal(dropout_backward(residuals, 5 * xs), 5 * xs)
+
+
+def test_a_variational_mask_is_one_for_all_time_steps():
+    mask = draw_mask(np.random.default_rng(0), 0.5, (5, 20, 30), variational=True)
+    assert mask.shape == (1, 20, 30)
+    ys, _ = dropout_forward(mask, np.ones((5, 20, 30)))
+    assert (ys == ys[0]).all()
+    assert set(ys.flat) == {0.0, 2.0}

@@ -55,3 +55,11 @@ def test_adam_does_not_change_what_it_was_given():
     adam(params, gradients, state, 0.1)
     np.testing.assert_array_equal(params[1].w, w_before)
     assert not state.mean[1].w.any()
+
+
+def test_adam_without_a_mean_goes_by_the_gradient_of_the_moment():
+    params, state = (np.array([0.0]),), init_adam((np.array([0.0]),))
+    params, state = adam(params, (np.array([4.0]),), state, 0.5, b1=0.0, b2=0.0)
+    params, state = adam(params, (np.array([-0.1]),), state, 0.5, b1=0.0, b2=0.0)
+    np.testing.assert_allclose(params[0], 0, atol=1e-6)  # there and back, whatever the sizes
+    assert state.mean[0] == -0.1
