@@ -11,7 +11,9 @@ from jaxrnn_cli.names import find_config, find_destination, shipped_configs
 pytestmark = pytest.mark.usefixtures("place")
 
 
-@pytest.mark.parametrize("name", ["shakespeare", "rnn", "gru", "custom", "fast", "two_minutes"])
+@pytest.mark.parametrize(
+    "name", ["shakespeare", "rnn", "gru", "custom", "fast", "two_minutes", "best_cpu", "original_rnn"]
+)
 def test_the_shipped_configs_are_found_anywhere_and_load(name: str) -> None:
     load_config(find_config(name))
 
@@ -34,9 +36,8 @@ def test_a_near_miss_is_answered_with_the_name_that_was_meant() -> None:
 
 @pytest.mark.parametrize("name", ["xyzzy", ""])
 def test_a_far_miss_is_answered_with_all_names(name: str) -> None:
-    with pytest.raises(
-        ConfigError, match="custom, fast, finetune_hamlet, gru, rnn, shakespeare, two_minutes"
-    ):
+    recipes = "original_lstm, original_rnn, rnn, shakespeare, two_minutes"
+    with pytest.raises(ConfigError, match=f"best_cpu, custom, fast, finetune_hamlet, gru, {recipes}"):
         find_config(name)
 
 
