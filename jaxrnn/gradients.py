@@ -124,7 +124,7 @@ def _check(
     on_trial, autodiff, differences = jax.jit(gradients, compiler_options=_compiler_options())(
         case.arguments, cotangents
     )
-    by_reference = case.reference(_to_reference(case.arguments), _to_reference(cotangents))
+    by_reference = case.reference(to_reference(case.arguments), to_reference(cotangents))
 
     leaves = jax.tree.leaves_with_path(on_trial)
     oracles = [jax.tree.leaves(tree) for tree in (autodiff, by_reference, differences)]
@@ -175,12 +175,12 @@ def _relative_error(a: Any, b: Any) -> float:
     return float(np.abs(a - b).max() / max(np.abs(b).max(), 1e-8))
 
 
-def _to_reference(tree: Any) -> Any:
+def to_reference(tree: Any) -> Any:
     """The same nest in NumPy, each record as the reference's record of that name; None stays."""
     if tree is None:
         return None
     if not isinstance(tree, tuple):
         return np.asarray(tree)
-    branches = [_to_reference(branch) for branch in tree]
+    branches = [to_reference(branch) for branch in tree]
     record = getattr(reference, type(tree).__name__, type(tree))
     return record(*branches) if hasattr(tree, "_fields") else tuple(branches)

@@ -8,7 +8,7 @@ gradients against theirs.
 import jax
 import jax.numpy as jnp
 
-from jaxrnn.config import ModelConfig
+from jaxrnn.config import LSTMConfig, ModelConfig
 from jaxrnn.layers.block import CellCarry, CellParams, RNNBlockParams
 from jaxrnn.layers.dense import DenseParams
 from jaxrnn.layers.embedding import EmbeddingParams
@@ -136,7 +136,8 @@ def apply(config: ModelConfig, params: Params, carry: Carry, tokens: Array) -> t
     xs = tokens.T
     carry_out: list[Carry] = []
     outputs: list[Array] = []
-    for layer_params, layer_carry in zip(params, carry, strict=True):
+    for layer, layer_params, layer_carry in zip(config.layers, params, carry, strict=True):
+        cap = isinstance(layer, LSTMConfig) and layer.cap_input_gate
         if layer_params is params[-1] and config.skip:
             xs = jnp.sum(jnp.stack(outputs), axis=0)
         match layer_params:
@@ -148,9 +149,12 @@ def apply(config: ModelConfig, params: Params, carry: Carry, tokens: Array) -> t
                 layer_carry, xs = rnn_block(layer_params, layer_carry, xs)
                 outputs.append(xs)
             case MogrifierLSTMParams():
-                layer_carry, xs = mogrifier_lstm(layer_params, layer_carry, xs)
+                layer_carry, xs = mogrifier_lstm(layer_params, layer_carry, xs, cap_input_gate=cap)
                 outputs.append(xs)
-            case RNNParams() | LSTMParams() | GRUParams():
+            case LSTMParams():
+                layer_carry, xs = lstm(layer_params, layer_carry, xs, cap_input_gate=cap)
+                outputs.append(xs)
+            case RNNParams() | GRUParams():
                 layer_carry, xs = cell(layer_params, layer_carry, xs)
                 outputs.append(xs)
         carry_out.append(layer_carry)

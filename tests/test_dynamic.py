@@ -7,7 +7,7 @@ import pytest
 from jaxrnn import model, reference
 from jaxrnn.config import DenseConfig, EmbeddingConfig, LSTMConfig, ModelConfig
 from jaxrnn.dynamic import SEGMENT, Rates, root_mean_square, score_dynamic, tune
-from jaxrnn.gradients import _to_reference as to_reference
+from jaxrnn.gradients import to_reference
 from jaxrnn.reference.optimizer import map_leaves
 from jaxrnn.scoring import score_stateful
 

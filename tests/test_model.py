@@ -32,6 +32,8 @@ SECOND: dict[str, LayerConfig] = {
     "lstm": LSTMConfig(size=4),
     "gru": GRUConfig(size=4),
     "block": RNNBlockConfig(cell="gru"),
+    "capped": LSTMConfig(size=4, cap_input_gate=True),
+    "mogrifier": LSTMConfig(size=4, mogrifier_rounds=3, mogrifier_rank=2, cap_input_gate=True),
     "dense": DenseConfig(size=4),
 }
 
@@ -48,6 +50,26 @@ def begin(config: ModelConfig) -> tuple[Params, Carry, jax.Array]:
 
 def assert_close(a: object, b: object) -> None:
     jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-5, atol=1e-6), a, b)
+
+
+@pytest.mark.parametrize("name", SECOND)
+def test_a_stack_is_its_plain_layers_one_after_the_other(name: str) -> None:
+    config = stack(SECOND[name])
+    params, carry, tokens = begin(config)
+    params = jax.tree.map(lambda leaf: 2 * leaf, params)  # gates far enough open for their caps to matter
+    assert_close(apply(config, params, carry, tokens), plain.apply(config, params, carry, tokens))
+
+
+@pytest.mark.parametrize("rounds", [0, 2])
+def test_a_state_is_dropped_out_while_training_only(rounds: int) -> None:
+    config = stack(LSTMConfig(size=4, recurrent_dropout=0.5, mogrifier_rounds=rounds))
+    without = stack(LSTMConfig(size=4, mogrifier_rounds=rounds))
+    params, carry, tokens = begin(config)
+    carry = jax.tree.map(lambda leaf: leaf + 0.5, carry)
+    assert_close(apply(config, params, carry, tokens), apply(without, params, carry, tokens))
+    one, same, other = (apply(config, params, carry, tokens, jax.random.key(seed))[1] for seed in (0, 0, 1))
+    np.testing.assert_array_equal(one, same)
+    assert (jnp.abs(one - other) > 1e-4).any()
 
 
 def test_logits_have_a_row_for_each_position_and_a_column_for_each_character() -> None:

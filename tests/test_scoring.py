@@ -8,7 +8,7 @@ import pytest
 
 from jaxrnn import evaluation, model, reference
 from jaxrnn.config import DenseConfig, EmbeddingConfig, LSTMConfig, ModelConfig
-from jaxrnn.gradients import _to_reference as to_reference
+from jaxrnn.gradients import to_reference
 from jaxrnn.scoring import score_stateful, score_windows
 
 VOCABULARY = 5
