@@ -90,9 +90,7 @@ def _chunk_losses(
     config: ModelConfig, params: Params, warm_up: Array, inputs: Array, targets: Array, weights: Array
 ) -> Array:
     """The summed loss of each chunk, `[chunks]`."""
-    carry = model.initial_carry(config, params, warm_up.shape[0])
-    carry, _ = model.apply(config, params, carry, warm_up)
-    carry = jax.tree.map(lambda leaf: leaf.at[0].set(0), carry)  # nothing stands before the first segment
+    carry = warmed_up(config, params, warm_up)
 
     def read(carry: Carry, chunk: tuple[Array, Array, Array]) -> tuple[Carry, Array]:
         xs, ys, ws = chunk
@@ -101,3 +99,10 @@ def _chunk_losses(
 
     _, losses = jax.lax.scan(read, carry, (inputs, targets, weights))
     return losses
+
+
+def warmed_up(config: ModelConfig, params: Params, warm_up: Array) -> Carry:
+    """The carry with which each segment begins to be scored."""
+    carry = model.initial_carry(config, params, warm_up.shape[0])
+    carry, _ = model.apply(config, params, carry, warm_up)
+    return jax.tree.map(lambda leaf: leaf.at[0].set(0), carry)  # nothing stands before the first segment
