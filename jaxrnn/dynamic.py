@@ -1,8 +1,8 @@
 """Dynamic evaluation: the weights adapt to a text as they read it.
 
-The text is read once, statefully, in segments of a few characters. Each is scored first, with the weights theta as they
-are by then. Then the weights take a step down the gradient g of the segment's mean loss, and a step back to theta_0, the
-weights that training left:
+The text is read once, statefully, in segments of a few characters. Each is scored first, with the weights theta as
+they are by then. Then the weights take a step down the gradient g of the segment's mean loss, and a step back to
+theta_0, the weights that training left:
 
     theta <- theta + lambda * D * (theta_0 - theta) - eta * g / (RMS + eps)
 
@@ -36,17 +36,20 @@ from jaxrnn.losses import softmax_cross_entropy
 from jaxrnn.scoring import Scores, rank
 from jaxrnn.types import Array, Carry, Params
 
-SEGMENT = 5  # characters from one step to the next
+SEGMENT = 20  # characters from one step to the next
 EPSILON = 0.1  # eps, as a share of mean(RMS)
 _ROWS = 32  # streams side by side, for RMS
 _STATISTICS = 200_000  # characters of the training text, at most, that RMS is taken from
 _TUNING = 20_000  # characters at its end, at most, on which the rates are chosen
 _BLOCK = 512  # segments a dispatch: a signal is answered and progress told in between
 
-RATES = (1e-4, 3e-4, 1e-3)
+# What is tried. Around these every length of segment from 5 to 20 gains about the same, and long ones are read faster.
+RATES = (2e-4, 5e-4, 1e-3, 2e-3)
 DECAYS = (1e-3, 3e-3, 1e-2)
 
-Report: TypeAlias = Callable[[str, int, int], None]  # what is being done; characters read, and in all
+Report: TypeAlias = Callable[
+    [str, int, int], None
+]  # what is being done, how much of it is, and how much there is
 
 
 class Rates(NamedTuple):
@@ -83,7 +86,8 @@ def gradient_rms(config: ModelConfig, params: Params, ids: np.ndarray, segment: 
     starts = np.arange(rows) * (scored // rows)
     positions = starts[:, None] + np.arange(segments * segment)
     inputs, targets = (
-        np.take(ids, positions + k).astype(np.int32).reshape(rows, segments, segment).swapaxes(0, 1) for k in (0, 1)
+        np.take(ids, positions + k).astype(np.int32).reshape(rows, segments, segment).swapaxes(0, 1)
+        for k in (0, 1)
     )
     return _gradient_rms(config, params, inputs, targets)
 
@@ -121,7 +125,9 @@ def score_dynamic(
     factors = jnp.asarray(rates, jnp.float32)
     state = (jax.tree.map(jnp.copy, params), model.initial_carry(config, params, 1))
     nats, ranks = [], []
+    report = report or _say_nothing
     for start in range(0, scored, block):
+        report("adapting to the text", start, scored)
         positions = start + np.arange(block)
         inputs, targets = (np.take(ids, positions + k, mode="clip").astype(np.int32) for k in (0, 1))
         state, found = _read_block(
@@ -129,8 +135,6 @@ def score_dynamic(
         )
         nats.append(np.asarray(found[0]).reshape(-1))
         ranks.append(np.asarray(found[1]).reshape(-1))
-        if report:
-            report("dynamic evaluation", min(start + block, scored), scored)
     return Scores(np.concatenate(nats)[:scored], np.concatenate(ranks)[:scored])
 
 
@@ -157,14 +161,14 @@ def tune(
     """
     ids = train_ids[-_TUNING - 1 :]
     trials: list[Trial] = []
+    report = report or _say_nothing
 
     def attempt(rates: Rates) -> None:
+        report("choosing the rates of adaptation", len(trials), len(RATES) + len(DECAYS) - 1)
         scores = score_dynamic(config, params, ids, rms, rates, segment)
         nats = float(scores.nats.mean(dtype=np.float64))
         trials.append(Trial(rates, nats if np.isfinite(nats) else np.inf))
         trials.sort(key=lambda trial: trial.nats)
-        if report:
-            report("choosing the rates", len(trials), len(RATES) + len(DECAYS) - 1)
 
     middle = DECAYS[len(DECAYS) // 2]
     for rate in RATES:
@@ -174,6 +178,10 @@ def tune(
         if decay != middle:
             attempt(Rates(best, decay))
     return trials
+
+
+def _say_nothing(_what: str, _done: int, _total: int) -> None:
+    pass
 
 
 def _check(ids: np.ndarray, segment: int) -> None:
@@ -229,7 +237,9 @@ def _read_block(
     """Reads inputs and targets `[segments, segment]`; returns the state after them, and nats and ranks like them."""
     rate, decay = rates
     leaves = jax.tree.leaves(rms)
-    mean = sum((leaf.sum() for leaf in leaves), jnp.zeros((), jnp.float32)) / sum(leaf.size for leaf in leaves)
+    mean = sum((leaf.sum() for leaf in leaves), jnp.zeros((), jnp.float32)) / sum(
+        leaf.size for leaf in leaves
+    )
     mean = jnp.maximum(mean, np.finfo(np.float32).tiny)  # a model without any gradient stays as it is
 
     def update(theta: Array, theta_0: Array, g: Array, scale: Array) -> Array:

@@ -35,7 +35,9 @@ class Scores(NamedTuple):
     """Of each character of a text but the first."""
 
     nats: np.ndarray  # [characters - 1], float32: how surprising it was
-    ranks: np.ndarray  # [characters - 1], int32: 1 where it was the likeliest, 2 where one other was likelier, ...
+    ranks: (
+        np.ndarray
+    )  # [characters - 1], int32: 1 where it was the likeliest, 2 where one other was likelier, ...
 
 
 class Summary(NamedTuple):
@@ -113,7 +115,8 @@ def score_windows(config: ModelConfig, params: Params, ids: np.ndarray, window: 
     for first in range(0, windows, rows):
         positions = (first + np.arange(rows))[:, None] * window + offsets
         inputs, targets = (
-            np.take(ids, positions + k, mode="clip").astype(np.int32).reshape(rows, chunks, chunk) for k in (0, 1)
+            np.take(ids, positions + k, mode="clip").astype(np.int32).reshape(rows, chunks, chunk)
+            for k in (0, 1)
         )
         scores = _score_chunks(
             config, params, carry, inputs.swapaxes(0, 1), targets.swapaxes(0, 1), starts == 0

@@ -17,7 +17,7 @@ from typing import Annotated, Any, cast
 
 import typer
 
-from jaxrnn_cli import console, finetune, gradcheck, pretrain, sample
+from jaxrnn_cli import console, evaluate, finetune, gradcheck, pretrain, sample
 from jaxrnn_cli.names import closest
 
 PROGRAM = "jaxrnn"
@@ -25,6 +25,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "pretrain": pretrain.pretrain,
     "finetune": finetune.finetune,
     "sample": sample.sample,
+    "evaluate": evaluate.evaluate,
     "gradcheck": gradcheck.gradcheck,
 }
 
@@ -45,7 +46,7 @@ def _root(
         typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit."),
     ] = False,
 ) -> None:
-    """Train recurrent language models on text, sample from them, and prove their gradients."""
+    """Train recurrent language models on text, measure and sample them, and prove their gradients."""
 
 
 app = typer.Typer(
