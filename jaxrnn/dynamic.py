@@ -244,7 +244,8 @@ def _read_block(
 
     def update(theta: Array, theta_0: Array, g: Array, scale: Array) -> Array:
         pull = jnp.minimum(decay * scale / mean, 1)  # lambda * D
-        return theta + pull * (theta_0 - theta) - rate * g / (scale + EPSILON * mean)
+        new: Array = theta + pull * (theta_0 - theta) - rate * g / (scale + EPSILON * mean)
+        return new
 
     def read(state: _State, here: tuple[Array, Array]) -> tuple[_State, tuple[Array, Array]]:
         theta, carry = state

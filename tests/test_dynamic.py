@@ -111,22 +111,6 @@ def test_a_short_text_has_statistics_too(length: int) -> None:
         assert np.isfinite(leaf).all()
 
 
-def test_many_streams_say_what_one_says() -> None:
-    def flat(tree) -> np.ndarray:
-        return np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(tree)])
-
-    ids = text(6001, seed=2)
-    one = jax.tree.map(np.asarray, dynamic._gradient_rms(CONFIG, PARAMS, *_as_one_stream(ids, 5)))
-    ratio = flat(gradient_rms(CONFIG, PARAMS, ids, 5)).mean() / flat(one).mean()
-    # These weights were never trained, so their mean gradient is not zero, and the sum of many has more of it.
-    assert 0.8 < ratio < 4
-
-
-def _as_one_stream(ids: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray]:
-    inputs, targets = (ids[k : k + len(ids) - 1].astype(np.int32).reshape(-1, 1, length) for k in (0, 1))
-    return inputs, targets
-
-
 def test_at_a_rate_of_zero_it_is_stateful_and_the_parameters_stay() -> None:
     ids = text(203)
     before = jax.tree.map(np.array, PARAMS)
@@ -170,7 +154,7 @@ def test_the_rates_are_chosen_on_the_end_of_the_training_text_alone(monkeypatch)
 
 
 def test_weights_that_run_away_are_infinitely_bad(monkeypatch) -> None:
-    monkeypatch.setattr(dynamic, "RATES", (1e-3, 1e30))
+    monkeypatch.setattr(dynamic, "RATES", (1e-3, 1e38))
     ids = text(300)
     trials = tune(CONFIG, PARAMS, ids, gradient_rms(CONFIG, PARAMS, ids))
     assert trials[0].rates.rate == 1e-3

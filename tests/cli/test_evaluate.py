@@ -338,7 +338,7 @@ def test_a_full_disk_is_one_line_and_the_table_is_out_already(evaluate) -> None:
 def test_a_closed_pipe_is_a_quiet_end(trained: Path) -> None:
     reader, writer = os.pipe()
     os.close(reader)
-    command = [sys.executable, "-m", "jaxrnn_cli", "evaluate", "--from", trained, "--protocol", "stateful"]
+    command = [sys.executable, "-m", "jaxrnn_cli", "evaluate", "--from", str(trained)]
     done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, cwd=trained.parents[1], check=False)
     os.close(writer)
     assert (done.returncode, done.stderr) == (0, b"")
