@@ -81,7 +81,7 @@ def score_stateful(config: ModelConfig, params: Params, ids: np.ndarray) -> Scor
     segments, scored = warm_up.shape[0], ids.size - 1
     length = -(-scored // segments)
     carry = _warmed_up(config, params, warm_up)
-    scores = _score_chunks(config, params, carry, inputs, targets, np.zeros(len(inputs), bool))
+    scores = _score_chunks(config, params, carry, inputs, targets)
     return _in_order(scores, segments, length, scored)
 
 
@@ -109,8 +109,7 @@ def score_windows(config: ModelConfig, params: Params, ids: np.ndarray, window: 
     at_once = min(_CHARACTERS, _LOGITS // params[0].table.shape[0])
     rows = max(1, min(_ROWS, at_once // chunk, windows))
     offsets = np.arange(chunks * chunk)
-    starts = np.arange(0, chunks * chunk, chunk)
-    carry = model.initial_carry(config, params, rows)
+    empty = model.initial_carry(config, params, rows)
     found = []
     for first in range(0, windows, rows):
         positions = (first + np.arange(rows))[:, None] * window + offsets
@@ -118,9 +117,7 @@ def score_windows(config: ModelConfig, params: Params, ids: np.ndarray, window: 
             np.take(ids, positions + k, mode="clip").astype(np.int32).reshape(rows, chunks, chunk)
             for k in (0, 1)
         )
-        scores = _score_chunks(
-            config, params, carry, inputs.swapaxes(0, 1), targets.swapaxes(0, 1), starts == 0
-        )
+        scores = _score_chunks(config, params, empty, inputs.swapaxes(0, 1), targets.swapaxes(0, 1))
         found.append(_in_order(scores, rows, window, rows * window))
     nats, ranks = (np.concatenate(parts)[:scored] for parts in zip(*found, strict=True))
     return Scores(nats, ranks)
@@ -149,16 +146,14 @@ def _warmed_up(config: ModelConfig, params: Params, warm_up: Array) -> Carry:
 
 @partial(jax.jit, static_argnums=0)
 def _score_chunks(
-    config: ModelConfig, params: Params, carry: Carry, inputs: Array, targets: Array, is_fresh: Array
+    config: ModelConfig, params: Params, carry: Carry, inputs: Array, targets: Array
 ) -> tuple[Array, Array]:
-    """Nats and ranks `[chunks, rows, chunk]`; the carry is empty again where `is_fresh` `[chunks]` says so."""
-    empty = model.initial_carry(config, params, inputs.shape[1])
+    """Nats and ranks of inputs and targets `[chunks, rows, chunk]`, in that shape; each row is read on and on."""
 
-    def read(carry: Carry, chunk: tuple[Array, Array, Array]) -> tuple[Carry, tuple[Array, Array]]:
-        xs, ys, fresh = chunk
-        carry = jax.tree.map(lambda zero, leaf: jnp.where(fresh, zero, leaf), empty, carry)
+    def read(carry: Carry, chunk: tuple[Array, Array]) -> tuple[Carry, tuple[Array, Array]]:
+        xs, ys = chunk
         carry, logits = model.apply(config, params, carry, xs)
         return carry, (softmax_cross_entropy(logits, ys), rank(logits, ys))
 
-    _, scores = jax.lax.scan(read, carry, (inputs, targets, is_fresh))
+    _, scores = jax.lax.scan(read, carry, (inputs, targets))
     return scores

@@ -42,7 +42,7 @@ def evaluate(
             "--protocol",
             metavar="NAME",
             help="stateful: one pass, the state carried on. windows: a zero state every W characters, as nanoGPT. "
-            "dynamic: weights adapt as they read, which takes minutes. Or all; separated by commas, or repeated.  "
+            "dynamic: weights adapt as they read, which takes a minute and more. Or all; by commas, or repeated.  "
             "[default: stateful,windows]",
             autocompletion=lambda: [*PROTOCOLS, "all"],
         ),
@@ -80,7 +80,7 @@ def evaluate(
             autocompletion=complete_run,
         ),
     ] = None,
-    more: Annotated[list[str] | None, typer.Argument(metavar="", hidden=True)] = None,
+    more: Annotated[list[str] | None, typer.Argument(metavar="RUN", hidden=True)] = None,
     per_character: Annotated[
         Path | None,
         typer.Option(
