@@ -3,13 +3,15 @@
 `stateful`   One pass over the whole text, the state carried from the first character to the last; what `evaluation.py`
              measures while training.
 `windows`    The text is cut into windows of W characters, each read from a zero state: window k reads the characters kW
-             to kW + W - 1 and is scored on the successor of each. So a character is predicted from at most W before it.
-             With W = 256 that is what nanoGPT reports for its models, but over the whole text, not a sample of it.
+             to kW + W - 1 and is scored on the successor of each; so is the last, shorter one. A character is predicted
+             from at most W before it. With W = 256 that is what nanoGPT reports for its models, but over the whole
+             text, not a sample of it.
 
 A third, `dynamic`, in which the weights adapt to the text as they read it, is in `dynamic.py`. All three score each
 character but the first exactly once.
 """
 
+import math
 from functools import partial
 from typing import NamedTuple
 
@@ -19,10 +21,14 @@ import numpy as np
 
 from jaxrnn import evaluation, model
 from jaxrnn.config import ModelConfig
-from jaxrnn.losses import softmax_cross_entropy
+from jaxrnn.losses import nats_to_bits, softmax_cross_entropy
 from jaxrnn.types import Array, Carry, Params
 
-_ROWS = 64  # windows side by side
+# What a call of windows holds at a time: so many characters, and fewer where the vocabulary is large.
+_CHARACTERS = 2**14
+_LOGITS = 2**24
+_ROWS = 1024  # windows side by side
+_CHUNK = 256  # characters a window reads at a time
 
 
 class Scores(NamedTuple):
@@ -32,6 +38,30 @@ class Scores(NamedTuple):
     ranks: (
         np.ndarray
     )  # [characters - 1], int32: 1 where it was the likeliest, 2 where one other was likelier, ...
+
+
+class Summary(NamedTuple):
+    """The means of a text's scores."""
+
+    nats_per_character: float
+    bits_per_character: float
+    bits_per_byte: float  # of the scored characters in UTF-8
+    perplexity: float  # exp(nats): as hard as a choice among so many; infinite beyond what a float holds
+    first_choices: float  # the share of characters that were the likeliest
+
+
+def summarise(scores: Scores, num_bytes: int) -> Summary:
+    """The means.
+
+    Args:
+        scores: of a text.
+        num_bytes: how many bytes the scored characters (all but the first) have in UTF-8.
+    """
+    total = float(scores.nats.sum(dtype=np.float64))
+    nats = total / scores.nats.size
+    perplexity = math.exp(nats) if nats < 700 else math.inf
+    is_first = float((scores.ranks == 1).mean())
+    return Summary(nats, nats_to_bits(nats), nats_to_bits(total) / num_bytes, perplexity, is_first)
 
 
 def score_stateful(config: ModelConfig, params: Params, ids: np.ndarray) -> Scores:
@@ -48,18 +78,14 @@ def score_stateful(config: ModelConfig, params: Params, ids: np.ndarray) -> Scor
         ValueError: Fewer than two characters: nothing to predict.
     """
     warm_up, inputs, targets, _ = evaluation.segment(ids)
-    nats, ranks = _score_segments(config, params, warm_up, inputs, targets)
-    scored = ids.size - 1
-    length = -(-scored // warm_up.shape[0])
-
-    def flat(chunks: Array) -> np.ndarray:  # [chunks, segments, chunk]
-        segments = np.asarray(chunks).swapaxes(0, 1).reshape(warm_up.shape[0], -1)
-        return segments[:, :length].reshape(-1)[:scored]
-
-    return Scores(flat(nats), flat(ranks))
+    segments, scored = warm_up.shape[0], ids.size - 1
+    length = -(-scored // segments)
+    carry = _warmed_up(config, params, warm_up)
+    scores = _score_chunks(config, params, carry, inputs, targets)
+    return _in_order(scores, segments, length, scored)
 
 
-def score_windows(config: ModelConfig, params: Params, ids: np.ndarray, window: int) -> Scores:
+def score_windows(config: ModelConfig, params: Params, ids: np.ndarray, window: int = 256) -> Scores:
     """Score a text in windows of `window` characters, each read from a zero state.
 
     Args:
@@ -71,48 +97,63 @@ def score_windows(config: ModelConfig, params: Params, ids: np.ndarray, window: 
     Raises:
         ValueError: Fewer than two characters, or no window.
     """
-    if ids.size < 2 or window < 1:
-        raise ValueError(
-            f"scoring: no window of {window} in a text of {ids.size} characters has anything to predict"
-        )
+    if ids.size < 2:
+        raise ValueError(f"evaluation: a text of {ids.size} characters has nothing to predict")
+    if window < 1:
+        raise ValueError(f"evaluation: a window has 1 character at least, not {window}")
     scored = ids.size - 1
     window = min(window, scored)
-    rows = -(-scored // window)
-    positions = np.arange(-(-rows // _ROWS) * _ROWS)[:, None] * window + np.arange(window)
-    nats, ranks = [], []
-    for start in range(0, rows, _ROWS):
-        here = positions[start : start + _ROWS]
-        inputs, targets = (np.take(ids, here + k, mode="clip").astype(np.int32) for k in (0, 1))
-        found = _score_windows(config, params, inputs, targets)
-        nats.append(np.asarray(found[0]).reshape(-1))
-        ranks.append(np.asarray(found[1]).reshape(-1))
-    return Scores(np.concatenate(nats)[:scored], np.concatenate(ranks)[:scored])
+    windows = -(-scored // window)
+    chunks = -(-window // _CHUNK)
+    chunk = -(-window // chunks)
+    at_once = min(_CHARACTERS, _LOGITS // params[0].table.shape[0])
+    rows = max(1, min(_ROWS, at_once // chunk, windows))
+    offsets = np.arange(chunks * chunk)
+    empty = model.initial_carry(config, params, rows)
+    found = []
+    for first in range(0, windows, rows):
+        positions = (first + np.arange(rows))[:, None] * window + offsets
+        inputs, targets = (
+            np.take(ids, positions + k, mode="clip").astype(np.int32).reshape(rows, chunks, chunk)
+            for k in (0, 1)
+        )
+        scores = _score_chunks(config, params, empty, inputs.swapaxes(0, 1), targets.swapaxes(0, 1))
+        found.append(_in_order(scores, rows, window, rows * window))
+    nats, ranks = (np.concatenate(parts)[:scored] for parts in zip(*found, strict=True))
+    return Scores(nats, ranks)
 
 
 def rank(logits: Array, targets: Array) -> Array:
     """How many characters were likelier than the target, and one: logits `[..., vocabulary]`, targets `[...]`."""
-    of_target = jnp.take_along_axis(logits, targets[..., None], axis=-1)
+    of_target = jnp.take_along_axis(logits, targets[..., None], axis=-1, mode="clip")
     return 1 + (logits > of_target).sum(-1, dtype=jnp.int32)
 
 
+def _in_order(scores: tuple[Array, Array], rows: int, length: int, scored: int) -> Scores:
+    """Scores `[chunks, rows, chunk]` of rows that follow each other, of `length` characters and padding each."""
+
+    def flat(values: Array) -> np.ndarray:
+        by_row = np.asarray(values).swapaxes(0, 1).reshape(rows, -1)
+        return by_row[:, :length].reshape(-1)[:scored]
+
+    return Scores(flat(scores[0]), flat(scores[1]))
+
+
 @partial(jax.jit, static_argnums=0)
-def _score_segments(
-    config: ModelConfig, params: Params, warm_up: Array, inputs: Array, targets: Array
+def _warmed_up(config: ModelConfig, params: Params, warm_up: Array) -> Carry:
+    return evaluation.warmed_up(config, params, warm_up)
+
+
+@partial(jax.jit, static_argnums=0)
+def _score_chunks(
+    config: ModelConfig, params: Params, carry: Carry, inputs: Array, targets: Array
 ) -> tuple[Array, Array]:
-    """Nats and ranks `[chunks, segments, chunk]`."""
-    carry = evaluation.warmed_up(config, params, warm_up)
+    """Nats and ranks of inputs and targets `[chunks, rows, chunk]`, in that shape; each row is read on and on."""
 
     def read(carry: Carry, chunk: tuple[Array, Array]) -> tuple[Carry, tuple[Array, Array]]:
-        carry, logits = model.apply(config, params, carry, chunk[0])
-        return carry, (softmax_cross_entropy(logits, chunk[1]), rank(logits, chunk[1]))
+        xs, ys = chunk
+        carry, logits = model.apply(config, params, carry, xs)
+        return carry, (softmax_cross_entropy(logits, ys), rank(logits, ys))
 
     _, scores = jax.lax.scan(read, carry, (inputs, targets))
     return scores
-
-
-@partial(jax.jit, static_argnums=0)
-def _score_windows(config: ModelConfig, params: Params, inputs: Array, targets: Array) -> tuple[Array, Array]:
-    """Nats and ranks `[rows, window]`."""
-    carry = model.initial_carry(config, params, inputs.shape[0])
-    _, logits = model.apply(config, params, carry, inputs)
-    return softmax_cross_entropy(logits, targets), rank(logits, targets)

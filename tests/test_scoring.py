@@ -1,15 +1,16 @@
 """Each protocol against an obvious and slow one: the NumPy model, one character at a time."""
 
 import itertools
+import math
 
 import jax
 import numpy as np
 import pytest
 
-from jaxrnn import evaluation, model, reference
+from jaxrnn import evaluation, model, reference, scoring
 from jaxrnn.config import DenseConfig, EmbeddingConfig, LSTMConfig, ModelConfig
 from jaxrnn.gradients import to_reference
-from jaxrnn.scoring import score_stateful, score_windows
+from jaxrnn.scoring import Scores, score_stateful, score_windows, summarise
 
 VOCABULARY = 5
 CONFIG = ModelConfig(layers=(EmbeddingConfig(size=4), LSTMConfig(size=6), DenseConfig()))
@@ -66,11 +67,36 @@ def test_windows_begin_from_a_zero_state_and_the_last_one_is_scored_too(length: 
     np.testing.assert_array_equal(scores.ranks, ranks)
 
 
+@pytest.mark.parametrize("rows", [1, 2, 64])
+def test_however_windows_are_laid_out_and_read_in_pieces_the_scores_are_the_same(
+    monkeypatch, rows: int
+) -> None:
+    ids = text(700)
+    nats, ranks = slow(ids, window=150)
+    monkeypatch.setattr(scoring, "_CHUNK", 40)  # so that a window is read in four pieces, the last one padded
+    monkeypatch.setattr(scoring, "_ROWS", rows)
+    scores = score_windows(CONFIG, PARAMS, ids, 150)
+    np.testing.assert_allclose(scores.nats, nats, rtol=1e-4, atol=1e-5)
+    np.testing.assert_array_equal(scores.ranks, ranks)
+
+
+def test_the_summary_has_every_unit() -> None:
+    scores = Scores(np.array([1, 2, 6], np.float32), np.array([1, 1, 4], np.int32))
+    summary = summarise(scores, num_bytes=4)
+    assert summary.nats_per_character == pytest.approx(3)
+    assert summary.bits_per_character == pytest.approx(3 / math.log(2))
+    assert summary.bits_per_byte == pytest.approx(9 / math.log(2) / 4)
+    assert summary.perplexity == pytest.approx(math.exp(3))
+    assert summary.first_choices == pytest.approx(2 / 3)
+    assert summarise(Scores(np.array([800.0]), np.array([2])), 1).perplexity == math.inf
+
+
 def test_nothing_to_predict_is_refused() -> None:
     for score in (
         lambda: score_stateful(CONFIG, PARAMS, text(1)),
         lambda: score_windows(CONFIG, PARAMS, text(1), 256),
-        lambda: score_windows(CONFIG, PARAMS, text(9), 0),
     ):
-        with pytest.raises(ValueError, match="to predict"):
+        with pytest.raises(ValueError, match="a text of 1 characters has nothing to predict"):
             score()
+    with pytest.raises(ValueError, match="a window has 1 character at least, not 0"):
+        score_windows(CONFIG, PARAMS, text(9), 0)

@@ -46,7 +46,7 @@ def _root(
         typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit."),
     ] = False,
 ) -> None:
-    """Train recurrent language models on text, sample from them, and prove their gradients."""
+    """Train recurrent language models on text, measure and sample them, and prove their gradients."""
 
 
 app = typer.Typer(

@@ -148,6 +148,38 @@ def download_display(*, quiet: bool) -> Iterator[Callable[[str, int, int], None]
         yield say
 
 
+@contextlib.contextmanager
+def work_display(*, quiet: bool) -> Iterator[Callable[[str, int, int], None] | None]:
+    """Gives what a calculation of minutes reports its progress to: a bar on a terminal, else a line for each part.
+
+    The function takes what is being done, how much of it is, and how much there is.
+    """
+    if quiet:
+        yield None
+    elif is_live(sys.stderr):
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+        columns = (TextColumn("{task.description}", markup=False), BarColumn(), TimeRemainingColumn())
+        with Progress(*columns, console=_rich_stderr(), transient=True) as bar:
+            tasks: dict[str, TaskID] = {}
+
+            def redraw(what: str, done: int, total: int) -> None:
+                if what not in tasks:
+                    tasks[what] = bar.add_task(escape(what))
+                bar.update(tasks[what], completed=done, total=total)
+
+            yield redraw
+    else:
+        said: set[str] = set()
+
+        def say(what: str, _done: int, _total: int) -> None:
+            if what not in said:
+                said.add(what)
+                note(what)
+
+        yield say
+
+
 # Training.
 
 

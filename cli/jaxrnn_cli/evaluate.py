@@ -1,20 +1,21 @@
 """`jaxrnn evaluate`: what a text costs a trained model, under protocols that are named and never mixed."""
 
 import json
+import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from jaxrnn_cli import console
+from jaxrnn_cli.evaluation import PROTOCOLS, Options, evaluate_run
+from jaxrnn_cli.evaluation_report import print_report, same_text
 from jaxrnn_cli.jax_start import Platform, start_jax
 from jaxrnn_cli.names import closest, complete_run
 from jaxrnn_cli.numbers import integer, number
 
 if TYPE_CHECKING:
     from jaxrnn.dynamic import Rates
-
-PROTOCOLS = ("stateful", "windows", "dynamic")
 
 
 def evaluate(
@@ -31,45 +32,61 @@ def evaluate(
         str | None,
         typer.Option(
             metavar="TEXT",
-            help="The text to score, whole: a file, or a built-in corpus.  [default: what the run held out]",
+            help="The text to score, all of it: a file, or a built-in corpus.  [default: the end of its corpus that "
+            "the run held out]",
         ),
     ] = None,
-    protocol: Annotated[
+    protocols: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="stateful|windows|dynamic|all",
-            help="How to read the text; may be repeated. dynamic, in which the weights adapt as they read, takes "
-            "minutes.  [default: stateful and windows]",
+            "--protocol",
+            metavar="NAME",
+            help="stateful: one pass, the state carried on. windows: a zero state every W characters, as nanoGPT. "
+            "dynamic: weights adapt as they read, which takes a minute and more. Or all; by commas, or repeated.  "
+            "[default: stateful,windows]",
             autocompletion=lambda: [*PROTOCOLS, "all"],
         ),
     ] = None,
     window: Annotated[
-        int,
-        typer.Option(metavar="W", parser=integer(1), help="For windows: a zero state every W characters."),
+        int, typer.Option(metavar="W", parser=integer(1, 2**30), help="windows: characters of a window.")
     ] = 256,
+    segment: Annotated[
+        int,
+        typer.Option(
+            metavar="N", parser=integer(1, 2**20), help="dynamic: characters from one adaptation to the next."
+        ),
+    ] = 20,
     dynamic_rate: Annotated[
         float | None,
         typer.Option(
             metavar="ETA",
             parser=number,
-            help="For dynamic: how fast weights adapt.  [default: what does best on the end of the training text]",
+            help="dynamic: how fast the weights adapt.  [default: chosen on the end of the training text]",
         ),
     ] = None,
     dynamic_decay: Annotated[
         float | None,
-        typer.Option(metavar="LAMBDA", parser=number, help="For dynamic: how fast they return; likewise."),
+        typer.Option(
+            metavar="LAMBDA",
+            parser=number,
+            help="dynamic: how fast they go back.  [default: chosen on the end of the training text]",
+        ),
     ] = None,
     compare: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="RUN", help="Another run in the same table; may be repeated, or followed by more runs."
+            metavar="RUN...",
+            help="Runs to put into one table, that of --from first.",
+            autocompletion=complete_run,
         ),
     ] = None,
-    others: Annotated[list[str] | None, typer.Argument(metavar="[RUN]...", help="More runs.")] = None,
+    more: Annotated[list[str] | None, typer.Argument(metavar="RUN", hidden=True)] = None,
     per_character: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE.csv", help="Write each character, its nats and its rank, by the first protocol."
+            metavar="FILE.csv",
+            help="Write position, character, nats and rank (1: the first choice) of each character, by the first "
+            "protocol.",
         ),
     ] = None,
     memorisation: Annotated[
@@ -78,70 +95,91 @@ def evaluate(
             "--memorisation", help="Report how much of what the model writes stands in its training text."
         ),
     ] = False,
+    length: Annotated[
+        int,
+        typer.Option(
+            metavar="N",
+            parser=integer(1, 10_000_000),
+            help="--memorisation: characters that the model writes.",
+        ),
+    ] = 20_000,
     rng_seed: Annotated[
-        int, typer.Option(metavar="N", parser=integer(0, 2**32 - 1), help="For the text that it writes.")
+        int, typer.Option(metavar="N", parser=integer(0, 2**32 - 1), help="For what the model writes.")
     ] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     platform: Platform = None,
 ) -> None:
-    """Measure a trained model on text that it has not seen.
+    """Measure a trained model on text that it has not learned from.
 
-    Nats and bits per character and bits per byte, by the run's best checkpoint. Numbers of different protocols do not
-    compare: docs/evaluation.md.
+    Prints nats and bits per character, by the run's best checkpoint. Numbers of different protocols, or on different
+    texts, do not compare: see docs/evaluation.md.
     """
-    from jaxrnn.run_directory import find_run
-    from jaxrnn_cli.evaluation import Options, evaluate_run, write_per_character
-    from jaxrnn_cli.evaluation_report import print_report
+    names = [*(compare or ()), *(more or ())]
+    if more and not compare:
+        raise typer.BadParameter(
+            f"{more[0]!r} is no option; runs to compare follow --compare", param_hint="RUN"
+        )
+    wanted = _read_protocols(protocols)
+    rates = _read_rates(dynamic_rate, dynamic_decay)
+    if per_character is not None:
+        _check_csv(per_character, several=len(names) + (run is not None) > 1)
 
-    options = Options(
-        protocols=_protocols(protocol),
-        window=window,
-        rates=_rates(dynamic_rate, dynamic_decay),
-        corpus=corpus,
-        memorisation=memorisation,
-        rng_seed=rng_seed,
-        quiet=as_json,
-    )
-    names = [*(compare or ()), *(others or ())]
+    from jaxrnn.run_directory import find_run
+    from jaxrnn.scored_text import write_csv
+
     found = [find_run(run)] if run is not None or not names else []
-    if run is None and not names:
+    if run is None and not names and not as_json:
         console.note(f"evaluating {found[0]}, the newest run")
     found += [find_run(name) for name in names]
-    if per_character and len(found) > 1:
-        raise typer.BadParameter("goes with one run only", param_hint="'--per-character'")
-    if per_character and not per_character.absolute().parent.is_dir():
-        raise typer.BadParameter(f"there is no folder {per_character.parent}", param_hint="'--per-character'")
     start_jax(platform)
-    results: list[dict[str, Any]] = []
-    for path in found:
-        result, text, scores = evaluate_run(path, options)
-        results.append(result)
-        if per_character:
-            write_per_character(per_character, text, scores)
+    options = Options(wanted, corpus, window, segment, rates, memorisation, length, rng_seed, quiet=as_json)
+    evaluations = [evaluate_run(path, options) for path in found]
+    records = [evaluation.record for evaluation in evaluations]
     if as_json:
-        console.write(json.dumps({"runs": results}, ensure_ascii=False, indent=1) + "\n")
+        console.write(json.dumps({"same_text": same_text(records), "runs": records}, indent=2) + "\n")
     else:
-        print_report(results)
+        print_report(records)
+    if per_character is not None:
+        write_csv(per_character, evaluations[0].scored, evaluations[0].scores)
 
 
-def _protocols(given: list[str] | None) -> tuple[str, ...]:
+def _read_protocols(given: list[str] | None) -> tuple[str, ...]:
+    """The names in the order that they were given in, each once."""
     names = [name.strip() for names in given or ["stateful,windows"] for name in names.split(",")]
+    known = (*PROTOCOLS, "all")
     for name in names:
-        if name not in (*PROTOCOLS, "all"):
-            hint = closest(name, PROTOCOLS)
+        if name not in known:
             raise typer.BadParameter(
-                f"{name!r} is none of {', '.join(PROTOCOLS)} and all{hint}", param_hint="'--protocol'"
+                f"{name!r} is none of {', '.join(known)}{closest(name, known)}", param_hint="'--protocol'"
             )
-    return PROTOCOLS if "all" in names else tuple(dict.fromkeys(names))
+    expanded = [each for name in names for each in (PROTOCOLS if name == "all" else (name,))]
+    return tuple(dict.fromkeys(expanded))
 
 
-def _rates(rate: float | None, decay: float | None) -> "Rates | None":
+def _read_rates(rate: float | None, decay: float | None) -> "Rates | None":
+    for name, value in (("--dynamic-rate", rate), ("--dynamic-decay", decay)):
+        if value is not None and not 0 <= value <= 1:
+            raise typer.BadParameter(f"{value:g} is not from 0 to 1", param_hint=f"'{name}'")
+    if (rate is None) != (decay is None):
+        missing = "'--dynamic-rate'" if rate is None else "'--dynamic-decay'"
+        raise typer.BadParameter("give both rates of dynamic evaluation, or neither", param_hint=missing)
+    if rate is None or decay is None:
+        return None
     from jaxrnn.dynamic import Rates
 
-    if rate is None and decay is None:
-        return None
-    if rate is None or decay is None:
-        raise typer.BadParameter("give both --dynamic-rate and --dynamic-decay, or neither")
-    if not 0 <= rate <= 1 or not 0 <= decay <= 1:
-        raise typer.BadParameter("--dynamic-rate and --dynamic-decay must be from 0 to 1")
     return Rates(rate, decay)
+
+
+def _check_csv(path: Path, *, several: bool) -> None:
+    """Refuses at once what would fail after minutes."""
+    problem = None
+    if several:
+        problem = "goes with one run only, not with --compare"
+    elif path.is_dir():
+        problem = f"{path} is a directory; name a file"
+    elif not path.parent.is_dir():
+        problem = f"there is no folder {path.parent}; make it first"
+    elif not os.access(path if path.exists() else path.parent, os.W_OK):
+        problem = f"{path} can't be written; check its permissions"
+    if problem:
+        raise typer.BadParameter(problem, param_hint="'--per-character'")

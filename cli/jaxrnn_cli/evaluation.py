@@ -1,6 +1,5 @@
 """One run scored on one text, as a record that goes into a table or into JSON."""
 
-import csv
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -10,213 +9,256 @@ if TYPE_CHECKING:
     import numpy as np
 
     from jaxrnn.config import Config
-    from jaxrnn.dynamic import Rates
+    from jaxrnn.dynamic import Rates, Report
+    from jaxrnn.scored_text import ScoredText
     from jaxrnn.scoring import Scores
     from jaxrnn.vocabulary import Vocabulary
 
-_WRITTEN = 20_000  # characters that the model writes for the report on memorisation
-_SAMPLES = 20  # in so many texts
+PROTOCOLS = ("stateful", "windows", "dynamic")
+_STATISTICS = 50_000  # characters that the model writes to stand in for its training text
 
 
 class Options(NamedTuple):
     """What the command line asks for."""
 
     protocols: tuple[str, ...]
-    window: int
-    rates: "Rates | None"
     corpus: str | None
+    window: int
+    segment: int
+    rates: "Rates | None"
     memorisation: bool
+    length: int  # of the text that the model writes for it
     rng_seed: int
     quiet: bool
 
 
-class Texts(NamedTuple):
-    """What a run is scored on, and what it learned from."""
+class Evaluation(NamedTuple):
+    """What is found out about a run."""
 
-    name: str
-    part: str  # "held out", or "whole"
-    text: str  # without what the model does not know
-    unseen: dict[str, int]  # how often each character occurs that it does not
-    training: str | None  # None where it is not needed
+    record: dict[str, Any]
+    scored: "ScoredText"
+    scores: "Scores"  # by the first protocol
 
 
-def evaluate_run(run: Path, options: Options) -> "tuple[dict[str, Any], str, Scores]":
-    """Scores a run.
+class _Run(NamedTuple):
+    path: Path
+    config: "Config"
+    vocabulary: "Vocabulary"
+    params: Any
+    scored: "ScoredText"
+    training: str | None  # None where it is not needed, or not at hand
 
-    Returns:
-        What goes into the report; the text that was scored, and its scores by the first protocol.
+
+def evaluate_run(path: Path, options: Options) -> Evaluation:
+    """Scores a run by its best checkpoint.
 
     Raises:
-        JaxrnnError: There is no such run or text, or nothing in it to score.
+        JaxrnnError: The run or a text is missing or damaged, or there is nothing to score.
+        DivergenceError: A loss is not finite.
     """
     from jaxrnn.checkpoint import load_params
+    from jaxrnn.model import count_parameters
     from jaxrnn.run_directory import read_config, read_vocabulary
     from jaxrnn.saved_steps import find_step
     from jaxrnn.vocabulary import encode
 
-    config, vocabulary = read_config(run), read_vocabulary(run)
-    texts = _read_texts(run, config, vocabulary, options)
-    ids = encode(vocabulary, texts.text)
-    params = load_params(run, config.model, vocabulary.size)
-    size = len(texts.text[1:].encode("utf-8"))
-    all_scores = []
-    results = []
+    config, vocabulary = read_config(path), read_vocabulary(path)
+    scored, training = _read_texts(path, config, vocabulary, options)
+    step = find_step(path, "best").step
+    params = load_params(path, config.model, vocabulary.size)
+    run = _Run(path, config, vocabulary, params, scored, training)
+    ids = encode(vocabulary, scored.known)
+    results, first = {}, None
     for protocol in options.protocols:
-        details, scores = _score(protocol, config, params, ids, texts, vocabulary, options)
-        all_scores.append(scores)
-        results.append({"protocol": protocol, **details, **_means(scores, size, run)})
+        details, scores = _score(protocol, run, ids, options)
+        results[protocol] = details | _means(protocol, run, scores)
+        first = first or scores
+    assert first is not None
     record = {
-        "run": str(run),
-        "step": find_step(run, "best").step,
-        "corpus": texts.name,
-        "part": texts.part,
-        "characters_scored": len(ids) - 1,
-        "bytes_scored": size,
-        "unseen": texts.unseen,
-        "results": results,
+        "run": str(path),
+        "step": step,
+        "parameters": count_parameters(params),
+        "text": _describe(scored),
+        "protocols": results,
     }
     if options.memorisation:
-        record["memorisation"] = _memorisation(config, params, vocabulary, texts, options)
-    return record, texts.text, all_scores[0]
+        record["memorisation"] = _memorisation(run, options)
+    return Evaluation(record, scored, first)
 
 
-def _read_texts(run: Path, config: "Config", vocabulary: "Vocabulary", options: Options) -> Texts:
-    from jaxrnn.corpus import find_corpus, load_corpus, split_lengths
+def _describe(scored: "ScoredText") -> dict[str, Any]:
+    unseen = sum(scored.unseen.values())
+    return {
+        "corpus": scored.name,
+        "part": scored.part,
+        "sha256": scored.sha256,
+        "scored_characters": scored.num_scored,
+        "scored_bytes": scored.num_bytes,
+        "unseen_characters": unseen,
+        "unseen_share": unseen / len(scored.text),
+        "unseen": scored.unseen,
+    }
+
+
+# The texts.
+
+
+def _read_texts(
+    path: Path, config: "Config", vocabulary: "Vocabulary", options: Options
+) -> "tuple[ScoredText, str | None]":
+    """The text to score, and the training text where it is needed and found."""
+    from jaxrnn.corpus import find_corpus, load_corpus
     from jaxrnn.errors import CorpusError
     from jaxrnn.run_directory import read_record
-    from jaxrnn.texts import shown
-    from jaxrnn.vocabulary import count_unknown, drop_unknown
+    from jaxrnn.scored_text import held_out_text, split_text, whole_text
 
-    record = read_record(run)
-    adapts = "dynamic" in options.protocols
-    training: str | None = None
+    record = read_record(path)
+    fraction = config.corpus.validation_fraction
     with console.download_display(quiet=options.quiet) as report:
-        if options.corpus is None or adapts or options.memorisation:
-            try:
-                own = find_corpus(
-                    [config.corpus.text, record.corpus_path], record.corpus_sha256, report=report
+        given = None if options.corpus is None else load_corpus(options.corpus, report=report)
+        if given is not None and given.sha256 == record.corpus_sha256 and fraction > 0:
+            if not options.quiet:
+                console.note(
+                    f"{given.name} is what {path} learned from: only the end that it held out is scored"
                 )
-            except CorpusError as error:
-                what = (
-                    "the run's own text is needed"
-                    if options.corpus
-                    else "or score another text with --corpus TEXT"
-                )
-                raise CorpusError(f"{error}; {what}") from None
-            text = drop_unknown(vocabulary, own.text)
-            count, _ = split_lengths(len(text), config.corpus.validation_fraction)
-            training, held_out = text[:count], text[count:]
-        if options.corpus is None:
-            name, part, text = own.name, "held out", held_out
-            unseen = count_unknown(vocabulary, _end_with(vocabulary, own.text, len(held_out)))
-        else:
-            corpus = load_corpus(options.corpus, report=report)
-            name, part = corpus.name, "whole"
-            unseen = count_unknown(vocabulary, corpus.text)
-            text = drop_unknown(vocabulary, corpus.text)
-    if len(text) < 2:
-        hint = (
-            "the run held nothing out; give --corpus TEXT"
-            if options.corpus is None
-            else "too few known characters"
-        )
-        raise CorpusError(f"{shown(name)}: there is nothing to predict: {hint}")
-    return Texts(name, part, text, unseen, training)
+            training, held_out = split_text(vocabulary, given, fraction)
+            return held_out_text(vocabulary, given, held_out), training
+        scored = None if given is None else whole_text(vocabulary, given)
+        if scored is not None and not (options.memorisation or "dynamic" in options.protocols):
+            return scored, None
+        try:
+            own = find_corpus([config.corpus.text, record.corpus_path], record.corpus_sha256, report=report)
+        except CorpusError as error:
+            if scored is None:
+                raise CorpusError(
+                    f"{error}; or say where the run's text is, or another, with --corpus TEXT"
+                ) from None
+            _check_without_training(error, options)
+            return scored, None
+    training, held_out = split_text(vocabulary, own, fraction)
+    return scored or held_out_text(vocabulary, own, held_out), training
 
 
-def _end_with(vocabulary: "Vocabulary", text: str, known: int) -> str:
-    """The end of a text that has so many characters that the model knows."""
-    start, names = len(text), frozenset(vocabulary.characters)
-    while known:
-        start -= 1
-        known -= text[start] in names
-    return text[start:]
+def _check_without_training(error: Exception, options: Options) -> None:
+    from jaxrnn.errors import CorpusError
+
+    if options.memorisation:
+        raise CorpusError(f"{error}; --memorisation needs the run's training text") from None
+    if "dynamic" in options.protocols and options.rates is None:
+        raise CorpusError(
+            f"{error}; dynamic evaluation chooses its rates on the run's training text: "
+            "give --dynamic-rate and --dynamic-decay"
+        ) from None
 
 
-def _score(
-    protocol: str,
-    config: "Config",
-    params: Any,
-    ids: "np.ndarray",
-    texts: Texts,
-    vocabulary: "Vocabulary",
-    options: Options,
+# The protocols.
+
+
+def _score(protocol: str, run: _Run, ids: "np.ndarray", options: Options) -> "tuple[dict[str, Any], Scores]":
+    from jaxrnn.scoring import score_stateful, score_windows
+
+    match protocol:
+        case "stateful":
+            return {}, score_stateful(run.config.model, run.params, ids)
+        case "windows":
+            scores = score_windows(run.config.model, run.params, ids, options.window)
+            return {"window": options.window}, scores
+        case _:
+            with console.work_display(quiet=options.quiet) as report:
+                return _score_dynamic(run, ids, options, report)
+
+
+def _score_dynamic(
+    run: _Run, ids: "np.ndarray", options: Options, report: "Report | None"
 ) -> "tuple[dict[str, Any], Scores]":
-    from jaxrnn import dynamic, scoring
+    from jaxrnn import dynamic
     from jaxrnn.errors import CorpusError
     from jaxrnn.vocabulary import encode
 
-    if protocol == "stateful":
-        return {}, scoring.score_stateful(config.model, params, ids)
-    if protocol == "windows":
-        return {"window": options.window}, scoring.score_windows(config.model, params, ids, options.window)
-    train_ids = encode(vocabulary, texts.training or "")
-    if len(train_ids) < 4:
-        raise CorpusError("dynamic evaluation needs a training text of four characters at least")
-    if options.rates is None:
-        rates, rms = dynamic.tune(config.model, params, train_ids)
+    model, params, segment = run.config.model, run.params, options.segment
+    if run.training is None:
+        source, train_ids = "text that the model wrote", _write(run, _STATISTICS, 32, options.rng_seed)
     else:
-        rates, rms = options.rates, dynamic.root_mean_square(config.model, params, train_ids)
-    return rates._asdict(), dynamic.score_dynamic(config.model, params, rms, ids, rates)
-
-
-def _means(scores: "Scores", size: int, run: Path) -> dict[str, float]:
-    import numpy as np
-
-    from jaxrnn.errors import CheckpointError
-    from jaxrnn.losses import nats_to_bits
-
-    nats = float(scores.nats.mean(dtype=np.float64))
-    if not np.isfinite(nats):
-        raise CheckpointError(f"{run}: the loss is not finite: its parameters, or these rates, are no good")
-    bits = nats_to_bits(nats)
+        source, train_ids = "training text", encode(run.vocabulary, run.training)
+    if len(train_ids) < 2:
+        raise CorpusError(
+            f"{run.path}: a training text of {len(train_ids)} characters is too short to adapt by"
+        )
+    rms = dynamic.gradient_rms(model, params, train_ids, segment)
+    rates, trials = options.rates, []
+    if rates is None:
+        trials = dynamic.tune(model, params, train_ids, rms, segment, report)
+        rates = trials[0].rates
+    scores = dynamic.score_dynamic(model, params, ids, rms, rates, segment, report)
+    tried = [{**trial.rates._asdict(), "nats_per_character": _finite(trial.nats)} for trial in trials]
     return {
-        "nats_per_character": nats,
-        "bits_per_character": bits,
-        "bits_per_byte": bits * len(scores.nats) / size,
-        "first_choice": float((scores.ranks == 1).mean()),
-    }
+        "segment": segment,
+        **rates._asdict(),
+        "rates_from": "the end of the training text" if trials else "the command line",
+        "statistics_from": source,
+        "tried": tried,
+    }, scores
 
 
-def _memorisation(
-    config: "Config", params: Any, vocabulary: "Vocabulary", texts: Texts, options: Options
-) -> dict[str, Any]:
-    """What the model writes, and for comparison the text that it is scored on, looked for in what it learned from."""
+def _means(protocol: str, run: _Run, scores: "Scores") -> dict[str, Any]:
+    import math
+
+    from jaxrnn.errors import DivergenceError
+    from jaxrnn.scoring import summarise
+
+    summary = summarise(scores, run.scored.num_bytes)
+    if not math.isfinite(summary.nats_per_character):
+        why = "its parameters are no good, the training diverged"
+        if protocol == "dynamic":
+            why = "the weights ran away; try a smaller --dynamic-rate"
+        raise DivergenceError(f"{run.path}: the {protocol} loss is not finite: {why}")
+    return {name: _finite(value) for name, value in summary._asdict().items()}
+
+
+def _finite(value: float) -> float | None:
+    """The number, or None where JSON has no word for it."""
+    import math
+
+    return value if math.isfinite(value) else None
+
+
+# What the model writes.
+
+
+def _write(run: _Run, length: int, num_samples: int, rng_seed: int) -> "np.ndarray":
+    """The ids of text in the model's own words, at temperature 1, its samples one after the other."""
     import numpy as np
 
-    from jaxrnn.memorisation import copied
     from jaxrnn.sampling import sample, seed_ids
-    from jaxrnn.vocabulary import decode
 
     blocks = sample(
-        config.model,
-        params,
-        seed_ids(vocabulary, "\n"),
-        length=_WRITTEN // _SAMPLES,
-        temperature=1.0,
-        num_samples=_SAMPLES,
-        rng_seed=options.rng_seed,
+        run.config.model,
+        run.params,
+        seed_ids(run.vocabulary, "\n"),
+        length=-(-length // num_samples),
+        num_samples=num_samples,
+        rng_seed=rng_seed,
     )
-    written = [decode(vocabulary, row) for row in np.concatenate(list(blocks), axis=1)]
-    source = texts.training or ""
-    return {
-        "characters_written": _WRITTEN,
-        "written": _as_record(
-            copied("\0".join(written), source)
-        ),  # no passage goes on from one sample to the next
-        "scored": _as_record(copied(texts.text[:_WRITTEN], source)),
+    return np.concatenate(list(blocks), axis=1).reshape(-1)[:length].astype(np.uint16)
+
+
+def _memorisation(run: _Run, options: Options) -> dict[str, Any]:
+    """What stands in the training text of what the model writes, and of as much of the text that is scored."""
+    from jaxrnn.memorisation import find_copied
+    from jaxrnn.vocabulary import decode, encode
+
+    source = encode(run.vocabulary, run.training or "")
+    texts = {
+        "sample": _write(run, options.length, 1, options.rng_seed),
+        "scored_text": encode(run.vocabulary, run.scored.known[: options.length]),
     }
-
-
-def _as_record(copied: Any) -> dict[str, Any]:
-    shares = {str(n): share for n, share in copied.shares.items()}
-    return {"shares": shares, "longest_length": len(copied.longest), "longest": copied.longest}
-
-
-def write_per_character(path: Path, text: str, scores: "Scores") -> None:
-    """Writes a CSV with a row for each character but the first: position, character, nats, rank."""
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["position", "character", "nats", "rank"])
-        pairs = zip(text[1:], scores.nats.tolist(), scores.ranks.tolist(), strict=True)
-        writer.writerows((i, c, f"{nats:.6g}", rank) for i, (c, nats, rank) in enumerate(pairs, start=1))
+    record: dict[str, Any] = {"rng_seed": options.rng_seed, "training_characters": len(source)}
+    for name, ids in texts.items():
+        found = find_copied(ids, source)
+        record[name] = {
+            "characters": len(ids),
+            "shares": {str(n): share for n, share in found.shares.items()},
+            "longest_length": found.longest,
+            "longest": decode(run.vocabulary, ids[found.start : found.start + found.longest]),
+        }
+    return record

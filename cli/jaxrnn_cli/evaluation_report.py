@@ -1,79 +1,140 @@
 """The report of `jaxrnn evaluate` for people."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from jaxrnn_cli import console
 
-_WORDS = (0, 1, 3)  # columns that are no numbers
 _SHOWN = 8  # unseen characters that are named
+_LONGEST = 300  # characters of a copied passage that are shown
+_LOSSES = ("nats/char", "bits/char", "bits/byte", "perplexity", "first choice")
 
 
-def print_report(runs: list[dict[str, Any]]) -> None:
-    """Prints one table of all runs, then what else there is to say of each."""
-    head = ["run", "text", "characters", "protocol", "nats/char", "bits/char", "bits/byte", "first choice"]
-    rows = [head]
+def print_report(runs: Sequence[dict[str, Any]]) -> None:
+    """Prints one table of all runs, then what else there is to say of each.
+
+    Args:
+        runs: records of `evaluate_run`.
+    """
+    several = len(runs) > 1
+    if several:
+        head = ["run", "step", "parameters", "text", "characters", "protocol"]
+        left = [*map(_describe_run, runs)]
+    else:
+        head, left = ["protocol"], [[]]
+        (run,) = runs
+        _print(f"{run['run']}: step {run['step']:,}, {run['parameters']:,} parameters")
+        _print(f"{_name_text(run)}: {run['text']['scored_characters']:,} characters scored")
+    rows = [
+        [*cells, _name_protocol(protocol, result), *_losses(result)]
+        for cells, run in zip(left, runs, strict=True)
+        for protocol, result in run["protocols"].items()
+    ]
+    _print_table([*head, *_LOSSES], rows, words={"run", "text", "protocol"})
+    if len({run["text"]["sha256"] for run in runs}) > 1:
+        _print("The texts differ: such numbers do not compare. --corpus TEXT scores all runs on one text.")
     for run in runs:
-        for result in run["results"]:
-            losses = [
-                f"{result[key]:.4f}" for key in ("nats_per_character", "bits_per_character", "bits_per_byte")
-            ]
-            text = f"{run['corpus']}, {run['part']}"
-            rows.append(
-                [
-                    run["run"],
-                    text,
-                    f"{run['characters_scored']:,}",
-                    _protocol(result),
-                    *losses,
-                    f"{result['first_choice']:.1%}",
-                ]
-            )
-    widths = [max(len(row[i]) for row in rows) for i in range(len(head))]
-    for row in rows:
-        cells = [
-            cell.ljust(width) if column in _WORDS else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        console.write(console.one_line("  ".join(cells).rstrip()) + "\n")
-    if len({(run["corpus"], run["part"]) for run in runs}) > 1:
-        console.write("These are different texts: compare runs on one text with --corpus TEXT.\n")
-    for run in runs:
-        _print_unseen(run, several=len(runs) > 1)
+        prefix = f"{run['run']}: " if several else ""
+        _print_unseen(run["text"], prefix)
+        _print_rates(run["protocols"], prefix)
         if "memorisation" in run:
-            _print_memorisation(run)
+            _print_memorisation(run["memorisation"], prefix)
 
 
-def _protocol(result: dict[str, Any]) -> str:
-    match result["protocol"]:
-        case "windows":
-            return f"windows {result['window']}"
-        case "dynamic":
-            return f"dynamic (rate {result['rate']:g}, decay {result['decay']:g})"
-        case name:
-            return str(name)
+def same_text(runs: Sequence[dict[str, Any]]) -> bool:
+    """Whether all runs were scored on the same characters."""
+    return len({run["text"]["sha256"] for run in runs}) == 1
 
 
-def _print_unseen(run: dict[str, Any], *, several: bool) -> None:
+def _describe_run(run: dict[str, Any]) -> list[str]:
+    text = run["text"]
+    return [
+        run["run"],
+        f"{run['step']:,}",
+        f"{run['parameters']:,}",
+        _name_text(run),
+        f"{text['scored_characters']:,}",
+    ]
+
+
+def _name_text(run: dict[str, Any]) -> str:
+    return f"{run['text']['corpus']}, {run['text']['part']}"
+
+
+def _name_protocol(protocol: str, result: dict[str, Any]) -> str:
+    size = result.get("window", result.get("segment"))
+    return protocol if size is None else f"{protocol} {size}"
+
+
+def _losses(result: dict[str, Any]) -> list[str]:
+    perplexity = result["perplexity"]
+    return [
+        *(
+            f"{result[f'{unit}']:.4f}"
+            for unit in ("nats_per_character", "bits_per_character", "bits_per_byte")
+        ),
+        "huge" if perplexity is None else f"{perplexity:,.3f}",
+        f"{result['first_choices']:.1%}",
+    ]
+
+
+def _print(line: str) -> None:
+    console.write(console.one_line(line) + "\n")
+
+
+def _print_table(head: list[str], rows: list[list[str]], words: set[str]) -> None:
+    """Prints cells below each other, words to the left and numbers to the right."""
+    table = [head, *([console.one_line(cell) for cell in row] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    for row in table:
+        cells = [
+            cell.ljust(width) if name in words else cell.rjust(width)
+            for name, cell, width in zip(head, row, widths, strict=True)
+        ]
+        console.write("  ".join(cells).rstrip() + "\n")
+
+
+def _print_unseen(text: dict[str, Any], prefix: str) -> None:
     from jaxrnn.vocabulary import describe_character
 
-    unseen = run["unseen"]
+    unseen = text["unseen"]
     if not unseen:
         return
-    named = [f"{describe_character(c)} ({count:,})" for c, count in list(unseen.items())[:_SHOWN]]
-    more = f" and {len(unseen) - _SHOWN:,} others" if len(unseen) > _SHOWN else ""
-    total = sum(unseen.values())
-    share = total / (total + run["characters_scored"] + 1)
-    where = f"{run['run']}: " if several else ""
-    console.write(
-        f"{where}{total:,} characters ({share:.2%}) were left out, as the model does not know them and they have no "
-        f"probability: {', '.join(named)}{more}.\n"
+    named = [f"{describe_character(c)} {count:,}" for c, count in list(unseen.items())[:_SHOWN]]
+    if len(unseen) > _SHOWN:
+        named.append(f"and {len(unseen) - _SHOWN:,} more")
+    count, share = text["unseen_characters"], text["unseen_share"]
+    percent = f"{share:.2%}" if share >= 0.0001 else "under 0.01%"
+    were = "character was" if count == 1 else "characters were"
+    _print(f"{prefix}{count:,} {were} left out ({percent}), the model does not know them: {', '.join(named)}")
+
+
+def _print_rates(protocols: dict[str, Any], prefix: str) -> None:
+    if "dynamic" not in protocols:
+        return
+    found = protocols["dynamic"]
+    _print(
+        f"{prefix}dynamic: rate {found['rate']:g}, decay {found['decay']:g}, from {found['rates_from']}; "
+        f"gradient statistics from {found['statistics_from']}"
     )
 
 
-def _print_memorisation(run: dict[str, Any]) -> None:
-    report = run["memorisation"]
-    console.write(f"{run['run']}: strings that stand in the training text\n")
-    for name, what in (("written", "written by the model"), ("scored", "of the text scored")):
-        shares = ", ".join(f"{share:.2%} of {n} characters" for n, share in report[name]["shares"].items())
-        longest = console.escape(repr(report[name]["longest"]))
-        console.write(f"  {what}: {shares}; the longest has {report[name]['longest_length']}: {longest}\n")
+def _print_memorisation(found: dict[str, Any], prefix: str) -> None:
+    sample, text = found["sample"], found["scored_text"]
+    console.write("\n")
+    _print(
+        f"{prefix}what stands word for word in the {found['training_characters']:,} characters of training text"
+    )
+    rows = [
+        [f"strings of {n} characters", f"{share:.2%}", f"{text['shares'][n]:.2%}"]
+        for n, share in sample["shares"].items()
+    ]
+    rows.append(["longest passage", f"{sample['longest_length']:,}", f"{text['longest_length']:,}"])
+    heads = [
+        f"{part['characters']:,} characters {what}" for part, what in ((sample, "sampled"), (text, "scored"))
+    ]
+    _print_table(["", *heads], rows, words={""})
+    for what, part in (("sampled", sample), ("scored", text)):
+        passage = part["longest"]
+        shown = repr(passage[:_LONGEST]) + ("..." if len(passage) > _LONGEST else "")
+        _print(f"longest passage {what}: {shown}")

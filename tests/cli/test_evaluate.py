@@ -3,12 +3,18 @@
 import csv
 import json
 import math
+import os
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
+import jax
+import numpy as np
 import pytest
 
+from jaxrnn import checkpoint
 from jaxrnn.run_directory import read_vocabulary
 from jaxrnn.saved_steps import find_step
 
@@ -16,128 +22,323 @@ pytestmark = pytest.mark.usefixtures("place")
 
 
 @pytest.fixture
-def report(jaxrnn, trained: Path):
+def evaluate(jaxrnn, trained: Path):
+    return lambda *args: jaxrnn("evaluate", "--from", trained, *args)
+
+
+@pytest.fixture
+def report(evaluate):
     """What `--json` says of the trained run."""
 
     def run(*args: str | Path) -> dict:
-        code, out, err = jaxrnn("evaluate", "--from", trained, "--json", *args)
+        code, out, err = evaluate("--json", *args)
         assert (code, err) == (0, "")
-        (found,) = json.loads(out)["runs"]
-        return found
+        found = json.loads(out)
+        assert found["same_text"] is True
+        (record,) = found["runs"]
+        return record
 
     return run
 
 
-def test_what_was_held_out_is_scored_under_two_protocols_and_both_are_named(jaxrnn, trained: Path) -> None:
-    code, out, err = jaxrnn("evaluate", "--from", trained)
-    assert (code, err) == (0, "")
-    head, stateful, windows = out.splitlines()
-    assert "nats/char" in head and "bits/byte" in head
-    assert "stateful" in stateful and "windows 256" in windows
-    assert "text.txt, held out" in stateful
-
-
-def test_stateful_is_the_loss_that_training_reported(report, trained: Path) -> None:
-    found = report("--protocol", "stateful")
-    best = find_step(trained, "best")
-    assert found["step"] == best.step
-    assert found["part"] == "held out"
-    assert found["results"][0]["nats_per_character"] == pytest.approx(best.val_loss, rel=1e-4)
-
-
-def test_bits_are_nats_over_log_2_and_bytes_are_counted(report, place: Path) -> None:
-    (place / "same.txt").write_text("ROMEO:\nlight\n" * 20)
-    found = report("--corpus", "same.txt", "--protocol", "windows", "--window", "7")
-    (result,) = found["results"]
-    assert (result["protocol"], result["window"]) == ("windows", 7)
-    assert result["bits_per_character"] == pytest.approx(result["nats_per_character"] / math.log(2))
-    assert result["bits_per_byte"] == pytest.approx(result["bits_per_character"])  # all of it ASCII
-    assert found["characters_scored"] == found["bytes_scored"] == 13 * 20 - 1
-    assert found["unseen"] == {}
-
-
-def test_characters_that_the_model_does_not_know_are_counted_and_named(
-    jaxrnn, report, trained: Path, place: Path
-) -> None:
-    (place / "other.txt").write_text("ROMEO:\nlight\n" * 20 + "éé€")
-    found = report("--corpus", "other.txt", "--protocol", "stateful")
-    assert found["unseen"] == {"é": 2, "€": 1}
-    assert found["characters_scored"] == 13 * 20 - 1
-    out = jaxrnn("evaluate", "--from", trained, "--corpus", "other.txt").out
-    assert "3 characters (1.14%) were left out" in out
-    assert "é" in out and "€" in out
-
-
-def test_dynamic_tunes_its_rates_or_takes_them(report) -> None:
-    (tuned,) = report("--protocol", "dynamic")["results"]
-    assert tuned["rate"] > 0 and tuned["decay"] > 0
-    (given,) = report("--protocol", "dynamic", "--dynamic-rate", "0", "--dynamic-decay", "0.1")["results"]
-    (stateful,) = report("--protocol", "stateful")["results"]
-    assert given["nats_per_character"] == pytest.approx(stateful["nats_per_character"], rel=1e-4)
-
-
-def test_every_character_has_a_row(jaxrnn, trained: Path, place: Path) -> None:
-    text = 'ROMEO:\n"light,"\n' * 3
-    (place / "quoted.txt").write_text(text)
-    known = set(read_vocabulary(trained).characters)
-    text = "".join(c for c in text if c in known)
-    arguments = ["--corpus", "quoted.txt", "--protocol", "stateful", "--per-character", "rows.csv", "--json"]
-    code, out, _ = jaxrnn("evaluate", "--from", trained, *arguments)
-    assert code == 0
-    with (place / "rows.csv").open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
-    assert [int(row["position"]) for row in rows] == list(range(1, len(text)))
-    assert "".join(row["character"] for row in rows) == text[1:]
-    assert all(1 <= int(row["rank"]) <= len(known) for row in rows)
-    mean = sum(float(row["nats"]) for row in rows) / len(rows)
-    (result,) = json.loads(out)["runs"][0]["results"]
-    assert mean == pytest.approx(result["nats_per_character"], rel=1e-4)
-
-
-def test_runs_are_compared_in_one_table(jaxrnn, trained: Path, place: Path) -> None:
-    (place / "copy").symlink_to(trained, target_is_directory=True)
-    code, out, _ = jaxrnn("evaluate", "--protocol", "stateful", "--compare", trained, "./copy")
-    assert code == 0
-    _, one, two = out.splitlines()
-    assert one.split()[-5:] == two.split()[-5:]
-    assert two.startswith(("copy", "./copy"))
-
-
-def test_what_the_model_writes_is_looked_for_in_what_it_learned_from(report) -> None:
-    found = report("--protocol", "stateful", "--memorisation")["memorisation"]
-    assert found["characters_written"] == 20_000
-    for what in ("written", "scored"):
-        shares = found[what]["shares"]
-        assert 1 >= shares["16"] >= shares["32"] >= shares["64"] >= 0
-        assert len(found[what]["longest"]) == found[what]["longest_length"]
-
-
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        (["--protocol", "windowed"], "none of stateful, windows, dynamic and all; did you mean windows?"),
-        (["--window", "0"], "0 is not from 1"),
-        (["--corpus", "nowhere.txt"], "nowhere.txt"),
-        (["--corpus", "empty.txt"], "empty"),
-        (["--corpus", "one.txt"], "one.txt has only 1 character"),
-        (["--corpus", "foreign.txt"], "there is nothing to predict: too few known characters"),
-        (["--dynamic-rate", "0.1"], "give both"),
-        (["--per-character", "no/such/rows.csv"], "there is no folder no/such"),
-        (["--compare", "nothing"], "nothing"),
-    ],
-)
-def test_mistakes_are_one_line(jaxrnn, trained: Path, place: Path, arguments: list[str], words: str) -> None:
-    (place / "empty.txt").write_text("")
-    (place / "one.txt").write_text("R")
-    (place / "foreign.txt").write_text("R" + "é" * 20)
-    assert words in jaxrnn("evaluate", "--from", trained, *arguments).error
-
-
-def test_without_the_text_of_the_run_another_one_is_asked_for(jaxrnn, trained: Path, place: Path) -> None:
+@pytest.fixture
+def moved(trained: Path, place: Path) -> str:
+    """The trained run where its corpus can't be found."""
     shutil.copytree(trained, place / "moved")
     record = json.loads((place / "moved/run.json").read_text())
     record["corpus_path"] = str(place / "gone.txt")
     (place / "moved/run.json").write_text(json.dumps(record))
     config = (place / "moved/config.toml").read_text()
     (place / "moved/config.toml").write_text(re.sub("(?m)^text = .*", 'text = "gone.txt"', config))
-    assert "or score another text with --corpus TEXT" in jaxrnn("evaluate", "--from", "./moved").error
+    return "./moved"
+
+
+def held_out(place: Path) -> str:
+    text = (place / "text.txt").read_text(encoding="utf-8")
+    return text[int(len(text) * 0.9) :]
+
+
+# What is scored.
+
+
+def test_what_was_held_out_is_scored_under_two_protocols_and_both_are_named(evaluate, place: Path) -> None:
+    code, out, err = evaluate()
+    assert (code, err) == (0, "")
+    run, text, head, stateful, windows = out.splitlines()
+    assert re.search(r"tiny: step \d+, [\d,]+ parameters", run)
+    assert text == f"text.txt, held out: {len(held_out(place)) - 1} characters scored"
+    assert head.split()[0] == "protocol" and "nats/char" in head and "bits/byte" in head
+    assert stateful.startswith("stateful ") and windows.startswith("windows 256 ")
+
+
+def test_stateful_is_the_loss_that_training_reported(report, trained: Path, place: Path) -> None:
+    found = report("--protocol", "stateful")
+    best = find_step(trained, "best")
+    assert found["step"] == best.step
+    assert found["text"]["part"] == "held out"
+    assert found["text"]["scored_characters"] == len(held_out(place)) - 1
+    assert list(found["protocols"]) == ["stateful"]
+    assert found["protocols"]["stateful"]["nats_per_character"] == pytest.approx(best.val_loss, rel=1e-5)
+
+
+def test_another_text_is_scored_whole_in_every_unit(report, place: Path) -> None:
+    (place / "other.txt").write_text("ROMEO:\nlight\n" * 20)
+    found = report("--corpus", "other.txt", "--protocol", "windows", "--window", "7")
+    text, windows = found["text"], found["protocols"]["windows"]
+    assert (text["corpus"], text["part"]) == ("other.txt", "whole")
+    assert text["scored_characters"] == text["scored_bytes"] == 13 * 20 - 1
+    assert windows["window"] == 7
+    nats = windows["nats_per_character"]
+    assert windows["bits_per_character"] == windows["bits_per_byte"] == pytest.approx(nats / math.log(2))
+    assert windows["perplexity"] == pytest.approx(math.exp(nats))
+    assert (text["unseen"], text["unseen_characters"]) == ({}, 0)
+
+
+def test_of_the_runs_own_text_only_what_was_held_out_is_scored_wherever_it_lies(
+    jaxrnn, moved, place, report
+) -> None:
+    (place / "text.txt").rename(place / "elsewhere.txt")
+    code, out, err = jaxrnn("evaluate", "--from", moved, "--corpus", "elsewhere.txt", "--json")
+    assert (code, err) == (0, "")
+    (place / "elsewhere.txt").rename(place / "text.txt")
+    (record,) = json.loads(out)["runs"]
+    assert record["text"]["part"] == "held out"
+    assert record["protocols"] == report()["protocols"]
+    err = jaxrnn("evaluate", "--from", moved, "--corpus", "text.txt").err
+    assert "only the end that it held out is scored" in err
+
+
+def test_where_the_runs_text_is_not_found_it_is_asked_for(jaxrnn, moved: str) -> None:
+    error = jaxrnn("evaluate", "--from", moved).error
+    assert "gone.txt" in error and "--corpus TEXT" in error
+
+
+def test_the_text_is_found_in_data_by_its_hash(jaxrnn, moved: str, place: Path) -> None:
+    (place / "data").mkdir()
+    (place / "text.txt").rename(place / "data" / "renamed.txt")
+    code, out, _ = jaxrnn("evaluate", "--from", moved, "--protocol", "stateful")
+    assert code == 0
+    assert "renamed.txt, held out" in out
+
+
+def test_characters_that_the_model_does_not_know_are_counted_and_named(evaluate, report, place: Path) -> None:
+    (place / "other.txt").write_text("ROMEO:\nlight\n" * 20 + "éé€", encoding="utf-8")
+    text = report("--corpus", "other.txt", "--protocol", "stateful")["text"]
+    assert text["unseen"] == {"é": 2, "€": 1}
+    assert text["unseen_characters"] == 3
+    assert text["unseen_share"] == pytest.approx(3 / 263)
+    assert text["scored_characters"] == 13 * 20 - 1
+    last = evaluate("--corpus", "other.txt").out.splitlines()[-1]
+    assert last == (
+        "3 characters were left out (1.14%), the model does not know them: 'é' (U+00E9) 2, '€' (U+20AC) 1"
+    )
+
+
+# Protocols.
+
+
+def test_protocols_come_in_the_order_asked_for_each_once(report) -> None:
+    assert list(report("--protocol", "windows,stateful", "--protocol", "windows")["protocols"]) == [
+        "windows",
+        "stateful",
+    ]
+
+
+def test_dynamic_chooses_its_rates_and_says_so(jaxrnn, trained, report) -> None:
+    found = report("--protocol", "all")["protocols"]
+    assert list(found) == ["stateful", "windows", "dynamic"]
+    dynamic = found["dynamic"]
+    best, *others = dynamic["tried"]
+    assert (best["rate"], best["decay"]) == (dynamic["rate"], dynamic["decay"])
+    assert all(best["nats_per_character"] <= other["nats_per_character"] for other in others)
+    assert dynamic["rates_from"] == "the end of the training text"
+    assert dynamic["nats_per_character"] != found["stateful"]["nats_per_character"]
+    code, out, err = jaxrnn("evaluate", "--from", trained, "--protocol", "dynamic")
+    assert code == 0
+    assert (
+        f"dynamic: rate {dynamic['rate']:g}, decay {dynamic['decay']:g}, from the end of the training" in out
+    )
+    assert "choosing the rates" in err
+
+
+def test_dynamic_with_given_rates(report) -> None:
+    rates = ["--dynamic-rate", "0", "--dynamic-decay", "0.1", "--segment", "3"]
+    found = report("--protocol", "stateful,dynamic", *rates)["protocols"]
+    assert found["dynamic"]["segment"] == 3
+    assert found["dynamic"]["tried"] == []
+    assert found["dynamic"]["rates_from"] == "the command line"
+    assert found["dynamic"]["nats_per_character"] == pytest.approx(
+        found["stateful"]["nats_per_character"], rel=1e-4
+    )
+
+
+def test_without_the_training_text_dynamic_needs_rates_and_is_told_so(
+    jaxrnn, moved: str, place: Path
+) -> None:
+    (place / "other.txt").write_text("ROMEO:\nlight\n" * 9)
+    arguments = ["evaluate", "--from", moved, "--corpus", "other.txt", "--protocol", "dynamic", "--json"]
+    assert "--dynamic-rate and --dynamic-decay" in jaxrnn(*arguments).error
+    code, out, _ = jaxrnn(*arguments, "--dynamic-rate", "1e-3", "--dynamic-decay", "1e-3")
+    assert code == 0
+    dynamic = json.loads(out)["runs"][0]["protocols"]["dynamic"]
+    assert dynamic["statistics_from"] == "text that the model wrote"
+    assert "training text" in jaxrnn(*arguments[:5], "--memorisation").error
+
+
+def test_weights_that_run_away_are_said_to(evaluate, monkeypatch) -> None:
+    from jaxrnn import dynamic
+
+    score = dynamic.score_dynamic
+    run_away = lambda *args: score(*args)._replace(nats=np.array([1, np.nan]))  # noqa: E731
+    monkeypatch.setattr(dynamic, "score_dynamic", run_away)
+    rates = ["--dynamic-rate", "1", "--dynamic-decay", "0"]
+    code, out, err = evaluate("--protocol", "dynamic", *rates)
+    assert (code, out) == (3, "")
+    assert "the dynamic loss is not finite: the weights ran away; try a smaller --dynamic-rate" in err
+
+
+# Each character, several runs, memorisation.
+
+
+def test_every_scored_character_has_a_row(evaluate, trained: Path, place: Path) -> None:
+    text = 'ROMEO:\n"light,"\nsoft\n' * 3
+    (place / "quoted.txt").write_text(text)
+    known = set(read_vocabulary(trained).characters)
+    assert "\n" in known
+    arguments = ["--corpus", "quoted.txt", "--protocol", "windows,stateful", "--per-character", "rows.csv"]
+    code, out, _ = evaluate(*arguments, "--json")
+    assert code == 0
+    with (place / "rows.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    places = [i for i, c in enumerate(text) if c in known][1:]
+    assert [int(row["position"]) for row in rows] == places
+    assert [row["character"] for row in rows] == [text[i] for i in places]
+    assert all(1 <= int(row["rank"]) <= len(known) for row in rows)
+    windows = json.loads(out)["runs"][0]["protocols"]["windows"]  # the first that was asked for
+    mean = sum(float(row["nats"]) for row in rows) / len(rows)
+    assert mean == pytest.approx(windows["nats_per_character"], rel=1e-5)
+
+
+def test_runs_are_compared_in_one_table(jaxrnn, trained: Path, place: Path) -> None:
+    (place / "copy").symlink_to(trained, target_is_directory=True)
+    code, out, err = jaxrnn("evaluate", "--protocol", "stateful", "--compare", trained, "./copy", "./copy")
+    assert (code, err) == (0, "")
+    head, *rows = out.splitlines()
+    assert head.split()[:3] == ["run", "step", "parameters"]
+    assert len(rows) == 3
+    assert len({row.split("step")[-1].split(maxsplit=1)[1] for row in rows}) == 1
+    assert rows[1].startswith("copy ")
+
+
+def test_where_the_texts_differ_the_table_says_so(jaxrnn, trained: Path, place: Path) -> None:
+    text = (place / "text.txt").read_text(encoding="utf-8")
+    (place / "new.txt").write_text(text.replace("window", "fenêtre, zou"), encoding="utf-8")
+    jaxrnn("pretrain", "tiny.toml", "--to", "new", "--set", "corpus.text=new.txt", "--quiet")
+    compare = ["evaluate", "--from", trained, "--compare", "new", "--protocol", "stateful"]
+    out = jaxrnn(*compare).out
+    assert "The texts differ" in out
+    code, out, _ = jaxrnn(*compare, "--json")
+    found = json.loads(out)
+    assert (code, found["same_text"]) == (0, False)
+    assert [run["text"]["corpus"] for run in found["runs"]] == ["text.txt", "new.txt"]
+    # One text for both; but one model does not know all of it.
+    (place / "both.txt").write_text("soft light fenêtre\n" * 9, encoding="utf-8")
+    out = jaxrnn(*compare, "--corpus", "both.txt").out
+    assert "The texts differ" in out
+    assert f"{trained}: 9 characters were left out" in out.replace("\n", " ")
+    (place / "both.txt").write_text("soft light\n" * 9, encoding="utf-8")
+    assert "differ" not in jaxrnn(*compare, "--corpus", "both.txt").out
+
+
+def test_what_the_model_writes_is_looked_for_in_what_it_learned_from(evaluate, report, place: Path) -> None:
+    arguments = ["--protocol", "stateful", "--memorisation", "--length", "300"]
+    found = report(*arguments)["memorisation"]
+    text = (place / "text.txt").read_text(encoding="utf-8")
+    training = text[: int(len(text) * 0.9)]
+    assert found["training_characters"] == len(training)
+    assert found["sample"]["characters"] == 300
+    scored = found["scored_text"]
+    assert scored["characters"] == min(300, len(held_out(place)))
+    start = held_out(place)[:300]
+    strings = [start[i : i + 16] for i in range(len(start) - 15)]
+    assert scored["shares"]["16"] == pytest.approx(sum(s in training for s in strings) / len(strings))
+    for part in (found["sample"], scored):
+        assert part["longest"] in training
+        assert len(part["longest"]) == part["longest_length"] > 0
+    assert report(*arguments)["memorisation"] == found
+    assert report(*arguments, "--rng-seed", "1")["memorisation"]["sample"] != found["sample"]
+    out = evaluate(*arguments).out
+    assert "strings of 64 characters" in out
+    assert "300 characters sampled" in out
+
+
+# Mistakes.
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--protocol", "windowed"], "none of stateful, windows, dynamic, all; did you mean windows?"),
+        (["--protocol", ""], "'' is none of"),
+        (["--window", "0"], "0 is not from 1"),
+        (["--segment", "0"], "0 is not from 1"),
+        (["--corpus", "nowhere.txt"], "nowhere.txt"),
+        (["--corpus", "empty.txt"], "empty"),
+        (["--corpus", "one.txt"], "one.txt has only 1 character"),
+        (["--corpus", "foreign.txt"], "the model knows only 1 of its 21 characters"),
+        (["--corpus", "more_foreign.txt"], "the model knows none of its 20 characters"),
+        (["--dynamic-rate", "0.1"], "give both"),
+        (["--dynamic-decay", "nan", "--dynamic-rate", "0.1"], "not from 0 to 1"),
+        (["--per-character", "no/such/rows.csv"], "there is no folder no/such"),
+        (["--per-character", "."], "is a directory"),
+        (["--per-character", "rows.csv", "--compare", "other"], "one run only"),
+        (["--compare", "nothing"], "nothing: no such run"),
+        (["nothing"], "runs to compare follow --compare"),
+        (["--length", "0", "--memorisation"], "0 is not from 1"),
+    ],
+)
+def test_mistakes_are_one_line(evaluate, place: Path, arguments: list[str], words: str) -> None:
+    (place / "empty.txt").write_text("")
+    (place / "one.txt").write_text("R")
+    (place / "foreign.txt").write_text("R" + "ß" * 20, encoding="utf-8")
+    (place / "more_foreign.txt").write_text("ß" * 20, encoding="utf-8")
+    assert words in evaluate(*arguments).error
+
+
+def test_a_run_that_is_missing_and_one_that_held_nothing_out(jaxrnn) -> None:
+    assert "no run here yet" in jaxrnn("evaluate").error
+    assert "nowhere: no such run" in jaxrnn("evaluate", "--from", "nowhere").error
+    settings = ["--set", "corpus.validation_fraction=0", "--set", "train.steps=1"]
+    jaxrnn("pretrain", "tiny.toml", "--to", "all", "--quiet", *settings)
+    assert "holds out 0 characters of text.txt" in jaxrnn("evaluate", "--from", "all").error
+    code, out, err = jaxrnn("evaluate", "--corpus", "text.txt", "--protocol", "stateful")
+    assert code == 0
+    assert "evaluating checkpoints/all, the newest run" in err
+    assert "text.txt, whole" in out
+
+
+def test_parameters_that_are_not_numbers_are_one_line(evaluate, monkeypatch) -> None:
+    load = checkpoint.load_params
+    monkeypatch.setattr(
+        checkpoint, "load_params", lambda *args: jax.tree.map(lambda leaf: leaf * np.nan, load(*args))
+    )
+    code, out, err = evaluate()
+    assert (code, out) == (3, "")
+    assert "the stateful loss is not finite" in err and len(err.splitlines()) == 1
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_a_full_disk_is_one_line_and_the_table_is_out_already(evaluate) -> None:
+    code, out, err = evaluate("--protocol", "stateful", "--per-character", "/dev/full")
+    assert code == 1
+    assert "stateful" in out
+    assert err.splitlines() == ["jaxrnn: error: /dev/full: can't be written: No space left on device"]
+
+
+def test_a_closed_pipe_is_a_quiet_end(trained: Path) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "jaxrnn_cli", "evaluate", "--from", str(trained)]
+    done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, cwd=trained.parents[1], check=False)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (0, b"")
