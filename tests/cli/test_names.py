@@ -12,7 +12,8 @@ pytestmark = pytest.mark.usefixtures("place")
 
 
 @pytest.mark.parametrize(
-    "name", ["shakespeare", "rnn", "gru", "custom", "fast", "two_minutes", "best_cpu", "original_rnn"]
+    "name",
+    ["shakespeare", "rnn", "gru", "custom", "fast", "two_minutes", "best_cpu", "best_gpu", "original_rnn"],
 )
 def test_the_shipped_configs_are_found_anywhere_and_load(name: str) -> None:
     load_config(find_config(name))
@@ -37,7 +38,9 @@ def test_a_near_miss_is_answered_with_the_name_that_was_meant() -> None:
 @pytest.mark.parametrize("name", ["xyzzy", ""])
 def test_a_far_miss_is_answered_with_all_names(name: str) -> None:
     recipes = "original_lstm, original_rnn, rnn, shakespeare, two_minutes"
-    with pytest.raises(ConfigError, match=f"best_cpu, custom, fast, finetune_hamlet, gru, {recipes}"):
+    with pytest.raises(
+        ConfigError, match=f"best_cpu, best_gpu, custom, fast, finetune_hamlet, gru, {recipes}"
+    ):
         find_config(name)
 
 
