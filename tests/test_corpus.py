@@ -71,7 +71,9 @@ def test_a_name_that_is_nearly_built_in_is_answered_with_it(typo):
 
 
 def test_a_missing_file_is_answered_with_what_there_is():
-    assert refusal("books/moby.txt").endswith("take one of shakespeare, shakespeare-all, hamlet, tinyshakespeare")
+    assert refusal("books/moby.txt").endswith(
+        "take one of shakespeare, shakespeare-all, hamlet, tinyshakespeare"
+    )
 
 
 @pytest.mark.parametrize("text", ["", ".", "a\0b", "a\nb", "x" * 5000, "~nobody-here/t.txt"])
