@@ -6,6 +6,8 @@
 
 In the forward pass the largest logit is taken off first, so that exp never overflows. Backward, softmax minus one-hot
 follows from d/dy log-sum-exp(y) = softmax(y): no division by a probability, hence no trouble where one is near zero.
+
+Step by step: docs/maths.md, section 10.
 """
 
 import math

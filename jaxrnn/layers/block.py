@@ -7,6 +7,8 @@ backward    dx = dy + what the cell's backward makes of dh,   dh = dy W^T,   dW 
             The skip lets dy reach x untouched, however deep the stack: the reason why blocks can be piled up (He
             et al., 2016). In a backward pass written by hand the order is the mirror of the forward one: first
             the dense layer, then the cell with the dh it got, and the skip is added last.
+
+Step by step: docs/maths.md, section 6.
 """
 
 from collections.abc import Callable

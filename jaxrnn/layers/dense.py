@@ -7,6 +7,8 @@
                 db   = sum over n of dy_n
 
 The recurrent layers use this rule for their projections, `xs @ w_x + b`.
+
+Step by step: docs/maths.md, section 2.
 """
 
 from typing import NamedTuple

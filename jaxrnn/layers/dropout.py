@@ -15,6 +15,8 @@ A sequence is what one call reads, the chunk that truncated backpropagation thro
 
 The mask comes from an explicit key. It is drawn again in the backward pass from the same key rather than stored: that
 costs a few random bits and saves an array as large as x.
+
+Step by step: docs/maths.md, section 9.
 """
 
 from functools import partial

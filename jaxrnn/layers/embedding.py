@@ -6,6 +6,8 @@
 
 The same token may stand at many positions, and each of them adds to its row: assigning instead of adding would keep
 the last one only. Token ids are integers and have no gradient.
+
+Step by step: docs/maths.md, section 8.
 """
 
 from typing import NamedTuple

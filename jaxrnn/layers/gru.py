@@ -23,6 +23,8 @@ backward    Write dh_t for the whole derivative of the loss by h_t. From the las
             dW_x = sum_t x_t^T dz_t,   db = sum_t dz_t,   dx_t = dz_t W_x^T
 
             (the last three are the dense layer's rule).
+
+Step by step: docs/maths.md, section 5.
 """
 
 from typing import Any, NamedTuple

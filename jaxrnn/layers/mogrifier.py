@@ -27,6 +27,8 @@ backward    From z_t to h_{t-1} and x_t, with dz_t from the LSTM's cell:
 
 As x_t is gated by the state, no product with W_x can be made before the loop: it is made inside it, in one with W_h.
 And it does not commute with a look-up, so that the embedding table is not projected.
+
+Step by step: docs/maths.md, section 7.
 """
 
 from functools import partial

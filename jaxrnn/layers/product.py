@@ -7,6 +7,8 @@
 
 Mixed precision hangs on the type of the weights alone: rows are rounded to it, products are summed up in the type of
 the rows, and the result has that type. Weights in bfloat16 and all else in float32 is what `train.precision` means.
+
+Step by step: docs/maths.md, section 11.
 """
 
 from collections.abc import Callable

@@ -15,6 +15,8 @@ backward    Write dh_t for the whole derivative of the loss by h_t: what the lay
             dW_h = sum_t h_{t-1}^T dz_t,   dW_x = sum_t x_t^T dz_t,   db = sum_t dz_t,   dx_t = dz_t W_x^T
 
             (the last three are the dense layer's rule, applied to z = x W_x + b).
+
+Step by step: docs/maths.md, section 3.
 """
 
 from typing import NamedTuple

@@ -11,6 +11,8 @@ Backward in the reverse order, the dense layer first, since it came last:
 xs is used twice, so d_xs is a sum; its second term is d_ys itself, untouched: however many blocks are
 stacked, a gradient has a way to the lowest that meets no weight at all. The sum in (2) wants the sizes of
 xs and ys to be equal.
+
+Step by step: docs/maths.md, section 6.
 """
 
 from typing import Any, NamedTuple, TypeAlias

@@ -15,6 +15,8 @@ through y:
 
 A variable used many times, as w is by every vector, collects a sum of one term a use: the sums over r in
 (3) and (4).
+
+Step by step: docs/maths.md, section 2.
 """
 
 from typing import NamedTuple

@@ -11,6 +11,8 @@ What was dropped had no say in the loss, so it gets no gradient. Variational dro
 2016) has one mask [1, B, E] for all time steps of a sequence: (1) and (2) stay, at each time step with the
 same mask. The mask is an argument: the layer draws
 nothing itself, and can be differentiated and repeated like the others.
+
+Step by step: docs/maths.md, section 9.
 """
 
 from typing import NamedTuple

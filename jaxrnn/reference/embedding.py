@@ -9,6 +9,8 @@ those positions where token v stood:
     d_table[v] = sum of d_x[t, b] over all t, b with ids[t, b] = v                   (2)
 
 A token that occurs twice collects two terms. An id is an integer and has no gradient.
+
+Step by step: docs/maths.md, section 8.
 """
 
 from typing import NamedTuple

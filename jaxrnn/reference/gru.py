@@ -36,6 +36,8 @@ between:
 
 with the sums for b and b_n over the batch too. Along d_h_t * z in (13) a gradient travels as it does from
 cell to cell in the LSTM.
+
+Step by step: docs/maths.md, section 5.
 """
 
 from typing import NamedTuple

@@ -14,6 +14,8 @@ From (2), with the derivative of log-sum-exp by z[v] being exp(z[v]) / sum_u exp
 The gradient is the difference between what was predicted and what happened. It sums to zero over v:
 logits matter only relative to one another. For the same reason a number may be taken off all logits
 first; with the largest one, exp can't overflow.
+
+Step by step: docs/maths.md, section 10.
 """
 
 from typing import NamedTuple

@@ -38,6 +38,8 @@ function, just the forget gate. While that is open, a gradient arrives from far 
 Two options. A mask m [B, H] on the state that w_h reads, the same at every step: h_{t-1} becomes m * h_{t-1} in (1) and
 in d_w_h of (12), and d_h_{t-1} of (11) gets the factor m. And an input gate that is capped at 1 - f: where i would be
 more, (3) has 1 - f in its place, so that d_i is zero and d_f is d_c_t * (c_{t-1} - g).
+
+Step by step: docs/maths.md, section 4.
 """
 
 from typing import NamedTuple

@@ -18,6 +18,8 @@ first, where sigmoid' = s (1 - s) makes a' = 2 (a / 2) (1 - a / 2):
     d_w_out = (s @ w_in).T @ d_zeta,   d_w_in = s.T @ (d_zeta @ w_out.T)             (7)
 
 with the y of before the round, and the weights' gradients summed over all steps.
+
+Step by step: docs/maths.md, section 7.
 """
 
 from typing import NamedTuple

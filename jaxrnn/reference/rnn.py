@@ -29,6 +29,8 @@ the last of which sums over the batch, too.
 A gradient that has come k steps back has passed k times through (4) and (6): k factors of w_h, and k factors
 of 1 - h^2, which is at most 1. That is how gradients vanish or explode in this network (Bengio et al. 1994),
 and why lstm.py exists.
+
+Step by step: docs/maths.md, section 3.
 """
 
 from typing import NamedTuple

@@ -1,0 +1,115 @@
+"""What the documents point at exists: files, functions, sections; and the code points back at the right section."""
+
+import ast
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted(ROOT.glob("*/README.md"))]
+MATHS = ROOT / "docs" / "maths.md"
+SOURCES = sorted((ROOT / "jaxrnn").rglob("*.py"))
+
+
+class Link(NamedTuple):
+    text: str
+    path: str
+    anchor: str
+
+
+def links(markdown: str) -> list[Link]:
+    """Every link that stays in the repository."""
+    found = re.findall(r"\[([^\]]+)\]\(([^)#\s]*)#?([^)\s]*)\)", markdown)
+    return [Link(*parts) for parts in found if "://" not in parts[1]]
+
+
+def anchors(markdown: str) -> set[str]:
+    """The headings as a browser jumps to them: lower case, no punctuation, hyphens for spaces."""
+    headings = re.findall(r"^#+ (.*)$", markdown, flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def defined(source: Path) -> set[str]:
+    return {node.name for node in ast.parse(source.read_text()).body if hasattr(node, "name")}
+
+
+def leads_somewhere(document: Path, markdown: str, link: Link) -> bool:
+    """Whether there is the file, in it the heading, and in source the function."""
+    target = document.parent / link.path if link.path else document
+    if not target.exists():
+        return False
+    if link.anchor:
+        return link.anchor in anchors(markdown if target == document else target.read_text())
+    function = re.fullmatch(r"`(\w+)`", link.text)
+    return function is None or target.suffix != ".py" or function[1] in defined(target)
+
+
+def broken(document: Path, markdown: str) -> list[Link]:
+    return [link for link in links(markdown) if not leads_somewhere(document, markdown, link)]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_link_points_at_something(document: Path) -> None:
+    assert broken(document, document.read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize(
+    "link",
+    [
+        "[x](../jaxrnn/nowhere.py)",
+        "[`nothing`](../jaxrnn/model.py)",
+        "[x](#no-such-heading)",
+        "[x](results.md#no-such-heading)",
+    ],
+)
+def test_a_link_to_nothing_would_be_noticed(link: str) -> None:
+    assert len(broken(MATHS, link)) == 1
+
+
+def sections() -> dict[int, str]:
+    """The numbered sections of docs/maths.md."""
+    parts = re.split(r"^## (\d+)\. ", MATHS.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    return {int(number): text for number, text in zip(parts[1::2], parts[2::2], strict=True)}
+
+
+def test_sections_are_numbered_in_order() -> None:
+    assert list(sections()) == list(range(1, len(sections()) + 1))
+
+
+@pytest.mark.parametrize("number", range(2, 11))
+def test_every_layer_s_section_links_its_function_and_the_numpy_twin(number: int) -> None:
+    functions = [link for link in links(sections()[number]) if re.fullmatch(r"`\w+`", link.text)]
+    in_numpy = [link for link in functions if "/reference/" in link.path]
+    assert in_numpy
+    assert len(functions) > len(in_numpy)
+
+
+# The rooms of the layers and of the loss, here and in NumPy.
+LAYERS = [
+    path
+    for path in SOURCES
+    if path.stem in {"dense", "embedding", "rnn", "lstm", "gru", "block", "mogrifier", "dropout", "losses"}
+]
+
+
+@pytest.mark.parametrize("source", LAYERS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_layer_points_back_at_the_section_that_links_it(source: Path) -> None:
+    numbers = re.findall(r"docs/maths\.md, section (\d+)", source.read_text())
+    assert numbers
+    for number in numbers:
+        linked = {(MATHS.parent / link.path).resolve() for link in links(sections()[int(number)])}
+        assert source in linked
+
+
+def test_there_are_eighteen_of_them() -> None:
+    assert len(LAYERS) == 18
+
+
+def test_maths_stands_where_it_is_drawn() -> None:
+    """Blocks are fenced as `math` and inline formulas are in backquotes; a dollar alone would be shown as one."""
+    text = re.sub(
+        r"^```math\n.*?^```$", "", MATHS.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE
+    )
+    assert "$" not in re.sub(r"\$`[^`$\n]+`\$", "", text)
