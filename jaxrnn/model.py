@@ -99,6 +99,26 @@ def step(
     return carry, logits[0]
 
 
+def layer_inputs(
+    config: ModelConfig, params: Params, carry: Carry, tokens: Array
+) -> tuple[list[Array], Array]:
+    """What each layer reads, to look into a model layer by layer.
+
+    Args:
+        config: the layers.
+        params: from `init`.
+        carry: as for `apply`.
+        tokens: ids `[batch, time]`.
+
+    Returns:
+        One array a layer, time-major: the first layer's is ids `[time, batch]`, the others' are `[time, batch, size]`;
+        and the logits of each next character, `[batch, time, vocabulary]`.
+    """
+    inputs: list[Array] = []
+    _, logits = _apply_time_major(config, params, None, carry, tokens.T, None, inputs)
+    return inputs, logits.swapaxes(0, 1)
+
+
 def project_table(config: ModelConfig, params: Params) -> Array | None:
     """The embedding table, projected by the recurrent layer that follows it: `[vocabulary, gates * hidden]`.
 
@@ -114,9 +134,15 @@ def count_parameters(params: Params) -> int:
 
 
 def _apply_time_major(
-    config: ModelConfig, params: Params, projected: Array | None, carry: Carry, ids: Array, key: Key | None
+    config: ModelConfig,
+    params: Params,
+    projected: Array | None,
+    carry: Carry,
+    ids: Array,
+    key: Key | None,
+    inputs: list[Array] | None = None,
 ) -> tuple[Carry, Array]:
-    """The stack over ids `[time, batch]`; logits `[time, batch, vocabulary]`."""
+    """The stack over ids `[time, batch]`; logits `[time, batch, vocabulary]`. `inputs` gets what each layer reads."""
     xs, carry_out = ids, []
     summed = summed_layers(config.layers) if config.skip else ()
     outputs = []
@@ -124,6 +150,8 @@ def _apply_time_major(
         zip(config.layers, params, carry, strict=True)
     ):
         layer_key = None if key is None else jax.random.fold_in(key, index)
+        if inputs is not None:
+            inputs.append(xs)
         zs = embedding(EmbeddingParams(projected), ids) if index == 1 and projected is not None else None
         layer_carry, xs = LAYERS[layer.type].apply(layer, layer_params, layer_carry, xs, zs, layer_key)
         carry_out.append(layer_carry)

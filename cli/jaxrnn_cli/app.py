@@ -17,7 +17,7 @@ from typing import Annotated, Any, cast
 
 import typer
 
-from jaxrnn_cli import console, evaluate, finetune, gradcheck, pretrain, sample
+from jaxrnn_cli import console, evaluate, finetune, gradcheck, inspect, pretrain, sample
 from jaxrnn_cli.names import closest
 
 PROGRAM = "jaxrnn"
@@ -26,6 +26,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "finetune": finetune.finetune,
     "sample": sample.sample,
     "evaluate": evaluate.evaluate,
+    "inspect": inspect.inspect,
     "gradcheck": gradcheck.gradcheck,
 }
 

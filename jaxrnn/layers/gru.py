@@ -124,14 +124,14 @@ def gru_recurrence(w_h: Array, b_n: Array, zs: Array, carry: GRUCarry) -> tuple[
     Returns:
         The carry after the last step, and the hidden states `[time, batch, hidden]`.
     """
-    carry, (hs, _, _) = _gru_loop(w_h, b_n, zs, carry)
+    carry, (hs, _, _) = gru_loop(w_h, b_n, zs, carry)
     return carry, hs
 
 
 _Kept = tuple[Array, Array, Array]
 
 
-def _gru_loop(w_h: Array, b_n: Array, zs: Array, carry: GRUCarry) -> tuple[GRUCarry, _Kept]:
+def gru_loop(w_h: Array, b_n: Array, zs: Array, carry: GRUCarry) -> tuple[GRUCarry, _Kept]:
     """The carry after the last step; and for every step h_t, the gates r, u, n side by side, and q."""
     times_w_h = loop_product(w_h)
     hidden_size = w_h.shape[0]
@@ -156,7 +156,7 @@ _Residuals = tuple[Array, Array, _Kept]
 def _gru_recurrence_fwd(
     w_h: Array, b_n: Array, zs: Array, carry: GRUCarry
 ) -> tuple[tuple[GRUCarry, Array], _Residuals]:
-    carry_out, kept = _gru_loop(w_h, b_n, zs, carry)
+    carry_out, kept = gru_loop(w_h, b_n, zs, carry)
     return (carry_out, kept[0]), (w_h, carry.h, kept)
 
 

@@ -168,14 +168,14 @@ def lstm_recurrence(
     Returns:
         The carry after the last step, and the hidden states `[time, batch, hidden]`.
     """
-    carry, (hs, _, _, _) = _lstm_loop(cap, w_h, zs, carry, mask)
+    carry, (hs, _, _, _) = lstm_loop(cap, w_h, zs, carry, mask)
     return carry, hs
 
 
 _Kept = tuple[Array, Array, Array, Array]
 
 
-def _lstm_loop(
+def lstm_loop(
     cap: bool, w_h: Array, zs: Array, carry: LSTMCarry, mask: Array | None
 ) -> tuple[LSTMCarry, _Kept]:
     """The carry after the last step; and for every step h_t, the four gates side by side, c_{t-1} and tanh(c_t)."""
@@ -226,7 +226,7 @@ _Residuals = tuple[Array, Array, Array | None, _Kept]
 def _lstm_recurrence_fwd(
     cap: bool, w_h: Array, zs: Array, carry: LSTMCarry, mask: Array | None
 ) -> tuple[tuple[LSTMCarry, Array], _Residuals]:
-    carry_out, kept = _lstm_loop(cap, w_h, zs, carry, mask)
+    carry_out, kept = lstm_loop(cap, w_h, zs, carry, mask)
     return (carry_out, kept[0]), (w_h, carry.h, mask, kept)
 
 

@@ -123,14 +123,14 @@ def mogrifier_lstm(
 def _recurrence(
     cap: bool, params: MogrifierLSTMParams, carry: LSTMCarry, xs: Array, mask: Array | None
 ) -> tuple[LSTMCarry, Array]:
-    carry, (hs, *_) = _loop(cap, params, carry, xs, mask)
+    carry, (hs, *_) = mogrifier_loop(cap, params, carry, xs, mask)
     return carry, hs
 
 
 _Kept = tuple[Array, Array, Array, Array, tuple[Array, ...]]
 
 
-def _loop(
+def mogrifier_loop(
     cap: bool, params: MogrifierLSTMParams, carry: LSTMCarry, xs: Array, mask: Array | None
 ) -> tuple[LSTMCarry, _Kept]:
     """The carry after the last step; and for every step h_t, the four gates, c_{t-1}, tanh(c_t) and the rounds' a^k."""
@@ -171,7 +171,7 @@ _Yields = tuple[Array, Array, tuple[Array, ...]]  # dz, dx and the dzeta^k
 def _recurrence_fwd(
     cap: bool, params: MogrifierLSTMParams, carry: LSTMCarry, xs: Array, mask: Array | None
 ) -> tuple[tuple[LSTMCarry, Array], _Residuals]:
-    carry_out, kept = _loop(cap, params, carry, xs, mask)
+    carry_out, kept = mogrifier_loop(cap, params, carry, xs, mask)
     return (carry_out, kept[0]), (params, carry.h, xs, mask, kept)
 
 

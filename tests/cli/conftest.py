@@ -1,13 +1,18 @@
 """A place to work in, with a small text and a small config, and the command line as a function."""
 
+import os
 import random
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
 from jaxrnn_cli import app
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 CONFIG = """
 [corpus]
@@ -112,3 +117,36 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.chdir(folder)
         assert app.run(["pretrain", "tiny.toml", "--quiet"]) == 0
     return folder / "checkpoints" / "tiny"
+
+
+# As root there is no sandbox to be had; the other flags keep a browser from looking for a network.
+_CHROMIUM_FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+
+
+@pytest.fixture(scope="session")
+def chromium() -> "Iterator[Browser]":
+    """A real browser, without a window. Where there is none, tests are skipped, or fail if JAXRNN_BROWSER=required."""
+    found = [
+        path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))
+    ]
+    why = "" if found else "no Chromium is installed"
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        why = "playwright is not installed: pip install -e '.[browser]'"
+    if why and os.environ.get("JAXRNN_BROWSER") == "required":
+        pytest.fail(why)
+    if why:
+        pytest.skip(why)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=found[0], args=list(_CHROMIUM_FLAGS))
+        yield browser
+        browser.close()

@@ -1,0 +1,220 @@
+"""`jaxrnn inspect`: one HTML page that shows what a trained model does as it reads a text."""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from jaxrnn_cli import console
+from jaxrnn_cli.jax_start import Platform, start_jax
+from jaxrnn_cli.names import complete_run
+from jaxrnn_cli.numbers import integer
+
+if TYPE_CHECKING:
+    from jaxrnn.inspection.page import Inspected
+
+_LONGEST = 20_000
+_BY_ITSELF = "\n"  # what the model goes on from with --sample
+
+
+def inspect(
+    run: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="RUN",
+            help="A run directory, or the name of one in checkpoints/.  [default: the newest]",
+            autocompletion=complete_run,
+        ),
+    ] = None,
+    text: Annotated[str | None, typer.Option(metavar="TEXT", help="The text to read.")] = None,
+    file: Annotated[Path | None, typer.Option(metavar="F", help="A file with the text to read.")] = None,
+    sample: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", parser=integer(1, _LONGEST), help="Let the model write N characters, and read those."
+        ),
+    ] = None,
+    length: Annotated[
+        int,
+        typer.Option(
+            metavar="N", parser=integer(2, _LONGEST), help="Read at most so many characters of the text."
+        ),
+    ] = 2000,
+    compare: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="RUN",
+            help="Another run whose look back is drawn beside; may be repeated.",
+            autocompletion=complete_run,
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option(metavar="FILE.html", help="The page.  [default: RUN's name.html]")
+    ] = None,
+    rng_seed: Annotated[
+        int, typer.Option(metavar="N", parser=integer(0, 2**32 - 1), help="For --sample.")
+    ] = 0,
+    platform: Platform = None,
+) -> None:
+    """Show what a trained model does as it reads a text, on one HTML page.
+
+    The page needs no network and no other file. It shows the surprise of each character and what was expected in its
+    place, every unit of every layer as a heat map over the text, the units that follow something a reader sees, how
+    far back the model looks, and which gates stay shut or open. Without --text, --file or --sample it reads what
+    the run held out.
+    """
+    given = [
+        name
+        for name, value in (("--text", text), ("--file", file), ("--sample", sample))
+        if value is not None
+    ]
+    if len(given) > 1:
+        raise typer.BadParameter(f"give {' or '.join(given)}, not both", param_hint=f"'{given[1]}'")
+
+    from jaxrnn.inspection.page import inspect as look_into
+    from jaxrnn.inspection.page import render
+    from jaxrnn.run_directory import find_run
+
+    found = find_run(run)
+    if run is None:
+        console.note(f"inspecting {found}, the newest run")
+    others = [find_run(name) for name in compare or ()]
+    page = output or Path(f"{found.resolve().name}.html")
+    _check_output(page)
+    start_jax(platform)
+    inspected = _open(found)
+    read = _choose_text(inspected, found, text, file, sample, rng_seed)
+    kept = _keep(inspected, read, length)
+    inspection = look_into(inspected, kept, [_open(other) for other in others])
+    about = {
+        "layers": ", ".join(_describe(layer) for layer in inspected.config.layers),
+        "parameters": f"{_count(inspected):,}",
+        "characters": f"{len(kept):,}",
+    }
+    if len(kept) > 1:
+        nats = float(inspection.activity.nats.mean())
+        about["surprise"] = f"{nats:.3f} nats a character"
+    html = render(inspected, inspection, about)
+    _write(page, html)
+    console.note(f"{page}: {console.format_bytes(len(html.encode()))}; open it in a browser")
+
+
+def _check_output(page: Path) -> None:
+    """Refuses at once what would fail after the work is done."""
+    problem = None
+    if page.is_dir():
+        problem = f"{page} is a directory; name a file"
+    elif not page.parent.is_dir():
+        problem = f"there is no folder {page.parent}; make it first"
+    elif not os.access(page if page.exists() else page.parent, os.W_OK):
+        problem = f"{page} can't be written; check its permissions"
+    if problem:
+        raise typer.BadParameter(problem, param_hint="'--output'")
+
+
+def _open(run: Path) -> "Inspected":
+    from jaxrnn.checkpoint import load_params
+    from jaxrnn.inspection.page import Inspected
+    from jaxrnn.run_directory import read_config, read_vocabulary
+
+    config, vocabulary = read_config(run).model, read_vocabulary(run)
+    return Inspected(run.resolve().name, config, load_params(run, config, vocabulary.size), vocabulary)
+
+
+def _choose_text(
+    inspected: "Inspected", run: Path, text: str | None, file: Path | None, sample: int | None, rng_seed: int
+) -> str:
+    from jaxrnn.corpus import load_corpus
+    from jaxrnn.errors import CorpusError
+
+    if text is not None:
+        if not text:
+            raise typer.BadParameter("an empty text shows nothing", param_hint="'--text'")
+        return text.replace("\r\n", "\n").replace("\r", "\n")
+    if file is not None:
+        if not file.exists():
+            raise CorpusError(f"there is no file {file}: check the path")
+        name = str(file) if file.is_absolute() or str(file).startswith(".") else f"./{file}"
+        return load_corpus(name).text
+    if sample is not None:
+        return _write_sample(inspected, run, sample, rng_seed)
+    return _held_out(inspected, run)
+
+
+def _write_sample(inspected: "Inspected", run: Path, length: int, rng_seed: int) -> str:
+    from jaxrnn.run_directory import read_config
+    from jaxrnn.sampling import sample, seed_ids
+    from jaxrnn.vocabulary import decode
+
+    options = read_config(run).sample
+    blocks = sample(
+        inspected.config,
+        inspected.params,
+        seed_ids(inspected.vocabulary, _BY_ITSELF),
+        length=length,
+        temperature=options.temperature,
+        top_k=options.top_k,
+        top_p=options.top_p,
+        rng_seed=rng_seed,
+    )
+    return "".join(decode(inspected.vocabulary, block[0]) for block in blocks)
+
+
+def _held_out(inspected: "Inspected", run: Path) -> str:
+    from jaxrnn.corpus import find_corpus
+    from jaxrnn.errors import CorpusError
+    from jaxrnn.run_directory import read_config, read_record
+    from jaxrnn.scored_text import split_text
+
+    config, record = read_config(run), read_record(run)
+    try:
+        with console.download_display(quiet=False) as report:
+            corpus = find_corpus(
+                [config.corpus.text, record.corpus_path], record.corpus_sha256, report=report
+            )
+    except CorpusError as error:
+        raise CorpusError(f"{error}; or give a text with --text, --file or --sample") from None
+    training, held_out = split_text(inspected.vocabulary, corpus, config.corpus.validation_fraction)
+    return held_out or training
+
+
+def _keep(inspected: "Inspected", text: str, length: int) -> str:
+    """What of a text is read: what the model knows, up to so many characters; what is left out is said."""
+    from jaxrnn.errors import VocabularyError
+    from jaxrnn.vocabulary import count_unknown, describe_character, drop_unknown
+
+    unknown = count_unknown(inspected.vocabulary, text[:length])
+    known = drop_unknown(inspected.vocabulary, text) if count_unknown(inspected.vocabulary, text) else text
+    if not known:
+        raise VocabularyError("the model knows none of the characters of the text; give another")
+    if unknown:
+        names = ", ".join(map(describe_character, list(unknown)[:5]))
+        more = f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""
+        console.note(f"left out, as the model does not know them: {names}{more}")
+    if len(known) > length:
+        console.note(f"reading the first {length:,} of {len(known):,} characters; --length reads more")
+    return known[:length]
+
+
+def _describe(layer: object) -> str:
+    size, cell = getattr(layer, "size", None), getattr(layer, "cell", None)
+    kind = getattr(layer, "type", "")
+    return f"{kind}" + (f" ({cell})" if cell else "") + (f" {size}" if size else "")
+
+
+def _count(inspected: "Inspected") -> int:
+    from jaxrnn.model import count_parameters
+
+    return count_parameters(inspected.params)
+
+
+def _write(page: Path, html: str) -> None:
+    from jaxrnn.disk import reason
+    from jaxrnn.errors import SaveError
+
+    try:
+        page.write_text(html, encoding="utf-8")
+    except OSError as error:
+        raise SaveError(f"{page}: can't be written: {reason(error)}") from error

@@ -1,0 +1,96 @@
+"""How far back a model looks: the gradient of a prediction's loss by the states before it.
+
+For a character t of a text and k = 1, 2, ... the norm of d loss_t / d h_{t-k}: how much the loss would change with the
+state that a layer had k characters earlier, all that was read since then staying as it is. It comes from the layers'
+own backward passes, one step at a time:
+
+    dcarry_{t-1} = backward pass of step t, from d loss_t,   dcarry_{s-1} = backward pass of step s, from dcarry_s
+
+Where it falls to nothing, the model may still remember; but training, which follows gradients, could not have taught it
+to (docs/maths.md, section 12).
+"""
+
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxrnn import model
+from jaxrnn.config import ModelConfig
+from jaxrnn.losses import softmax_cross_entropy
+from jaxrnn.types import Array, Carry, Params
+
+_WINDOWS = 64  # places in the text that are looked back from
+_WARM_UP = 100  # characters read before, so that no state is fresh
+
+
+class LookBack(NamedTuple):
+    """How much an earlier state of one layer matters."""
+
+    layer: int  # its place in the config's list, from 0
+    field: str  # of the carry: "h" or "c"
+    norms: (
+        np.ndarray
+    )  # [k], float32: nats by unit of the state, 1, 2, ... characters back; a median over places
+
+
+def look_back(config: ModelConfig, params: Params, ids: np.ndarray, steps: int = 100) -> tuple[LookBack, ...]:
+    """Measure how a text's predictions depend on the states before them.
+
+    Args:
+        config: the layers.
+        params: their parameters.
+        ids: the text `[characters]`.
+        steps: how many characters to look back; fewer where the text is short.
+
+    Returns:
+        One curve for each field of each layer's carry; none for a text under three characters.
+    """
+    steps = min(steps, ids.size - 2)
+    if steps < 1:
+        return ()
+    warm_up = min(_WARM_UP, ids.size - 2 - steps)
+    length = warm_up + steps + 2  # what is read, and the character that is predicted at the end
+    places = np.unique(np.linspace(0, ids.size - length, _WINDOWS).astype(int))
+    windows = ids[places[:, None] + np.arange(length)].astype(np.int32)
+    norms = _norms(config, warm_up, params, jnp.asarray(windows))
+    return tuple(
+        LookBack(index, field, np.median(np.asarray(values), axis=1))
+        for index, of_layer in enumerate(norms)
+        if of_layer
+        for field, values in of_layer._asdict().items()
+    )
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _norms(config: ModelConfig, warm_up: int, params: Params, windows: Array) -> Carry:
+    """Of windows `[places, length]`: norms `[steps, places]` by layer and field, the nearest state first."""
+    carry = model.initial_carry(config, params, windows.shape[0])
+    first, inputs, targets = windows[:, : warm_up + 1], windows[:, warm_up + 1 : -1].T, windows[:, -1]
+    carry, _ = model.apply(config, params, carry, first)
+
+    def read(carry: Carry, token: Array) -> tuple[Carry, Array]:
+        return model.step(config, params, None, carry, token)
+
+    def forward(carry: Carry, token: Array) -> tuple[Carry, Carry]:
+        return read(carry, token)[0], carry
+
+    _, before = jax.lax.scan(forward, carry, inputs)  # the carry before each step
+
+    def last_loss(carry: Carry) -> Array:
+        return softmax_cross_entropy(read(carry, inputs[-1])[1], targets).sum()  # places don't mix
+
+    def backward(d_carry: Carry, step: tuple[Carry, Array]) -> tuple[Carry, Carry]:
+        carry, token = step
+        _, step_bwd = jax.vjp(lambda carry: read(carry, token)[0], carry)
+        (d_before,) = step_bwd(d_carry)
+        return d_before, d_carry
+
+    earlier = jax.tree.map(lambda leaf: leaf[:-1], before), inputs[:-1]
+    d_last = jax.grad(last_loss)(jax.tree.map(lambda leaf: leaf[-1], before))
+    d_first, d_carries = jax.lax.scan(backward, d_last, earlier, reverse=True)
+    nearest_first = jax.tree.map(lambda d, first: jnp.concatenate([d[::-1], first[None]]), d_carries, d_first)
+    norms: Carry = jax.tree.map(lambda d: jnp.linalg.norm(d.astype(jnp.float32), axis=-1), nearest_first)
+    return norms

@@ -1,0 +1,180 @@
+"""One HTML file that shows what a model does as it reads a text: no network, no other file.
+
+What the page shows is made here, in numbers, and put into it as JSON; `page.js` draws it. The text and all names come
+from users: they go through JSON alone, with every `<` escaped, and into the page as text, never as HTML.
+"""
+
+import html
+import json
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from jaxrnn.config import ModelConfig
+from jaxrnn.inspection.activity import GATES, NAMES, STATES, Activity, Track, observe, saturation
+from jaxrnn.inspection.lookback import LookBack, look_back
+from jaxrnn.inspection.packing import levels_per_byte, pack
+from jaxrnn.inspection.readable import Tracking, find_tracking
+from jaxrnn.types import Params
+from jaxrnn.vocabulary import Vocabulary, encode
+
+# Shades of states and of gates, the finest first; those are taken with which all activities fit the budget. In three
+# shades a gate still says what matters: shut, in between, open.
+_SHADES = ((255, 255), (15, 15), (9, 9), (9, 5), (9, 3), (5, 3), (3, 3))
+_BUDGET = 1_700_000  # characters of base64, so that a page stays under 2 MB
+_EVERY = 8  # of the units, one in so many is packed to find out
+
+
+class Inspected(NamedTuple):
+    """A run as the page needs it."""
+
+    name: str
+    config: ModelConfig
+    params: Params
+    vocabulary: Vocabulary
+
+
+class Inspection(NamedTuple):
+    """What the page shows."""
+
+    text: str
+    activity: Activity
+    tracking: list[Tracking]
+    curves: dict[str, tuple[LookBack, ...]]  # by the name of the run, the inspected one first
+
+
+def inspect(run: Inspected, text: str, compared: Sequence[Inspected] = ()) -> Inspection:
+    """Read a text with a model and find out what its units do.
+
+    Args:
+        run: the model.
+        text: one character at least, all of them in its vocabulary.
+        compared: other models, for which it is measured how far back they look; each reads the text without the
+            characters that it does not know.
+
+    Raises:
+        VocabularyError: the model does not know a character of the text.
+        ValueError: the text is empty.
+    """
+    if not text:
+        raise ValueError("an empty text shows nothing")
+    activity = observe(run.config, run.params, encode(run.vocabulary, text))
+    curves = {}
+    for each in (run, *compared):
+        known = set(each.vocabulary.characters)
+        ids = encode(each.vocabulary, "".join(c for c in text if c in known))
+        curves[each.name] = look_back(each.config, each.params, ids)
+    return Inspection(text, activity, find_tracking(text, activity.tracks), curves)
+
+
+def render(run: Inspected, inspection: Inspection, about: Mapping[str, str]) -> str:
+    """The page.
+
+    Args:
+        run: the model that was inspected.
+        inspection: from `inspect`.
+        about: facts to show below the title, by what they are called.
+
+    Returns:
+        An HTML document that needs nothing else.
+    """
+    data = json.dumps(
+        _payload(run, inspection, about), ensure_ascii=False, allow_nan=False, separators=(",", ":")
+    )
+    parts = {
+        "title": html.escape(f"Inside {run.name}"),
+        "css": _asset("page.css"),
+        # In a script element nothing but "</script" and "<!--" has a meaning; without "<" there is neither.
+        "data": data.replace("<", "\\u003c"),
+        "js": _asset("page.js"),
+    }
+    page = _asset("page.html")
+    before, *rest = page.split("@@")  # names stand between pairs of @@: @@title@@
+    return before + "".join(parts[part] if index % 2 == 0 else part for index, part in enumerate(rest))
+
+
+def _asset(name: str) -> str:
+    return resources.files("jaxrnn.inspection").joinpath(name).read_text(encoding="utf-8")
+
+
+def _payload(run: Inspected, inspection: Inspection, about: Mapping[str, str]) -> dict[str, Any]:
+    activity = inspection.activity
+    shades = _choose_shades(activity.tracks)
+    return {
+        "name": run.name,
+        "about": list(about.items()),
+        "text": inspection.text,
+        "vocabulary": run.vocabulary.characters,
+        "nats": _rounded(activity.nats, 3),
+        "ranks": activity.ranks.tolist(),
+        "likeliest": activity.likeliest.tolist(),
+        "probabilities": _rounded(activity.probabilities, 4),
+        "kinds": NAMES,
+        "layers": {
+            index: layer_name(run.config, index) for index in {track.layer for track in activity.tracks}
+        },
+        "tracks": [_pack_track(track, shades) for track in activity.tracks],
+        "tracking": [tracking._asdict() for tracking in inspection.tracking],
+        "saturation": [
+            {"layer": track.layer, "kind": track.kind, "shut": _rounded(shut, 3), "open": _rounded(open_, 3)}
+            for track in activity.tracks
+            if track.kind in GATES
+            for shut, open_ in [saturation(track.values)]
+        ],
+        "curves": [
+            {"run": name, "layer": curve.layer, "field": curve.field, "norms": _significant(curve.norms)}
+            for name, curves in inspection.curves.items()
+            for curve in curves
+        ],
+    }
+
+
+def layer_name(config: ModelConfig, index: int) -> str:
+    """A layer as a reader finds it in the config: "2: lstm", counted from 1."""
+    layer = config.layers[index]
+    cell = getattr(layer, "cell", None)
+    return f"{index + 1}: {layer.type}" + (f" ({cell})" if cell else "")
+
+
+def _choose_shades(tracks: Sequence[Track]) -> tuple[int, int]:
+    for shades in _SHADES:
+        few = (track._replace(values=track.values[:, ::_EVERY]) for track in tracks)
+        if sum(len(_pack_track(track, shades)["data"]) for track in few) * _EVERY <= _BUDGET:
+            break
+    return shades
+
+
+def _pack_track(track: Track, shades: tuple[int, int]) -> dict[str, Any]:
+    low, high = _range(track)
+    levels = shades[track.kind not in STATES]
+    return {
+        "layer": track.layer,
+        "kind": track.kind,
+        "units": track.values.shape[1],
+        "low": low,
+        "high": high,
+        "levels": levels,
+        "perByte": levels_per_byte(levels),
+        "data": pack(track.values, low, high, levels),
+    }
+
+
+def _range(track: Track) -> tuple[float, float]:
+    """From the lowest to the highest shade: what the kind can be; of cells, what all but few of them are."""
+    if track.kind in GATES:
+        return 0.0, 1.0
+    if track.kind != "c":
+        return -1.0, 1.0
+    largest = float(np.quantile(np.abs(track.values), 0.995))
+    largest = round(max(largest, 0.1), 2)
+    return -largest, largest
+
+
+def _rounded(values: np.ndarray, digits: int) -> Any:
+    return np.round(values.astype(np.float64), digits).tolist()
+
+
+def _significant(values: np.ndarray) -> list[float]:
+    return [float(f"{value:.3g}") for value in values]

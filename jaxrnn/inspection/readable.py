@@ -1,0 +1,143 @@
+"""What a reader sees in a text, and the units that follow it.
+
+A feature is a number at each character, known once that character has been read: is this inside quotes, how far into
+the line is it? A unit tracks a feature where its activity correlates with it (Pearson's r; its sign is a matter of the
+weights' signs and means nothing). Among hundreds of units some correlate with anything by chance, so units are chosen
+on the first half of the text, and the score that is reported is theirs on the second half.
+
+After Karpathy, Johnson and Li (2015), "Visualizing and Understanding Recurrent Networks", arXiv:1506.02078.
+"""
+
+import re
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import numpy as np
+
+from jaxrnn.inspection.activity import STATES, Track
+
+_FEWEST = (
+    8  # characters in each half that have a feature, and that do not: below that there is nothing to follow
+)
+
+
+class Tracking(NamedTuple):
+    """A unit that follows a feature."""
+
+    feature: str
+    layer: int  # its place in the config's list, from 0
+    kind: str  # "h" or "c"
+    unit: int  # from 0
+    score: float  # r on the second half of the text, from -1 to 1
+
+
+def features(text: str) -> dict[str, np.ndarray]:
+    """What can be seen in a text: for each feature `[characters]`, 0 and 1 or a count.
+
+    Quotes are curly ones, guillemets or straight double ones; straight ones open and close in turn and end with a
+    paragraph at the latest, so that a forgotten one does no harm.
+    """
+    characters = list(text)
+    return {
+        "inside quotes": _flags(_inside_quotes(text)),
+        "inside brackets": _flags(_inside_brackets(text)),
+        "position in the line": np.array(_positions(text), np.float32),
+        "after a colon": _flags(_after_a_colon(text)),
+        "upper case": _flags(c.isupper() for c in characters),
+        "word boundary": _flags(not (c.isalnum() or c in "'\u2019_") for c in characters),
+        "digit": _flags(c.isdigit() for c in characters),
+    }
+
+
+def _flags(values: Iterable[bool]) -> np.ndarray:
+    return np.fromiter(values, np.float32)
+
+
+def _inside_quotes(text: str) -> list[bool]:
+    closing = {'"': '"', "\u201c": "\u201d", "\u00ab": "\u00bb", "\u201e": "\u201c"}
+    flags, until, line_is_empty = [], "", False
+    for c in text:
+        if until and (c == until or (c == "\n" and line_is_empty)):
+            until = ""
+        elif not until:
+            until = closing.get(c, "")
+        line_is_empty = c == "\n" or (line_is_empty and c in " \t")
+        flags.append(bool(until))
+    return flags
+
+
+def _inside_brackets(text: str) -> list[bool]:
+    flags, depth = [], 0
+    for c in text:
+        depth = max(0, depth + (c in "([{") - (c in ")]}"))
+        flags.append(depth > 0)
+    return flags
+
+
+def _positions(text: str) -> list[int]:
+    """Characters since the last newline; of a newline 0."""
+    positions, position = [], 0
+    for c in text:
+        position = 0 if c == "\n" else position + 1
+        positions.append(position)
+    return positions
+
+
+def _after_a_colon(text: str) -> list[bool]:
+    """From a colon on, to the end of the line it stands in, or of the next one where it ends its line."""
+    flags = [False] * len(text)
+    for match in re.finditer(r":[ \t]*\n?[^\n:]*", text):
+        flags[match.start() : match.end()] = [True] * (match.end() - match.start())
+    return flags
+
+
+def correlations(values: np.ndarray, feature: np.ndarray) -> np.ndarray:
+    """Pearson's r of each column of `values` `[characters, units]` with `feature` `[characters]`; 0 for a constant."""
+    centred = values - values.mean(axis=0)
+    wanted = feature - feature.mean()
+    lengths = np.sqrt((centred.astype(np.float64) ** 2).sum(axis=0) * (wanted.astype(np.float64) ** 2).sum())
+    products = wanted.astype(np.float64) @ centred
+    r: np.ndarray = np.divide(products, lengths, out=np.zeros_like(products), where=lengths > 1e-9)
+    return r
+
+
+def find_tracking(text: str, tracks: Iterable[Track], best: int = 3) -> list[Tracking]:
+    """The units that follow each feature best, the best feature first.
+
+    Args:
+        text: what was read.
+        tracks: what was observed; states are looked at, gates are not.
+        best: how many units a feature.
+
+    Returns:
+        Chosen on the first half of the text, scored on the second. A feature that hardly
+        occurs in one of them has none.
+    """
+    half = len(text) // 2
+    states = [track for track in tracks if track.kind in STATES]
+    found = []
+    for name, feature in features(text).items():
+        if not (_varies(feature[:half]) and _varies(feature[half:])):
+            continue
+        candidates = [
+            (abs(float(r)), unit, track)
+            for track in states
+            for unit, r in enumerate(correlations(track.values[:half], feature[:half]))
+        ]
+        candidates.sort(key=lambda candidate: -candidate[0])
+        chosen: list[Tracking] = []
+        for _, unit, track in candidates:
+            if any(t.layer == track.layer and t.unit == unit for t in chosen):
+                continue  # its h where its c is chosen already, or the other way round
+            (score,) = correlations(track.values[half:, [unit]], feature[half:])
+            chosen.append(Tracking(name, track.layer, track.kind, unit, float(score)))
+            if len(chosen) == best:
+                break
+        found.append(sorted(chosen, key=lambda tracking: -abs(tracking.score)))
+    found.sort(key=lambda chosen: -abs(chosen[0].score) if chosen else 0)
+    return [tracking for chosen in found for tracking in chosen]
+
+
+def _varies(feature: np.ndarray) -> bool:
+    most_common = np.unique(feature, return_counts=True)[1].max(initial=0)
+    return feature.size - most_common >= _FEWEST <= most_common or np.unique(feature).size > _FEWEST

@@ -1,0 +1,96 @@
+"""`jaxrnn inspect`: a page, of a text that was given, written or held out; and what is refused."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Command
+
+pytestmark = pytest.mark.usefixtures("place")
+
+
+@pytest.fixture
+def inspect(jaxrnn: Command, trained: Path):
+    return lambda *args: jaxrnn("inspect", "--from", trained, *args)
+
+
+def data_of(path: Path) -> dict:
+    html = path.read_text(encoding="utf-8")
+    (data,) = re.findall(r'<script type="application/json" id="data">(.*?)</script>', html, flags=re.DOTALL)
+    return json.loads(data)
+
+
+def test_what_was_held_out_is_read_where_nothing_is_given(inspect, place: Path) -> None:
+    code, out, err = inspect()
+    assert (code, out) == (0, "")
+    assert re.search(r"tiny\.html: [\d.]+ kB; open it in a browser", err)
+    text = (place / "text.txt").read_text(encoding="utf-8")
+    data = data_of(place / "tiny.html")
+    assert data["text"] == text[int(len(text) * 0.9) :]
+    assert data["name"] == "tiny"
+    about = dict(data["about"])
+    assert about["layers"] == "embedding 8, rnn 8, dense"
+    assert re.fullmatch(r"\d\.\d{3} nats a character", about["surprise"])
+
+
+def test_a_text_or_a_file_is_read_as_far_as_asked(inspect, place: Path) -> None:
+    assert inspect("--text", "what is the east", "--output", "page.html").code == 0
+    assert data_of(place / "page.html")["text"] == "what is the east"
+    code, _, err = inspect("--file", "text.txt", "--length", "50", "--output", "page.html")
+    assert code == 0 and "reading the first 50 of" in err
+    assert data_of(place / "page.html")["text"] == (place / "text.txt").read_text()[:50]
+
+
+def test_the_model_writes_and_the_same_seed_writes_the_same(inspect, place: Path) -> None:
+    texts = []
+    for seed in ("1", "1", "2"):
+        assert inspect("--sample", "40", "--rng-seed", seed, "--output", "page.html").code == 0
+        texts.append(data_of(place / "page.html")["text"])
+    assert len(texts[0]) == 40
+    assert texts[0] == texts[1] != texts[2]
+
+
+def test_characters_that_the_model_lacks_are_left_out_and_named(inspect, place: Path) -> None:
+    code, _, err = inspect("--text", "so\u00dft #1", "--output", "page.html")
+    assert code == 0
+    assert "left out, as the model does not know them:" in err and "U+00DF" in err
+    assert data_of(place / "page.html")["text"] == "sot "
+
+
+def test_another_run_is_compared(inspect, trained: Path, place: Path) -> None:
+    shutil.copytree(trained, place / "checkpoints/other")
+    assert inspect("--text", "what is the east", "--compare", "other", "--output", "page.html").code == 0
+    assert {curve["run"] for curve in data_of(place / "page.html")["curves"]} == {"tiny", "other"}
+
+
+@pytest.mark.parametrize(
+    ("args", "why"),
+    [
+        (("--text", ""), "an empty text shows nothing"),
+        (("--text", "\u65e5"), "knows none of the characters"),
+        (("--text", "a", "--sample", "3"), "give --text or --sample, not both"),
+        (("--file", "gone.txt"), "there is no file gone.txt"),
+        (("--file", "."), "is a directory"),
+        (("--sample", "0"), "is not from 1"),
+        (("--length", "1"), "is not from 2"),
+        (("--output", "."), "is a directory"),
+        (("--output", "gone/page.html"), "there is no folder gone"),
+        (("--compare", "nope"), "no such run"),
+    ],
+)
+def test_a_mistake_is_one_line_and_leaves_no_page(
+    inspect, place: Path, args: tuple[str, ...], why: str
+) -> None:
+    assert why in inspect(*args).error
+    assert list(place.glob("*.html")) == []
+
+
+def test_without_its_corpus_a_run_asks_for_a_text(jaxrnn: Command, trained: Path, place: Path) -> None:
+    shutil.copytree(trained, place / "moved")
+    record = json.loads((place / "moved/run.json").read_text())
+    (place / "moved/run.json").write_text(json.dumps({**record, "corpus_path": str(place / "gone.txt")}))
+    (place / "text.txt").unlink()
+    assert "--text, --file or --sample" in jaxrnn("inspect", "--from", "./moved").error

@@ -1,0 +1,183 @@
+"""The page of `jaxrnn inspect` in a real browser: it loads in silence, shows, recolours, and takes text for text."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from jaxrnn_cli import app
+from tests.cli.conftest import write_files
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+pytestmark = pytest.mark.browser
+
+HOSTILE = (
+    "</script><script>document.title='hit'</script> &amp; <!-- <img src=x onerror=\"document.title='hit'\">\n"
+)
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with two pages: of a play, and of a text that is full of HTML."""
+    folder = tmp_path_factory.mktemp("pages")
+    write_files(folder)
+    (folder / "hostile.txt").write_text(HOSTILE * 12, encoding="utf-8")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        assert app.run(["pretrain", "tiny.toml", "--quiet", "--set", "model.layers.1.type=lstm"]) == 0
+        assert app.run(["inspect", "--file", "text.txt", "--length", "600", "--output", "play.html"]) == 0
+        train = ["pretrain", "tiny.toml", "--quiet", "--to", "hostile", "--set", "corpus.text=hostile.txt"]
+        assert app.run(train) == 0
+        assert (
+            app.run(["inspect", "--from", "hostile", "--file", "hostile.txt", "--output", "hostile.html"])
+            == 0
+        )
+    return folder
+
+
+@pytest.fixture
+def open_page(chromium: "Browser", pages: Path) -> Iterator:
+    """Opens a page, and sees to it that nothing was said on the console and nothing was asked of a network."""
+    complaints: list[str] = []
+    contexts = []
+
+    def open_(name: str, **settings) -> "Page":
+        context = chromium.new_context(**settings)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("console", lambda message: complaints.append(message.text))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("request", lambda r: complaints.append(r.url) if r.url.startswith("http") else None)
+        page.goto((pages / name).as_uri())
+        page.wait_for_selector("body[data-ready=true]")
+        return page
+
+    yield open_
+    for context in contexts:
+        context.close()
+    assert complaints == []
+
+
+def colours(page: "Page") -> list[str]:
+    return page.eval_on_selector_all("#text span", "spans => spans.map(s => s.style.backgroundColor)")
+
+
+def test_hovering_shows_what_was_expected_before_and_after(open_page) -> None:
+    page = open_page("play.html")
+    page.locator("#text span").nth(40).hover()
+    details = page.locator("#details")
+    assert re.search(r"expected here.*came.*nats.*expected next", details.inner_text(), flags=re.DOTALL)
+    shares = [
+        float(share) for share in re.findall(r"([\d.]+) %\s*$", details.inner_text(), flags=re.MULTILINE)
+    ]
+    assert len(page.locator("#details .guess").all()) == 10
+    assert 0 < sum(shares[:5]) <= 100.5
+    before = details.inner_text()
+    page.locator("#text span").nth(41).hover()
+    assert details.inner_text() != before
+
+
+def test_a_character_that_was_clicked_stays(open_page) -> None:
+    page = open_page("play.html")
+    page.locator("#text span").nth(40).click()
+    chosen = page.locator("#details").inner_text()
+    page.locator("#text span").nth(90).hover()
+    assert page.locator("#details").inner_text() == chosen
+
+
+def test_arrow_keys_move_and_escape_lets_go(open_page) -> None:
+    page = open_page("play.html")
+    page.locator("#text").focus()
+    here = page.locator("#text .here")
+    for key, place in (("ArrowRight", 1), ("ArrowRight", 2), ("ArrowLeft", 1), ("End", 599), ("Home", 0)):
+        page.keyboard.press(key)
+        assert here.get_attribute("data-t") == str(place)
+    page.keyboard.press("ArrowDown")
+    text = page.locator("#text").text_content()
+    assert (
+        text[int(here.get_attribute("data-t")) - 1] == "\n"
+    )  # the same place in the next line: its beginning
+    page.keyboard.press("Escape")
+    page.locator("#text span").nth(90).hover()
+    assert here.get_attribute("data-t") == "90"
+
+
+def test_choosing_a_unit_recolours_the_text(open_page) -> None:
+    page = open_page("play.html")
+    surprise = colours(page)
+    page.locator("#view").select_option(label="cell (c) of layer 2: lstm")
+    page.wait_for_function("document.getElementById('unit-label').hidden === false")
+    first = colours(page)
+    page.locator("#unit").fill("3")
+    page.locator("#unit").press("Enter")
+    page.wait_for_function("first => document.querySelector('#text span:nth-child(9)') && first !== [...document."
+                           "querySelectorAll('#text span')].map(s => s.style.backgroundColor).join()",
+                           arg=",".join(first))  # fmt: skip
+    assert len({tuple(surprise), tuple(first), tuple(colours(page))}) == 3
+    page.locator("#text").focus()
+    page.keyboard.press("]")
+    page.wait_for_function("document.getElementById('unit').value === '4'")
+
+
+def test_a_row_of_the_ranking_shows_its_unit(open_page) -> None:
+    page = open_page("play.html")
+    button = page.locator("#tracking button").first
+    ((kind, unit),) = re.findall(r"^(\w), unit (\d+)", button.inner_text())
+    button.click()
+    page.wait_for_function("unit => document.getElementById('unit').value === unit", arg=unit)
+    assert f"({kind})" in page.locator("#view option:checked").inner_text()
+
+
+def test_a_pattern_finds_units_and_marks_its_matches(open_page) -> None:
+    page = open_page("play.html")
+    page.locator("#pattern").fill("ROMEO|JULIET")
+    page.locator("#search button").click()
+    page.wait_for_selector("#found:not([hidden])")
+    text = page.locator("#text").text_content()
+    marked = page.locator("#text .match").count()
+    assert marked == 5 * text.count("ROMEO") + 6 * text.count("JULIET") > 0
+    assert page.locator("#found tbody tr").count() == 8
+    for pattern, answer in (("(", "no regular expression"), ("zzz", "nothing"), ("[^]", "everything")):
+        page.locator("#pattern").fill(pattern)
+        page.locator("#search button").click()
+        page.wait_for_function(
+            "answer => document.getElementById('found-note').textContent.includes(answer)", arg=answer
+        )
+        assert page.locator("#found").is_hidden()
+
+
+def test_html_in_a_text_is_text(open_page) -> None:
+    page = open_page("hostile.html")
+    assert page.title() == "Inside hostile"
+    assert page.locator("#text").text_content() == HOSTILE * 12
+    assert page.locator("#text img, #text script").count() == 0
+    page.locator("#text span").nth(3).hover()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_character_can_be_read_on_its_colour(open_page, scheme: str) -> None:
+    page = open_page("play.html", color_scheme=scheme)
+    least = page.evaluate(
+        """() => {
+          const light = (css) => css.match(/\\d+/g).slice(0, 3).map(Number).map((v) => v / 255)
+            .map((v) => v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
+            .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
+          return Math.min(...[...document.querySelectorAll('#text span')].map((span) => {
+            const [a, b] = [getComputedStyle(span).color, getComputedStyle(span).backgroundColor].map(light);
+            return (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+          }));
+        }"""
+    )
+    assert least >= 4.5  # WCAG 2, level AA
+    assert page.evaluate("document.documentElement.dataset.theme") == scheme
+    page.locator("#theme").click()
+    assert page.evaluate("document.documentElement.dataset.theme") != scheme
+
+
+def test_on_a_phone_nothing_is_wider_than_the_screen(open_page) -> None:
+    page = open_page("play.html", viewport={"width": 360, "height": 700})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360

@@ -1,0 +1,129 @@
+"""What is observed is what the model does: its states, the gates that make them up, and its guesses."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxrnn import model
+from jaxrnn.config import (
+    DenseConfig,
+    DropoutConfig,
+    EmbeddingConfig,
+    GRUConfig,
+    LSTMConfig,
+    ModelConfig,
+    RNNBlockConfig,
+    RNNConfig,
+)
+from jaxrnn.inspection.activity import GATES, NAMES, Activity, observe, saturation
+from jaxrnn.scoring import score_stateful
+
+VOCABULARY = 7
+IDS = np.random.default_rng(0).integers(0, VOCABULARY, 40).astype(np.uint8)
+
+LAYERS = {
+    "rnn": (RNNConfig(size=5),),
+    "gru": (GRUConfig(size=5),),
+    "lstm": (LSTMConfig(size=5),),
+    "capped": (LSTMConfig(size=5, cap_input_gate=True),),
+    "mogrifier": (LSTMConfig(size=5, mogrifier_rounds=3, mogrifier_rank=2),),
+    "blocks": (RNNBlockConfig(cell="gru"), DropoutConfig(rate=0.5), RNNBlockConfig(cell="lstm")),
+}
+
+
+@pytest.fixture(scope="module", params=LAYERS)
+def config(request: pytest.FixtureRequest) -> ModelConfig:
+    layers: Any = (EmbeddingConfig(size=5), *LAYERS[request.param], DenseConfig())
+    return ModelConfig(layers=layers, skip=request.param == "blocks")
+
+
+@pytest.fixture(scope="module")
+def params(config: ModelConfig):
+    drawn = model.init(jax.random.key(1), config, VOCABULARY)
+    return jax.tree.map(lambda leaf: leaf * 2, drawn)  # so that gates move
+
+
+@pytest.fixture(scope="module")
+def activity(config: ModelConfig, params) -> Activity:
+    return observe(config, params, IDS)
+
+
+def by_layer(activity: Activity) -> dict[int, dict[str, np.ndarray]]:
+    found: dict[int, dict[str, np.ndarray]] = {}
+    for track in activity.tracks:
+        found.setdefault(track.layer, {})[track.kind] = track.values
+    return found
+
+
+def test_states_are_those_of_the_model_read_step_by_step(config, params, activity) -> None:
+    step = jax.jit(model.step, static_argnums=0)
+    carry = model.initial_carry(config, params, 1)
+    carries = []
+    for token in IDS:
+        carry, _ = step(config, params, None, carry, jnp.array([token], jnp.int32))
+        carries.append(carry)
+    observed = by_layer(activity)
+    recurrent = [index for index, of_layer in enumerate(carry) if of_layer]
+    assert list(observed) == recurrent
+    for index in recurrent:
+        for field in carry[index]._fields:
+            states = np.stack([np.asarray(getattr(carry[index], field))[0] for carry in carries])
+            np.testing.assert_allclose(observed[index][field], states, atol=1e-5)
+
+
+def test_gates_make_up_the_states(config, activity) -> None:
+    for index, of_layer in by_layer(activity).items():
+        h_before = np.vstack([np.zeros_like(of_layer["h"][:1]), of_layer["h"][:-1]])
+        if "c" in of_layer:
+            i, f, g, o, c = (of_layer[kind] for kind in "ifgoc")
+            if getattr(config.layers[index], "cap_input_gate", False):
+                assert (i > 1 - f).any()  # so that the cap matters
+                i = np.minimum(i, 1 - f)
+            c_before = np.vstack([np.zeros_like(c[:1]), c[:-1]])
+            np.testing.assert_allclose(c, f * c_before + i * g, atol=1e-5)
+            np.testing.assert_allclose(of_layer["h"], o * np.tanh(c), atol=1e-5)
+        elif "z" in of_layer:
+            z, n = of_layer["z"], of_layer["n"]
+            np.testing.assert_allclose(of_layer["h"], (1 - z) * n + z * h_before, atol=1e-5)
+
+
+def test_surprise_is_what_scoring_says(config, params, activity) -> None:
+    scores = score_stateful(config, params, IDS)
+    np.testing.assert_allclose(activity.nats, scores.nats, atol=1e-5)
+    np.testing.assert_array_equal(activity.ranks, scores.ranks)
+
+
+def test_guesses_are_the_likeliest_and_agree_with_the_surprise(activity) -> None:
+    assert activity.likeliest.shape == activity.probabilities.shape == (IDS.size, 5)
+    assert (np.diff(activity.probabilities, axis=1) <= 0).all()
+    for t, (nats, rank) in enumerate(zip(activity.nats, activity.ranks, strict=True)):
+        if rank <= 5:
+            assert activity.likeliest[t, rank - 1] == IDS[t + 1]
+            assert activity.probabilities[t, rank - 1] == pytest.approx(np.exp(-nats), rel=1e-4)
+        else:
+            assert IDS[t + 1] not in activity.likeliest[t]
+
+
+def test_every_kind_has_a_name_and_gates_stay_between_0_and_1(activity) -> None:
+    for track in activity.tracks:
+        assert track.kind in NAMES
+        low = 0 if track.kind in GATES else -1 if track.kind != "c" else -np.inf
+        assert (track.values >= low).all()
+        assert track.kind == "c" or (track.values <= 1).all()
+
+
+def test_a_single_character_has_no_surprise_but_a_state() -> None:
+    config = ModelConfig(layers=(EmbeddingConfig(size=5), RNNConfig(size=5), DenseConfig()))
+    activity = observe(config, model.init(jax.random.key(0), config, 3), np.array([1]))
+    assert activity.nats.shape == (0,)
+    assert activity.likeliest.shape == (1, 3)  # of three characters at most three
+    assert activity.tracks[0].values.shape == (1, 5)
+
+
+def test_saturation_counts_characters_under_a_tenth_and_over_nine_tenths() -> None:
+    shut, open_ = saturation(np.array([[0.05, 0.5], [0.95, 0.5], [0.99, 0.91], [0.2, 0.0]]))
+    np.testing.assert_allclose(shut, [0.25, 0.25])
+    np.testing.assert_allclose(open_, [0.5, 0.25])

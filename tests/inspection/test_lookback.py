@@ -1,0 +1,84 @@
+"""The norms are those of JAX's own gradient of the last loss by each earlier state."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxrnn import model
+from jaxrnn.config import DenseConfig, EmbeddingConfig, LSTMConfig, ModelConfig, RNNBlockConfig, RNNConfig
+from jaxrnn.inspection import lookback
+from jaxrnn.losses import softmax_cross_entropy
+
+VOCABULARY = 6
+CONFIG = ModelConfig(
+    layers=(EmbeddingConfig(size=4), LSTMConfig(size=4), RNNBlockConfig(cell="rnn"), DenseConfig())
+)
+PARAMS = model.init(jax.random.key(0), CONFIG, VOCABULARY)
+IDS = np.random.default_rng(0).integers(0, VOCABULARY, 30).astype(np.uint8)
+
+
+def expected(start: int, read: int, back: int) -> dict[tuple[int, str], float]:
+    """Norms for the character after `read` ones from `start` on, by the states `back` characters before its loss."""
+    tokens = jnp.asarray(IDS[start : start + read + 1], jnp.int32)[None]
+    carry = model.initial_carry(CONFIG, PARAMS, 1)
+    if read > back:
+        carry, _ = model.apply(CONFIG, PARAMS, carry, tokens[:, : read - back])
+
+    def loss(carry):
+        _, logits = model.apply(CONFIG, PARAMS, carry, tokens[:, read - back : read])
+        return softmax_cross_entropy(logits[0, -1], tokens[0, -1])
+
+    gradient = jax.grad(loss)(carry)
+    return {
+        (index, field): float(jnp.linalg.norm(value))
+        for index, of_layer in enumerate(gradient)
+        if of_layer
+        for field, value in of_layer._asdict().items()
+    }
+
+
+def test_norms_are_those_of_the_gradient_by_each_earlier_state(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lookback, "_WARM_UP", 3)
+    curves = lookback.look_back(CONFIG, PARAMS, IDS[:10], steps=5)  # one place: 3 + 5 + 2 characters
+    assert {(curve.layer, curve.field) for curve in curves} == {(1, "h"), (1, "c"), (2, "h")}
+    for back in range(1, 6):
+        norms = expected(0, 9, back)
+        for curve in curves:
+            assert curve.norms.shape == (5,)
+            assert curve.norms[back - 1] == pytest.approx(norms[curve.layer, curve.field], rel=1e-4)
+
+
+def test_a_curve_is_the_median_over_places(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lookback, "_WARM_UP", 3)
+    curves = lookback.look_back(CONFIG, PARAMS, IDS[:12], steps=5)  # places 0, 1 and 2
+    norms = [expected(start, 9, back=2) for start in range(3)]
+    for curve in curves:
+        median = np.median([each[curve.layer, curve.field] for each in norms])
+        assert curve.norms[1] == pytest.approx(median, rel=1e-4)
+
+
+@pytest.mark.parametrize(("length", "steps"), [(0, 0), (2, 0), (3, 1), (20, 18)])
+def test_a_short_text_is_looked_back_in_as_far_as_it_goes(length: int, steps: int) -> None:
+    curves = lookback.look_back(CONFIG, PARAMS, IDS[:length])
+    assert [curve.norms.size for curve in curves] == ([steps] * 3 if steps else [])
+
+
+def test_a_unit_that_forgets_nothing_hands_its_gradient_back_whole() -> None:
+    """With every forget gate open and w_h zero, the cell's gradient is the same at any distance."""
+    config = ModelConfig(layers=(EmbeddingConfig(size=4), LSTMConfig(size=4), DenseConfig()))
+    embedding, lstm, dense = model.init(jax.random.key(0), config, VOCABULARY)
+    open_ = lstm.b.at[4:8].set(50.0).at[:4].set(-50.0)  # f = 1, i = 0: the cell stays as it is
+    lstm = lstm._replace(w_h=jnp.zeros_like(lstm.w_h), w_x=jnp.zeros_like(lstm.w_x), b=open_)
+    curves = {curve.field: curve.norms for curve in lookback.look_back(config, (embedding, lstm, dense), IDS)}
+    np.testing.assert_allclose(curves["c"], curves["c"][0], rtol=1e-3)
+    assert curves["c"][0] > 0
+    np.testing.assert_array_equal(curves["h"], 0)
+
+
+def test_an_rnn_with_small_weights_forgets_geometrically() -> None:
+    config = ModelConfig(layers=(EmbeddingConfig(size=4), RNNConfig(size=4), DenseConfig()))
+    embedding, rnn, dense = model.init(jax.random.key(0), config, VOCABULARY)
+    rnn = rnn._replace(w_h=0.5 * jnp.eye(4), w_x=jnp.zeros_like(rnn.w_x))  # h stays 0, tanh' = 1
+    (curve,) = lookback.look_back(config, (embedding, rnn, dense), IDS)
+    np.testing.assert_allclose(curve.norms[1:] / curve.norms[:-1], 0.5, rtol=1e-4)

@@ -1,0 +1,90 @@
+"""Features of small texts, read off by eye; and units that follow them, planted among noise."""
+
+import numpy as np
+import pytest
+
+from jaxrnn.inspection.activity import Track
+from jaxrnn.inspection.readable import correlations, features, find_tracking
+
+TEXT = 'He said: "No, (never)!"\nI am 42: ok\n' * 12
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "expected"),
+    [
+        ("inside quotes", 'a "bc" d', "..xxx..."),
+        ("inside quotes", "a \u201cbc\u201d d", "..xxx..."),
+        ("inside quotes", 'a "bc\n\nd "e"', "..xxxx...xx."),  # one never closed ends with its paragraph
+        ("inside brackets", "a (b [c] d) e", "..xxxxxxxx..."),
+        ("inside brackets", "a) (b", "...xx"),
+        ("upper case", "aBc DE\u00c9", ".x..xxx"),
+        ("word boundary", "it's a-b.", "....x.x.x"),
+        ("digit", "a1 23", ".x.xx"),
+        ("after a colon", "a: bc\nd", ".xxxx.."),
+        ("after a colon", "A:\nbc d\ne", ".xxxxxx.."),  # a name on its own line speaks the next one
+    ],
+)
+def test_features_are_what_a_reader_sees(name: str, text: str, expected: str) -> None:
+    assert features(text)[name].tolist() == [mark == "x" for mark in expected]
+
+
+def test_a_line_is_counted_from_its_newline() -> None:
+    assert features("ab\n\ncde")["position in the line"].tolist() == [1, 2, 0, 0, 1, 2, 3]
+
+
+def test_every_feature_has_a_number_for_each_character() -> None:
+    for values in features(TEXT).values():
+        assert values.shape == (len(TEXT),)
+    assert all(values.size == 0 for values in features("").values())
+
+
+def test_correlations_are_pearson_s() -> None:
+    rng = np.random.default_rng(0)
+    values, feature = rng.normal(size=(50, 4)).astype(np.float32), rng.normal(size=50)
+    expected = [np.corrcoef(values[:, unit], feature)[0, 1] for unit in range(4)]
+    np.testing.assert_allclose(correlations(values, feature), expected, atol=1e-6)
+
+
+def test_a_constant_correlates_with_nothing() -> None:
+    assert correlations(np.ones((9, 1), np.float32), np.arange(9.0)).tolist() == [0]
+    assert correlations(np.arange(9.0)[:, None], np.ones(9)).tolist() == [0]
+
+
+def planted(feature: str) -> list[Track]:
+    """Noise in two layers, but for unit 3 of layer 2's cell, which follows a feature upside down."""
+    rng = np.random.default_rng(0)
+    noise = rng.normal(size=(3, len(TEXT), 8)).astype(np.float32)
+    noise[2, :, 3] -= 20 * features(TEXT)[feature]
+    return [Track(1, "h", noise[0]), Track(2, "i", noise[1] + 1), Track(2, "c", noise[2])]
+
+
+@pytest.mark.parametrize("feature", features(TEXT))
+def test_a_unit_that_follows_a_feature_is_found(feature: str) -> None:
+    found = next(
+        tracking for tracking in find_tracking(TEXT, planted(feature)) if tracking.feature == feature
+    )
+    assert (found.layer, found.kind, found.unit) == (2, "c", 3)
+    assert found.score < -0.9
+
+
+def test_the_score_is_that_of_the_half_that_units_were_not_chosen_on() -> None:
+    tracks = planted("upper case")
+    tracks[2].values[len(TEXT) // 2 :, 3] = 0  # it follows the first half only
+    found = next(each for each in find_tracking(TEXT, tracks, best=1) if each.feature == "upper case")
+    assert (found.unit, found.score) == (3, 0)
+
+
+def test_gates_are_not_looked_at_and_a_unit_is_named_once() -> None:
+    values = planted("digit")[2].values
+    tracks = [Track(2, "h", values), Track(2, "c", values), Track(2, "f", values)]
+    found = [each for each in find_tracking(TEXT, tracks) if each.feature == "digit"]
+    assert len({each.unit for each in found}) == len(found) == 3
+    assert {each.kind for each in find_tracking(TEXT, tracks)} <= {"h", "c"}
+
+
+def test_what_hardly_occurs_is_left_out() -> None:
+    assert find_tracking("", []) == []
+    text = "only words here and no more of it " * 10
+    rng = np.random.default_rng(0)
+    names = {each.feature for each in find_tracking(text, [Track(1, "h", rng.normal(size=(len(text), 2)))])}
+    assert names == {"word boundary", "position in the line"}
