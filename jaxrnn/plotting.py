@@ -1,40 +1,61 @@
-"""The loss curve of a run, drawn from its metrics.csv. Needs matplotlib, which the extra `[plot]` brings."""
+"""Curves of a run, or of several in one picture, from their metrics.csv. Needs matplotlib, the extra `[plot]`."""
 
 import csv
 import math
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# What curves can be drawn over: the column of metrics.csv, and what an axis calls it.
+AXES = {
+    "steps": ("step", "step"),
+    "characters": ("characters", "characters read"),
+    "seconds": ("seconds", "seconds"),
+}
 
 
 class Curve(NamedTuple):
-    """Losses by step, in nats per character; NaN where there is none."""
+    """What a run's metrics.csv says, row by row; NaN where a cell is empty."""
 
-    steps: list[int]
-    train: list[float]
-    held_out: list[float]
+    steps: list[float]
+    characters: list[float]
+    seconds: list[float]
+    train: list[float]  # nats per character
+    held_out: list[float]  # nats per character
+    learning_rate: list[float]
+    grad_norm: list[float]
+
+    def over(self, axis: str) -> list[float]:
+        """What the curve is drawn over: a key of `AXES`."""
+        found: list[float] = getattr(self, axis)
+        return found
 
 
-def read_losses(metrics: Path) -> Curve:
-    """Returns the losses of every row of a metrics.csv; a row cut off by a killed process is left out.
+_COLUMNS = ("step", "characters", "seconds", "train_loss", "val_loss", "learning_rate", "grad_norm")
+
+
+def read_curve(metrics: Path) -> Curve:
+    """Returns the rows of a metrics.csv; one cut off by a killed process is left out.
 
     Raises:
         OSError: The file can't be read.
     """
-    curve = Curve([], [], [])
-    with metrics.open(encoding="utf-8", newline="") as file:
+    rows = []
+    with metrics.open(encoding="utf-8", errors="replace", newline="") as file:
         for row in csv.DictReader(file):
             try:
-                step = int(row["step"])
-                train, held_out = (
-                    float(row[name] or math.nan) if row[name] is not None else math.nan
-                    for name in ("train_loss", "val_loss")
-                )
+                numbers = [
+                    float(row[name] or math.nan) if row[name] is not None else math.nan for name in _COLUMNS
+                ]
+                int(row["step"])
             except (KeyError, TypeError, ValueError):
                 continue
-            curve.steps.append(step)
-            curve.train.append(train)
-            curve.held_out.append(held_out)
-    return curve
+            rows.append(numbers)
+    return Curve(*map(list, zip(*rows, strict=True))) if rows else Curve([], [], [], [], [], [], [])
 
 
 def plot_losses(metrics: Path, picture: Path) -> None:
@@ -50,20 +71,71 @@ def plot_losses(metrics: Path, picture: Path) -> None:
     # No pyplot: it would look for a window system, and keep global state in the caller's program.
     from matplotlib.figure import Figure
 
-    curve = read_losses(metrics)
+    curve = read_curve(metrics)
     if not curve.steps:
         return
     figure = Figure(figsize=(8, 5), layout="constrained")
     axes = figure.add_subplot(xlabel="step", ylabel="nats per character", title=metrics.parent.name)
     axes.plot(curve.steps, curve.train, marker=".", label="training")
-    if not all(map(math.isnan, curve.held_out)):
+    if not _is_empty(curve.held_out):
         axes.plot(curve.steps, curve.held_out, marker=".", label="held out")
-    bits = axes.secondary_yaxis("right", functions=(_nats_to_bits, _bits_to_nats))
-    bits.set_ylabel("bits per character")
+    _show_bits(axes)
     axes.grid(alpha=0.3)
     axes.legend()
+    _save(figure, picture, "png")
+
+
+def plot_runs(runs: Sequence[tuple[str, Curve]], picture: Path, over: str = "steps") -> None:
+    """Draws the losses, the learning rate and the gradient's norm of several runs into one PNG or SVG file.
+
+    A run has one colour; its training loss is dashed and its held-out loss is not. The file is replaced in one step.
+
+    Args:
+        runs: names and curves.
+        picture: where to; `.svg` makes an SVG, all else a PNG.
+        over: a key of `AXES`.
+
+    Raises:
+        ImportError: There is no matplotlib.
+        OSError: The file can't be written.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 8), layout="constrained")
+    losses, rate, norm = figure.subplots(3, 1, sharex=True, height_ratios=(3, 1, 1))
+    for index, (name, curve) in enumerate(runs):
+        xs, colour = curve.over(over), f"C{index % 10}"
+        is_lone = len(xs) < 2  # a line of one point is none
+        style: dict[str, Any] = {"color": colour, "marker": "." if is_lone or len(xs) < 40 else ""}
+        name = name.replace("$", r"\$")  # no formula
+        losses.plot(xs, curve.train, linestyle="--", label=f"{name}, training", **style)
+        if not _is_empty(curve.held_out):
+            losses.plot(xs, curve.held_out, label=f"{name}, held out", **style)
+        rate.plot(xs, curve.learning_rate, **style)
+        norm.plot(xs, curve.grad_norm, **style)
+    losses.set_ylabel("nats per character")
+    _show_bits(losses)
+    losses.legend(fontsize="small")
+    rate.set_ylabel("learning rate")
+    norm.set_ylabel("gradient norm")
+    norm.set_xlabel(AXES[over][1])
+    for axes in (losses, rate, norm):
+        axes.grid(alpha=0.3)
+    _save(figure, picture, "svg" if picture.suffix.lower() == ".svg" else "png")
+
+
+def _is_empty(values: list[float]) -> bool:
+    return all(map(math.isnan, values))
+
+
+def _show_bits(axes: "Axes") -> None:
+    bits = axes.secondary_yaxis("right", functions=(_nats_to_bits, _bits_to_nats))
+    bits.set_ylabel("bits per character")
+
+
+def _save(figure: "Figure", picture: Path, kind: str) -> None:
     beside = picture.with_name(f".{picture.name}.new")
-    figure.savefig(beside, format="png")  # drawn by Agg, which needs no screen
+    figure.savefig(beside, format=kind)  # drawn without a screen
     beside.replace(picture)
 
 

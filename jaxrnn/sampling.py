@@ -20,6 +20,7 @@ import numpy as np
 
 from jaxrnn import model
 from jaxrnn.config import ModelConfig
+from jaxrnn.losses import softmax_cross_entropy
 from jaxrnn.types import Array, Carry, Params
 from jaxrnn.vocabulary import Vocabulary, encode
 
@@ -87,6 +88,48 @@ def sample(
     Raises:
         ValueError: An argument is out of range.
     """
+    options = (length, temperature, top_k, top_p, num_samples, rng_seed)
+    return (ids for ids, _ in _generate(False, config, params, seed_ids, *options))
+
+
+def sample_with_surprise(
+    config: ModelConfig,
+    params: Params,
+    seed_ids: np.ndarray,
+    *,
+    length: int,
+    temperature: float = 1.0,
+    top_k: int = 0,
+    top_p: float = 1.0,
+    num_samples: int = 1,
+    rng_seed: int = 0,
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """The same texts as `sample`, each block with the surprise of its characters.
+
+    Yields:
+        Blocks of new ids, and of their nats `[num_samples, characters]`, float32: -log of the probability that the
+        model gave to each, before temperature, top_k and top_p had their say.
+
+    Raises:
+        ValueError: As `sample`.
+    """
+    options = (length, temperature, top_k, top_p, num_samples, rng_seed)
+    return _generate(True, config, params, seed_ids, *options)
+
+
+def _generate(
+    scored: bool,
+    config: ModelConfig,
+    params: Params,
+    seed_ids: np.ndarray,
+    length: int,
+    temperature: float,
+    top_k: int,
+    top_p: float,
+    num_samples: int,
+    rng_seed: int,
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Blocks of ids and nats; where they are not `scored`, there are no nats in them."""
     if len(seed_ids) == 0:
         raise ValueError("sample: the seed text is empty; one character at least is needed to begin")
     if length < 0 or num_samples < 1 or top_k < 0:
@@ -105,20 +148,22 @@ def sample(
     states = [state] * -(-num_samples // rows)
     random = np.uint32(rng_seed % 2**32)
 
-    def write(tile: int, start: int) -> Array:
-        new: Array
+    def write(tile: int, start: int) -> tuple[Array, Array]:
+        new: tuple[Array, Array]
         at = (random, np.int32(tile * rows), np.int32(start))
-        states[tile], new = _block(config, params, projected, choice, at, states[tile])
+        states[tile], new = _block(config, scored, params, projected, choice, at, states[tile])
         return new
 
-    before: list[Array] = []  # a block that is on its way while the next one is sent after it
+    before: list[tuple[Array, Array]] = []  # a block that is on its way while the next one is sent after it
     with ThreadPoolExecutor(os.cpu_count()) as pool:  # a small step occupies one core only
         in_turn = pool.map if len(states) > 1 else map
         for start in range(0, length + _BLOCK, _BLOCK):
             tiles = range(len(states) if start < length else 0)
             new = list(in_turn(write, tiles, repeat(start)))
             if before:
-                yield np.concatenate(before)[:num_samples, : length - start + _BLOCK]
+                ids, nats = (np.concatenate(parts) for parts in zip(*before, strict=True))
+                kept = (slice(num_samples), slice(length - start + _BLOCK))
+                yield ids[kept], nats[kept]
             before = new
 
 
@@ -164,19 +209,21 @@ def _repeat(rows: int, state: tuple[Carry, Array]) -> tuple[Carry, Array]:
     return repeated
 
 
-@partial(jax.jit, static_argnums=0)
+@partial(jax.jit, static_argnums=(0, 1))
 def _block(
     config: ModelConfig,
+    scored: bool,
     params: Params,
     projected: Array | None,
     choice: _Choice,
     at: tuple[Array, Array, Array],
     state: tuple[Carry, Array],
-) -> tuple[tuple[Carry, Array], Array]:
+) -> tuple[tuple[Carry, Array], tuple[Array, Array]]:
     """`_BLOCK` characters of one tile.
 
     Args:
         config: the layers.
+        scored: whether the surprise of each character is wanted.
         params: their parameters.
         projected: the projected table.
         choice: how a character is chosen.
@@ -185,7 +232,7 @@ def _block(
         state: the carry, and the last ids `[rows]`.
 
     Returns:
-        The state after it, and the new ids `[rows, _BLOCK]`.
+        The state after it; and the new ids `[rows, _BLOCK]` and their nats, `[rows, 0]` where they are not wanted.
     """
     noise = _draw_noise(at, (state[1].shape[0], params[0].table.shape[0]))
     # A temperature too small for a float32 is none, and then nothing is left to chance.
@@ -193,13 +240,16 @@ def _block(
     choice = choice._replace(temperature=jnp.where(is_greedy, 1, choice.temperature))
     noise = jnp.where(is_greedy, 0, noise)
 
-    def step(state: tuple[Carry, Array], noise: Array) -> tuple[tuple[Carry, Array], Array]:
+    def step(
+        state: tuple[Carry, Array], noise: Array
+    ) -> tuple[tuple[Carry, Array], tuple[Array, Array | None]]:
         carry, logits = model.step(config, params, projected, *state)
         tokens = _choose(logits, noise, choice)
-        return (carry, tokens), tokens
+        nats = softmax_cross_entropy(logits.astype(jnp.float32), tokens) if scored else None
+        return (carry, tokens), (tokens, nats)
 
-    state, new = jax.lax.scan(step, state, noise)
-    return state, new.T
+    state, (new, nats) = jax.lax.scan(step, state, noise)
+    return state, (new.T, new.T[:, :0] if nats is None else nats.T)
 
 
 def _draw_noise(at: tuple[Array, Array, Array], shape: tuple[int, int]) -> Array:

@@ -147,3 +147,14 @@ def test_a_newline_that_the_text_lacks_gives_way_to_a_space_or_the_first_charact
     assert sampling.seed_ids(build_vocabulary("!a\n"), "\n").tolist() == [0]
     with pytest.raises(VocabularyError):
         sampling.seed_ids(build_vocabulary("a b"), "c")
+
+
+@pytest.mark.parametrize("options", [{}, {"temperature": 0.5, "top_k": 3}, {"num_samples": 5}])
+def test_surprise_is_the_model_s_own_and_does_not_change_the_text(options: dict[str, Any]) -> None:
+    blocks = list(sampling.sample_with_surprise(CONFIG, PARAMS, SEED, length=150, rng_seed=5, **options))
+    ids, nats = (np.concatenate(parts, axis=1) for parts in zip(*blocks, strict=True))
+    np.testing.assert_array_equal(ids, write(length=150, **options))
+    for sample, surprise in zip(ids, nats, strict=True):
+        text = np.concatenate([SEED, sample])
+        expected = -jax.nn.log_softmax(teacher_forced_logits(text))[np.arange(len(text) - 1), text[1:]]
+        np.testing.assert_allclose(surprise, expected[len(SEED) - 1 :], atol=1e-5)

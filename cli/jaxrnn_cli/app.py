@@ -17,7 +17,7 @@ from typing import Annotated, Any, cast
 
 import typer
 
-from jaxrnn_cli import console, evaluate, finetune, gradcheck, inspect, pretrain, sample
+from jaxrnn_cli import console, evaluate, finetune, gradcheck, inspect, plot, pretrain, sample
 from jaxrnn_cli.names import closest
 
 PROGRAM = "jaxrnn"
@@ -27,6 +27,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "sample": sample.sample,
     "evaluate": evaluate.evaluate,
     "inspect": inspect.inspect,
+    "plot": plot.plot,
     "gradcheck": gradcheck.gradcheck,
 }
 

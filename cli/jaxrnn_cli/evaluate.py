@@ -1,7 +1,6 @@
 """`jaxrnn evaluate`: what a text costs a trained model, under protocols that are named and never mixed."""
 
 import json
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,6 +12,7 @@ from jaxrnn_cli.evaluation_report import print_report, same_text
 from jaxrnn_cli.jax_start import Platform, start_jax
 from jaxrnn_cli.names import closest, complete_run
 from jaxrnn_cli.numbers import integer, number
+from jaxrnn_cli.output import check_output
 
 if TYPE_CHECKING:
     from jaxrnn.dynamic import Rates
@@ -122,7 +122,10 @@ def evaluate(
     wanted = _read_protocols(protocols)
     rates = _read_rates(dynamic_rate, dynamic_decay)
     if per_character is not None:
-        _check_csv(per_character, several=len(names) + (run is not None) > 1)
+        if len(names) + (run is not None) > 1:
+            problem = "goes with one run only, not with --compare"
+            raise typer.BadParameter(problem, param_hint="'--per-character'")
+        check_output(per_character, "--per-character")
 
     from jaxrnn.run_directory import find_run
     from jaxrnn.scored_text import write_csv
@@ -168,18 +171,3 @@ def _read_rates(rate: float | None, decay: float | None) -> "Rates | None":
     from jaxrnn.dynamic import Rates
 
     return Rates(rate, decay)
-
-
-def _check_csv(path: Path, *, several: bool) -> None:
-    """Refuses at once what would fail after minutes."""
-    problem = None
-    if several:
-        problem = "goes with one run only, not with --compare"
-    elif path.is_dir():
-        problem = f"{path} is a directory; name a file"
-    elif not path.parent.is_dir():
-        problem = f"there is no folder {path.parent}; make it first"
-    elif not os.access(path if path.exists() else path.parent, os.W_OK):
-        problem = f"{path} can't be written; check its permissions"
-    if problem:
-        raise typer.BadParameter(problem, param_hint="'--per-character'")

@@ -1,6 +1,5 @@
 """`jaxrnn inspect`: one HTML page that shows what a trained model does as it reads a text."""
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,6 +9,7 @@ from jaxrnn_cli import console
 from jaxrnn_cli.jax_start import Platform, start_jax
 from jaxrnn_cli.names import complete_run
 from jaxrnn_cli.numbers import integer
+from jaxrnn_cli.output import check_output
 
 if TYPE_CHECKING:
     from jaxrnn.inspection.page import Inspected
@@ -82,7 +82,7 @@ def inspect(
         console.note(f"inspecting {found}, the newest run")
     others = [find_run(name) for name in compare or ()]
     page = output or Path(f"{found.resolve().name}.html")
-    _check_output(page)
+    check_output(page)
     start_jax(platform)
     inspected = _open(found)
     read = _choose_text(inspected, found, text, file, sample, rng_seed)
@@ -99,19 +99,6 @@ def inspect(
     html = render(inspected, inspection, about)
     _write(page, html)
     console.note(f"{page}: {console.format_bytes(len(html.encode()))}; open it in a browser")
-
-
-def _check_output(page: Path) -> None:
-    """Refuses at once what would fail after the work is done."""
-    problem = None
-    if page.is_dir():
-        problem = f"{page} is a directory; name a file"
-    elif not page.parent.is_dir():
-        problem = f"there is no folder {page.parent}; make it first"
-    elif not os.access(page if page.exists() else page.parent, os.W_OK):
-        problem = f"{page} can't be written; check its permissions"
-    if problem:
-        raise typer.BadParameter(problem, param_hint="'--output'")
 
 
 def _open(run: Path) -> "Inspected":

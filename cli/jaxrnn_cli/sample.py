@@ -87,6 +87,13 @@ def sample(
             autocompletion=lambda: ["error", "skip"],
         ),
     ] = "error",
+    show_probabilities: Annotated[
+        bool,
+        typer.Option(
+            "--show-probabilities",
+            help="Colour each character by its surprise, on a terminal: the darker, the less likely it was.",
+        ),
+    ] = False,
     platform: Platform = None,
 ) -> None:
     """Write text with a trained model.
@@ -126,7 +133,11 @@ def sample(
         console.note(f"--rng-seed {rng_seed} writes this again")
 
     params = load_params(found, config.model, vocabulary.size)
-    blocks = sampling.sample(
+    is_painted = show_probabilities and console.can_paint()
+    if show_probabilities:
+        console.explain_surprise(is_painted=is_painted)
+    generate = sampling.sample_with_surprise if is_painted else sampling.sample
+    blocks = generate(
         config.model,
         params,
         ids,
@@ -137,8 +148,22 @@ def sample(
         num_samples=num_samples,
         rng_seed=rng_seed,
     )
-    texts = ([decode(vocabulary, sample) for sample in block] for block in blocks)
-    _print_samples(decode(vocabulary, ids), options.stop, texts, num_samples)
+    nats: list[list[float]] = [[] for _ in range(num_samples)]
+    texts = (_decode_block(vocabulary, block, nats) for block in blocks)
+    _print_samples(decode(vocabulary, ids), options.stop, texts, nats)
+
+
+def _decode_block(
+    vocabulary: "Vocabulary", block: "Ids | tuple[Ids, Any]", nats: list[list[float]]
+) -> list[str]:
+    """Returns the text of each sample's block; the surprise of its characters, if known, is added to `nats`."""
+    from jaxrnn.vocabulary import decode
+
+    if isinstance(block, tuple):
+        block, surprise = block
+        for of_sample, new in zip(nats, surprise.tolist(), strict=True):
+            of_sample += new
+    return [decode(vocabulary, sample) for sample in block]
 
 
 def _read_stdin() -> str:
@@ -188,8 +213,9 @@ def _read_seed(vocabulary: "Vocabulary", seed: str, *, skip: bool) -> "Ids":
     return seed_ids(vocabulary, known)
 
 
-def _print_samples(seed: str, stop: str, blocks: Iterator[list[str]], num_samples: int) -> None:
+def _print_samples(seed: str, stop: str, blocks: Iterator[list[str]], nats: list[list[float]]) -> None:
     """Streams the first sample to stdout and prints the others after it, with a header each on stderr."""
+    num_samples = len(nats)
     others = [""] * (num_samples - 1)
 
     def first() -> Iterator[str]:
@@ -199,19 +225,22 @@ def _print_samples(seed: str, stop: str, blocks: Iterator[list[str]], num_sample
             yield block[0]
 
     stream = first()
-    _print_sample(1, num_samples, seed, until(stream, stop))
+    _print_sample(1, seed, until(stream, stop), nats)
     while not all(stop and stop in text for text in others) and next(stream, None) is not None:
         pass  # the first sample has met its stop text, and others are still on their way
     for i, text in enumerate(others):
-        _print_sample(i + 2, num_samples, seed, until([text], stop))
+        _print_sample(i + 2, seed, until([text], stop), nats)
 
 
-def _print_sample(number: int, of: int, seed: str, pieces: Iterable[str]) -> None:
-    if of > 1:
-        console.note(f"sample {number} of {of}")
+def _print_sample(number: int, seed: str, pieces: Iterable[str], nats: list[list[float]]) -> None:
+    """Prints one sample; what is known of its surprise, which may be nothing, colours it."""
+    if len(nats) > 1:
+        console.note(f"sample {number} of {len(nats)}")
     console.write(seed)
+    shown = 0
     for piece in pieces:
-        console.write(piece)
+        console.write_by_surprise(piece, nats[number - 1][shown : shown + len(piece)])
+        shown += len(piece)
     console.write("\n")
 
 

@@ -151,3 +151,39 @@ def test_a_download_is_one_line_in_a_pipe(capsys: pytest.CaptureFixture[str]) ->
 def test_a_quiet_download_is_not_reported() -> None:
     with console.download_display(quiet=True) as report:
         assert report is None
+
+
+def test_surprise_has_a_colour_by_the_nat_and_newlines_have_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = open_terminal(monkeypatch)
+    console.write_by_surprise("abcde\n\x07", [0.4, 0.5, 1.5, 3.9, 4, 9, 0])
+    pale, orange, dark, darkest = (
+        "38;5;16;48;5;230",
+        "38;5;16;48;5;222",
+        "38;5;16;48;5;208",
+        "38;5;231;48;5;130",
+    )
+    coloured = zip("bcde", (pale, orange, dark, darkest), strict=True)
+    expected = "a" + "".join(f"\x1b[{colour}m{c}\x1b[0m" for c, colour in coloured) + "\n\\x07"
+    assert terminal.getvalue() == expected
+
+
+@pytest.mark.parametrize(
+    ("variables", "live", "expected"),
+    [
+        ({}, True, True),
+        ({}, False, False),
+        ({"NO_COLOR": "1"}, True, False),
+        ({"TERM": "dumb"}, True, False),
+        ({"FORCE_COLOR": "1"}, False, True),
+        ({"FORCE_COLOR": "1", "NO_COLOR": "1"}, True, False),
+    ],
+)
+def test_colours_are_for_terminals_that_want_them(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], live: bool, expected: bool
+) -> None:
+    open_terminal(monkeypatch)
+    if not live:
+        monkeypatch.setattr(sys, "stdout", io.StringIO())
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert console.can_paint() is expected

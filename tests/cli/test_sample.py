@@ -2,6 +2,7 @@
 
 import io
 import random
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -199,3 +200,38 @@ def test_a_seed_of_nothing_but_unseen_characters_is_refused_even_then(sample) ->
 )
 def test_a_value_that_can_not_be_is_refused_by_its_option(sample, option: str, value: str) -> None:
     assert option in sample(option, value).error
+
+
+# Colours.
+
+COLOUR = re.compile(r"\x1b\[(?:0|38;5;\d+;48;5;\d+)m")
+
+
+def test_colours_change_nothing_but_colours(sample, monkeypatch: pytest.MonkeyPatch) -> None:
+    options = ("--seed", "ROMEO:", "--length", "200", "--num-samples", "2")
+    plain = sample(*options).out
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    code, out, err = sample(*options, "--show-probabilities")
+    assert (code, COLOUR.sub("", out)) == (0, plain)
+    assert out.startswith("ROMEO:")  # the seed surprises nobody
+    assert "jaxrnn: nats from 0.5, 1, 2, 4 on" in err
+    assert len(set(COLOUR.findall(out))) >= 3  # two colours and their end
+    assert not re.search(r"\d;48;5;\d+m\n", out)  # no colour lasts over the end of a line
+    assert sample(*options).out == plain  # and without the option there are none
+
+
+def test_colours_keep_to_where_a_sample_stops(sample, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = sample("--length", "300", "--stop", "e").out
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    assert COLOUR.sub("", sample("--length", "300", "--stop", "e", "--show-probabilities").out) == plain
+
+
+@pytest.mark.parametrize("variables", [{}, {"NO_COLOR": "1"}, {"NO_COLOR": "1", "FORCE_COLOR": "1"}])
+def test_a_pipe_and_no_color_stay_plain_and_it_is_said(
+    sample, monkeypatch, variables: dict[str, str]
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    code, out, err = sample("--length", "50", "--show-probabilities")
+    assert (code, out) == (0, sample("--length", "50").out)
+    assert "no colours" in err and "FORCE_COLOR=1" in err

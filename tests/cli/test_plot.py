@@ -1,0 +1,48 @@
+"""`jaxrnn plot`: one picture of runs, and what is refused."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Command
+
+pytest.importorskip("matplotlib")
+pytestmark = pytest.mark.usefixtures("place")
+
+
+def test_several_runs_come_into_one_picture(jaxrnn: Command, trained: Path, place: Path) -> None:
+    shutil.copytree(trained, place / "checkpoints/other")
+    code, out, err = jaxrnn("plot", trained, "other", "--over", "seconds", "--output", "both.svg")
+    assert (code, out, err) == (0, "", "jaxrnn: drew both.svg\n")
+    svg = (place / "both.svg").read_text()
+    assert "<!-- tiny, held out -->" in svg and "<!-- other, held out -->" in svg
+
+
+def test_a_run_named_twice_is_drawn_once(jaxrnn: Command, trained: Path, place: Path) -> None:
+    assert jaxrnn("plot", trained, trained, "--output", "one.svg").code == 0
+    assert (place / "one.svg").read_text().count("<!-- tiny, held out -->") == 1
+
+
+@pytest.mark.parametrize(
+    ("args", "why"),
+    [
+        ((), "missing argument"),
+        (("nope",), "no such run"),
+        (("{run}", "--over", "hours"), "none of steps, characters, seconds"),
+        (("{run}", "--output", "a.pdf"), "neither .png nor .svg"),
+        (("{run}", "--output", "gone/a.png"), "there is no folder gone"),
+    ],
+)
+def test_a_mistake_is_one_line(jaxrnn: Command, trained: Path, place: Path, args: tuple, why: str) -> None:
+    assert why in jaxrnn("plot", *(str(arg).replace("{run}", str(trained)) for arg in args)).error.lower()
+    assert not (place / "curves.png").exists()
+
+
+def test_a_run_without_an_evaluation_has_nothing_to_draw(jaxrnn: Command, trained: Path, place: Path) -> None:
+    shutil.copytree(trained, place / "checkpoints/new")
+    metrics = place / "checkpoints/new/metrics.csv"
+    metrics.write_text(metrics.read_text().splitlines()[0] + "\n")
+    assert "not evaluated yet" in jaxrnn("plot", "new").error
+    metrics.unlink()
+    assert "can't be read" in jaxrnn("plot", "new").error
