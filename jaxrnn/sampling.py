@@ -34,12 +34,26 @@ _NARROW_ROWS, _WIDE_ROWS, _ACCELERATOR_ROWS = 1, 4, 64
 _WIDE = 2**18  # numbers in a parameter: 1 MB
 
 
-class _Choice(NamedTuple):
+class Choice(NamedTuple):
     """How a character is chosen, scalars all: another value compiles nothing anew."""
 
     temperature: Array  # float32
     top_k: Array  # int32, the size of the vocabulary for all
     top_p: Array  # float32
+
+
+def make_choice(vocabulary_size: int, temperature: float, top_k: int, top_p: float) -> Choice:
+    """How to choose among so many characters; the arguments are those of `sample`.
+
+    Raises:
+        ValueError: An argument is out of range.
+    """
+    if top_k < 0:
+        raise ValueError("sample: top_k must be at least 0")
+    if not (temperature >= 0 and np.isfinite(temperature)) or not 0 < top_p <= 1:
+        raise ValueError("sample: temperature must be at least 0 and finite, top_p in (0, 1]")
+    most_likely = min(top_k, vocabulary_size) or vocabulary_size
+    return Choice(jnp.float32(temperature), jnp.int32(most_likely), jnp.float32(top_p))
 
 
 def seed_ids(vocabulary: Vocabulary, seed: str) -> np.ndarray:
@@ -132,17 +146,13 @@ def _generate(
     """Blocks of ids and nats; where they are not `scored`, there are no nats in them."""
     if len(seed_ids) == 0:
         raise ValueError("sample: the seed text is empty; one character at least is needed to begin")
-    if length < 0 or num_samples < 1 or top_k < 0:
-        raise ValueError("sample: length and top_k must be at least 0, num_samples at least 1")
-    if not (temperature >= 0 and np.isfinite(temperature)) or not 0 < top_p <= 1:
-        raise ValueError("sample: temperature must be at least 0 and finite, top_p in (0, 1]")
-    vocabulary_size = params[0].table.shape[0]
-    most_likely = min(top_k, vocabulary_size) or vocabulary_size
-    choice = _Choice(jnp.float32(temperature), jnp.int32(most_likely), jnp.float32(top_p))
+    if length < 0 or num_samples < 1:
+        raise ValueError("sample: length must be at least 0, num_samples at least 1")
+    choice = make_choice(params[0].table.shape[0], temperature, top_k, top_p)
     # By way of the host, from wherever training holds them: sampling runs on the default device alone.
     params = jax.tree.map(jnp.asarray, jax.device_get(params))
-    projected, carry = _begin(config, params)
-    carry = _read(config, params, projected, carry, np.asarray(seed_ids[:-1], np.int32))
+    projected, carry = begin(config, params)
+    carry = read(config, params, projected, carry, np.asarray(seed_ids[:-1], np.int32))
     rows = _rows(params)
     state = _repeat(rows, (carry, np.asarray(seed_ids[-1:], np.int32)))
     states = [state] * -(-num_samples // rows)
@@ -175,7 +185,7 @@ def _rows(params: Params) -> int:
     return _NARROW_ROWS if widest <= _WIDE else _WIDE_ROWS
 
 
-def _read(
+def read(
     config: ModelConfig, params: Params, projected: Array | None, carry: Carry, ids: np.ndarray
 ) -> Carry:
     """The carry `[1, ...]` after ids `[characters]`, any number of them."""
@@ -187,7 +197,7 @@ def _read(
 
 
 @partial(jax.jit, static_argnums=0)
-def _begin(config: ModelConfig, params: Params) -> tuple[Array | None, Carry]:
+def begin(config: ModelConfig, params: Params) -> tuple[Array | None, Carry]:
     """What serves for every character: the projected table; and the carry of one row before the first."""
     return model.project_table(config, params), model.initial_carry(config, params, 1)
 
@@ -215,7 +225,7 @@ def _block(
     scored: bool,
     params: Params,
     projected: Array | None,
-    choice: _Choice,
+    choice: Choice,
     at: tuple[Array, Array, Array],
     state: tuple[Carry, Array],
 ) -> tuple[tuple[Carry, Array], tuple[Array, Array]]:
@@ -234,17 +244,13 @@ def _block(
     Returns:
         The state after it; and the new ids `[rows, _BLOCK]` and their nats, `[rows, 0]` where they are not wanted.
     """
-    noise = _draw_noise(at, (state[1].shape[0], params[0].table.shape[0]))
-    # A temperature too small for a float32 is none, and then nothing is left to chance.
-    is_greedy = choice.temperature < np.finfo(np.float32).tiny.item()
-    choice = choice._replace(temperature=jnp.where(is_greedy, 1, choice.temperature))
-    noise = jnp.where(is_greedy, 0, noise)
+    noise = draw_noise(at, (_BLOCK, state[1].shape[0], params[0].table.shape[0]))
 
     def step(
         state: tuple[Carry, Array], noise: Array
     ) -> tuple[tuple[Carry, Array], tuple[Array, Array | None]]:
         carry, logits = model.step(config, params, projected, *state)
-        tokens = _choose(logits, noise, choice)
+        tokens = choose(logits, noise, choice)
         nats = softmax_cross_entropy(logits.astype(jnp.float32), tokens) if scored else None
         return (carry, tokens), (tokens, nats)
 
@@ -252,34 +258,41 @@ def _block(
     return state, (new.T, new.T[:, :0] if nats is None else nats.T)
 
 
-def _draw_noise(at: tuple[Array, Array, Array], shape: tuple[int, int]) -> Array:
-    """Gumbel noise for a block `[_BLOCK, rows, vocabulary]`: of each character of each sample its own."""
+def draw_noise(at: tuple[Array, Array, Array], shape: tuple[int, int, int]) -> Array:
+    """Gumbel noise of a shape `[characters, rows, vocabulary]`: of each character of each sample its own.
+
+    Args:
+        at: the seed of randomness, and the numbers of the first sample and of the first character.
+        shape: of the noise.
+    """
     random, first_sample, first_character = at
-    rows, vocabulary_size = shape
+    length, rows, vocabulary_size = shape
 
     def draw(sample: Array, character: Array) -> Array:
         key = jax.random.fold_in(jax.random.fold_in(jax.random.key(random), sample), character)
         return jax.random.gumbel(key, (vocabulary_size,))
 
     samples = first_sample + jnp.arange(rows, dtype=jnp.int32)
-    characters = first_character + jnp.arange(_BLOCK, dtype=jnp.int32)
+    characters = first_character + jnp.arange(length, dtype=jnp.int32)
     return jax.vmap(jax.vmap(draw, (0, None)), (None, 0))(samples, characters)
 
 
-def _choose(logits: Array, noise: Array, choice: _Choice) -> Array:
+def choose(logits: Array, noise: Array, choice: Choice) -> Array:
     """One id for each row of logits `[rows, vocabulary]`.
 
     The likeliest after Gumbel noise is a draw from the softmax (Gumbel, 1954); without noise, the greedy choice.
     """
+    # A temperature too small for a float32 is none, and then nothing is left to chance.
+    is_greedy = choice.temperature < np.finfo(np.float32).tiny.item()
     # The likeliest is shifted to 0: no quotient overflows upwards.
     wide = logits.astype(jnp.float32)
-    scaled = (wide - wide.max(axis=-1, keepdims=True)) / choice.temperature
+    scaled = (wide - wide.max(axis=-1, keepdims=True)) / jnp.where(is_greedy, 1, choice.temperature)
     is_truncated = (choice.top_k < logits.shape[-1]) | (choice.top_p < 1)
     scaled = jax.lax.cond(is_truncated, lambda: _truncate(scaled, choice), lambda: scaled)
-    return jnp.argmax(scaled + noise, axis=-1).astype(jnp.int32)
+    return jnp.argmax(scaled + jnp.where(is_greedy, 0, noise), axis=-1).astype(jnp.int32)
 
 
-def _truncate(scaled: Array, choice: _Choice) -> Array:
+def _truncate(scaled: Array, choice: Choice) -> Array:
     """Minus infinity for what `top_k` and then `top_p` leave out of logits `[rows, vocabulary]`, at most 0 each."""
     # The bits of floats from 0 up are in the order of the floats, and integers are sorted eight times as fast.
     bits = jax.lax.bitcast_convert_type(jnp.abs(scaled), jnp.int32)

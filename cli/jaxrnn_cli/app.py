@@ -17,7 +17,7 @@ from typing import Annotated, Any, cast
 
 import typer
 
-from jaxrnn_cli import console, evaluate, finetune, gradcheck, inspect, plot, pretrain, sample
+from jaxrnn_cli import console, evaluate, finetune, gradcheck, inspect, play, plot, pretrain, sample
 from jaxrnn_cli.names import closest
 
 PROGRAM = "jaxrnn"
@@ -28,6 +28,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "evaluate": evaluate.evaluate,
     "inspect": inspect.inspect,
     "plot": plot.plot,
+    "play": play.play,
     "gradcheck": gradcheck.gradcheck,
 }
 

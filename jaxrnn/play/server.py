@@ -1,0 +1,281 @@
+"""A page to write with a model, served to whoever sits at this machine. Needs the extra `[play]`.
+
+    GET  /        the page; /play.css and /play.js belong to it
+    GET  /model   the model: its name, layers, units, and the characters it knows
+    POST /write   text goes in as JSON, characters come back as server-sent events
+
+Everything that a request can ask for is bounded: its body, the text, the length, how many write at once and for how
+long. A request is refused that comes from a page of another origin, or that names this server by another host than it
+was told to be (DNS rebinding); where there is a token, also one that lacks it. No response allows another origin to
+read it.
+"""
+
+import base64
+import hmac
+import json
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from functools import partial
+from importlib import resources
+from typing import Any
+from urllib.parse import urlsplit
+
+import numpy as np
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from jaxrnn.config import ModelConfig
+from jaxrnn.play.writing import Block, Writer, prepare, recurrent_layers, write
+from jaxrnn.sampling import seed_ids
+from jaxrnn.types import Params
+from jaxrnn.vocabulary import Vocabulary, describe_character, unknown_characters
+
+LONGEST_BODY = 64 * 1024  # bytes
+LONGEST_TEXT = 10_000  # characters
+LONGEST_ANSWER = 2_000  # characters
+MOST_WRITERS = 64  # requests that write at the same time
+LONGEST_TIME = 120.0  # seconds that a request may take
+
+_PAGE = {
+    "/": ("play.html", "text/html"),
+    "/play.css": ("play.css", "text/css"),
+    "/play.js": ("play.js", "text/javascript"),
+}
+_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+    "img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+
+
+@dataclass(frozen=True)
+class Played:
+    """A run as the server needs it."""
+
+    name: str
+    config: ModelConfig
+    params: Params
+    vocabulary: Vocabulary
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a request asks for, checked."""
+
+    ids: np.ndarray  # of the text to go on from
+    length: int
+    temperature: float
+    top_k: int
+    top_p: float
+    rng_seed: int
+    layer: int  # which of the recurrent layers to show, from 0
+
+
+def make_app(run: Played, hosts: list[str], token: str | None = None) -> Starlette:
+    """The application.
+
+    Args:
+        run: the model.
+        hosts: the names by which browsers may call this server, without a port; "*" is any.
+        token: what `/model` and `/write` want to see as a bearer token; None where only this machine can ask.
+    """
+    writer = prepare(run.config, run.params)
+    layers = recurrent_layers(run.config, run.params)
+    writers = _Writers()
+
+    async def model(request: Request) -> Response:
+        _check_caller(request, token)
+        return JSONResponse(describe(run, layers), headers=_HEADERS)
+
+    async def write_text(request: Request) -> Response:
+        _check_caller(request, token)
+        asked = read_request(await _read_json(request), run.vocabulary, len(layers))
+        writers.enter()
+        return _Stream(_events(writer, run.vocabulary, asked), writers)
+
+    return Starlette(
+        routes=[
+            *(Route(path, partial(_page, *_PAGE[path])) for path in _PAGE),
+            Route("/model", model),
+            Route("/write", write_text, methods=["POST"]),
+        ],
+        middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=hosts, www_redirect=False)],
+        exception_handlers={HTTPException: _refuse},
+    )
+
+
+def describe(run: Played, layers: tuple[int, ...]) -> dict[str, Any]:
+    """What a page has to know of a model."""
+    return {
+        "name": run.name,
+        "characters": run.vocabulary.characters,
+        "layers": [f"{index + 1}: {run.config.layers[index].type}" for index in layers],
+        "longest_text": LONGEST_TEXT,
+        "longest_answer": LONGEST_ANSWER,
+    }
+
+
+class _Writers:
+    """How many requests write at the moment."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def enter(self) -> None:
+        if self.count >= MOST_WRITERS:
+            raise HTTPException(503, "too many are writing; try again in a moment", {"Retry-After": "1"})
+        self.count += 1
+
+    def leave(self) -> None:
+        self.count -= 1
+
+
+class _Stream(StreamingResponse):
+    """Server-sent events; whoever goes away before the end is let go, and the next one may write."""
+
+    def __init__(self, events: AsyncIterator[str], writers: _Writers) -> None:
+        super().__init__(events, media_type="text/event-stream", headers=_HEADERS)
+        self._writers = writers
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        except ClientDisconnect:
+            pass
+        finally:
+            self._writers.leave()
+
+
+async def _events(writer: Writer, vocabulary: Vocabulary, asked: Asked) -> AsyncIterator[str]:
+    """One event for each block of characters, and one at the end that says why it is the end."""
+    blocks = write(
+        writer,
+        asked.ids,
+        length=asked.length,
+        temperature=asked.temperature,
+        top_k=asked.top_k,
+        top_p=asked.top_p,
+        rng_seed=asked.rng_seed,
+    )
+    end = time.monotonic() + LONGEST_TIME
+    while (block := await run_in_threadpool(next, blocks, None)) is not None:
+        yield f"data: {json.dumps(_as_event(block, vocabulary, asked.layer))}\n\n"
+        if time.monotonic() > end:
+            yield 'event: done\ndata: "time is up"\n\n'
+            return
+    yield 'event: done\ndata: ""\n\n'
+
+
+def _as_event(block: Block, vocabulary: Vocabulary, layer: int) -> dict[str, Any]:
+    characters = vocabulary.characters
+    rows = zip(block.ids, block.nats, block.likeliest, block.probabilities, strict=True)
+    return {
+        "characters": [
+            {
+                "character": characters[token],
+                "nats": round(float(nats), 3),
+                "alternatives": [
+                    [characters[other], round(float(p), 4)] for other, p in zip(ids, ps, strict=True)
+                ],
+            }
+            for token, nats, ids, ps in rows
+        ],
+        # A byte for each unit, 0 for -1 and 254 for 1, character after character.
+        "units": base64.b64encode(
+            np.rint(127 * (1 + block.states[layer])).astype(np.uint8).tobytes()
+        ).decode(),
+    }
+
+
+# What comes in.
+
+
+def read_request(body: object, vocabulary: Vocabulary, num_layers: int) -> Asked:
+    """Checks what `/write` was sent.
+
+    Raises:
+        HTTPException: 422, with what is wrong.
+    """
+    if not isinstance(body, dict):
+        raise HTTPException(422, "the body must be a JSON object")
+    limits: dict[str, tuple[type, float, float, float]] = {  # type, default, least, most
+        "length": (int, 200, 1, LONGEST_ANSWER),
+        "temperature": (float, 0.8, 0, 1000),
+        "top_k": (int, 0, 0, 0x110000),
+        "top_p": (float, 1.0, 1e-6, 1),
+        "rng_seed": (int, 0, 0, 2**32 - 1),
+        "layer": (int, 0, 0, num_layers - 1),
+    }
+    if unknown := sorted(set(body) - set(limits) - {"text"}):
+        raise HTTPException(422, f"unknown key {unknown[0][:100]!r}; there are text, {', '.join(limits)}")
+    text = body.get("text")
+    if not isinstance(text, str) or not 1 <= len(text) <= LONGEST_TEXT:
+        raise HTTPException(422, f"text must be 1 to {LONGEST_TEXT:,} characters")
+    if missing := next(iter(unknown_characters(vocabulary, text)), None):
+        position, character = missing
+        raise HTTPException(
+            422, f"the model does not know {describe_character(character)}, character {position} of the text"
+        )
+    values: dict[str, Any] = {}
+    for name, (kind, default, least, most) in limits.items():
+        value = body.get(name, default)
+        accepted = (int,) if kind is int else (int, float)
+        if isinstance(value, bool) or not isinstance(value, accepted) or not least <= value <= most:
+            raise HTTPException(422, f"{name} must be a number from {least:g} to {most:g}")
+        values[name] = kind(value)
+    return Asked(ids=seed_ids(vocabulary, text), **values)
+
+
+async def _read_json(request: Request) -> object:
+    if request.headers.get("content-type", "").split(";")[0].strip().lower() != "application/json":
+        raise HTTPException(415, "the body must be application/json")
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > LONGEST_BODY:
+            raise HTTPException(413, f"the body must be at most {LONGEST_BODY:,} bytes")
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        raise HTTPException(400, "the body is not JSON") from None
+
+
+def _check_caller(request: Request, token: str | None) -> None:
+    """Refuses a page of another origin, and one without the token where there is one.
+
+    Raises:
+        HTTPException: 403 or 401.
+    """
+    origin = request.headers.get("origin")
+    if origin is not None and urlsplit(origin).netloc != request.headers.get("host"):
+        raise HTTPException(403, "a page of another origin may not ask")
+    if request.headers.get("sec-fetch-site", "none") not in ("same-origin", "none"):
+        raise HTTPException(403, "a page of another origin may not ask")
+    given = request.headers.get("authorization", "").encode()
+    if token is not None and not hmac.compare_digest(given, f"Bearer {token}".encode()):
+        raise HTTPException(401, "the token is missing or wrong", {"WWW-Authenticate": "Bearer"})
+
+
+# What goes out.
+
+
+async def _page(name: str, kind: str, _request: Request) -> Response:
+    text = resources.files("jaxrnn.play").joinpath(name).read_bytes()
+    return Response(text, media_type=kind, headers=_HEADERS)
+
+
+async def _refuse(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    return JSONResponse({"error": error.detail}, error.status_code, {**_HEADERS, **(error.headers or {})})

@@ -1,0 +1,120 @@
+"""Text with all that is to be seen of how it is made: the alternatives to each character, its surprise, the states.
+
+One jitted function of eight steps serves every request; what differs from one to the next (temperature, seed, text) is
+data to it, so that nothing is compiled anew.
+"""
+
+from collections.abc import Iterator
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxrnn import model
+from jaxrnn.config import ModelConfig
+from jaxrnn.losses import softmax_cross_entropy
+from jaxrnn.sampling import Choice, begin, choose, draw_noise, make_choice, read
+from jaxrnn.types import Array, Carry, Params
+
+BLOCK = 8  # characters a dispatch: soon there, and shared fairly between those who wait
+_ALTERNATIVES = 5
+
+
+class Writer(NamedTuple):
+    """A model, ready to write."""
+
+    config: ModelConfig
+    params: Params
+    projected: Array | None
+    blank: Carry  # before the first character
+
+
+class Block(NamedTuple):
+    """Characters, and how they came about."""
+
+    ids: np.ndarray  # [characters], int32
+    nats: np.ndarray  # [characters], float32: the model's own surprise, whatever the temperature
+    likeliest: (
+        np.ndarray
+    )  # [characters, alternatives], int32: what else could have stood there, the likeliest first
+    probabilities: np.ndarray  # [characters, alternatives], float32
+    states: tuple[
+        np.ndarray, ...
+    ]  # of each recurrent layer, [characters, units], float32: h after each was read
+
+
+def prepare(config: ModelConfig, params: Params) -> Writer:
+    """Makes what serves for every text, and compiles what writes it, so that the first one need not wait."""
+    params = jax.tree.map(jnp.asarray, jax.device_get(params))
+    projected, blank = begin(config, params)
+    writer = Writer(config, params, projected, blank)
+    for _ in write(writer, np.zeros(2, np.int32), length=1, temperature=1.0, top_k=0, top_p=1.0, rng_seed=0):
+        pass
+    return writer
+
+
+def recurrent_layers(config: ModelConfig, params: Params) -> tuple[int, ...]:
+    """The places in the config's list of the layers that `Block.states` holds."""
+    carry = jax.eval_shape(partial(model.initial_carry, config, batch_size=1), params)
+    return tuple(index for index, of_layer in enumerate(carry) if of_layer)
+
+
+def write(
+    writer: Writer,
+    seed_ids: np.ndarray,
+    *,
+    length: int,
+    temperature: float,
+    top_k: int,
+    top_p: float,
+    rng_seed: int,
+) -> Iterator[Block]:
+    """Go on from a text, a few characters at a time; the arguments are those of `jaxrnn.sampling.sample`.
+
+    The same seed and text write the same as `jaxrnn sample` with one sample.
+
+    Raises:
+        ValueError: The seed text is empty, or an argument is out of range.
+    """
+    if len(seed_ids) == 0:
+        raise ValueError("write: the seed text is empty; one character at least is needed to begin")
+    choice = make_choice(writer.params[0].table.shape[0], temperature, top_k, top_p)
+    carry = read(
+        writer.config, writer.params, writer.projected, writer.blank, np.asarray(seed_ids[:-1], np.int32)
+    )
+    state = carry, jnp.asarray(seed_ids[-1:], jnp.int32)
+    random = np.uint32(rng_seed % 2**32)
+    for start in range(0, length, BLOCK):
+        at = random, np.int32(0), np.int32(start)
+        state, made = _block(writer.config, writer.params, writer.projected, choice, at, state)
+        left = length - start
+        yield Block(*jax.tree.map(lambda array, left=left: np.asarray(array)[:left], made))
+
+
+@partial(jax.jit, static_argnums=0)
+def _block(
+    config: ModelConfig,
+    params: Params,
+    projected: Array | None,
+    choice: Choice,
+    at: tuple[Array, Array, Array],
+    state: tuple[Carry, Array],
+) -> tuple[tuple[Carry, Array], tuple[Any, ...]]:
+    """The fields of a block, from the carry and the last id `[1]`; the noise is that of `sampling.sample`."""
+    vocabulary_size = params[0].table.shape[0]
+    noise = draw_noise(at, (BLOCK, 1, vocabulary_size))
+
+    def step(state: tuple[Carry, Array], noise: Array) -> tuple[tuple[Carry, Array], tuple[Any, ...]]:
+        carry, logits = model.step(config, params, projected, *state)
+        logits = logits.astype(jnp.float32)
+        tokens = choose(logits, noise, choice)
+        nats = softmax_cross_entropy(logits, tokens)
+        alternatives = min(_ALTERNATIVES, vocabulary_size)
+        probabilities, likeliest = jax.lax.top_k(jax.nn.softmax(logits), alternatives)
+        states = tuple(of_layer.h[0].astype(jnp.float32) for of_layer in carry if of_layer)
+        return (carry, tokens), (tokens[0], nats[0], likeliest[0], probabilities[0], states)
+
+    done: tuple[tuple[Carry, Array], tuple[Any, ...]] = jax.lax.scan(step, state, noise)
+    return done

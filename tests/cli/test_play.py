@@ -1,0 +1,312 @@
+"""`jaxrnn play`, a real process on the loopback: what it answers, what it refuses, fifty at once, and its end."""
+
+import base64
+import contextlib
+import http.client
+import json
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+import numpy as np
+import pytest
+
+from jaxrnn.run_directory import read_vocabulary
+from tests.cli.conftest import Command
+
+pytest.importorskip("starlette")
+pytest.importorskip("uvicorn")
+
+TOKEN = "abcdefgh12345678"
+
+
+class Server(NamedTuple):
+    process: subprocess.Popen
+    address: str  # host:port
+
+
+@contextlib.contextmanager
+def playing(run: Path, *args: str) -> Iterator[Server]:
+    """A server that has said where it is; whatever happens, it ends here."""
+    command = [sys.executable, "-m", "jaxrnn_cli", "play", "--from", str(run), "--port", "0", *args]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
+        try:
+            assert process.stderr is not None
+            line = process.stderr.readline()
+            (url,) = re.findall(r"^jaxrnn: (http://\S+) until Ctrl-C$", line) or pytest.fail(line)
+            yield Server(process, urlsplit(url).netloc)
+        finally:
+            process.kill()
+
+
+@pytest.fixture(scope="module")
+def server(trained: Path) -> Iterator[Server]:
+    with playing(trained) as found:
+        yield found
+        found.process.terminate()
+        _, err = found.process.communicate(timeout=20)
+        assert err == ""  # nothing that was asked above was worth a line
+
+
+class Answer(NamedTuple):
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+def ask(server: Server, method: str, path: str, body: Any = None, **headers: str) -> Answer:
+    connection = http.client.HTTPConnection(server.address, timeout=30)
+    if body is not None and not isinstance(body, bytes):
+        body = json.dumps(body).encode()
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    connection.request(method, path, body, {"Content-Type": "application/json", **named})
+    response = connection.getresponse()
+    answer = Answer(response.status, dict(response.headers), response.read())
+    connection.close()
+    return answer
+
+
+def characters(answer: Answer) -> list[dict[str, Any]]:
+    """What was written, from the events."""
+    *blocks, end, rest = answer.body.decode().split("\n\n")
+    assert (end, rest) == ('event: done\ndata: ""', "")
+    return [made for block in blocks for made in json.loads(block.removeprefix("data: "))["characters"]]
+
+
+def test_the_model_is_described(server: Server, trained: Path) -> None:
+    answer = json.loads(ask(server, "GET", "/model").body)
+    assert answer["name"] == "tiny"
+    assert answer["characters"] == read_vocabulary(trained).characters
+    assert answer["layers"] == ["2: rnn"]
+
+
+def test_it_writes_what_sample_writes(server: Server, jaxrnn: Command, trained: Path) -> None:
+    asked = {"text": "ROMEO:", "length": 30, "temperature": 0.9, "rng_seed": 7}
+    answer = ask(server, "POST", "/write", asked)
+    assert answer.headers["content-type"].startswith("text/event-stream")
+    made = characters(answer)
+    text = "".join(each["character"] for each in made)
+    options = ("--seed", "ROMEO:", "--length", "30", "--temperature", "0.9", "--rng-seed", "7")
+    assert jaxrnn("sample", "--from", trained, *options).out == f"ROMEO:{text}\n"
+    for each in made:
+        probabilities = dict(each["alternatives"])
+        assert len(probabilities) == 5
+        if each["character"] in probabilities:
+            assert probabilities[each["character"]] == pytest.approx(np.exp(-each["nats"]), abs=1e-3)
+
+
+def test_units_are_a_byte_each(server: Server) -> None:
+    answer = ask(server, "POST", "/write", {"text": "ROMEO:", "length": 3})
+    event = json.loads(answer.body.decode().split("\n\n")[0].removeprefix("data: "))
+    units = base64.b64decode(event["units"])
+    assert len(units) == 3 * 8
+    assert max(units) <= 254
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "why"),
+    [
+        (b"{", 400, "not JSON"),
+        (b"[" * 50_000, 400, "not JSON"),
+        ([], 422, "JSON object"),
+        ({}, 422, "text must be"),
+        ({"text": ""}, 422, "text must be"),
+        ({"text": "e" * 10_001}, 422, "text must be"),
+        ({"text": "\u65e5"}, 422, "U+65E5"),
+        ({"text": "e", "size": 1}, 422, "unknown key 'size'"),
+        ({"text": "e", "length": 2001}, 422, "length must be"),
+        ({"text": "e", "length": 2.5}, 422, "length must be"),
+        ({"text": "e", "length": True}, 422, "length must be"),
+        ({"text": "e", "temperature": -1}, 422, "temperature must be"),
+        ({"text": "e", "temperature": "hot"}, 422, "temperature must be"),
+        (b'{"text": "e", "temperature": NaN}', 422, "temperature must be"),
+        ({"text": "e", "top_p": 0}, 422, "top_p must be"),
+        ({"text": "e", "layer": 1}, 422, "layer must be"),
+        (b" " * 70_000, 413, "at most 65,536 bytes"),
+    ],
+)
+def test_what_is_wrong_is_said(server: Server, body: Any, status: int, why: str) -> None:
+    answer = ask(server, "POST", "/write", body)
+    assert (answer.status, why in json.loads(answer.body)["error"]) == (status, True)
+
+
+@pytest.mark.parametrize("path", ["/model", "/write"])
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Origin": "http://evil.example"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Sec_Fetch_Site": "cross-site"}, 403),
+        ({"Host": "evil.example"}, 400),
+    ],
+)
+def test_another_origin_or_name_is_refused(server: Server, path: str, headers: dict, status: int) -> None:
+    answer = ask(server, "POST" if path == "/write" else "GET", path, {"text": "e"}, **headers)
+    assert answer.status == status
+
+
+def test_no_answer_lets_another_origin_read_it(server: Server) -> None:
+    for path in ("/", "/model", "/play.js", "/nowhere"):
+        headers = {name.lower() for name in ask(server, "GET", path).headers}
+        assert "access-control-allow-origin" not in headers
+        assert "content-security-policy" in headers
+    plain = ask(server, "POST", "/write", {"text": "e"}, Content_Type="text/plain")  # what a form could send
+    assert plain.status == 415
+    assert ask(server, "OPTIONS", "/write").status == 405
+
+
+def resident_kilobytes(process: subprocess.Popen) -> int:
+    status = Path(f"/proc/{process.pid}/status").read_text()
+    return int(re.findall(r"VmRSS:\s+(\d+) kB", status)[0])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads the memory of a process from /proc")
+def test_fifty_at_once_for_ten_seconds_are_all_served_in_flat_memory(server: Server) -> None:
+    asked = {"text": "ROMEO:\n", "length": 40}
+    failures: list[object] = []
+    served = [0]
+    memory: list[int] = []
+    end = time.monotonic() + 10
+
+    def client() -> None:
+        while time.monotonic() < end:
+            try:
+                made = characters(ask(server, "POST", "/write", asked))
+                assert len(made) == 40
+                served[0] += 1
+            except Exception as error:
+                failures.append(error)
+                return
+
+    threads = [threading.Thread(target=client) for _ in range(50)]
+    for thread in threads:
+        thread.start()
+    time.sleep(3)  # what is made once is made
+    while time.monotonic() < end:
+        memory.append(resident_kilobytes(server.process))
+        time.sleep(0.5)
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    assert served[0] >= 50
+    assert max(memory) < memory[0] + 30_000  # kB; what fifty threads of a pool may need
+
+
+def test_who_goes_away_makes_room(server: Server) -> None:
+    """Seventy connections are dropped while they are answered; more than may write at once."""
+    request = json.dumps({"text": "e", "length": 2000}).encode()
+    head = f"POST /write HTTP/1.1\r\nHost: {server.address}\r\nContent-Type: application/json\r\n"
+    host, port = server.address.split(":")
+    for _ in range(70):
+        with socket.create_connection((host, int(port)), timeout=10) as connection:
+            connection.sendall(f"{head}Content-Length: {len(request)}\r\n\r\n".encode() + request)
+            connection.recv(100)
+    for _ in range(50):
+        answer = ask(server, "POST", "/write", {"text": "e", "length": 1})
+        if answer.status == 200:
+            break
+        assert answer.status == 503
+        time.sleep(0.2)
+    assert answer.status == 200
+
+
+def test_a_token_is_asked_for(trained: Path) -> None:
+    with playing(trained, "--token", TOKEN) as server:
+        assert ask(server, "GET", "/").status == 200
+        assert ask(server, "GET", "/model").status == 401
+        assert ask(server, "POST", "/write", {"text": "e"}, Authorization="Bearer wrong").status == 401
+        assert ask(server, "GET", "/model", Authorization=f"Bearer {TOKEN}").status == 200
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, -signal.SIGTERM)])
+def test_a_signal_ends_it_at_once_even_while_it_writes(trained: Path, number: int, code: int) -> None:
+    with playing(trained) as server:
+        host, port = server.address.split(":")
+        request = json.dumps({"text": "e", "length": 2000}).encode()
+        head = f"POST /write HTTP/1.1\r\nHost: {server.address}\r\nContent-Type: application/json\r\n"
+        with socket.create_connection((host, int(port)), timeout=10) as connection:
+            connection.sendall(f"{head}Content-Length: {len(request)}\r\n\r\n".encode() + request)
+            connection.recv(100)
+            server.process.send_signal(number)
+            _, err = server.process.communicate(timeout=20)
+        assert server.process.returncode == code
+        assert err == ("jaxrnn: error: interrupted\n" if number == signal.SIGINT else "")
+
+
+@pytest.mark.parametrize(
+    ("args", "why"),
+    [
+        (("--host", "0.0.0.0"), "give --token"),
+        (("--host", "example.org"), "give --token"),
+        (("--token", "short"), "16 letters and digits"),
+        (("--token", "abcdefgh1234567\u00e9"), "16 letters and digits"),
+        (("--port", "70000"), "is not from 0"),
+    ],
+)
+def test_what_would_let_others_in_is_refused(jaxrnn: Command, trained: Path, args: tuple, why: str) -> None:
+    assert why in jaxrnn("play", "--from", trained, *args).error
+
+
+def test_a_port_that_is_taken_is_one_line(jaxrnn: Command, trained: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        assert "can't listen on 127.0.0.1" in jaxrnn("play", "--from", trained, "--port", port).error
+
+
+@pytest.mark.browser
+def test_in_a_browser_it_writes_shows_alternatives_and_branches(server: Server, chromium: Any) -> None:
+    complaints: list[str] = []
+    context = chromium.new_context()
+    page = context.new_page()
+    page.on("console", lambda message: complaints.append(message.text))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.goto(f"http://{server.address}/")
+    page.wait_for_selector("body[data-ready=true]")
+    assert page.title() == "Write with tiny"
+    page.locator("#seed").fill("ROMEO:\n")
+    page.locator("#speed").fill("200")
+    page.locator("#length").fill("60")
+    page.locator("#go").click()
+    page.wait_for_selector("#text [data-index='59']")
+    page.wait_for_selector("#stop:disabled")
+    text = page.locator("#text").text_content()
+    assert text.startswith("ROMEO:\n") and len(text) == 7 + 60
+    page.locator("#text [data-index='20']").hover()
+    assert page.locator("#details button").count() == 5
+    alternative = page.locator("#details button:not([disabled])").first
+    page.locator("#length").fill("20")
+    alternative.click()
+    page.wait_for_selector("#text [data-index='40']")
+    page.wait_for_selector("#stop:disabled")
+    branched = page.locator("#text").text_content()
+    assert branched[: 7 + 20] == text[: 7 + 20] and branched[7 + 20] != text[7 + 20]
+    assert len(branched) == 7 + 20 + 1 + 20
+    page.locator("#more").click()
+    page.wait_for_selector("#text [data-index='60']")
+    assert page.evaluate("document.getElementById('units').width") == 3  # eight units, three by three
+    context.close()
+    assert complaints == []
+
+
+@pytest.mark.browser
+def test_in_a_browser_a_token_comes_with_the_address_and_goes_out_of_sight(
+    trained: Path, chromium: Any
+) -> None:
+    with playing(trained, "--token", TOKEN) as server:
+        context = chromium.new_context()
+        page = context.new_page()
+        page.goto(f"http://{server.address}/")
+        page.wait_for_function("document.getElementById('about').textContent.includes('token')")
+        page = context.new_page()
+        page.goto(f"http://{server.address}/#token={TOKEN}")
+        page.wait_for_selector("body[data-ready=true]")
+        assert TOKEN not in page.url
+        context.close()
