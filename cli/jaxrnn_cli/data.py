@@ -92,7 +92,11 @@ def _prepare(
     from jaxrnn.errors import ConfigError, VocabularyError
     from jaxrnn.run_directory import new_record
     from jaxrnn.sampling import seed_ids
+    from jaxrnn.tensorboard import check_tensorboard
     from jaxrnn.vocabulary import encode
+
+    if config.log.tensorboard:
+        check_tensorboard()
 
     check_lengths(corpus, config)
     try:  # now, not at the first sample of a long training

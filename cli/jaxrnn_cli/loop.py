@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from jaxrnn.config import Config
     from jaxrnn.saved_steps import SavedStep
     from jaxrnn.saving import Checkpoints
+    from jaxrnn.tensorboard import Write
     from jaxrnn.train_state import TrainState
     from jaxrnn.training import Evaluated
 
@@ -225,6 +226,21 @@ def _follow_events(
     training: _Training, state: "TrainState", clock: list[float], display: console.TrainingDisplay
 ) -> "Evaluated | None":
     """Goes through the events of a training; `clock` keeps the seconds it took so far."""
+    from jaxrnn.tensorboard import open_events
+
+    if not training.config.log.tensorboard:
+        return _follow_each(training, state, clock, display, lambda _: None)
+    with open_events(training.run, int(state.step)) as write_curves:
+        return _follow_each(training, state, clock, display, write_curves)
+
+
+def _follow_each(
+    training: _Training,
+    state: "TrainState",
+    clock: list[float],
+    display: console.TrainingDisplay,
+    write_curves: "Write",
+) -> "Evaluated | None":
     from jaxrnn.run_directory import append_metrics, append_sample
     from jaxrnn.training import Evaluated, Progress, Sampled, Save, train
 
@@ -245,7 +261,9 @@ def _follow_events(
                 display.progress(event)
             case Evaluated():
                 latest = event
-                append_metrics(run, _metrics_row(event))
+                row = _metrics_row(event)
+                append_metrics(run, row)
+                write_curves(row)
                 display.evaluated(event)
             case Sampled():
                 append_sample(run, event.step, event.text)

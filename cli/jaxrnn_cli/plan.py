@@ -44,7 +44,7 @@ def print_plan(run: Path, config: "Config", data: Data, begun: Begun | None = No
         "memory": f"about {total}: {state} model and optimizer, {update} for an update, {text} text",
         "steps": f"{train.steps:,} of {per_step:,} characters ({train.batch_size} x {train.seq_len})",
         "epochs": f"{train.steps * per_step / characters:.2f}, each of {characters / per_step:,.1f} steps",
-        "would write": f"{run}/ with {', '.join(_files())}",
+        "would write": f"{run}/ with {', '.join(_files(config))}",
     }
     if begun:
         from jaxrnn.saved_steps import find_step
@@ -91,9 +91,11 @@ def _bytes(tree: Any) -> int:
     return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
 
 
-def _files() -> list[str]:
+def _files(config: "Config") -> list[str]:
     from jaxrnn import run_directory as names
+    from jaxrnn.tensorboard import FOLDER
     from jaxrnn_cli.loop import LOSS_CURVE
 
     files = [names.RECORD, names.CONFIG, names.VOCABULARY, names.METRICS, names.SAMPLES, f"{names.STEPS}/"]
-    return [*files, LOSS_CURVE] if importlib.util.find_spec("matplotlib") else files
+    files += [LOSS_CURVE] if importlib.util.find_spec("matplotlib") else []
+    return [*files, f"{FOLDER}/"] if config.log.tensorboard else files

@@ -12,6 +12,7 @@ from jaxrnn.config.schema import DropoutConfig as DropoutConfig
 from jaxrnn.config.schema import EmbeddingConfig as EmbeddingConfig
 from jaxrnn.config.schema import GRUConfig as GRUConfig
 from jaxrnn.config.schema import LayerConfig as LayerConfig
+from jaxrnn.config.schema import LogConfig as LogConfig
 from jaxrnn.config.schema import LSTMConfig as LSTMConfig
 from jaxrnn.config.schema import ModelConfig as ModelConfig
 from jaxrnn.config.schema import RNNBlockConfig as RNNBlockConfig

@@ -260,6 +260,13 @@ class SampleConfig(Checked):
 
 
 @dataclass(frozen=True, kw_only=True)
+class LogConfig(Checked):
+    """What to write down beside metrics.csv."""
+
+    tensorboard: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
 class Config:
     """All that a run is made of; a section that is left out has its defaults."""
 
@@ -267,6 +274,7 @@ class Config:
     model: ModelConfig = field(default_factory=ModelConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     sample: SampleConfig = field(default_factory=SampleConfig)
+    log: LogConfig = field(default_factory=LogConfig)
 
     def __post_init__(self) -> None:
         """Checks what one section needs of another.

@@ -318,3 +318,15 @@ def test_a_config_that_can_not_be_meant_is_refused(refused, was, becomes, said) 
 )
 def test_an_override_that_can_not_be_meant_is_refused(refused, override: str) -> None:
     assert "--set" in refused("tiny.toml", "--set", override)
+
+
+def test_event_files_are_written_where_they_are_asked_for(jaxrnn, place: Path) -> None:
+    pytest.importorskip("tensorboardX")
+    assert jaxrnn("pretrain", "tiny.toml", "--quiet").code == 0
+    assert not (place / "checkpoints/tiny/tensorboard").exists()
+    asked = ("--set", "log.tensorboard=true")
+    assert "tensorboard/" in jaxrnn("pretrain", "tiny.toml", "--dry-run", "--overwrite", *asked).out
+    assert jaxrnn("pretrain", "tiny.toml", "--quiet", "--overwrite", *asked).code == 0
+    assert len(list((place / "checkpoints/tiny/tensorboard").iterdir())) == 1
+    assert jaxrnn("pretrain", "tiny.toml", "--quiet", "--resume", *asked, "--set", "train.steps=30").code == 0
+    assert len(list((place / "checkpoints/tiny/tensorboard").iterdir())) == 2

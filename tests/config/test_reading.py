@@ -77,7 +77,7 @@ def test_layers_are_read_in_either_of_tomls_notations(text):
         ),
         ("[trian]\nsteps = 1", "trian: unknown key; did you mean train?"),
         ("steps = 1", "steps: unknown key; did you mean train.steps?"),
-        ("zzz = 1", "zzz: unknown key; a config has corpus, model, train, sample"),
+        ("zzz = 1", "zzz: unknown key; a config has corpus, model, train, sample, log"),
         ("[model]\nlayer = []", "model.layer: unknown key; did you mean layers?"),
         (LAYERS + "[{type='lstm', sise=8}]", "model.layers[0].sise: unknown key; did you mean size?"),
         (
