@@ -1,6 +1,8 @@
 """What all tests share."""
 
+import atexit
 import os
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -23,9 +25,14 @@ from jaxrnn.config import (
 )
 from jaxrnn.vocabulary import Vocabulary, build_vocabulary, encode
 
-# Neither these tests nor the processes that they start write into the user's cache.
-jax.config.update("jax_enable_compilation_cache", False)  # type: ignore[no-untyped-call]
-os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "false"
+# Neither these tests nor the processes that they start write into the user's cache: they share one of their own, so
+# that no two of them compile the same.
+if "PYTEST_XDIST_WORKER" not in os.environ:
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="jaxrnn-tests-")
+    atexit.register(shutil.rmtree, os.environ["JAX_COMPILATION_CACHE_DIR"], ignore_errors=True)
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.1"
+jax.config.update("jax_compilation_cache_dir", os.environ["JAX_COMPILATION_CACHE_DIR"])  # type: ignore[no-untyped-call]
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)  # type: ignore[no-untyped-call]
 
 # Ours is code that says what type it computes in; what optax leaves to promotion runs in a context of its own.
 jax.config.update("jax_numpy_dtype_promotion", "strict")  # type: ignore[no-untyped-call]

@@ -62,7 +62,7 @@ from jaxrnn.updating import run_steps
 
 ids = jnp.asarray(np.random.default_rng(0).integers(0, 7, 500, dtype=np.uint8))
 for cell in (RNNConfig(size=8), GRUConfig(size=8), RNNBlockConfig(cell="lstm")):
-    for precision in ("float32", "bfloat16") if cell.type == "gru" else ("float32",):
+    for precision in ("bfloat16",) if cell.type == "gru" else ("float32",):
         updates = []
         for devices in (1, 2):
             layers = (EmbeddingConfig(size=8), cell, DropoutConfig(rate=0.3), LSTMConfig(size=6), DenseConfig())
@@ -72,10 +72,10 @@ for cell in (RNNConfig(size=8), GRUConfig(size=8), RNNBlockConfig(cell="lstm")):
             state = replicate(mesh, init_state(config, 7))
             state = state._replace(carry=split_rows(mesh, state.carry))
             arguments = config.model, train, mesh, state, replicate(mesh, ids), jnp.int32(1)
-            compiled = run_steps.lower(*arguments).compile().as_text()
-            moved = set(re.findall(r"all-gather|all-to-all|collective-permute|all-reduce", compiled))
+            compiled = run_steps.lower(*arguments).compile()
+            moved = set(re.findall(r"all-gather|all-to-all|collective-permute|all-reduce", compiled.as_text()))
             assert moved == ({"all-reduce"} if devices > 1 else set()), (cell, moved)
-            state, _, _ = run_steps(*arguments)
+            state, _, _ = compiled(*arguments[3:])
             moments = jax.tree.leaves(state.opt_state)  # after one step, a tenth of the gradient and of its square
             updates.append([np.asarray(leaf) for leaf in moments])
         for one, two in zip(*updates, strict=True):

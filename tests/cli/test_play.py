@@ -304,7 +304,7 @@ def test_in_a_browser_a_token_comes_with_the_address_and_goes_out_of_sight(
         context = chromium.new_context()
         page = context.new_page()
         page.goto(f"http://{server.address}/")
-        page.wait_for_function("document.getElementById('about').textContent.includes('token')")
+        page.locator("#about", has_text="token").wait_for()
         page = context.new_page()
         page.goto(f"http://{server.address}/#token={TOKEN}")
         page.wait_for_selector("body[data-ready=true]")

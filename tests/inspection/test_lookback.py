@@ -42,7 +42,7 @@ def test_norms_are_those_of_the_gradient_by_each_earlier_state(monkeypatch: pyte
     monkeypatch.setattr(lookback, "_WARM_UP", 3)
     curves = lookback.look_back(CONFIG, PARAMS, IDS[:10], steps=5)  # one place: 3 + 5 + 2 characters
     assert {(curve.layer, curve.field) for curve in curves} == {(1, "h"), (1, "c"), (2, "h")}
-    for back in range(1, 6):
+    for back in (1, 5):
         norms = expected(0, 9, back)
         for curve in curves:
             assert curve.norms.shape == (5,)
