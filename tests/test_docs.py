@@ -2,10 +2,14 @@
 
 import ast
 import re
+import shlex
 from pathlib import Path
 from typing import NamedTuple
 
+import jax
 import pytest
+
+from jaxrnn_cli import app
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted(ROOT.glob("*/README.md"))]
@@ -113,3 +117,30 @@ def test_maths_stands_where_it_is_drawn() -> None:
         r"^```math\n.*?^```$", "", MATHS.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE
     )
     assert "$" not in re.sub(r"\$`[^`$\n]+`\$", "", text)
+
+
+def test_the_tutorial_runs_from_top_to_bottom(capsys: pytest.CaptureFixture[str]) -> None:
+    blocks = re.findall(
+        r"^```python\n(.*?)^```", (ROOT / "docs/tutorial.md").read_text(), re.DOTALL | re.MULTILINE
+    )
+    assert len(blocks) >= 6
+    with jax.numpy_dtype_promotion("standard"):  # as in a reader's own session
+        exec(compile("\n".join(blocks), "docs/tutorial.md", "exec"), {})
+    assert "quick brown fox" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_commands_are_ones_that_the_command_line_takes(document: Path) -> None:
+    text = document.read_text(encoding="utf-8")
+    shell = re.findall(r"^```bash\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    lines = [line for block in shell for line in block.splitlines()]
+    for part in (part.strip() for line in lines for part in line.split("&&")):
+        if part.startswith("jaxrnn ") and "--help" not in part:
+            command, *args = shlex.split(part, comments=True)[1:]
+            app.command.commands[command].make_context(command, args)
+
+
+def test_pictures_are_small() -> None:
+    pictures = list((ROOT / "docs" / "pictures").iterdir())
+    assert pictures
+    assert {path.name for path in pictures if path.stat().st_size > 300_000} == set()

@@ -29,11 +29,11 @@ async function unpack(index) {
   return unpacked.get(index);
 }
 async function activity(index, unit) {
-  const { low, high, levels, perByte } = data.tracks[index];
+  const { low, scales, levels, perByte } = data.tracks[index];
   const packed = await unpack(index), row = unit * Math.ceil(characters.length / perByte);
   return Float32Array.from(characters, (_, t) => {
     const digit = Math.floor(packed[row + Math.floor(t / perByte)] / levels ** (t % perByte)) % levels;
-    return low + ((high - low) * digit) / (levels - 1);
+    return scales[unit] * (low + ((1 - low) * digit) / (levels - 1));
   });
 }
 
@@ -70,8 +70,7 @@ const LARGEST_SURPRISE = 6; // nats; all above is as dark
 
 function shareAt(t) {
   if (view.kind === "surprise") return t === 0 ? 0 : data.nats[t - 1] / LARGEST_SURPRISE;
-  const { low, high } = data.tracks[view.track];
-  return low < 0 ? values[t] / high : (values[t] - low) / (high - low);
+  return values[t] / data.tracks[view.track].scales[view.unit];
 }
 function paint() {
   spans.forEach((span, t) => {
@@ -83,12 +82,13 @@ function paint() {
 }
 function drawLegend() {
   const track = data.tracks[view.track];
-  const [low, high] = view.kind === "surprise" ? [0, LARGEST_SURPRISE] : [track.low, track.high];
+  const high = view.kind === "surprise" ? LARGEST_SURPRISE : track.scales[view.unit];
+  const low = view.kind === "surprise" ? 0 : track.low * high;
   const stops = Array.from({ length: 9 }, (_, i) => css(colourOf(low < 0 ? i / 4 - 1 : i / 8)));
   const strip = make("i");
   strip.style.background = `linear-gradient(to right, ${stops.join(",")})`;
   const [left, right] = view.kind === "surprise" ? ["0", `${high} nats and more`]
-    : [String(low), view.kind === "c" ? `${high} and beyond` : String(high)];
+    : [String(low), String(high)];
   const shades = view.kind === "surprise" || track.levels > 9 ? "" : ` in ${track.levels} shades`;
   $("legend").replaceChildren(left, strip, right, shades);
   $("legend").setAttribute("aria-label", `colours from ${left} to ${right}`);
@@ -117,7 +117,7 @@ async function look(next) {
   $("view").value = next.kind === "surprise" ? "surprise" : String(next.track);
   $("unit-label").hidden = next.kind === "surprise";
   if (next.kind !== "surprise") {
-    $("unit").max = data.tracks[next.track].units - 1;
+    $("unit").max = data.tracks[next.track].scales.length - 1;
     $("unit").value = next.unit;
   }
   $("what").textContent = EXPLAINED[next.kind];
@@ -134,12 +134,11 @@ data.tracks.forEach((track, index) => {
 $("view").addEventListener("change", () => {
   const { value } = $("view");
   if (value === "surprise") return look({ kind: "surprise" });
-  return lookAt(Number(value), Math.min(view.unit ?? 0, data.tracks[Number(value)].units - 1));
+  return lookAt(Number(value), Math.min(view.unit ?? 0, data.tracks[Number(value)].scales.length - 1));
 });
 function chooseUnit(unit) {
   if (view.kind === "surprise" || !Number.isInteger(unit)) return;
-  const { units } = data.tracks[view.track];
-  lookAt(view.track, Math.max(0, Math.min(units - 1, unit)));
+  lookAt(view.track, Math.max(0, Math.min(data.tracks[view.track].scales.length - 1, unit)));
 }
 $("unit").addEventListener("change", () => chooseUnit(Number($("unit").value)));
 
@@ -284,7 +283,7 @@ $("search").addEventListener("submit", async (event) => {
   const found = [];
   for (const [index, track] of data.tracks.entries()) {
     if (track.kind !== "h" && track.kind !== "c") continue;
-    for (let unit = 0; unit < track.units; unit++) {
+    for (let unit = 0; unit < track.scales.length; unit++) {
       found.push([index, unit, correlation(await activity(index, unit), flags)]);
     }
   }

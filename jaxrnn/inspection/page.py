@@ -147,29 +147,21 @@ def _choose_shades(tracks: Sequence[Track]) -> tuple[int, int]:
 
 
 def _pack_track(track: Track, shades: tuple[int, int]) -> dict[str, Any]:
-    low, high = _range(track)
-    levels = shades[track.kind not in STATES]
+    """The values of a track, in units of `scales`: of a state, which may be large or small, the unit's own largest."""
+    is_state = track.kind in STATES
+    largest = np.abs(track.values).max(axis=0) if is_state else np.ones(track.values.shape[1])
+    scales = np.array(_significant(np.maximum(largest, 1e-6)))
+    low = 0.0 if track.kind in GATES else -1.0
+    levels = shades[not is_state]
     return {
         "layer": track.layer,
         "kind": track.kind,
-        "units": track.values.shape[1],
         "low": low,
-        "high": high,
+        "scales": scales.tolist(),
         "levels": levels,
         "perByte": levels_per_byte(levels),
-        "data": pack(track.values, low, high, levels),
+        "data": pack(track.values / scales, low, 1.0, levels),
     }
-
-
-def _range(track: Track) -> tuple[float, float]:
-    """From the lowest to the highest shade: what the kind can be; of cells, what all but few of them are."""
-    if track.kind in GATES:
-        return 0.0, 1.0
-    if track.kind != "c":
-        return -1.0, 1.0
-    largest = float(np.quantile(np.abs(track.values), 0.995))
-    largest = round(max(largest, 0.1), 2)
-    return -largest, largest
 
 
 def _rounded(values: np.ndarray, digits: int) -> Any:

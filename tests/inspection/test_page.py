@@ -75,10 +75,11 @@ def test_activities_come_back_within_half_a_shade() -> None:
     data = data_of(render(inspected, inspection, {}))
     assert len(data["tracks"]) == len(inspection.activity.tracks) == 6 + 4
     for packed, track in zip(data["tracks"], inspection.activity.tracks, strict=True):
-        found = unpack(packed["data"], track.values.shape, packed["low"], packed["high"], packed["levels"])
-        half = (packed["high"] - packed["low"]) / (packed["levels"] - 1) / 2
-        inside = np.clip(track.values, packed["low"], packed["high"])
-        assert np.abs(found - inside).max() <= half + 1e-6
+        scales = np.array(packed["scales"])
+        found = scales * unpack(packed["data"], track.values.shape, packed["low"], 1.0, packed["levels"])
+        half = scales * (1 - packed["low"]) / (packed["levels"] - 1) / 2
+        assert (np.abs(found - track.values) <= half + 6e-3 * scales).all()  # a scale has three digits
+        assert (scales[0] == 1) == (track.kind not in "hc")
 
 
 def test_numbers_are_those_of_the_inspection() -> None:
