@@ -9,7 +9,8 @@ from jaxrnn_cli import console
 from jaxrnn_cli.jax_start import Platform, start_jax
 from jaxrnn_cli.names import complete_run
 from jaxrnn_cli.numbers import integer
-from jaxrnn_cli.output import check_output
+from jaxrnn_cli.output import check_output, write_output
+from jaxrnn_cli.standard_input import read_stdin
 
 if TYPE_CHECKING:
     from jaxrnn.inspection.page import Inspected
@@ -29,7 +30,9 @@ def inspect(
         ),
     ] = None,
     text: Annotated[str | None, typer.Option(metavar="TEXT", help="The text to read.")] = None,
-    file: Annotated[Path | None, typer.Option(metavar="F", help="A file with the text to read.")] = None,
+    file: Annotated[
+        Path | None, typer.Option(metavar="F", help="A file with the text to read; - reads standard input.")
+    ] = None,
     sample: Annotated[
         int | None,
         typer.Option(
@@ -97,7 +100,7 @@ def inspect(
         nats = float(inspection.activity.nats.mean())
         about["surprise"] = f"{nats:.3f} nats a character"
     html = render(inspected, inspection, about)
-    _write(page, html)
+    write_output(page, html)
     console.note(f"{page}: {console.format_bytes(len(html.encode()))}; open it in a browser")
 
 
@@ -120,6 +123,10 @@ def _choose_text(
         if not text:
             raise typer.BadParameter("an empty text shows nothing", param_hint="'--text'")
         return text.replace("\r\n", "\n").replace("\r", "\n")
+    if str(file) == "-":
+        if not (read := read_stdin()):
+            raise CorpusError("standard input is empty: an empty text shows nothing")
+        return read
     if file is not None:
         if not file.exists():
             raise CorpusError(f"there is no file {file}: check the path")
@@ -195,13 +202,3 @@ def _count(inspected: "Inspected") -> int:
     from jaxrnn.model import count_parameters
 
     return count_parameters(inspected.params)
-
-
-def _write(page: Path, html: str) -> None:
-    from jaxrnn.disk import reason
-    from jaxrnn.errors import SaveError
-
-    try:
-        page.write_text(html, encoding="utf-8")
-    except OSError as error:
-        raise SaveError(f"{page}: can't be written: {reason(error)}") from error

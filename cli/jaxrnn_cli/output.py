@@ -21,3 +21,21 @@ def check_output(path: Path, option: str = "--output") -> None:
         problem = f"{path} can't be written; check its permissions"
     if problem:
         raise typer.BadParameter(problem, param_hint=f"'{option}'")
+
+
+def write_output(path: Path, text: str) -> None:
+    """Writes a text file at once, so that who is killed leaves the old one or the new one.
+
+    Raises:
+        SaveError: It can't be written.
+    """
+    from jaxrnn.disk import reason, write_text
+    from jaxrnn.errors import SaveError
+
+    try:
+        if path.exists() and not path.is_file():  # a pipe, say
+            path.write_text(text, encoding="utf-8")
+        else:
+            write_text(path, text)
+    except OSError as error:
+        raise SaveError(f"{path}: can't be written: {reason(error)}") from error

@@ -2,7 +2,6 @@
 
 import dataclasses
 import secrets
-import sys
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,6 +11,7 @@ from jaxrnn_cli import console
 from jaxrnn_cli.jax_start import Platform, start_jax
 from jaxrnn_cli.names import complete_run
 from jaxrnn_cli.numbers import integer, number
+from jaxrnn_cli.standard_input import read_stdin
 
 if TYPE_CHECKING:
     from jaxrnn.config import SampleConfig
@@ -110,7 +110,7 @@ def sample(
     from jaxrnn.vocabulary import decode
 
     given = {
-        "seed": _read_stdin() if seed == "-" else seed,
+        "seed": read_stdin() if seed == "-" else seed,
         "length": length,
         "temperature": temperature,
         "top_k": top_k,
@@ -164,18 +164,6 @@ def _decode_block(
         for of_sample, new in zip(nats, surprise.tolist(), strict=True):
             of_sample += new
     return [decode(vocabulary, sample) for sample in block]
-
-
-def _read_stdin() -> str:
-    from jaxrnn.errors import CorpusError
-
-    data = sys.stdin.buffer.read()
-    try:
-        text = data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        byte = data[error.start]
-        raise CorpusError(f"standard input: byte {byte:#04x} at offset {error.start} is not UTF-8") from None
-    return text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
 
 
 def _merge(defaults: "SampleConfig | None", given: dict[str, Any]) -> "SampleConfig":

@@ -1,8 +1,10 @@
 """`jaxrnn inspect`: a page, of a text that was given, written or held out; and what is refused."""
 
+import io
 import json
 import re
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -42,6 +44,26 @@ def test_a_text_or_a_file_is_read_as_far_as_asked(inspect, place: Path) -> None:
     code, _, err = inspect("--file", "text.txt", "--length", "50", "--output", "page.html")
     assert code == 0 and "reading the first 50 of" in err
     assert data_of(place / "page.html")["text"] == (place / "text.txt").read_text()[:50]
+
+
+def test_standard_input_is_read(inspect, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"what is\r\nthe east")))
+    assert inspect("--file", "-", "--output", "page.html").code == 0
+    assert data_of(place / "page.html")["text"] == "what is\nthe east"
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"")))
+    assert "standard input is empty" in inspect("--file", "-").error
+
+
+def test_a_page_takes_the_place_of_the_old_one_at_once(inspect, place: Path) -> None:
+    (place / "page.html").write_text("old")
+    assert inspect("--text", "what", "--output", "page.html").code == 0
+    assert data_of(place / "page.html")["text"] == "what"
+    assert [path.name for path in place.glob(".*")] == []
+    code, _, err = inspect("--text", "what", "--output", "/dev/full")
+    assert (code, err.splitlines()[-1]) == (
+        1,
+        "jaxrnn: error: /dev/full: can't be written: No space left on device",
+    )
 
 
 def test_the_model_writes_and_the_same_seed_writes_the_same(inspect, place: Path) -> None:
