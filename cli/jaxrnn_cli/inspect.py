@@ -7,7 +7,7 @@ import typer
 
 from jaxrnn_cli import console
 from jaxrnn_cli.jax_start import Platform, start_jax
-from jaxrnn_cli.names import complete_run
+from jaxrnn_cli.names import complete_run, name_runs
 from jaxrnn_cli.numbers import integer
 from jaxrnn_cli.output import check_output, write_output
 from jaxrnn_cli.standard_input import read_stdin
@@ -87,10 +87,10 @@ def inspect(
     page = output or Path(f"{found.resolve().name}.html")
     check_output(page)
     start_jax(platform)
-    inspected = _open(found)
+    inspected, *compared = (_open(path, name) for path, name in name_runs([found, *others]).items())
     read = _choose_text(inspected, found, text, file, sample, rng_seed)
-    kept = _keep(inspected, read, length)
-    inspection = look_into(inspected, kept, [_open(other) for other in others])
+    kept = _keep(inspected, read, sample or length)
+    inspection = look_into(inspected, kept, compared)
     about = {
         "layers": ", ".join(_describe(layer) for layer in inspected.config.layers),
         "parameters": f"{_count(inspected):,}",
@@ -104,13 +104,13 @@ def inspect(
     console.note(f"{page}: {console.format_bytes(len(html.encode()))}; open it in a browser")
 
 
-def _open(run: Path) -> "Inspected":
+def _open(run: Path, name: str) -> "Inspected":
     from jaxrnn.checkpoint import load_params
     from jaxrnn.inspection.page import Inspected
     from jaxrnn.run_directory import read_config, read_vocabulary
 
     config, vocabulary = read_config(run).model, read_vocabulary(run)
-    return Inspected(run.resolve().name, config, load_params(run, config, vocabulary.size), vocabulary)
+    return Inspected(name, config, load_params(run, config, vocabulary.size), vocabulary)
 
 
 def _choose_text(

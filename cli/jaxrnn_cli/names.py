@@ -55,6 +55,13 @@ def find_destination(name: str | None, config: str) -> Path:
     return Path(name) if "/" in name or name in (".", "..") else RUNS / name
 
 
+def name_runs(runs: Iterable[Path]) -> dict[Path, str]:
+    """Returns what to call runs that are shown together, each once: by their folders where these differ."""
+    found = list(dict.fromkeys(run.resolve() for run in runs))
+    names = [run.name for run in found]
+    return {run: run.name if names.count(run.name) == 1 else str(run) for run in found}
+
+
 # Completion runs at every tab: it looks at names alone and imports nothing.
 
 

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from jaxrnn_cli import console
-from jaxrnn_cli.names import complete_run
+from jaxrnn_cli.names import complete_run, name_runs
 from jaxrnn_cli.output import check_output
 
 _AXES = ("steps", "characters", "seconds")
@@ -48,14 +48,14 @@ def plot(
     found = [find_run(run) for run in runs]
     check_output(output)
     curves = []
-    for run in dict.fromkeys(found):
+    for run, name in name_runs(found).items():
         try:
             curve = read_curve(run / METRICS)
         except OSError as error:
             raise CheckpointError(f"{run / METRICS}: can't be read: {reason(error)}") from None
         if not curve.steps:
             raise CheckpointError(f"{run / METRICS}: nothing to draw: the run was not evaluated yet")
-        curves.append((run.resolve().name, curve))
+        curves.append((name, curve))
     try:
         plot_runs(curves, output, over)
     except ImportError:

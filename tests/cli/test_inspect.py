@@ -72,6 +72,8 @@ def test_the_model_writes_and_the_same_seed_writes_the_same(inspect, place: Path
         assert inspect("--sample", "40", "--rng-seed", seed, "--output", "page.html").code == 0
         texts.append(data_of(place / "page.html")["text"])
     assert len(texts[0]) == 40
+    assert inspect("--sample", "60", "--length", "50", "--output", "page.html").code == 0
+    assert len(data_of(place / "page.html")["text"]) == 60  # --length is about texts that are there
     assert texts[0] == texts[1] != texts[2]
 
 
@@ -86,6 +88,16 @@ def test_another_run_is_compared(inspect, trained: Path, place: Path) -> None:
     shutil.copytree(trained, place / "checkpoints/other")
     assert inspect("--text", "what is the east", "--compare", "other", "--output", "page.html").code == 0
     assert {curve["run"] for curve in data_of(place / "page.html")["curves"]} == {"tiny", "other"}
+
+
+def test_a_run_of_the_same_name_is_told_apart_and_the_run_itself_is_not_drawn_twice(
+    inspect, trained: Path, place: Path
+) -> None:
+    shutil.copytree(trained, place / "checkpoints/tiny")
+    more = ("--compare", "tiny", "--compare", trained)
+    assert inspect("--text", "what is the east", *more, "--output", "page.html").code == 0
+    names = {curve["run"] for curve in data_of(place / "page.html")["curves"]}
+    assert names == {str(trained.resolve()), str((place / "checkpoints/tiny").resolve())}
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 
 from jaxrnn.config import load_config
 from jaxrnn.errors import CheckpointError, ConfigError
-from jaxrnn_cli.names import find_config, find_destination, shipped_configs
+from jaxrnn_cli.names import find_config, find_destination, name_runs, shipped_configs
 
 pytestmark = pytest.mark.usefixtures("place")
 
@@ -62,3 +62,9 @@ def test_a_bare_destination_is_in_checkpoints_and_a_path_is_a_path(to: str | Non
 def test_an_empty_destination_is_refused() -> None:
     with pytest.raises(CheckpointError, match="--to"):
         find_destination("", "tiny.toml")
+
+
+def test_runs_shown_together_are_called_by_their_folders_or_by_their_paths(tmp_path: Path) -> None:
+    a, b, c = tmp_path / "x/run", tmp_path / "y/run", tmp_path / "other"
+    assert list(name_runs([a, c, a]).values()) == ["run", "other"]
+    assert name_runs([a, b, c]) == {a: str(a), b: str(b), c: "other"}
