@@ -89,9 +89,8 @@ def can_paint() -> bool:
 def explain_surprise(*, is_painted: bool) -> None:
     """Says on stderr what the colours of `write_by_surprise` mean, or that there are none."""
     if not is_painted:
-        note(
-            "no colours: stdout is no terminal that takes them, or NO_COLOR is set; FORCE_COLOR=1 asks for them"
-        )
+        why = "stdout is no terminal that takes them; FORCE_COLOR=1 asks for them all the same"
+        note(f"no colours: {'NO_COLOR is set' if os.environ.get('NO_COLOR') else why}")
         return
     bounds = [f"{nats:g}" for nats, _ in reversed(_SURPRISE)]
     colours = [colour for _, colour in reversed(_SURPRISE)]
