@@ -37,7 +37,9 @@ class Server(NamedTuple):
 def playing(run: Path, *args: str) -> Iterator[Server]:
     """A server that has said where it is; whatever happens, it ends here."""
     command = [sys.executable, "-m", "jaxrnn_cli", "play", "--from", str(run), "--port", "0", *args]
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
+        signal.signal(signal.SIGINT, before)
         try:
             assert process.stderr is not None
             line = process.stderr.readline()
