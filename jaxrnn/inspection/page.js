@@ -95,7 +95,7 @@ function drawLegend() {
 }
 
 const EXPLAINED = {
-  surprise: "How surprised the network was by each character, given all before it: the darker, the less it expected it. The first has no surprise, as nothing comes before it.",
+  surprise: "How surprised the network was by each character, given all before it: the stronger the colour, the less it expected it. The first has no surprise, as nothing comes before it.",
   h: "What this unit tells the layer above and the next step, between -1 and 1.",
   c: "What this unit's cell holds: it is only added to and scaled, so that it can last.",
   i: "How much of the candidate is written into the cell.",
