@@ -108,6 +108,7 @@ def plot_runs(runs: Sequence[tuple[str, Curve]], picture: Path, over: str = "ste
         is_lone = len(xs) < 2  # a line of one point is none
         style: dict[str, Any] = {"color": colour, "marker": "." if is_lone or len(xs) < 40 else ""}
         name = name.replace("$", r"\$")  # no formula
+        name = f" {name}" if name.startswith("_") else name  # which would be left out of the legend
         losses.plot(xs, curve.train, linestyle="--", label=f"{name}, training", **style)
         if not _is_empty(curve.held_out):
             losses.plot(xs, curve.held_out, label=f"{name}, held out", **style)

@@ -61,7 +61,7 @@ def test_several_runs_are_drawn_in_one_picture(tmp_path: Path, over: str, name: 
     row = "{step},{step}00,2.5,{loss},2.885,0.01,1,1000,{step},evaluation\n"
     rows = [row.format(step=step, loss=loss) for step, loss in ((10, 2.0), (20, ""), (30, 1.0))]
     curve = read_curve(write(tmp_path / "metrics.csv", *rows))
-    plot_runs([("one", curve), ("a $b$ _c", curve)], tmp_path / name, over)
+    plot_runs([("one", curve), ("a $b$ _c", curve), ("_d", curve)], tmp_path / name, over)
     assert (tmp_path / name).read_bytes().startswith(begins)
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([name, "metrics.csv"])
 

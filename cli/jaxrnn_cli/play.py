@@ -61,7 +61,7 @@ def play(
     try:
         import uvicorn
 
-        from jaxrnn.play.server import Played, make_app
+        from jaxrnn.play.server import Impatient, Played, make_app
     except ImportError:
         raise SaveError(
             "there is no starlette or no uvicorn: pip install 'jaxrnn[play]', or in a clone -e '.[play]'"
@@ -75,7 +75,9 @@ def play(
     start_jax(platform)
     config, vocabulary = read_config(found).model, read_vocabulary(found)
     played = Played(found.resolve().name, config, load_params(found, config, vocabulary.size), vocabulary)
-    hosts = _LOOPBACK if _is_loopback(host) else ["*"]  # whoever knows the token may call it what they like
+    hosts = (
+        [*_LOOPBACK, host] if _is_loopback(host) else ["*"]
+    )  # whoever knows the token may call it what they like
     app = make_app(played, hosts, token)
     with _listen(host, port) as listening:
         address = f"[{host}]" if ":" in host else host
@@ -83,6 +85,7 @@ def play(
         console.note(f"http://{address}:{listening.getsockname()[1]}/{secret} until Ctrl-C")
         settings = uvicorn.Config(
             app,
+            http=Impatient,
             log_level="warning",
             access_log=False,
             lifespan="off",
@@ -112,18 +115,15 @@ def _listen(host: str, port: int) -> socket.socket:
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listening = socket.socket(family, kind, protocol)
-    except OSError as error:
-        raise _cannot_listen(host, port, error) from None
+    except (OSError, UnicodeError) as error:
+        problem = f"there is no address {host}: {getattr(error, 'strerror', None) or 'no name of a host'}"
+        raise typer.BadParameter(problem, param_hint="'--host'") from None
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(address)
         listening.listen()  # from now on who asks is not refused but waits
     except OSError as error:
         listening.close()
-        raise _cannot_listen(host, port, error) from None
+        problem = f"can't listen on {host}, port {port}: {error.strerror}; --port 0 takes a free one"
+        raise typer.BadParameter(problem, param_hint="'--port'") from None
     return listening
-
-
-def _cannot_listen(host: str, port: int, error: OSError) -> typer.BadParameter:
-    problem = f"can't listen on {host}, port {port}: {error.strerror}; --port 0 takes a free one"
-    return typer.BadParameter(problem, param_hint="'--port'")

@@ -91,9 +91,10 @@ def layer_activity(config: Any, params: Params, carry: Any, xs: Array) -> dict[s
         xs: what it reads, `[time, batch, input]`.
 
     Returns:
-        Arrays `[time, batch, hidden]`: h; of an LSTM also c, i (as the layer computes it, before any cap), f, g and o;
-        of a GRU also r, z and n.
+        Arrays `[time, batch, hidden]`: h; of an LSTM also c, i (capped, where the layer caps it), f, g and o; of a GRU
+        also r, z and n.
     """
+    cap = getattr(config, "cap_input_gate", False)  # a block's cell has no such option
     match params:
         case RNNBlockParams():
             return layer_activity(config, params.cell, carry, xs)
@@ -104,14 +105,16 @@ def layer_activity(config: Any, params: Params, carry: Any, xs: Array) -> dict[s
             _, (hs, gates, _) = gru_loop(params.w_h, params.b_n, zs, carry)
             return {"h": hs, **_side_by_side("rzn", gates)}
         case LSTMParams():
-            cap = getattr(config, "cap_input_gate", False)  # a block's cell has no such option
             after, (hs, gates, c_prev, _) = lstm_loop(cap, params.w_h, lstm_project(params, xs), carry, None)
         case MogrifierLSTMParams():
-            after, (hs, gates, c_prev, *_) = mogrifier_loop(config.cap_input_gate, params, carry, xs, None)
+            after, (hs, gates, c_prev, *_) = mogrifier_loop(cap, params, carry, xs, None)
         case _:
             return {}
     cs = jnp.concatenate([c_prev[1:], after.c[None]])
-    return {"h": hs, "c": cs, **_side_by_side("ifgo", gates)}
+    by_kind = _side_by_side("ifgo", gates)
+    if cap:
+        by_kind["i"] = jnp.minimum(by_kind["i"], 1 - by_kind["f"])
+    return {"h": hs, "c": cs, **by_kind}
 
 
 def _side_by_side(kinds: str, gates: Array) -> dict[str, Array]:

@@ -89,7 +89,7 @@ function drawLegend() {
   strip.style.background = `linear-gradient(to right, ${stops.join(",")})`;
   const [left, right] = view.kind === "surprise" ? ["0", `${high} nats and more`]
     : [String(low), String(high)];
-  const shades = view.kind === "surprise" || track.levels > 9 ? "" : ` in ${track.levels} shades`;
+  const shades = view.kind === "surprise" || track.levels > 15 ? "" : ` in ${track.levels} shades`;
   $("legend").replaceChildren(left, strip, right, shades);
   $("legend").setAttribute("aria-label", `colours from ${left} to ${right}`);
 }
@@ -171,9 +171,15 @@ function describe(t) {
   } else {
     parts.push(heading("came"), line(`${shown(characters[0])} \u2014 the first character: nothing to expect it from`));
   }
-  if (view.kind !== "surprise") parts.push(line(`unit ${view.unit}: ${values[t].toFixed(2)}`));
+  if (view.kind !== "surprise") parts.push(line(`unit ${view.unit}: ${between(values[t])}`));
   parts.push(heading("expected next"), ...guesses(t, t + 1 < characters.length ? characters[t + 1] : null));
   $("details").replaceChildren(...parts);
+}
+function between(value) { // as exactly as its shade tells
+  const { low, scales, levels } = data.tracks[view.track], scale = scales[view.unit];
+  const half = (scale * (1 - low)) / (levels - 1) / 2;
+  if (half < 0.005 * scale) return value.toFixed(2);
+  return `${Math.max(low * scale, value - half).toFixed(2)} to ${Math.min(scale, value + half).toFixed(2)}`;
 }
 const placeOf = (event) => event.target.closest?.("[data-t]")?.dataset.t;
 $("text").addEventListener("mouseover", (event) => {
@@ -194,6 +200,11 @@ function lineBy(t, step) { // the same place in the line before or after
   return Math.min(end + 1 + column, next < 0 ? characters.length - 1 : next);
 }
 $("text").addEventListener("keydown", (event) => {
+  if (event.key === "[" || event.key === "]") { // with AltGr or Option on many keyboards
+    event.preventDefault();
+    chooseUnit(view.unit + (event.key === "]" ? 1 : -1));
+    return;
+  }
   if (event.ctrlKey || event.metaKey || event.altKey) return;
   if (event.key === "Escape") { pinned = null; return; }
   const to = { ArrowLeft: here - 1, ArrowRight: here + 1, ArrowUp: lineBy(here, -1), ArrowDown: lineBy(here, 1),
@@ -203,9 +214,6 @@ $("text").addEventListener("keydown", (event) => {
     pinned = Math.max(0, Math.min(characters.length - 1, to));
     describe(pinned);
     spans[pinned].scrollIntoView({ block: "nearest" });
-  } else if (event.key === "[" || event.key === "]") {
-    event.preventDefault();
-    chooseUnit(view.unit + (event.key === "]" ? 1 : -1));
   }
 });
 

@@ -20,8 +20,8 @@ from jaxrnn.inspection.readable import Tracking, find_tracking
 from jaxrnn.types import Params
 from jaxrnn.vocabulary import Vocabulary, encode
 
-# Shades of states and of gates, the finest first; those are taken with which all activities fit the budget. In three
-# shades a gate still says what matters: shut, in between, open.
+# Shades of states and of gates, the finest first; those are taken with which all activities fit the budget. What
+# the page says of a value is then a range, as wide as its shade.
 _SHADES = ((255, 255), (15, 15), (9, 9), (9, 5), (9, 3), (5, 3), (3, 3))
 _BUDGET = 1_700_000  # characters of base64, so that a page stays under 2 MB
 _EVERY = 8  # of the units, one in so many is packed to find out

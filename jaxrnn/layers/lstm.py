@@ -34,7 +34,7 @@ mask        A mask m [batch, hidden], one for all steps, on the state that the w
 
 cap         i is at most 1 - f (Melis, Dyer and Blunsom, 2018): c_t = f * c_{t-1} + min(i, 1 - f) * g, so that a cell
             never leaves [-1, 1]. Where 1 - f is the smaller, z_i has no say, and what i would have got, dc_t * g, goes
-            to f with the sign turned: df = dc_t * c_{t-1} - dc_t * g.
+            to f with the sign turned: df = dc_t * c_{t-1} - dc_t * g; and dg = dc_t * min(i, 1 - f) throughout.
 
 Step by step: docs/maths.md, section 4.
 """

@@ -6,14 +6,18 @@ const shown = (c) => ({ "\n": "\u21b5", " ": "\u2423", "\t": "\u21e5" })[c]
   ?? (/[\p{Cc}\p{Cf}\p{Co}\p{Cn}]/u.test(c) ? "U+" + c.codePointAt(0).toString(16).toUpperCase().padStart(4, "0") : c);
 
 // A token that came with the address goes into every request, and out of sight.
-const token = new URLSearchParams(location.hash.slice(1)).get("token");
-if (token !== null) history.replaceState(null, "", location.pathname);
+const token = new URLSearchParams(location.hash.slice(1)).get("token") ?? sessionStorage.getItem("token");
+if (token !== null) {
+  sessionStorage.setItem("token", token); // for when the page is loaded again
+  history.replaceState(null, "", location.pathname);
+}
 const headers = token === null ? {} : { Authorization: `Bearer ${token}` };
 
 let model = null;
 let seed = "", written = []; // what was typed, and what came: {character, nats, alternatives, units}
 let current = null; // the request that writes now
-let here = null; // the character that is looked at, by its index
+let here = null; // the character that is looked at
+let pinned = null; // the index of one that was clicked, and stays
 
 // Colours, as on the page of `jaxrnn inspect`.
 const isDark = () => matchMedia("(prefers-color-scheme: dark)").matches;
@@ -27,7 +31,6 @@ const luminance = ([r, g, b]) => [r, g, b].map((v) => ((v /= 255) <= 0.03928 ? v
 const css = (rgb) => `rgb(${rgb.join(",")})`;
 
 function showUnits(units) {
-  if (units === null) return;
   const columns = Math.ceil(Math.sqrt(units.length)), rows = Math.ceil(units.length / columns);
   const canvas = $("units");
   if (canvas.width !== columns || canvas.height !== rows) { canvas.width = columns; canvas.height = rows; }
@@ -68,6 +71,14 @@ function look(index) {
   $("details").replaceChildren(...parts);
 }
 
+async function complaint(response) { // ours is JSON, the server's own a line
+  const text = await response.text();
+  try {
+    return JSON.parse(text).error;
+  } catch {
+    return text || `the server answered ${response.status}`;
+  }
+}
 const settings = () => Object.fromEntries(["temperature", "top_k", "top_p", "length"].map((id) => [id, Number($(id).value)]));
 const wait = (seconds) => new Promise((resolve) => setTimeout(resolve, 1000 * seconds));
 
@@ -96,7 +107,7 @@ async function go(text) {
       body: JSON.stringify({ text: Array.from(text).slice(-model.longest_text).join(""), ...settings(),
         rng_seed: crypto.getRandomValues(new Uint32Array(1))[0], layer: Number($("layer").value) }),
     });
-    if (!response.ok) throw new Error((await response.json()).error);
+    if (!response.ok) throw new Error(await complaint(response));
     for await (const { name, data } of events(response)) {
       if (name === "done") { $("status").textContent = data; break; }
       const bytes = Uint8Array.from(atob(data.units), (c) => c.charCodeAt(0)), count = bytes.length / data.characters.length;
@@ -117,9 +128,10 @@ async function go(text) {
   }
 }
 function begin() {
-  seed = $("seed").value || "\n";
+  if (model === null) return;
+  seed = $("seed").value || model.beginning;
   written = [];
-  here = null;
+  here = pinned = null;
   const given = make("span", seed);
   given.className = "given";
   $("text").replaceChildren(given);
@@ -129,12 +141,13 @@ function begin() {
 const all = () => seed + written.map((made) => made.character).join("");
 function branch(index, character) {
   current?.abort();
-  const { alternatives } = written[index];
+  const { alternatives, units } = written[index];
   const probability = alternatives.find(([c]) => c === character)[1];
   written.length = index;
   for (const span of [...$("text").querySelectorAll("[data-index]")]) if (Number(span.dataset.index) >= index) span.remove();
-  append({ character, nats: -Math.log(probability), alternatives, units: null }); // nobody has told what they are
-  look(index);
+  append({ character, nats: -Math.log(probability), alternatives, units }); // chosen from the same state
+  look((pinned = index));
+  $("text").focus();
   go(all());
 }
 
@@ -146,18 +159,21 @@ $("seed").addEventListener("keydown", (event) => {
 });
 $("text").addEventListener("mouseover", (event) => {
   const index = event.target.dataset?.index;
-  if (index !== undefined) look(Number(index));
+  if (index !== undefined && pinned === null) look(Number(index));
 });
 $("text").addEventListener("click", (event) => {
   const index = event.target.dataset?.index;
-  if (index !== undefined) look(Number(index));
+  if (index === undefined) return;
+  pinned = Number(index) === pinned ? null : Number(index);
+  look(Number(index));
 });
 $("text").addEventListener("keydown", (event) => {
+  if (event.key === "Escape") pinned = null;
   const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
   if (step === undefined || written.length === 0) return;
   event.preventDefault();
   const from = here === null ? (step > 0 ? -1 : written.length) : Number(here.dataset.index);
-  look(Math.max(0, Math.min(written.length - 1, from + step)));
+  look((pinned = Math.max(0, Math.min(written.length - 1, from + step))));
 });
 const meanings = { top_k: (value) => (value === "0" ? "all" : value), top_p: (value) => (value === "1" ? "all" : value) };
 for (const id of ["temperature", "top_k", "top_p", "length", "speed"]) {
@@ -169,9 +185,8 @@ for (const id of ["temperature", "top_k", "top_p", "length", "speed"]) {
 (async () => {
   try {
     const response = await fetch("/model", { headers });
-    const answer = await response.json();
-    if (!response.ok) throw new Error(answer.error);
-    model = answer;
+    if (!response.ok) throw new Error(await complaint(response));
+    model = await response.json();
   } catch (error) {
     $("about").textContent = `The server does not answer: ${error.message}`;
     $("go").disabled = true;

@@ -10,6 +10,7 @@ was told to be (DNS rebinding); where there is a token, also one that lacks it. 
 read it.
 """
 
+import asyncio
 import base64
 import hmac
 import json
@@ -31,18 +32,20 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from jaxrnn.config import ModelConfig
 from jaxrnn.play.writing import Block, Writer, prepare, recurrent_layers, write
 from jaxrnn.sampling import seed_ids
 from jaxrnn.types import Params
-from jaxrnn.vocabulary import Vocabulary, describe_character, unknown_characters
+from jaxrnn.vocabulary import Vocabulary, decode, describe_character, unknown_characters
 
 LONGEST_BODY = 64 * 1024  # bytes
 LONGEST_TEXT = 10_000  # characters
 LONGEST_ANSWER = 2_000  # characters
 MOST_WRITERS = 64  # requests that write at the same time
-LONGEST_TIME = 120.0  # seconds that a request may take
+LONGEST_TIME = 120.0  # seconds that an answer may take
+LONGEST_WAIT = 5.0  # seconds for a request to come, once there is a connection
 
 _PAGE = {
     "/": ("play.html", "text/html"),
@@ -122,6 +125,7 @@ def describe(run: Played, layers: tuple[int, ...]) -> dict[str, Any]:
         "name": run.name,
         "characters": run.vocabulary.characters,
         "layers": [f"{index + 1}: {run.config.layers[index].type}" for index in layers],
+        "beginning": decode(run.vocabulary, seed_ids(run.vocabulary, "\n")),  # where nothing was typed
         "longest_text": LONGEST_TEXT,
         "longest_answer": LONGEST_ANSWER,
     }
@@ -151,8 +155,9 @@ class _Stream(StreamingResponse):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            await super().__call__(scope, receive, send)
-        except ClientDisconnect:
+            async with asyncio.timeout(LONGEST_TIME + LONGEST_WAIT):  # whoever does not read what is sent
+                await super().__call__(scope, receive, send)
+        except (ClientDisconnect, TimeoutError):
             pass
         finally:
             self._writers.leave()
@@ -187,7 +192,7 @@ def _as_event(block: Block, vocabulary: Vocabulary, layer: int) -> dict[str, Any
                 "character": characters[token],
                 "nats": round(float(nats), 3),
                 "alternatives": [
-                    [characters[other], round(float(p), 4)] for other, p in zip(ids, ps, strict=True)
+                    [characters[other], float(f"{p:.3g}")] for other, p in zip(ids, ps, strict=True)
                 ],
             }
             for token, nats, ids, ps in rows
@@ -242,10 +247,14 @@ async def _read_json(request: Request) -> object:
     if request.headers.get("content-type", "").split(";")[0].strip().lower() != "application/json":
         raise HTTPException(415, "the body must be application/json")
     body = b""
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > LONGEST_BODY:
-            raise HTTPException(413, f"the body must be at most {LONGEST_BODY:,} bytes")
+    try:
+        async with asyncio.timeout(LONGEST_WAIT):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > LONGEST_BODY:
+                    raise HTTPException(413, f"the body must be at most {LONGEST_BODY:,} bytes")
+    except TimeoutError:
+        raise HTTPException(408, f"the body must come within {LONGEST_WAIT:g} seconds") from None
     try:
         return json.loads(body)
     except (ValueError, RecursionError):
@@ -259,13 +268,20 @@ def _check_caller(request: Request, token: str | None) -> None:
         HTTPException: 403 or 401.
     """
     origin = request.headers.get("origin")
-    if origin is not None and urlsplit(origin).netloc != request.headers.get("host"):
+    if origin is not None and _host_of(origin) != request.headers.get("host"):
         raise HTTPException(403, "a page of another origin may not ask")
     if request.headers.get("sec-fetch-site", "none") not in ("same-origin", "none"):
         raise HTTPException(403, "a page of another origin may not ask")
     given = request.headers.get("authorization", "").encode()
     if token is not None and not hmac.compare_digest(given, f"Bearer {token}".encode()):
         raise HTTPException(401, "the token is missing or wrong", {"WWW-Authenticate": "Bearer"})
+
+
+def _host_of(origin: str) -> str | None:
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return None
 
 
 # What goes out.
@@ -279,3 +295,16 @@ async def _page(name: str, kind: str, _request: Request) -> Response:
 async def _refuse(_request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     return JSONResponse({"error": error.detail}, error.status_code, {**_HEADERS, **(error.headers or {})})
+
+
+class Impatient(H11Protocol):
+    """HTTP that hangs up on a connection on which nothing comes, so that idle ones can't take the place of others."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Starts to wait."""
+        super().connection_made(transport)
+        self.loop.call_later(LONGEST_WAIT, self._hang_up)
+
+    def _hang_up(self) -> None:
+        if getattr(self, "cycle", None) is None:  # no request so far
+            self.transport.close()

@@ -42,7 +42,7 @@ class Block(NamedTuple):
     probabilities: np.ndarray  # [characters, alternatives], float32
     states: tuple[
         np.ndarray, ...
-    ]  # of each recurrent layer, [characters, units], float32: h after each was read
+    ]  # of each recurrent layer, [characters, units], float32: h that each was chosen from
 
 
 def prepare(config: ModelConfig, params: Params) -> Writer:

@@ -128,6 +128,7 @@ def test_choosing_a_unit_recolours_the_text(open_page) -> None:
     page.locator("#text").focus()
     page.keyboard.press("]")
     eventually(lambda: page.locator("#unit").input_value() == "4")
+    eventually(lambda: re.search(r"unit 4: -?\d\.\d\d\n", page.locator("#details").inner_text()) is not None)
 
 
 def test_a_row_of_the_ranking_shows_its_unit(open_page) -> None:

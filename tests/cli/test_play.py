@@ -88,6 +88,7 @@ def test_the_model_is_described(server: Server, trained: Path) -> None:
     assert answer["name"] == "tiny"
     assert answer["characters"] == read_vocabulary(trained).characters
     assert answer["layers"] == ["2: rnn"]
+    assert answer["beginning"] == "\n"
 
 
 def test_it_writes_what_sample_writes(server: Server, jaxrnn: Command, trained: Path) -> None:
@@ -146,6 +147,7 @@ def test_what_is_wrong_is_said(server: Server, body: Any, status: int, why: str)
     [
         ({"Origin": "http://evil.example"}, 403),
         ({"Origin": "null"}, 403),
+        ({"Origin": "http://["}, 403),
         ({"Sec_Fetch_Site": "cross-site"}, 403),
         ({"Host": "evil.example"}, 400),
     ],
@@ -220,6 +222,25 @@ def test_who_goes_away_makes_room(server: Server) -> None:
     assert answer.status == 200
 
 
+def test_who_says_nothing_or_not_all_of_it_is_hung_up_on(server: Server) -> None:
+    host, port = server.address.split(":")
+    head = f"POST /write HTTP/1.1\r\nHost: {server.address}\r\nContent-Type: application/json\r\n"
+    with socket.create_connection((host, int(port)), timeout=15) as silent:
+        with socket.create_connection((host, int(port)), timeout=15) as slow:
+            slow.sendall(f"{head}Content-Length: 100\r\n\r\n".encode())
+            assert b" 408 " in slow.recv(1000)
+        assert silent.recv(1) == b""
+    assert ask(server, "GET", "/model").status == 200
+
+
+def test_any_address_of_this_machine_s_own_will_do(trained: Path) -> None:
+    if sys.platform != "linux":
+        pytest.skip("elsewhere 127.0.0.1 is the only one")
+    with playing(trained, "--host", "127.0.0.2") as server:
+        assert server.address.startswith("127.0.0.2:")
+        assert ask(server, "GET", "/model").status == 200
+
+
 def test_a_token_is_asked_for(trained: Path) -> None:
     with playing(trained, "--token", TOKEN) as server:
         assert ask(server, "GET", "/").status == 200
@@ -251,6 +272,7 @@ def test_a_signal_ends_it_at_once_even_while_it_writes(trained: Path, number: in
         (("--token", "short"), "16 letters and digits"),
         (("--token", "abcdefgh1234567\u00e9"), "16 letters and digits"),
         (("--port", "70000"), "is not from 0"),
+        (("--host", "a..b", "--token", TOKEN), "there is no address a..b"),
     ],
 )
 def test_what_would_let_others_in_is_refused(jaxrnn: Command, trained: Path, args: tuple, why: str) -> None:
@@ -281,7 +303,9 @@ def test_in_a_browser_it_writes_shows_alternatives_and_branches(server: Server, 
     page.wait_for_selector("#stop:disabled")
     text = page.locator("#text").text_content()
     assert text.startswith("ROMEO:\n") and len(text) == 7 + 60
-    page.locator("#text [data-index='20']").hover()
+    page.locator("#text [data-index='20']").click()
+    page.locator("#text [data-index='50']").hover()  # on the way to the alternatives
+    assert page.locator("#text .here").get_attribute("data-index") == "20"
     assert page.locator("#details button").count() == 5
     alternative = page.locator("#details button:not([disabled])").first
     page.locator("#length").fill("20")
@@ -291,6 +315,7 @@ def test_in_a_browser_it_writes_shows_alternatives_and_branches(server: Server, 
     branched = page.locator("#text").text_content()
     assert branched[: 7 + 20] == text[: 7 + 20] and branched[7 + 20] != text[7 + 20]
     assert len(branched) == 7 + 20 + 1 + 20
+    assert page.evaluate("document.activeElement.id") == "text"
     page.locator("#more").click()
     page.wait_for_selector("#text [data-index='60']")
     assert page.evaluate("document.getElementById('units').width") == 3  # eight units, three by three
@@ -311,4 +336,6 @@ def test_in_a_browser_a_token_comes_with_the_address_and_goes_out_of_sight(
         page.goto(f"http://{server.address}/#token={TOKEN}")
         page.wait_for_selector("body[data-ready=true]")
         assert TOKEN not in page.url
+        page.reload()
+        page.wait_for_selector("body[data-ready=true]")
         context.close()

@@ -58,7 +58,7 @@ def test_numbers_are_the_model_s_own_whatever_the_temperature(written: Block) ->
     np.testing.assert_allclose(chosen, expected, atol=1e-6)
 
 
-def test_states_are_those_after_what_was_read(written: Block) -> None:
+def test_states_are_those_that_each_character_was_chosen_from(written: Block) -> None:
     assert recurrent_layers(CONFIG, PARAMS) == (1, 2)
     carry = model.initial_carry(CONFIG, PARAMS, 1)
     step = jax.jit(model.step, static_argnums=0)
