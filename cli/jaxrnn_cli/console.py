@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TextIO
 
+from jaxrnn_cli.colours import paint_by_surprise, surprise_scale
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress as ProgressBar
@@ -69,16 +71,6 @@ def write(text: str) -> None:
     sys.stdout.flush()
 
 
-# Surprise in nats from which on a character has a colour, and the colour: ink and paper of the 256 that terminals have.
-# From pale to dark orange, so that lightness alone tells them apart, on a dark terminal and on a light one.
-_SURPRISE = (
-    (4.0, "38;5;231;48;5;130"),
-    (2.0, "38;5;16;48;5;208"),
-    (1.0, "38;5;16;48;5;222"),
-    (0.5, "38;5;16;48;5;230"),
-)
-
-
 def can_paint() -> bool:
     """Whether stdout takes colours: a terminal does unless NO_COLOR is set, anything else if FORCE_COLOR is."""
     if os.environ.get("NO_COLOR"):
@@ -92,11 +84,8 @@ def explain_surprise(*, is_painted: bool) -> None:
         why = "stdout is no terminal that takes them; FORCE_COLOR=1 asks for them all the same"
         note(f"no colours: {'NO_COLOR is set' if os.environ.get('NO_COLOR') else why}")
         return
-    bounds = [f"{nats:g}" for nats, _ in reversed(_SURPRISE)]
-    colours = [colour for _, colour in reversed(_SURPRISE)]
-    patches = " ".join(_painted(f" {bound} ", colour) for bound, colour in zip(bounds, colours, strict=True))
     live = is_live(sys.stderr) and not os.environ.get("NO_COLOR")
-    _print_line(f"jaxrnn: nats from {patches if live else ', '.join(bounds)} on")
+    _print_line(f"jaxrnn: nats from {surprise_scale(painted=live)} on")
 
 
 def write_by_surprise(text: str, nats: Sequence[float]) -> None:
@@ -112,18 +101,9 @@ def write_by_surprise(text: str, nats: Sequence[float]) -> None:
     if not nats:
         write(text)
         return
-    coloured = []
-    for character, surprise in zip(text, nats, strict=True):
-        shown = escape(character) if sys.stdout.isatty() else character
-        colour = next((colour for least, colour in _SURPRISE if surprise >= least), None)
-        # A colour that lasts over a newline would fill the rest of the line.
-        coloured.append(shown if colour is None or character == "\n" else _painted(shown, colour))
-    sys.stdout.write("".join(coloured))
+    characters = map(escape, text) if sys.stdout.isatty() else text
+    sys.stdout.write(paint_by_surprise([*characters], nats))
     sys.stdout.flush()
-
-
-def _painted(text: str, colour: str) -> str:
-    return f"\x1b[{colour}m{text}\x1b[0m"
 
 
 def discard_output() -> None:

@@ -10,7 +10,7 @@ from jaxrnn_cli import console
 from jaxrnn_cli.evaluation import PROTOCOLS, Options, evaluate_run
 from jaxrnn_cli.evaluation_report import print_report, same_text
 from jaxrnn_cli.jax_start import Platform, start_jax
-from jaxrnn_cli.names import closest, complete_run
+from jaxrnn_cli.names import FromRun, closest, complete_run
 from jaxrnn_cli.numbers import integer, number
 from jaxrnn_cli.output import check_output
 
@@ -19,15 +19,7 @@ if TYPE_CHECKING:
 
 
 def evaluate(
-    run: Annotated[
-        str | None,
-        typer.Option(
-            "--from",
-            metavar="RUN",
-            help="A run directory, or the name of one in checkpoints/.  [default: the newest]",
-            autocompletion=complete_run,
-        ),
-    ] = None,
+    run: FromRun = None,
     corpus: Annotated[
         str | None,
         typer.Option(

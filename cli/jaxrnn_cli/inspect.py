@@ -1,5 +1,6 @@
 """`jaxrnn inspect`: one HTML page that shows what a trained model does as it reads a text."""
 
+import itertools
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -7,28 +8,20 @@ import typer
 
 from jaxrnn_cli import console
 from jaxrnn_cli.jax_start import Platform, start_jax
-from jaxrnn_cli.names import complete_run, name_runs
+from jaxrnn_cli.names import FromRun, complete_run, name_runs
 from jaxrnn_cli.numbers import integer
 from jaxrnn_cli.output import check_output, write_output
 from jaxrnn_cli.standard_input import read_stdin
 
 if TYPE_CHECKING:
-    from jaxrnn.inspection.page import Inspected
+    from jaxrnn.trained import Trained
 
 _LONGEST = 20_000
 _BY_ITSELF = "\n"  # what the model goes on from with --sample
 
 
 def inspect(
-    run: Annotated[
-        str | None,
-        typer.Option(
-            "--from",
-            metavar="RUN",
-            help="A run directory, or the name of one in checkpoints/.  [default: the newest]",
-            autocompletion=complete_run,
-        ),
-    ] = None,
+    run: FromRun = None,
     text: Annotated[str | None, typer.Option(metavar="TEXT", help="The text to read.")] = None,
     file: Annotated[
         Path | None, typer.Option(metavar="F", help="A file with the text to read; - reads standard input.")
@@ -79,6 +72,7 @@ def inspect(
     from jaxrnn.inspection.page import inspect as look_into
     from jaxrnn.inspection.page import render
     from jaxrnn.run_directory import find_run
+    from jaxrnn.trained import load_trained
 
     found = find_run(run)
     if run is None:
@@ -87,7 +81,7 @@ def inspect(
     page = output or Path(f"{found.resolve().name}.html")
     check_output(page)
     start_jax(platform)
-    inspected, *compared = (_open(path, name) for path, name in name_runs([found, *others]).items())
+    inspected, *compared = itertools.starmap(load_trained, name_runs([found, *others]).items())
     read = _choose_text(inspected, found, text, file, sample, rng_seed)
     kept = _keep(inspected, read, sample or length)
     inspection = look_into(inspected, kept, compared)
@@ -104,17 +98,8 @@ def inspect(
     console.note(f"{page}: {console.format_bytes(len(html.encode()))}; open it in a browser")
 
 
-def _open(run: Path, name: str) -> "Inspected":
-    from jaxrnn.checkpoint import load_params
-    from jaxrnn.inspection.page import Inspected
-    from jaxrnn.run_directory import read_config, read_vocabulary
-
-    config, vocabulary = read_config(run).model, read_vocabulary(run)
-    return Inspected(name, config, load_params(run, config, vocabulary.size), vocabulary)
-
-
 def _choose_text(
-    inspected: "Inspected", run: Path, text: str | None, file: Path | None, sample: int | None, rng_seed: int
+    inspected: "Trained", run: Path, text: str | None, file: Path | None, sample: int | None, rng_seed: int
 ) -> str:
     from jaxrnn.corpus import load_corpus
     from jaxrnn.errors import CorpusError
@@ -137,7 +122,7 @@ def _choose_text(
     return _held_out(inspected, run)
 
 
-def _write_sample(inspected: "Inspected", run: Path, length: int, rng_seed: int) -> str:
+def _write_sample(inspected: "Trained", run: Path, length: int, rng_seed: int) -> str:
     from jaxrnn.run_directory import read_config
     from jaxrnn.sampling import sample, seed_ids
     from jaxrnn.vocabulary import decode
@@ -156,7 +141,7 @@ def _write_sample(inspected: "Inspected", run: Path, length: int, rng_seed: int)
     return "".join(decode(inspected.vocabulary, block[0]) for block in blocks)
 
 
-def _held_out(inspected: "Inspected", run: Path) -> str:
+def _held_out(inspected: "Trained", run: Path) -> str:
     from jaxrnn.corpus import find_corpus
     from jaxrnn.errors import CorpusError
     from jaxrnn.run_directory import read_config, read_record
@@ -174,7 +159,7 @@ def _held_out(inspected: "Inspected", run: Path) -> str:
     return held_out or training
 
 
-def _keep(inspected: "Inspected", text: str, length: int) -> str:
+def _keep(inspected: "Trained", text: str, length: int) -> str:
     """What of a text is read: what the model knows, up to so many characters; what is left out is said."""
     from jaxrnn.errors import VocabularyError
     from jaxrnn.vocabulary import count_unknown, describe_character, drop_unknown
@@ -198,7 +183,7 @@ def _describe(layer: object) -> str:
     return f"{kind}" + (f" ({cell})" if cell else "") + (f" {size}" if size else "")
 
 
-def _count(inspected: "Inspected") -> int:
+def _count(inspected: "Trained") -> int:
     from jaxrnn.model import count_parameters
 
     return count_parameters(inspected.params)

@@ -3,6 +3,9 @@
 import difflib
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 # In a wheel they lie in this package; in a checkout, which holds the one source, in its `configs/`.
 _FOLDERS = (Path(__file__).parent / "configs", Path(__file__).parents[2] / "configs")
@@ -77,3 +80,15 @@ def complete_run(incomplete: str) -> list[str]:
         for record in Path("checkpoints").glob("*/run.json")
         if record.parent.name.startswith(incomplete)
     )
+
+
+# The run that a command is about.
+FromRun = Annotated[
+    str | None,
+    typer.Option(
+        "--from",
+        metavar="RUN",
+        help="A run directory, or the name of one in checkpoints/.  [default: the newest]",
+        autocompletion=complete_run,
+    ),
+]

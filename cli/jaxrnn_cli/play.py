@@ -8,7 +8,7 @@ import typer
 
 from jaxrnn_cli import console
 from jaxrnn_cli.jax_start import Platform, start_jax
-from jaxrnn_cli.names import complete_run
+from jaxrnn_cli.names import FromRun
 from jaxrnn_cli.numbers import integer
 
 _LOOPBACK = ["127.0.0.1", "localhost", "[::1]", "::1"]
@@ -16,15 +16,7 @@ _SHORTEST_TOKEN = 16
 
 
 def play(
-    run: Annotated[
-        str | None,
-        typer.Option(
-            "--from",
-            metavar="RUN",
-            help="A run directory, or the name of one in checkpoints/.  [default: the newest]",
-            autocompletion=complete_run,
-        ),
-    ] = None,
+    run: FromRun = None,
     port: Annotated[
         int, typer.Option(metavar="N", parser=integer(0, 65_535), help="The port; 0 takes a free one.")
     ] = 8000,
@@ -61,24 +53,20 @@ def play(
     try:
         import uvicorn
 
-        from jaxrnn.play.server import Impatient, Played, make_app
+        from jaxrnn.play.server import Impatient, make_app
     except ImportError:
         raise SaveError(
             "there is no starlette or no uvicorn: pip install 'jaxrnn[play]', or in a clone -e '.[play]'"
         ) from None
-    from jaxrnn.checkpoint import load_params
-    from jaxrnn.run_directory import find_run, read_config, read_vocabulary
+    from jaxrnn.run_directory import find_run
+    from jaxrnn.trained import load_trained
 
     found = find_run(run)
     if run is None:
         console.note(f"playing {found}, the newest run")
     start_jax(platform)
-    config, vocabulary = read_config(found).model, read_vocabulary(found)
-    played = Played(found.resolve().name, config, load_params(found, config, vocabulary.size), vocabulary)
-    hosts = (
-        [*_LOOPBACK, host] if _is_loopback(host) else ["*"]
-    )  # whoever knows the token may call it what they like
-    app = make_app(played, hosts, token)
+    hosts = [*_LOOPBACK, host] if _is_loopback(host) else ["*"]  # who knows the token may call it anything
+    app = make_app(load_trained(found, found.resolve().name), hosts, token)
     with _listen(host, port) as listening:
         address = f"[{host}]" if ":" in host else host
         secret = f"#token={token}" if token else ""

@@ -9,7 +9,7 @@ import typer
 
 from jaxrnn_cli import console
 from jaxrnn_cli.jax_start import Platform, start_jax
-from jaxrnn_cli.names import complete_run
+from jaxrnn_cli.names import FromRun
 from jaxrnn_cli.numbers import integer, number
 from jaxrnn_cli.standard_input import read_stdin
 
@@ -19,15 +19,7 @@ if TYPE_CHECKING:
 
 
 def sample(
-    run: Annotated[
-        str | None,
-        typer.Option(
-            "--from",
-            metavar="RUN",
-            help="A run directory, or the name of one in checkpoints/.  [default: the newest]",
-            autocompletion=complete_run,
-        ),
-    ] = None,
+    run: FromRun = None,
     seed: Annotated[
         str | None,
         typer.Option(

@@ -17,23 +17,14 @@ from jaxrnn.inspection.activity import GATES, NAMES, STATES, Activity, Track, ob
 from jaxrnn.inspection.lookback import LookBack, look_back
 from jaxrnn.inspection.packing import levels_per_byte, pack
 from jaxrnn.inspection.readable import Tracking, find_tracking
-from jaxrnn.types import Params
-from jaxrnn.vocabulary import Vocabulary, encode
+from jaxrnn.trained import Trained
+from jaxrnn.vocabulary import encode
 
 # Shades of states and of gates, the finest first; those are taken with which all activities fit the budget. What
 # the page says of a value is then a range, as wide as its shade.
 _SHADES = ((255, 255), (15, 15), (9, 9), (9, 5), (9, 3), (5, 3), (3, 3))
 _BUDGET = 1_700_000  # characters of base64, so that a page stays under 2 MB
 _EVERY = 8  # of the units, one in so many is packed to find out
-
-
-class Inspected(NamedTuple):
-    """A run as the page needs it."""
-
-    name: str
-    config: ModelConfig
-    params: Params
-    vocabulary: Vocabulary
 
 
 class Inspection(NamedTuple):
@@ -45,7 +36,7 @@ class Inspection(NamedTuple):
     curves: dict[str, tuple[LookBack, ...]]  # by the name of the run, the inspected one first
 
 
-def inspect(run: Inspected, text: str, compared: Sequence[Inspected] = ()) -> Inspection:
+def inspect(run: Trained, text: str, compared: Sequence[Trained] = ()) -> Inspection:
     """Read a text with a model and find out what its units do.
 
     Args:
@@ -69,7 +60,7 @@ def inspect(run: Inspected, text: str, compared: Sequence[Inspected] = ()) -> In
     return Inspection(text, activity, find_tracking(text, activity.tracks), curves)
 
 
-def render(run: Inspected, inspection: Inspection, about: Mapping[str, str]) -> str:
+def render(run: Trained, inspection: Inspection, about: Mapping[str, str]) -> str:
     """The page.
 
     Args:
@@ -99,7 +90,7 @@ def _asset(name: str) -> str:
     return resources.files("jaxrnn.inspection").joinpath(name).read_text(encoding="utf-8")
 
 
-def _payload(run: Inspected, inspection: Inspection, about: Mapping[str, str]) -> dict[str, Any]:
+def _payload(run: Trained, inspection: Inspection, about: Mapping[str, str]) -> dict[str, Any]:
     activity = inspection.activity
     shades = _choose_shades(activity.tracks)
     return {

@@ -34,10 +34,9 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from jaxrnn.config import ModelConfig
 from jaxrnn.play.writing import Block, Writer, prepare, recurrent_layers, write
 from jaxrnn.sampling import seed_ids
-from jaxrnn.types import Params
+from jaxrnn.trained import Trained
 from jaxrnn.vocabulary import Vocabulary, decode, describe_character, unknown_characters
 
 LONGEST_BODY = 64 * 1024  # bytes
@@ -64,16 +63,6 @@ _HEADERS = {
 
 
 @dataclass(frozen=True)
-class Played:
-    """A run as the server needs it."""
-
-    name: str
-    config: ModelConfig
-    params: Params
-    vocabulary: Vocabulary
-
-
-@dataclass(frozen=True)
 class Asked:
     """What a request asks for, checked."""
 
@@ -86,7 +75,7 @@ class Asked:
     layer: int  # which of the recurrent layers to show, from 0
 
 
-def make_app(run: Played, hosts: list[str], token: str | None = None) -> Starlette:
+def make_app(run: Trained, hosts: list[str], token: str | None = None) -> Starlette:
     """The application.
 
     Args:
@@ -119,7 +108,7 @@ def make_app(run: Played, hosts: list[str], token: str | None = None) -> Starlet
     )
 
 
-def describe(run: Played, layers: tuple[int, ...]) -> dict[str, Any]:
+def describe(run: Trained, layers: tuple[int, ...]) -> dict[str, Any]:
     """What a page has to know of a model."""
     return {
         "name": run.name,

@@ -11,7 +11,8 @@ from jaxrnn import model
 from jaxrnn.config import DenseConfig, EmbeddingConfig, LSTMConfig, ModelConfig, RNNBlockConfig
 from jaxrnn.errors import VocabularyError
 from jaxrnn.inspection import page
-from jaxrnn.inspection.page import Inspected, inspect, layer_name, render
+from jaxrnn.inspection.page import inspect, layer_name, render
+from jaxrnn.trained import Trained
 from jaxrnn.vocabulary import build_vocabulary
 from tests.inspection.test_packing import unpack
 
@@ -23,9 +24,9 @@ CONFIG = ModelConfig(
 )
 
 
-def run(text: str, name: str = "tiny") -> Inspected:
+def run(text: str, name: str = "tiny") -> Trained:
     vocabulary = build_vocabulary(text)
-    return Inspected(name, CONFIG, model.init(jax.random.key(0), CONFIG, vocabulary.size), vocabulary)
+    return Trained(name, CONFIG, model.init(jax.random.key(0), CONFIG, vocabulary.size), vocabulary)
 
 
 def html_of(text: str = HOSTILE, name: str = "tiny") -> str:
