@@ -41,5 +41,9 @@ class SaveError(CheckpointError):
     """A checkpoint that could not be written: a full disk, a directory that became read-only."""
 
 
+class InterchangeError(JaxrnnError):
+    """A file that can't be imported, or a model that can't be exported in the format asked for."""
+
+
 class DivergenceError(JaxrnnError):
     """A training whose numbers are not finite any more."""

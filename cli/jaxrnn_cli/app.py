@@ -17,7 +17,19 @@ from typing import Annotated, Any, cast
 
 import typer
 
-from jaxrnn_cli import console, evaluate, finetune, gradcheck, inspect, play, plot, pretrain, sample
+from jaxrnn_cli import (
+    console,
+    evaluate,
+    export,
+    finetune,
+    gradcheck,
+    import_run,
+    inspect,
+    play,
+    plot,
+    pretrain,
+    sample,
+)
 from jaxrnn_cli.names import closest
 
 PROGRAM = "jaxrnn"
@@ -29,6 +41,8 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "inspect": inspect.inspect,
     "plot": plot.plot,
     "play": play.play,
+    "export": export.export,
+    "import": import_run.import_run,
     "gradcheck": gradcheck.gradcheck,
 }
 

@@ -1,0 +1,23 @@
+"""Models as other programs read them, and the models of other programs as runs.
+
+| file               | what it holds                                                            |
+|--------------------|--------------------------------------------------------------------------|
+| `exporting.py`     | any format to its place on the disk, whole or not at all                 |
+| `description.py`   | what is said of a model beside its numbers: layers, characters           |
+| `safetensors.py`   | the parameters by PyTorch's names                                        |
+
+A format is a function that takes a model and the path of a file in a folder of its own, writes that file, and beside it
+whatever else the format is made of, named after it; it returns what it wrote, the file itself first. It imports the
+package that it needs when it is called (`exporting.require`).
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from jaxrnn.interchange.safetensors import write_safetensors
+from jaxrnn.trained import Trained
+
+# By the name that `jaxrnn export --format` takes, which is also what a file's name ends in where nobody says.
+FORMATS: dict[str, Callable[[Trained, Path], list[Path]]] = {
+    "safetensors": write_safetensors,
+}
