@@ -76,4 +76,6 @@ def _check_free(path: Path, overwrite: bool) -> None:
     if path.is_dir():
         raise InterchangeError(f"{path}: a directory is here; name another file with --output")
     if os.path.lexists(path) and not overwrite:
-        raise InterchangeError(f"{path}: is there already; --overwrite replaces it, --output FILE writes elsewhere")
+        raise InterchangeError(
+            f"{path}: is there already; --overwrite replaces it, --output FILE writes elsewhere"
+        )
