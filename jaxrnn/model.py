@@ -76,6 +76,18 @@ def apply(
         raise ValueError(f"model: tokens must be [batch, time], got shape {tokens.shape}")
     vocabulary_size = params[0].table.shape[0]
     projected = project_table(config, params) if tokens.size > vocabulary_size else None
+    return apply_projected(config, params, projected, carry, tokens, key)
+
+
+def apply_projected(
+    config: ModelConfig,
+    params: Params,
+    projected: Array | None,
+    carry: Carry,
+    tokens: Array,
+    key: Key | None = None,
+) -> tuple[Carry, Array]:
+    """What `apply` returns, with a `project_table` of the caller's, or with None."""
     carry, logits = _apply_time_major(config, params, projected, carry, tokens.T, key)
     return carry, logits.swapaxes(0, 1)
 

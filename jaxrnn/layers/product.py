@@ -14,7 +14,6 @@ Step by step: docs/maths.md, section 11.
 from collections.abc import Callable
 from typing import Any
 
-import jax
 from jax import lax
 
 from jaxrnn.types import Array
@@ -36,15 +35,23 @@ def loop_product(w: Array) -> Callable[[Array], Array]:
 
     A step multiplies few rows by many weights. As the right operand of a product on a CPU, weights are copied into
     another layout first, at every step; as the left operand they are read where they lie. For large ones that is worth
-    turning the rows and the result around: X W = (W^T X^T)^T. The barriers keep the compiler from undoing it.
+    turning the rows and the result around: X W = (W^T X^T)^T. The barriers keep the compiler from undoing it. Where a
+    program is made for several kinds of devices at once, each kind gets what suits it.
     """
-    if w.size < _LARGE or jax.default_backend() != "cpu":
+    if w.size < _LARGE:
         return lambda xs: product(xs, w)
     turned = _barrier(w.T)
 
-    def multiply(xs: Array) -> Array:
+    def by_columns(xs: Array, _w: Array, turned: Array) -> Array:
         columns: Array = _barrier(lax.dot(turned, xs.astype(w.dtype).T, preferred_element_type=xs.dtype))
         result: Array = _barrier(columns.T)
+        return result
+
+    def by_rows(xs: Array, w: Array, _turned: Array) -> Array:
+        return product(xs, w)
+
+    def multiply(xs: Array) -> Array:
+        result: Array = lax.platform_dependent(xs, w, turned, cpu=by_columns, default=by_rows)
         return result
 
     return multiply

@@ -1,5 +1,7 @@
 """However a product is laid out, and whatever type its weights have, it is `xs @ w`."""
 
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -25,21 +27,20 @@ def test_a_loop_multiplies_alike_whichever_operand_the_weights_are(
     )
 
 
+@pytest.mark.parametrize("platform", ["cpu", "cuda"])
 def test_large_weights_are_the_left_operand_on_a_cpu_and_small_ones_the_right(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, platform: str
 ) -> None:
-    def first_operand(w: jax.Array) -> tuple[int, ...]:
-        (dot,) = [
-            equation
-            for equation in jax.make_jaxpr(lambda xs, w: loop_product(w)(xs))(draw(2, 3), w).eqns
-            if equation.primitive.name == "dot_general"
-        ]
-        return dot.invars[0].aval.shape  # type: ignore[no-any-return]
+    def first_operand(w: jax.Array) -> str:
+        traced = jax.jit(lambda xs, w: loop_product(w)(xs)).trace(draw(2, 3), w)
+        program = traced.lower(lowering_platforms=(platform,)).as_text()
+        (operands,) = re.findall(r"dot_general .* : \((.*?),", program)
+        return operands
 
-    assert first_operand(draw(3, 8)) == (2, 3)
+    assert first_operand(draw(3, 8)) == "tensor<2x3xf32>"
     monkeypatch.setattr(module, "_LARGE", 24)
-    assert first_operand(draw(3, 8)) == ((8, 3) if jax.default_backend() == "cpu" else (2, 3))
-    assert first_operand(draw(3, 7)) == (2, 3)
+    assert first_operand(draw(3, 8)) == ("tensor<8x3xf32>" if platform == "cpu" else "tensor<2x3xf32>")
+    assert first_operand(draw(3, 7)) == "tensor<2x3xf32>"
 
 
 def test_a_weights_gradient_is_summed_up_over_all_positions() -> None:
