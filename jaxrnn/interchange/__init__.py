@@ -14,7 +14,7 @@ package that it needs when it is called (`exporting.require`).
 from collections.abc import Callable
 from pathlib import Path
 
-from jaxrnn.interchange.safetensors import write_safetensors
+from jaxrnn.interchange.safetensors_file import write_safetensors
 from jaxrnn.trained import Trained
 
 # By the name that `jaxrnn export --format` takes, which is also what a file's name ends in where nobody says.
