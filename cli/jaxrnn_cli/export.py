@@ -10,7 +10,11 @@ from jaxrnn_cli.jax_start import Platform, start_jax
 from jaxrnn_cli.names import FromRun, closest
 from jaxrnn_cli.output import check_output
 
-FORMATS = ("safetensors",)  # `jaxrnn.interchange.FORMATS`, which is too slow to import for a help text
+FORMATS = (
+    "safetensors",
+    "onnx",
+    "stablehlo",
+)  # `jaxrnn.interchange.FORMATS`, which is too slow to import for a help text
 
 
 def export(

@@ -14,10 +14,14 @@ package that it needs when it is called (`exporting.require`).
 from collections.abc import Callable
 from pathlib import Path
 
+from jaxrnn.interchange.onnx_file import write_onnx
 from jaxrnn.interchange.safetensors_file import write_safetensors
+from jaxrnn.interchange.stablehlo_file import write_stablehlo
 from jaxrnn.trained import Trained
 
 # By the name that `jaxrnn export --format` takes, which is also what a file's name ends in where nobody says.
 FORMATS: dict[str, Callable[[Trained, Path], list[Path]]] = {
     "safetensors": write_safetensors,
+    "onnx": write_onnx,
+    "stablehlo": write_stablehlo,
 }

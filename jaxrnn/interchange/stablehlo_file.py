@@ -1,0 +1,77 @@
+"""A model as a StableHLO program, by way of `jax.export`: for any batch, any length, on CPU, GPU and TPU.
+
+    call({"h_1": [batch, hidden], "c_1": ...}, tokens int32 [batch, time])
+        -> ({"h_1": [batch, hidden], "c_1": ...}, logits float32 [batch, time, vocabulary])
+
+The program is `model.apply` with the parameters in it, and the same numbers come out. It is made by the layers' own code,
+so that every model can be exported. Whoever calls it needs jax, and nothing of this library.
+"""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+
+from jaxrnn import model
+from jaxrnn.interchange.carries import by_name, describe_with_states, empty_carry
+from jaxrnn.interchange.description import to_json
+from jaxrnn.interchange.onnx_file import check_size
+from jaxrnn.trained import Trained
+from jaxrnn.types import Array
+
+PLATFORMS = ("cpu", "cuda", "tpu")
+# Up to so many characters, the projected table is in the file rather than made at every call: a table of this size is
+# about as large as the recurrent weights that are there anyway.
+_PROJECTED = 1024
+
+Named = dict[str, Array]
+
+
+def write_stablehlo(trained: Trained, path: Path) -> list[Path]:
+    """Writes a model to `path`, and what is said of it to `path` with `.json` behind it.
+
+    The same model gives the same bytes, with the same version of jax.
+
+    Raises:
+        InterchangeError: The model is too large.
+    """
+    check_size(trained)
+    beside = path.with_name(f"{path.name}.json")
+    with _without_source_lines():
+        path.write_bytes(_exported(trained).serialize())
+    beside.write_text(to_json(describe_with_states(trained)), encoding="utf-8", newline="")
+    return [path, beside]
+
+
+def _exported(trained: Trained) -> jax.export.Exported:
+    config, params, carry = trained.config, trained.params, empty_carry(trained)
+    projected = model.project_table(config, params) if trained.vocabulary.size <= _PROJECTED else None
+    names, structure = list(by_name(carry)), jax.tree.structure(carry)
+
+    def call(states: Named, tokens: Array) -> tuple[Named, Array]:
+        carry = jax.tree.unflatten(structure, [states[name] for name in names])
+        # Whether a table pays off depends on the size of the call, which is not known here: it was decided above.
+        carry, logits = model.apply_projected(config, params, projected, carry, tokens)
+        return by_name(carry), logits
+
+    batch, time = jax.export.symbolic_shape("batch, time")
+    states = {
+        name: jax.ShapeDtypeStruct((batch, array.shape[1]), array.dtype)
+        for name, array in by_name(carry).items()
+    }
+    tokens = jax.ShapeDtypeStruct((batch, time), jnp.int32)
+    return jax.export.export(jax.jit(call), platforms=PLATFORMS)(states, tokens)
+
+
+@contextlib.contextmanager
+def _without_source_lines() -> Iterator[None]:
+    """Keeps the paths of this machine out of what is lowered."""
+    option = "jax_traceback_in_locations_limit"
+    before = getattr(jax.config, option)
+    jax.config.update(option, 0)
+    try:
+        yield
+    finally:
+        jax.config.update(option, before)
