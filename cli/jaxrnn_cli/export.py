@@ -10,11 +10,8 @@ from jaxrnn_cli.jax_start import Platform, start_jax
 from jaxrnn_cli.names import FromRun, closest
 from jaxrnn_cli.output import check_output
 
-FORMATS = (
-    "safetensors",
-    "onnx",
-    "stablehlo",
-)  # `jaxrnn.interchange.FORMATS`, which is too slow to import for a help text
+# `jaxrnn.interchange.FORMATS`, which is too slow to import for a help text
+FORMATS = ("safetensors", "onnx", "stablehlo")
 
 
 def export(
@@ -34,7 +31,9 @@ def export(
     """Write a trained model, by its best checkpoint, as other programs read it.
 
     safetensors: the parameters as PyTorch names them, and JSON beside them: see docs/interchange.md.
-    Needs a package: pip install 'jaxrnn[export]'.
+    onnx: a graph for onnxruntime, in Python or a browser: see docs/onnx.md.
+    stablehlo: a program for JAX, parameters included, for any batch and device: see docs/stablehlo.md.
+    The first two need a package each: pip install 'jaxrnn[export]'.
     """
     if output_format not in FORMATS:
         problem = f"{output_format!r} is none of {', '.join(FORMATS)}{closest(output_format, FORMATS)}"

@@ -5,7 +5,7 @@
     c_1     float [batch, hidden]          next_c_1     float [batch, hidden]          and so on, layer by layer
 
 Batch and time are whatever a call brings. A text may come in pieces: what leaves as `next_h_1` enters the next call as
-`h_1`, and is zeros before the first. The names are those of `jaxrnn.interchange.carries`. The description of the model is
+`h_1`, and is zeros before the first. The names are those of `jaxrnn.interchange.carries`. What is said of the model is
 within the file, as JSON under `jaxrnn` in its metadata, and once more beside it.
 
 How our weights become ONNX's (H rows for each gate, a direction as the leading axis, a bias on either side):

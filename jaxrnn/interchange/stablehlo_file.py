@@ -3,16 +3,18 @@
     call({"h_1": [batch, hidden], "c_1": ...}, tokens int32 [batch, time])
         -> ({"h_1": [batch, hidden], "c_1": ...}, logits float32 [batch, time, vocabulary])
 
-The program is `model.apply` with the parameters in it, and the same numbers come out. It is made by the layers' own code,
-so that every model can be exported. Whoever calls it needs jax, and nothing of this library.
+The program is `model.apply` with the parameters in it, made by the layers' own code, so that every model can be
+exported. Whoever calls it needs jax, and nothing of this library.
 """
 
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax import export
 
 from jaxrnn import model
 from jaxrnn.interchange.carries import by_name, describe_with_states, empty_carry
@@ -45,7 +47,7 @@ def write_stablehlo(trained: Trained, path: Path) -> list[Path]:
     return [path, beside]
 
 
-def _exported(trained: Trained) -> jax.export.Exported:
+def _exported(trained: Trained) -> export.Exported:
     config, params, carry = trained.config, trained.params, empty_carry(trained)
     projected = model.project_table(config, params) if trained.vocabulary.size <= _PROJECTED else None
     names, structure = list(by_name(carry)), jax.tree.structure(carry)
@@ -56,13 +58,10 @@ def _exported(trained: Trained) -> jax.export.Exported:
         carry, logits = model.apply_projected(config, params, projected, carry, tokens)
         return by_name(carry), logits
 
-    batch, time = jax.export.symbolic_shape("batch, time")
-    states = {
-        name: jax.ShapeDtypeStruct((batch, array.shape[1]), array.dtype)
-        for name, array in by_name(carry).items()
-    }
-    tokens = jax.ShapeDtypeStruct((batch, time), jnp.int32)
-    return jax.export.export(jax.jit(call), platforms=PLATFORMS)(states, tokens)
+    batch, time = export.symbolic_shape("batch, time")
+    shaped: Any = jax.ShapeDtypeStruct  # it has no types
+    states = {name: shaped((batch, array.shape[1]), array.dtype) for name, array in by_name(carry).items()}
+    return export.export(jax.jit(call), platforms=PLATFORMS)(states, shaped((batch, time), jnp.int32))
 
 
 @contextlib.contextmanager
@@ -70,8 +69,9 @@ def _without_source_lines() -> Iterator[None]:
     """Keeps the paths of this machine out of what is lowered."""
     option = "jax_traceback_in_locations_limit"
     before = getattr(jax.config, option)
-    jax.config.update(option, 0)
+    update: Any = jax.config.update
+    update(option, 0)
     try:
         yield
     finally:
-        jax.config.update(option, before)
+        update(option, before)

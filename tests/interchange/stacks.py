@@ -1,0 +1,63 @@
+"""Models to export: a few of every kind, small, with random parameters; nothing is compiled for them."""
+
+import jax
+import numpy as np
+
+from jaxrnn import model
+from jaxrnn.config import (
+    DenseConfig,
+    DropoutConfig,
+    EmbeddingConfig,
+    GRUConfig,
+    LayerConfig,
+    LSTMConfig,
+    ModelConfig,
+    RNNBlockConfig,
+    RNNConfig,
+)
+from jaxrnn.interchange.carries import by_name
+from jaxrnn.reference.model import initial_carry, model_forward
+from jaxrnn.trained import Trained
+from jaxrnn.vocabulary import Vocabulary
+
+STACKS: dict[str, tuple[LayerConfig, ...]] = {
+    "rnn": (RNNConfig(size=4),),
+    "lstm": (LSTMConfig(size=4, recurrent_dropout=0.3),),
+    "gru": (GRUConfig(size=4),),
+    "block of rnn": (RNNBlockConfig(cell="rnn"),),
+    "block of lstm": (RNNBlockConfig(cell="lstm"),),
+    "block of gru": (RNNBlockConfig(cell="gru"),),
+    "one unit": (LSTMConfig(size=1), GRUConfig(size=1)),
+    "all at once": (
+        DropoutConfig(rate=0.2),
+        GRUConfig(size=5),
+        DenseConfig(size=6),
+        RNNBlockConfig(cell="lstm"),
+        DropoutConfig(rate=0.5, variational=True),
+        RNNConfig(size=2),
+        LSTMConfig(size=7),
+    ),
+}
+SKIP = (LSTMConfig(size=6), DropoutConfig(rate=0.5), RNNBlockConfig(cell="gru"), RNNConfig(size=6))
+CHARACTERS = "\n !abcdefgé"
+
+
+def drawn(layers: tuple[LayerConfig, ...], *, skip: bool = False, scale: float = 0.7) -> Trained:
+    """A model whose parameters, every bias too, are drawn from a normal distribution."""
+    config = ModelConfig(skip=skip, layers=(EmbeddingConfig(size=6), *layers, DenseConfig()))
+    shapes = jax.eval_shape(lambda key: model.init(key, config, len(CHARACTERS)), jax.random.key(0))
+    rng = np.random.default_rng(3)
+    params = jax.tree.map(lambda leaf: rng.normal(scale=scale, size=leaf.shape).astype(np.float32), shapes)
+    return Trained("drawn", config, params, Vocabulary(CHARACTERS))
+
+
+def some_tokens(batch_size: int, length: int) -> np.ndarray:
+    return np.random.default_rng(5).integers(len(CHARACTERS), size=(batch_size, length))
+
+
+def in_numpy(trained: Trained, tokens: np.ndarray) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Logits and states, by name, of the NumPy reference in float64."""
+    params = jax.tree.map(lambda leaf: leaf.astype(np.float64), trained.params)
+    layers = trained.config.layers
+    carry, logits, _ = model_forward(layers, params, initial_carry(layers, params, len(tokens)), tokens)
+    return logits, by_name(carry)  # type: ignore[return-value]

@@ -1,0 +1,128 @@
+"""An exported graph: standard operators that compute, in onnxruntime, what the model computes."""
+
+import json
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxrnn import model
+from jaxrnn.config import LSTMConfig
+from jaxrnn.errors import InterchangeError
+from jaxrnn.interchange.carries import by_name
+from jaxrnn.interchange.onnx_file import write_onnx
+from tests.interchange.stacks import CHARACTERS, SKIP, STACKS, drawn, in_numpy, some_tokens
+
+onnx = pytest.importorskip("onnx", exc_type=ImportError)
+
+PIECES = (0, 1, 6, 17)  # where a text of 17 characters is cut
+
+
+def session_of(path: Path) -> Any:
+    runtime = pytest.importorskip("onnxruntime", exc_type=ImportError)
+    return runtime.InferenceSession(path, providers=["CPUExecutionProvider"])
+
+
+def in_pieces(session: Any, tokens: np.ndarray) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """The logits of a text that is read piece by piece, and the states after it."""
+    states = json.loads(session.get_modelmeta().custom_metadata_map["jaxrnn"])["states"]
+    carry = {state["input"]: np.zeros((len(tokens), state["size"]), np.float32) for state in states}
+    read = []
+    for start, end in pairwise(PIECES):
+        wanted = ["logits", *(state["output"] for state in states)]
+        logits, *after = session.run(wanted, {"tokens": tokens[:, start:end], **carry})
+        carry = dict(zip(carry, after, strict=True))
+        read.append(logits)
+    return np.concatenate(read, axis=1), carry
+
+
+def assert_alike(got: np.ndarray, expected: np.ndarray) -> None:
+    assert got.dtype == np.float32
+    np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", STACKS)
+def test_onnxruntime_gives_the_logits_and_states_of_the_numpy_reference(name: str, tmp_path: Path) -> None:
+    trained = drawn(STACKS[name])
+    path, _ = write_onnx(trained, tmp_path / "model.onnx")
+    onnx.checker.check_model(onnx.load(path), full_check=True)
+    session = session_of(path)
+    for batch_size in (1, 3):
+        tokens = some_tokens(batch_size, PIECES[-1])
+        (logits, states), (expected, carry) = in_pieces(session, tokens), in_numpy(trained, tokens)
+        assert_alike(logits, expected)
+        assert list(states) == list(carry)
+        for state in carry:
+            assert_alike(states[state], carry[state])
+
+
+def test_skip_connections_are_those_of_the_model(tmp_path: Path) -> None:
+    trained = drawn(SKIP, skip=True)
+    path, _ = write_onnx(trained, tmp_path / "model.onnx")
+    onnx.checker.check_model(onnx.load(path), full_check=True)
+    tokens = some_tokens(3, PIECES[-1])
+    config, params = trained.config, jax.tree.map(jnp.asarray, trained.params)
+    carry = model.initial_carry(config, params, 3)
+    carry, logits = jax.jit(model.apply, static_argnums=0)(config, params, carry, jnp.asarray(tokens))
+    got, states = in_pieces(session_of(path), tokens)
+    assert_alike(got, np.asarray(logits))
+    for state, expected in by_name(carry).items():
+        assert_alike(states[state], expected)
+
+
+def test_the_graph_has_standard_operators_and_names_its_axes(tmp_path: Path) -> None:
+    path, _ = write_onnx(drawn(STACKS["all at once"]), tmp_path / "model.onnx")
+    graph = onnx.load(path)
+    operators = {node.op_type for node in graph.graph.node}
+    assert operators == {"Gather", "RNN", "LSTM", "GRU", "MatMul", "Add", "Transpose", "Squeeze", "Unsqueeze"}
+    assert {node.domain for node in graph.graph.node} == {""}
+    assert [(entry.domain, entry.version) for entry in graph.opset_import] == [("", 17)]
+    assert graph.ir_version == 8
+    axes = {
+        value.name: [axis.dim_param or axis.dim_value for axis in value.type.tensor_type.shape.dim]
+        for value in [*graph.graph.input, *graph.graph.output]
+    }
+    assert axes["tokens"] == ["batch", "time"]
+    assert axes["logits"] == ["batch", "time", len(CHARACTERS)]
+    assert axes["h_2"] == axes["next_h_2"] == ["batch", 5]
+    assert axes["c_7"] == axes["next_c_7"] == ["batch", 7]
+
+
+def test_the_same_model_is_the_same_bytes_and_says_what_it_is_inside_and_beside(tmp_path: Path) -> None:
+    trained = drawn(STACKS["block of lstm"])
+    path, beside = write_onnx(trained, tmp_path / "a.onnx")
+    again, _ = write_onnx(trained, tmp_path / "b.onnx")
+    assert path.read_bytes() == again.read_bytes()
+    assert beside.name == "a.onnx.json"
+    (metadata,) = onnx.load(path).metadata_props
+    assert (metadata.key, metadata.value) == ("jaxrnn", beside.read_text(encoding="utf-8"))
+    about = json.loads(metadata.value)
+    assert about["vocabulary"] == {"characters": CHARACTERS, "tokens": "characters"}
+    assert about["separator"] is None
+    assert [layer["type"] for layer in about["layers"]] == ["embedding", "rnn_block", "dense"]
+    assert about["states"] == [
+        {"input": "h_1", "output": "next_h_1", "size": 6},
+        {"input": "c_1", "output": "next_c_1", "size": 6},
+    ]
+
+
+@pytest.mark.parametrize("option", ["mogrifier_rounds", "cap_input_gate"])
+def test_what_has_no_standard_operator_is_refused_by_its_layer(option: str, tmp_path: Path) -> None:
+    lstm = LSTMConfig(size=4, mogrifier_rounds=1 if option == "mogrifier_rounds" else 0, cap_input_gate=True)
+    with pytest.raises(InterchangeError, match=rf"^drawn: layers\[2\] is an lstm with {option}") as error:
+        write_onnx(drawn((LSTMConfig(size=4), lstm)), tmp_path / "model.onnx")
+    assert "--format stablehlo" in str(error.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_more_than_such_a_file_holds_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    trained = drawn(STACKS["rnn"])
+    table = np.broadcast_to(np.float32(0), (11, 50_000_000))  # 2.2 GB, were it in memory
+    params = (trained.params[0]._replace(table=table), *trained.params[1:])
+    with pytest.raises(InterchangeError, match=r"^drawn: 2\.2 GB of parameters, .* --format safetensors"):
+        write_onnx(trained._replace(params=params), tmp_path / "model.onnx")
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,79 @@
+"""An exported program: one for any batch and length, and the same numbers as the model."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from jax import export
+
+from jaxrnn.config import LayerConfig, LSTMConfig, RNNBlockConfig
+from jaxrnn.errors import InterchangeError
+from jaxrnn.interchange import stablehlo_file
+from jaxrnn.interchange.stablehlo_file import write_stablehlo
+from jaxrnn.layers import product
+from tests.interchange.stacks import STACKS, drawn, in_numpy, some_tokens
+
+
+@pytest.mark.parametrize(
+    ("layers", "largest_table"),
+    [
+        ((LSTMConfig(size=5, mogrifier_rounds=2, cap_input_gate=True), RNNBlockConfig(cell="gru")), 1024),
+        (STACKS["lstm"], 1024),
+        (STACKS["gru"], 0),
+    ],
+    ids=["what ONNX has no operator for", "a projected table", "a table that is too large to be projected"],
+)
+def test_pieces_of_a_text_give_the_logits_and_states_of_the_numpy_reference(
+    layers: tuple[LayerConfig, ...], largest_table: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stablehlo_file, "_PROJECTED", largest_table)
+    trained = drawn(layers)
+    path, beside = write_stablehlo(trained, tmp_path / "model.stablehlo")
+    program = export.deserialize(bytearray(path.read_bytes()))
+    sizes = {state["input"]: state["size"] for state in json.loads(beside.read_text())["states"]}
+    states = {name: np.zeros((2, size), np.float32) for name, size in sizes.items()}
+    tokens = some_tokens(2, 12).astype(np.int32)
+    read = []
+    for piece in np.split(tokens, 2, axis=1):
+        states, logits = program.call(states, piece)
+        read.append(logits)
+    expected, carry = in_numpy(trained, tokens)
+    np.testing.assert_allclose(np.concatenate(read, axis=1), expected, rtol=1e-5, atol=1e-5)
+    assert set(states) == set(carry)
+    for name, state in carry.items():
+        np.testing.assert_allclose(states[name], state, rtol=1e-5, atol=1e-5)
+
+
+def test_it_is_for_these_platforms_and_is_the_same_bytes_without_a_path_of_this_machine(
+    tmp_path: Path,
+) -> None:
+    trained = drawn(STACKS["lstm"])
+    path, _ = write_stablehlo(trained, tmp_path / "a.stablehlo")
+    again, _ = write_stablehlo(trained, tmp_path / "b.stablehlo")
+    content = path.read_bytes()
+    assert content == again.read_bytes()
+    assert export.deserialize(bytearray(content)).platforms == ("cpu", "cuda", "tpu")
+    assert b"lstm.py" not in content
+    assert b"site-packages" not in content
+
+
+def test_each_platform_multiplies_large_weights_in_its_own_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A CPU has them on the left, as [16, 4]; the others on the right, as [4, 16]."""
+    monkeypatch.setattr(product, "_LARGE", 64)
+    path, _ = write_stablehlo(drawn(STACKS["lstm"]), tmp_path / "model.stablehlo")
+    text = export.deserialize(bytearray(path.read_bytes())).mlir_module()
+    products = "".join(line for line in text.splitlines() if "stablehlo.dot_general" in line)
+    assert "(tensor<16x4xf32>, " in products
+    assert ", tensor<4x16xf32>)" in products
+
+
+def test_more_than_such_a_file_holds_is_refused(tmp_path: Path) -> None:
+    trained = drawn(STACKS["rnn"])
+    table = np.broadcast_to(np.float32(0), (11, 50_000_000))  # 2.2 GB, were it in memory
+    params = (trained.params[0]._replace(table=table), *trained.params[1:])
+    with pytest.raises(InterchangeError, match=r"^drawn: 2\.2 GB of parameters"):
+        write_stablehlo(trained._replace(params=params), tmp_path / "model.stablehlo")
+    assert list(tmp_path.iterdir()) == []
