@@ -77,6 +77,8 @@ class RunRecord(NamedTuple):
     jax_version: str
     created: str  # ISO 8601, UTC
     history: tuple[Ancestor, ...] = ()  # the runs it was fine-tuned from, the oldest first
+    imported_from: str = ""  # the file of another program that its parameters are from; it has no corpus then
+    imported_sha256: str = ""  # of that file
     format_version: int = FORMAT_VERSION
 
 
@@ -213,7 +215,8 @@ def read_record(run: Path) -> RunRecord:
             f"{path}: format version {version}, written by jaxrnn {values.get('jaxrnn_version')}; "
             f"this is jaxrnn {jaxrnn.__version__}, which knows versions up to {FORMAT_VERSION}: update it"
         )
-    values.setdefault("vocabulary_sha256", "")  # the first runs had none
+    for added in ("vocabulary_sha256", "imported_from", "imported_sha256"):  # the first runs had none
+        values.setdefault(added, "")
     texts = {
         name: values.get(name) for name in RunRecord._fields if name not in ("format_version", "history")
     }

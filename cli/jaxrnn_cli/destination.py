@@ -37,6 +37,7 @@ def open_destination(run: Path, config: "Config", *, resume: bool, overwrite: bo
         raise typer.BadParameter("can't be combined with --overwrite", param_hint="'--resume'")
     if resume and is_run(run):
         record, begun = read_record(run), read_config(run)
+        check_has_text(run, record, f"to go on from it: jaxrnn finetune --from {run} --corpus TEXT")
         return Begun(record, begun, read_vocabulary(run), check_resumable(run, begun, config))
     try:
         check_destination(run, overwrite=overwrite)
@@ -44,3 +45,16 @@ def open_destination(run: Path, config: "Config", *, resume: bool, overwrite: bo
         ways = "--resume goes on with it, --overwrite replaces it, --to RUN writes elsewhere"
         raise CheckpointError(f"{run}: a run exists here; {ways}") from None
     return None
+
+
+def check_has_text(run: Path, record: "RunRecord", remedy: str = "") -> None:
+    """Refuses a run that has no text of its own.
+
+    Raises:
+        CorpusError: It was imported; the message ends in the remedy, where there is one.
+    """
+    from jaxrnn.errors import CorpusError
+
+    if record.imported_from:
+        ending = f"; {remedy}" if remedy else ""
+        raise CorpusError(f"{run}: was imported, and has no text of its own{ending}")

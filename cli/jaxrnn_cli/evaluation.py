@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jaxrnn_cli import console
+from jaxrnn_cli.destination import check_has_text
 
 if TYPE_CHECKING:
     import numpy as np
@@ -126,7 +127,10 @@ def _read_texts(
         scored = None if given is None else whole_text(vocabulary, given)
         if scored is not None and not (options.memorisation or "dynamic" in options.protocols):
             return scored, None
+        if scored is None:
+            check_has_text(path, record, "give one with --corpus TEXT")
         try:
+            check_has_text(path, record)
             own = find_corpus([config.corpus.text, record.corpus_path], record.corpus_sha256, report=report)
         except CorpusError as error:
             if scored is None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from jaxrnn_cli import console
+from jaxrnn_cli.destination import check_has_text
 from jaxrnn_cli.jax_start import Platform, start_jax
 from jaxrnn_cli.names import FromRun, complete_run, name_runs
 from jaxrnn_cli.numbers import integer
@@ -148,6 +149,7 @@ def _held_out(inspected: "Trained", run: Path) -> str:
     from jaxrnn.scored_text import split_text
 
     config, record = read_config(run), read_record(run)
+    check_has_text(run, record, "give one with --text, --file or --sample")
     try:
         with console.download_display(quiet=False) as report:
             corpus = find_corpus(

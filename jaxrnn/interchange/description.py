@@ -32,9 +32,9 @@ def describe(trained: Trained) -> dict[str, Any]:
 
 
 def describe_layers(config: ModelConfig) -> list[dict[str, Any]]:
-    """Returns the layers as a config lists them; a block and the last dense with the sizes they have."""
+    """Returns the layers as a config lists them."""
     layers: list[dict[str, Any]] = to_tables(Config(model=config))["model"]["layers"]
-    return layers
+    return [{key: value for key, value in layer.items() if value is not None} for layer in layers]
 
 
 def to_json(description: dict[str, Any]) -> str:

@@ -51,7 +51,7 @@ def export(
         folder.mkdir()
         written = [path.with_name(made.name) for made in write(trained, folder / path.name)]
         for target in written:
-            _check_free(target, overwrite)
+            check_free(target, overwrite=overwrite)
             sync(folder / target.name)
         for target in reversed(written):
             (folder / target.name).rename(target)
@@ -69,10 +69,6 @@ def check_free(path: Path, *, overwrite: bool) -> None:
     Raises:
         InterchangeError: Something is there, and may not be replaced.
     """
-    _check_free(path, overwrite)
-
-
-def _check_free(path: Path, overwrite: bool) -> None:
     if path.is_dir():
         raise InterchangeError(f"{path}: a directory is here; name another file with --output")
     if os.path.lexists(path) and not overwrite:

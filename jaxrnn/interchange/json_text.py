@@ -1,0 +1,109 @@
+"""JSON from strangers: read strictly, within limits, with errors of one line."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from jaxrnn.disk import reason
+from jaxrnn.errors import InterchangeError
+from jaxrnn.texts import shown
+
+Floats = NDArray[np.float32]
+
+_MOST_AXES = 4
+_LARGEST = float(np.finfo(np.float32).max)
+
+
+def read_file(path: Path, limit: int, what: str) -> bytes:
+    """Returns what a file holds.
+
+    Raises:
+        InterchangeError: It is missing, can't be read, or has more than `limit` bytes, which no `what` has.
+    """
+    name = shown(str(path))
+    try:
+        if not path.is_file():
+            found = "a directory" if path.is_dir() else "no regular file" if path.exists() else "no such file"
+            raise InterchangeError(f"{name}: {found}; give {what}")
+        with path.open("rb") as file:
+            data = file.read(limit + 1)
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+        raise InterchangeError(f"{name}: can't be read: {reason(error)}") from None
+    if len(data) > limit:
+        raise InterchangeError(f"{name}: has more than {limit:,} bytes, the most that {what} may have")
+    return data
+
+
+def parse_json(data: bytes, source: str) -> Any:
+    """Returns the value of a JSON text in UTF-8.
+
+    Stricter than Python: no key twice, no NaN, no infinity.
+
+    Args:
+        data: the text.
+        source: what messages call it.
+
+    Raises:
+        InterchangeError: It is none, or nested too deeply, or has a number of thousands of digits.
+    """
+    try:
+        return json.loads(
+            data.decode("utf-8-sig"), object_pairs_hook=_without_twins, parse_constant=_refuse_constant
+        )
+    except RecursionError:
+        raise InterchangeError(f"{source}: not what it should be: nested too deeply") from None
+    except UnicodeDecodeError as error:
+        raise InterchangeError(f"{source}: not JSON: byte {error.start:,} is not UTF-8") from None
+    except ValueError as error:
+        raise InterchangeError(f"{source}: not JSON: {error}") from None
+
+
+def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twin = next(key for index, key in enumerate(keys) if key in keys[:index])
+        raise ValueError(f"the key {show(twin)} is given twice")
+    return made
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f"{name} is no number of JSON")
+
+
+def show(value: object, most: int = 60) -> str:
+    """Returns a value as a message shows it: on one line, cut where it is long."""
+    text = ascii(value) if isinstance(value, str) else ascii(value)[: 4 * most]
+    return text if len(text) <= most else f"{text[:most]}..."
+
+
+def to_array(value: object, what: str) -> Floats:
+    """Returns nested lists of numbers as an array of float32.
+
+    Raises:
+        InterchangeError: They are not all of one length, not numbers, not finite, or nested more than four deep.
+    """
+    shape, level = [], value
+    while isinstance(level, list):
+        shape.append(len(level))
+        if not level or len(shape) > _MOST_AXES:
+            raise InterchangeError(f"{what} has {'an empty list' if not level else 'too many axes'}")
+        level = level[0]
+    if not shape:
+        raise InterchangeError(f"{what} must be a list of numbers, not {show(value)}")
+    flat: list[Any] = value if isinstance(value, list) else []
+    for size in shape[1:]:
+        if any(type(row) is not list or len(row) != size for row in flat):
+            raise InterchangeError(f"{what} has rows of different lengths")
+        flat = [number for row in flat for number in row]
+    for number in flat:
+        if type(number) is not float and type(number) is not int:  # true is no number
+            found = "rows of different lengths" if isinstance(number, list) else show(number)
+            raise InterchangeError(f"{what} has {found} among its numbers")
+        if not -_LARGEST <= number <= _LARGEST or math.isnan(number):
+            raise InterchangeError(f"{what} has {show(number)}, which float32 can't hold")
+    return np.array(flat, np.float32).reshape(shape)
