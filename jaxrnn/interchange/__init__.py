@@ -5,6 +5,9 @@
 | `exporting.py`     | any format to its place on the disk, whole or not at all                 |
 | `description.py`   | what is said of a model beside its numbers: layers, characters           |
 | `safetensors.py`   | the parameters by PyTorch's names                                        |
+| `carries.py`       | the carry by names, for programs that are called again and again         |
+| `onnx_file.py`     | a graph of ONNX's standard operators                                     |
+| `stablehlo_file.py`| a program of `jax.export`, for any batch, length and device              |
 
 A format is a function that takes a model and the path of a file in a folder of its own, writes that file, and beside it
 whatever else the format is made of, named after it; it returns what it wrote, the file itself first. It imports the

@@ -14,6 +14,7 @@ from jaxrnn import model
 from jaxrnn.config import LSTMConfig
 from jaxrnn.errors import InterchangeError
 from jaxrnn.interchange.carries import by_name
+from jaxrnn.interchange.importing import read_model
 from jaxrnn.interchange.onnx_file import write_onnx
 from tests.interchange.stacks import CHARACTERS, SKIP, STACKS, drawn, in_numpy, some_tokens
 
@@ -108,6 +109,12 @@ def test_the_same_model_is_the_same_bytes_and_says_what_it_is_inside_and_beside(
         {"input": "h_1", "output": "next_h_1", "size": 6},
         {"input": "c_1", "output": "next_c_1", "size": 6},
     ]
+
+
+def test_it_can_t_be_imported_and_the_line_says_what_can(tmp_path: Path) -> None:
+    path, _ = write_onnx(drawn(STACKS["rnn"]), tmp_path / "model.onnx")
+    with pytest.raises(InterchangeError, match=r"model\.onnx: .*, as safetensors$"):
+        read_model(path)
 
 
 @pytest.mark.parametrize("option", ["mogrifier_rounds", "cap_input_gate"])
