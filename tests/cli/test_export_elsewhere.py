@@ -108,6 +108,22 @@ def write_with(path: Path, *args: str) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.removesuffix("\n")
 
 
+def with_description(path: Path, to: Path, **changes: Any) -> Path:
+    """The same graph, said to be another: one with a separator, say."""
+    graph = onnx.load(path)
+    (entry,) = graph.metadata_props
+    entry.value = json.dumps(json.loads(entry.value) | changes)
+    onnx.save(graph, to)
+    return to
+
+
+@pytest.fixture
+def forgetful(tmp_path: Path) -> Path:
+    """A model that begins anew at each "c"."""
+    path, _ = write_onnx(drawn(STACKS["lstm"], scale=2), tmp_path / "drawn.onnx")
+    return with_description(path, tmp_path / "forgetful.onnx", separator="c")
+
+
 def test_the_loop_of_the_document_needs_only_numpy_and_onnxruntime() -> None:
     assert modules(program("onnx.md")) == {"json", "sys", "numpy", "onnxruntime"}
 
@@ -128,20 +144,11 @@ def test_onnxruntime_gives_the_trained_run_s_logits(exported: Exported) -> None:
     np.testing.assert_allclose(logits, expected_logits(trained, texts), rtol=1e-5, atol=1e-5)
 
 
-def with_description(path: Path, to: Path, **changes: Any) -> Path:
-    """The same graph, said to be another: of bytes, say, or with a separator."""
-    graph = onnx.load(path)
-    (entry,) = graph.metadata_props
-    entry.value = json.dumps(json.loads(entry.value) | changes)
-    onnx.save(graph, to)
-    return to
-
-
-def test_nothing_before_a_separator_has_a_say(exported: Exported, tmp_path: Path) -> None:
-    path = with_description(exported.onnx, tmp_path / "separated.onnx", separator="x")
-    after = write_with(path, "x", "20", "0", "0")
-    assert write_with(path, "the quick brown fox", "20", "0", "0") == "the quick brown fo" + after
-    assert write_with(exported.onnx, "the quick brown fox", "20", "0", "0") != "the quick brown fo" + after
+def test_nothing_before_a_separator_has_a_say(forgetful: Path) -> None:
+    after = write_with(forgetful, "c", "20", "0", "0")
+    assert write_with(forgetful, "abacab!gc", "20", "0", "0") == "abacab!g" + after
+    remembering = with_description(forgetful, forgetful.with_name("remembering.onnx"), separator=None)
+    assert write_with(remembering, "abacab!gc", "20", "0", "0") != "abacab!g" + after
 
 
 def test_the_program_of_the_document_needs_no_jaxrnn_and_gives_the_logits_of_any_batch(
@@ -267,25 +274,28 @@ def test_the_page_takes_text_for_text(page: "Page", exported: Exported, tmp_path
 
 
 @pytest.mark.browser
-def test_the_page_empties_the_states_at_a_separator(page: "Page", exported: Exported, tmp_path: Path) -> None:
-    choose_file(page, with_description(exported.onnx, tmp_path / "separated.onnx", separator="x"))
-    after = write(page, seed="x", temperature="0")
-    assert write(page, seed="the quick brown fox") == "the quick brown fo" + after
+def test_the_page_empties_the_states_at_a_separator(page: "Page", forgetful: Path) -> None:
+    choose_file(page, forgetful)
+    after = write(page, seed="c", temperature="0")
+    assert write(page, seed="abacab!gc") == "abacab!g" + after
 
 
 @pytest.mark.browser
-def test_the_page_says_in_one_line_what_is_wrong_with_a_file(page: "Page", exported: Exported) -> None:
+def test_the_page_says_in_one_line_what_is_wrong_with_a_file(
+    page: "Page", exported: Exported, tmp_path: Path
+) -> None:
+    def described(states: list[dict[str, Any]]) -> bytes:
+        return with_description(exported.onnx, tmp_path / "described.onnx", states=states).read_bytes()
+
     whole = exported.onnx.read_bytes()
-    described = json.loads(exported.onnx.with_name("tiny.onnx.json").read_text())
-    huge = described["states"][0] | {"size": 10**9}
     wrong = {
         "this file is empty": b"",
         "this is no ONNX file": b"PK\x03\x04 not a model",
         "cut short": whole[: len(whole) // 2],
         "onnxruntime says": whole.replace(b"Transpose", b"Transpoze"),
         "not from jaxrnn": whole.replace(b"\x06jaxrnn\x12", b"\x06jaxrnm\x12"),
-        "does not describe": _with(exported.onnx, states=[huge]),
-        "does not take h_9": _with(exported.onnx, states=[{"input": "h_9", "output": "next_h_9", "size": 1}]),
+        "does not describe": described([{"input": "h_1", "output": "next_h_1", "size": 10**9}]),
+        "does not take h_9": described([{"input": "h_9", "output": "next_h_9", "size": 1}]),
     }
     for message, content in wrong.items():
         file = {"name": "wrong.onnx", "mimeType": "application/octet-stream", "buffer": content}
@@ -297,10 +307,3 @@ def test_the_page_says_in_one_line_what_is_wrong_with_a_file(page: "Page", expor
         assert page.locator("#write").is_disabled()
     choose_file(page, exported.onnx)
     assert page.text_content("#error") == ""
-
-
-def _with(path: Path, **changes: Any) -> bytes:
-    graph = onnx.load(path)
-    (entry,) = graph.metadata_props
-    entry.value = json.dumps(json.loads(entry.value) | changes)
-    return graph.SerializeToString()  # type: ignore[no-any-return]

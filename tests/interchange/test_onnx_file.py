@@ -72,7 +72,7 @@ def test_skip_connections_are_those_of_the_model(tmp_path: Path) -> None:
     got, states = in_pieces(session_of(path), tokens)
     assert_alike(got, np.asarray(logits))
     for state, expected in by_name(carry).items():
-        assert_alike(states[state], expected)
+        assert_alike(states[state], np.asarray(expected))
 
 
 def test_the_graph_has_standard_operators_and_names_its_axes(tmp_path: Path) -> None:
