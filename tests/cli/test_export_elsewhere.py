@@ -19,9 +19,12 @@ import numpy as np
 import pytest
 
 from jaxrnn import model
+from jaxrnn.config import DenseConfig, EmbeddingConfig, ModelConfig
 from jaxrnn.interchange.onnx_file import write_onnx
+from jaxrnn.layers.dense import DenseParams
+from jaxrnn.layers.embedding import EmbeddingParams
 from jaxrnn.trained import Trained, load_trained
-from jaxrnn.vocabulary import encode
+from jaxrnn.vocabulary import Vocabulary, encode
 from jaxrnn_cli import app
 from tests.cli.conftest import Command, write_files
 from tests.interchange.stacks import STACKS, drawn
@@ -124,6 +127,20 @@ def forgetful(tmp_path: Path) -> Path:
     return with_description(path, tmp_path / "forgetful.onnx", separator="c")
 
 
+@pytest.fixture
+def of_bytes(tmp_path: Path) -> Path:
+    """A model without states whose ids are bytes; it writes "aé日" over and over, which has six of them."""
+    cycle = "aé日".encode()
+    follows = np.zeros((256, 256), np.float32)
+    follows[list(cycle), list(cycle[1:] + cycle[:1])] = 1
+    config = ModelConfig(layers=(EmbeddingConfig(size=256), DenseConfig()))
+    params = (EmbeddingParams(jnp.eye(256)), DenseParams(jnp.asarray(follows), jnp.zeros(256)))
+    characters = "".join(map(chr, range(256)))
+    path, _ = write_onnx(Trained("bytes", config, params, Vocabulary(characters)), tmp_path / "bytes.onnx")
+    vocabulary = {"characters": characters, "tokens": "bytes"}
+    return with_description(path, path, vocabulary=vocabulary)
+
+
 def test_the_loop_of_the_document_needs_only_numpy_and_onnxruntime() -> None:
     assert modules(program("onnx.md")) == {"json", "sys", "numpy", "onnxruntime"}
 
@@ -142,6 +159,10 @@ def test_onnxruntime_gives_the_trained_run_s_logits(exported: Exported) -> None:
     tokens = np.array([encode(trained.vocabulary, text) for text in texts], np.int64)
     logits = session.run(["logits"], {"tokens": tokens, **zeros})[0]
     np.testing.assert_allclose(logits, expected_logits(trained, texts), rtol=1e-5, atol=1e-5)
+
+
+def test_the_loop_of_the_document_reads_and_writes_bytes(of_bytes: Path) -> None:
+    assert write_with(of_bytes, "é日", "12", "0", "0") == "é日" + 2 * "aé日"
 
 
 def test_nothing_before_a_separator_has_a_say(forgetful: Path) -> None:
@@ -278,6 +299,13 @@ def test_the_page_empties_the_states_at_a_separator(page: "Page", forgetful: Pat
     choose_file(page, forgetful)
     after = write(page, seed="c", temperature="0")
     assert write(page, seed="abacab!gc") == "abacab!g" + after
+
+
+@pytest.mark.browser
+def test_the_page_reads_and_writes_bytes(page: "Page", of_bytes: Path) -> None:
+    choose_file(page, of_bytes)
+    assert (page.text_content("#about") or "").endswith("it reads bytes.")
+    assert write(page, seed="é日", temperature="0") == "é日" + "aé日" * (LENGTH // 6)
 
 
 @pytest.mark.browser
