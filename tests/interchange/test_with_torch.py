@@ -1,0 +1,174 @@
+"""PyTorch and this program agree: the scripts of docs/interchange.md on exports, and imports of PyTorch models."""
+
+import json
+import re
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+from jaxrnn.errors import InterchangeError
+from jaxrnn.interchange import FORMATS
+from jaxrnn.interchange.exporting import export
+from jaxrnn.interchange.importing import read_model
+from jaxrnn.trained import Trained
+from tests.interchange.conftest import STACKS, TEXT, make_trained, our_logits
+
+pytest.importorskip("safetensors", reason="safetensors is not installed: pip install 'jaxrnn[export]'")
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "interchange.md"
+SCRIPT, BLOCK, SKIP, *_ = re.findall(
+    r"^```python\n(.*?)^```", DOCUMENT.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE
+)
+
+
+def run_script(monkeypatch: pytest.MonkeyPatch, folder: Path, text: str, *, skip: bool = False) -> np.ndarray:
+    """What the script of the document computes of `shakespeare.safetensors` in `folder`, for another text."""
+    head, layers, loop = re.split(r"(?=^layers = |^for )", SCRIPT, flags=re.MULTILINE)
+    loop, last = loop.split("print(")
+    script = f"{head}\n{BLOCK}\n{layers}\n{SKIP if skip else loop}"
+    monkeypatch.chdir(folder)
+    names: dict = {}
+    exec(script.replace("To be, or not", text), names)
+    exec(f"print({last}", names)
+    return names["xs"].detach().numpy()
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_the_script_of_the_document_gives_the_same_logits(
+    torch: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stack: str
+) -> None:
+    trained = make_trained(STACKS[stack])
+    export(trained, FORMATS["safetensors"], tmp_path / "shakespeare.safetensors")
+    found = run_script(monkeypatch, tmp_path, TEXT)
+    wanted = our_logits(trained, TEXT)
+    assert np.abs(found - wanted).max() < 1e-5 * max(1, np.abs(wanted).max())
+
+
+def test_so_does_its_loop_for_skip_connections(
+    torch: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layers = [{"type": "gru", "size": 6}, {"type": "dropout", "rate": 0.1}, {"type": "rnn_block"}]
+    trained = make_trained(layers, skip=True)
+    export(trained, FORMATS["safetensors"], tmp_path / "shakespeare.safetensors")
+    found = run_script(monkeypatch, tmp_path, TEXT, skip=True)
+    assert np.abs(found - our_logits(trained, TEXT)).max() < 1e-5
+
+
+def save(folder: Path, weights: dict, about: object) -> Path:
+    from safetensors.torch import save_file
+
+    save_file(weights, folder / "model.safetensors")
+    (folder / "model.json").write_text(json.dumps(about))
+    return folder / "model.safetensors"
+
+
+def imported(path: Path) -> Trained:
+    found = read_model(path)
+    return Trained("model", found.config, found.params, found.vocabulary)
+
+
+CHARACTERS = list("tobe?!\n \u00e9\U0001f600xyz")  # in no order
+MESSAGE = "to be \u00e9 \U0001f600\ntoy?"
+
+
+def char_model(torch: ModuleType, cell: str, *, num_layers: int = 1, one_hot: bool = False, bias: bool = True):
+    """A model as PyTorch's users write it, and its logits of a text."""
+    nn, size = torch.nn, len(CHARACTERS)
+
+    class CharModel(nn.Module):
+        def __init__(self):
+            super().__init__()
+            if not one_hot:
+                self.encoder = nn.Embedding(size, 4)
+            inputs, dropout = size if one_hot else 4, 0.2 if num_layers > 1 else 0.0
+            self.rnn = getattr(nn, cell)(inputs, 6, num_layers, bias=bias, dropout=dropout, batch_first=True)
+            self.decoder = nn.Linear(6, size, bias=bias)
+
+        def forward(self, ids):
+            xs = nn.functional.one_hot(ids, size).float() if one_hot else self.encoder(ids)
+            return self.decoder(self.rnn(xs)[0])
+
+    torch.manual_seed(0)
+    return CharModel().eval()
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        {"cell": "LSTM"},
+        {"cell": "GRU", "num_layers": 2},
+        {"cell": "RNN", "num_layers": 3},
+        {"cell": "LSTM", "one_hot": True},
+        {"cell": "GRU", "bias": False},
+    ],
+    ids=str,
+)
+def test_a_model_of_pytorch_gives_its_own_logits(torch: ModuleType, tmp_path: Path, kind: dict) -> None:
+    net = char_model(torch, **kind)
+    trained = imported(save(tmp_path, net.state_dict(), {"characters": CHARACTERS}))
+    assert trained.vocabulary.characters == "".join(sorted(CHARACTERS))
+    with torch.no_grad():
+        theirs = net(torch.tensor([[CHARACTERS.index(c) for c in MESSAGE]]))[0].numpy()
+    in_our_order = theirs[:, [CHARACTERS.index(c) for c in trained.vocabulary.characters]]
+    assert np.abs(our_logits(trained, MESSAGE) - in_our_order).max() < 1e-5
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float16", "bfloat16"])
+def test_other_floats_are_read(torch: ModuleType, tmp_path: Path, dtype: str) -> None:
+    net = char_model(torch, "GRU").to(getattr(torch, dtype))
+    head = imported(save(tmp_path, net.state_dict(), {"characters": CHARACTERS})).params[-1]
+    order = sorted(range(len(CHARACTERS)), key=CHARACTERS.__getitem__)
+    assert head.w.dtype == np.float32
+    assert np.array_equal(head.w, net.decoder.weight.detach().float().numpy().T[:, order])
+
+
+def test_where_several_orders_are_possible_the_json_says_which(torch: ModuleType, tmp_path: Path) -> None:
+    nn, size = torch.nn, len(CHARACTERS)
+    torch.manual_seed(0)
+    parts = nn.ModuleDict({
+        "emb": nn.Embedding(size, 4),
+        "b": nn.LSTM(4, 4),
+        "a": nn.LSTMCell(4, 4),
+        "fc1": nn.Linear(4, 4),
+        "fc": nn.Linear(4, size),
+    })  # fmt: skip
+    with pytest.raises(InterchangeError, match=r'several orders; say which with "modules": \["emb", '):
+        imported(save(tmp_path, parts.state_dict(), {"characters": CHARACTERS}))
+    about = {"characters": CHARACTERS, "modules": ["emb", "b", "a", "fc1", "fc"]}
+    trained = imported(save(tmp_path, parts.state_dict(), about))
+    assert [layer.type for layer in trained.config.layers] == ["embedding", "lstm", "lstm", "dense", "dense"]
+    with torch.no_grad():
+        hs = parts["b"](parts["emb"](torch.tensor([CHARACTERS.index(c) for c in MESSAGE])))[0]
+        h = c = torch.zeros(1, 4)
+        outputs = []
+        for x in hs:
+            h, c = parts["a"](x[None], (h, c))
+            outputs.append(parts["fc"](parts["fc1"](h))[0])
+    theirs = torch.stack(outputs).numpy()[:, [CHARACTERS.index(c) for c in trained.vocabulary.characters]]
+    assert np.abs(our_logits(trained, MESSAGE) - theirs).max() < 1e-5
+
+
+def test_what_torch_saves_is_refused_with_what_makes_safetensors_of_it(
+    torch: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    net = char_model(torch, "LSTM")
+    torch.save(net.state_dict(), tmp_path / "model.pt")
+    with pytest.raises(InterchangeError, match="could run any code") as refusal:
+        read_model(tmp_path / "model.pt")
+    monkeypatch.chdir(tmp_path)
+    exec(str(refusal.value).partition("in Python: ")[2].replace("; ", "\n"), {})
+    (tmp_path / "model.json").write_text(json.dumps({"characters": CHARACTERS}))
+    assert read_model(tmp_path / "model.safetensors").vocabulary.size == len(CHARACTERS)
+
+
+def test_an_export_that_pytorch_trained_further_comes_back(torch: ModuleType, tmp_path: Path) -> None:
+    from safetensors.torch import load_file
+
+    trained = make_trained(STACKS["blocks"])
+    path, _ = export(trained, FORMATS["safetensors"], tmp_path / "model.safetensors")
+    weights = {name: 2 * tensor for name, tensor in load_file(path).items()}
+    back = imported(save(tmp_path, weights, json.loads((tmp_path / "model.json").read_text())))
+    assert back.config == trained.config
+    assert np.array_equal(back.params[3].cell.b_n, 2 * trained.params[3].cell.b_n)
