@@ -25,7 +25,9 @@ class Link(NamedTuple):
 
 def links(markdown: str) -> list[Link]:
     """Every link that stays in the repository."""
-    markdown = re.sub(r"^```.*?^```$", "", markdown, flags=re.DOTALL | re.MULTILINE)  # code has brackets of its own
+    markdown = re.sub(
+        r"^```.*?^```$", "", markdown, flags=re.DOTALL | re.MULTILINE
+    )  # code has brackets of its own
     found = re.findall(r"\[([^\]]+)\]\(([^)#\s]*)#?([^)\s]*)\)", markdown)
     return [Link(*parts) for parts in found if "://" not in parts[1]]
 

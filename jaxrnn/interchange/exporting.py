@@ -71,6 +71,8 @@ def check_free(path: Path, *, overwrite: bool) -> None:
     """
     if path.is_dir():
         raise InterchangeError(f"{path}: a directory is here; name another file with --output")
+    if path.exists() and not path.is_file():  # /dev/null, say, which a rename would replace
+        raise InterchangeError(f"{path}: no regular file is here; name another file with --output")
     if os.path.lexists(path) and not overwrite:
         raise InterchangeError(
             f"{path}: is there already; --overwrite replaces it, --output FILE writes elsewhere"

@@ -14,7 +14,7 @@ from jaxrnn.disk import reason
 from jaxrnn.errors import InterchangeError
 from jaxrnn.interchange.characters import read_characters, sort_characters
 from jaxrnn.interchange.description import FORMAT_VERSION, KIND
-from jaxrnn.interchange.json_text import parse_json, read_file, show
+from jaxrnn.interchange.json_text import check_file, parse_json, read_file, show
 from jaxrnn.interchange.original import read_original
 from jaxrnn.interchange.safetensors_file import METADATA, open_safetensors
 from jaxrnn.interchange.safetensors_header import MOST_BYTES, read_header
@@ -54,9 +54,10 @@ def read_model(path: Path, file_format: Format | None = None) -> Imported:
     Raises:
         InterchangeError: It is no model that a run can be made of; one line that says what is wrong, and where.
     """
+    source = shown(str(path))
+    check_file(path, "a safetensors file, or a model of the original project")
     if (file_format or recognise(path)) == "safetensors":
         return _read_safetensors(path)
-    source = shown(str(path))
     config, params, characters, notes = read_original(
         read_file(path, MOST_JSON_BYTES, "a model of the original project"), source
     )
@@ -72,14 +73,9 @@ def recognise(path: Path) -> Format:
     """
     source = shown(str(path))
     try:
-        if not path.is_file():
-            found = "a directory" if path.is_dir() else "no regular file" if path.exists() else "no such file"
-            raise InterchangeError(
-                f"{source}: {found}; give a safetensors file, or a model of the original project"
-            )
         with path.open("rb") as file:
             head = file.read(_HEAD)
-    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+    except OSError as error:
         raise InterchangeError(f"{source}: can't be read: {reason(error)}") from None
     if not head:
         raise InterchangeError(f"{source}: is empty")

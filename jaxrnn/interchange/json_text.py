@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -18,23 +19,34 @@ _MOST_AXES = 4
 _LARGEST = float(np.finfo(np.float32).max)
 
 
+def check_file(path: Path, what: str) -> None:
+    """Makes sure that a path names a file that can be read to its end: a pipe would be waited for.
+
+    Raises:
+        InterchangeError: It does not; the message asks for `what`.
+    """
+    if path.is_file():
+        return
+    found = "a directory" if path.is_dir() else "no regular file" if path.exists() else "no such file"
+    raise InterchangeError(f"{shown(str(path))}: {found}; give {what}")
+
+
 def read_file(path: Path, limit: int, what: str) -> bytes:
     """Returns what a file holds.
 
     Raises:
         InterchangeError: It is missing, can't be read, or has more than `limit` bytes, which no `what` has.
     """
-    name = shown(str(path))
+    check_file(path, what)
     try:
-        if not path.is_file():
-            found = "a directory" if path.is_dir() else "no regular file" if path.exists() else "no such file"
-            raise InterchangeError(f"{name}: {found}; give {what}")
         with path.open("rb") as file:
             data = file.read(limit + 1)
-    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
-        raise InterchangeError(f"{name}: can't be read: {reason(error)}") from None
+    except OSError as error:
+        raise InterchangeError(f"{shown(str(path))}: can't be read: {reason(error)}") from None
     if len(data) > limit:
-        raise InterchangeError(f"{name}: has more than {limit:,} bytes, the most that {what} may have")
+        raise InterchangeError(
+            f"{shown(str(path))}: has more than {limit:,} bytes, the most that {what} may have"
+        )
     return data
 
 
@@ -65,8 +77,7 @@ def parse_json(data: bytes, source: str) -> Any:
 def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     made = dict(pairs)
     if len(made) < len(pairs):
-        keys = [key for key, _ in pairs]
-        twin = next(key for index, key in enumerate(keys) if key in keys[:index])
+        (twin, _), *_ = Counter(key for key, _ in pairs).most_common(1)
         raise ValueError(f"the key {show(twin)} is given twice")
     return made
 

@@ -56,7 +56,7 @@ def read_header(path: Path) -> Header:
                     f"{source}: cut short: its header ends after the file's {size:,} bytes"
                 )
             text = file.read(length)
-    except (OSError, ValueError) as error:
+    except OSError as error:
         raise InterchangeError(f"{source}: can't be read: {reason(error)}") from None
     return _check(parse_json(text, f"{source}: damaged: its header"), size - _LENGTH - length, source)
 

@@ -6,6 +6,7 @@ embedding, one recurrent module, of however many layers, and one linear one go t
 more, the JSON has to say in which order the model uses them; nothing is guessed.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
@@ -84,13 +85,12 @@ def plan_described(modules: Modules, layers: Any, skip: Any, vocabulary_size: in
         if len(found) != 1:
             raise InterchangeError(f"{source}: {what}, but {'has several layers' if found else 'is missing'}")
         (module,) = found
-        if kind == "table":  # its rows are looked up, and so are its inputs
-            inputs, outputs = outputs, inputs
-        is_kind = module.kind == kind or (kind == "linear" and module.kind == "table")  # one without a bias
-        if not is_kind or (module.inputs, module.outputs) != (inputs, outputs):
-            raise InterchangeError(
-                f"{source}: {what}, not {module.kind} of {module.inputs} to {module.outputs}"
-            )
+        sizes = (module.inputs, module.outputs)
+        if module.kind == "table" and kind != "linear":  # its rows are looked up: they are its inputs
+            sizes = sizes[::-1]
+        is_kind = module.kind == kind or (module.kind == "table" and kind == "linear")  # one without a bias
+        if not is_kind or sizes != (inputs, outputs):
+            raise InterchangeError(f"{source}: {what}, not {module.kind} of {sizes[0]} to {sizes[1]}")
         return module
 
     size = 0
@@ -196,9 +196,10 @@ def _ordered(modules: Modules, order: Any, source: str) -> list[Module]:
             raise InterchangeError(
                 f"{source}: there is no module {show(prefix)}; there are {_names(modules)}"
             )
-    if twice := next((prefix for prefix in order if order.count(prefix) > 1), None):
-        raise InterchangeError(f"{source}: {show(twice)} is named twice, but one layer can't be used twice")
-    if missing := [prefix for prefix in modules if prefix not in order]:
+    (often, count), *_ = Counter(order).most_common(1)
+    if count > 1:
+        raise InterchangeError(f"{source}: {show(often)} is named twice, but one layer can't be used twice")
+    if missing := modules.keys() - set(order):
         raise InterchangeError(f'{source}: "modules" does not say where {_names(missing)} is used')
     return [module for prefix in order for module in modules[prefix]]
 

@@ -54,9 +54,10 @@ def our_logits(trained: Trained, text: str) -> np.ndarray:
 def torch() -> ModuleType:
     """PyTorch. Where there is none, tests are skipped, or fail if JAXRNN_TORCH=required."""
     try:
+        import safetensors.torch  # noqa: F401
         import torch
-    except ImportError:
-        why = "PyTorch is not installed: pip install torch"
+    except ImportError as error:
+        why = f"{error}: pip install torch 'jaxrnn[export]'"
         pytest.fail(why) if os.environ.get("JAXRNN_TORCH") == "required" else pytest.skip(why)
     torch.set_num_threads(1)
     return torch

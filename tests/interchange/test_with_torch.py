@@ -3,7 +3,7 @@
 import json
 import re
 from pathlib import Path
-from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,10 +12,12 @@ from jaxrnn.errors import InterchangeError
 from jaxrnn.interchange import FORMATS
 from jaxrnn.interchange.exporting import export
 from jaxrnn.interchange.importing import read_model
-from jaxrnn.trained import Trained
+from jaxrnn.trained import Trained, load_trained
+from jaxrnn_cli import app
+from tests.cli.conftest import write_files
 from tests.interchange.conftest import STACKS, TEXT, make_trained, our_logits
 
-pytest.importorskip("safetensors", reason="safetensors is not installed: pip install 'jaxrnn[export]'")
+pytestmark = pytest.mark.usefixtures("torch")
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "interchange.md"
 SCRIPT, BLOCK, SKIP, *_ = re.findall(
@@ -37,7 +39,7 @@ def run_script(monkeypatch: pytest.MonkeyPatch, folder: Path, text: str, *, skip
 
 @pytest.mark.parametrize("stack", STACKS)
 def test_the_script_of_the_document_gives_the_same_logits(
-    torch: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stack: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stack: str
 ) -> None:
     trained = make_trained(STACKS[stack])
     export(trained, FORMATS["safetensors"], tmp_path / "shakespeare.safetensors")
@@ -46,14 +48,34 @@ def test_the_script_of_the_document_gives_the_same_logits(
     assert np.abs(found - wanted).max() < 1e-5 * max(1, np.abs(wanted).max())
 
 
-def test_so_does_its_loop_for_skip_connections(
-    torch: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    layers = [{"type": "gru", "size": 6}, {"type": "dropout", "rate": 0.1}, {"type": "rnn_block"}]
+def test_so_does_its_loop_for_skip_connections(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    layers: list[dict] = [{"type": "gru", "size": 6}, {"type": "dropout", "rate": 0.1}, {"type": "rnn_block"}]
     trained = make_trained(layers, skip=True)
     export(trained, FORMATS["safetensors"], tmp_path / "shakespeare.safetensors")
     found = run_script(monkeypatch, tmp_path, TEXT, skip=True)
     assert np.abs(found - our_logits(trained, TEXT)).max() < 1e-5
+
+
+def test_so_it_does_on_a_trained_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_files(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    layers = [
+        '{type="embedding",size=5}', '{type="lstm",size=6}', '{type="gru",size=5}', '{type="rnn",size=6}',
+        '{type="rnn_block",cell="gru"}', '{type="dense"}',
+    ]  # fmt: skip
+    options = (
+        f"model.layers=[{','.join(layers)}]",
+        "train.steps=6",
+        "train.eval_every=0",
+        "train.save_every=0",
+    )
+    changes = [part for option in options for part in ("--set", option)]
+    assert app.run(["pretrain", "tiny.toml", "--to", "shakespeare", "--quiet", *changes]) == 0
+    assert app.run(["export", "--from", "shakespeare", "--format", "safetensors"]) == 0
+    text = "what is the east"
+    found = run_script(monkeypatch, tmp_path, text)
+    trained = load_trained(tmp_path / "checkpoints/shakespeare", "shakespeare")
+    assert np.abs(found - our_logits(trained, text)).max() < 1e-5
 
 
 def save(folder: Path, weights: dict, about: object) -> Path:
@@ -73,11 +95,12 @@ CHARACTERS = list("tobe?!\n \u00e9\U0001f600xyz")  # in no order
 MESSAGE = "to be \u00e9 \U0001f600\ntoy?"
 
 
-def char_model(torch: ModuleType, cell: str, *, num_layers: int = 1, one_hot: bool = False, bias: bool = True):
+def char_model(torch: Any, cell: str, *, num_layers: int = 1, one_hot: bool = False, bias: bool = True):
     """A model as PyTorch's users write it, and its logits of a text."""
-    nn, size = torch.nn, len(CHARACTERS)
+    nn: Any = torch.nn
+    size = len(CHARACTERS)
 
-    class CharModel(nn.Module):
+    class CharModel(nn.Module):  # type: ignore[name-defined, misc]
         def __init__(self):
             super().__init__()
             if not one_hot:
@@ -105,7 +128,7 @@ def char_model(torch: ModuleType, cell: str, *, num_layers: int = 1, one_hot: bo
     ],
     ids=str,
 )
-def test_a_model_of_pytorch_gives_its_own_logits(torch: ModuleType, tmp_path: Path, kind: dict) -> None:
+def test_a_model_of_pytorch_gives_its_own_logits(torch: Any, tmp_path: Path, kind: dict) -> None:
     net = char_model(torch, **kind)
     trained = imported(save(tmp_path, net.state_dict(), {"characters": CHARACTERS}))
     assert trained.vocabulary.characters == "".join(sorted(CHARACTERS))
@@ -116,7 +139,7 @@ def test_a_model_of_pytorch_gives_its_own_logits(torch: ModuleType, tmp_path: Pa
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float16", "bfloat16"])
-def test_other_floats_are_read(torch: ModuleType, tmp_path: Path, dtype: str) -> None:
+def test_other_floats_are_read(torch: Any, tmp_path: Path, dtype: str) -> None:
     net = char_model(torch, "GRU").to(getattr(torch, dtype))
     head = imported(save(tmp_path, net.state_dict(), {"characters": CHARACTERS})).params[-1]
     order = sorted(range(len(CHARACTERS)), key=CHARACTERS.__getitem__)
@@ -124,7 +147,7 @@ def test_other_floats_are_read(torch: ModuleType, tmp_path: Path, dtype: str) ->
     assert np.array_equal(head.w, net.decoder.weight.detach().float().numpy().T[:, order])
 
 
-def test_where_several_orders_are_possible_the_json_says_which(torch: ModuleType, tmp_path: Path) -> None:
+def test_where_several_orders_are_possible_the_json_says_which(torch: Any, tmp_path: Path) -> None:
     nn, size = torch.nn, len(CHARACTERS)
     torch.manual_seed(0)
     parts = nn.ModuleDict({
@@ -151,7 +174,7 @@ def test_where_several_orders_are_possible_the_json_says_which(torch: ModuleType
 
 
 def test_what_torch_saves_is_refused_with_what_makes_safetensors_of_it(
-    torch: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    torch: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     net = char_model(torch, "LSTM")
     torch.save(net.state_dict(), tmp_path / "model.pt")
@@ -163,7 +186,7 @@ def test_what_torch_saves_is_refused_with_what_makes_safetensors_of_it(
     assert read_model(tmp_path / "model.safetensors").vocabulary.size == len(CHARACTERS)
 
 
-def test_an_export_that_pytorch_trained_further_comes_back(torch: ModuleType, tmp_path: Path) -> None:
+def test_an_export_that_pytorch_trained_further_comes_back(tmp_path: Path) -> None:
     from safetensors.torch import load_file
 
     trained = make_trained(STACKS["blocks"])

@@ -1,0 +1,157 @@
+"""`jaxrnn export` and `jaxrnn import`: there and back, and what is refused."""
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from jaxrnn_cli import export as export_command
+from tests.cli.conftest import Command, look_at
+from tests.interchange.test_original import SMALL, dump
+
+pytestmark = pytest.mark.usefixtures("place")
+
+
+@pytest.fixture(scope="session")
+def exported(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The safetensors file of the trained run."""
+    pytest.importorskip("safetensors", reason="safetensors is not installed: pip install 'jaxrnn[export]'")
+    from jaxrnn.interchange.safetensors_file import write_safetensors
+    from jaxrnn.trained import load_trained
+
+    return write_safetensors(
+        load_trained(trained, "tiny"), tmp_path_factory.mktemp("exported") / "model.safetensors"
+    )[0]
+
+
+@pytest.fixture
+def model(exported: Path, place: Path) -> Path:
+    return Path(shutil.copy(exported, place / "model.safetensors"))
+
+
+def test_the_formats_are_those_of_the_library() -> None:
+    from jaxrnn.interchange import FORMATS
+
+    assert tuple(FORMATS) == export_command.FORMATS
+
+
+def test_a_run_goes_out_and_comes_back_and_writes_the_same(
+    jaxrnn: Command, trained: Path, exported: Path, place: Path
+) -> None:
+    code, out, err = jaxrnn("export", "--from", trained, "--format", "safetensors")
+    assert (code, out) == (0, "")
+    assert err.startswith("jaxrnn: wrote tiny.safetensors (4 kB), tiny.json (")
+    assert (place / "tiny.safetensors").stat().st_size == exported.stat().st_size
+    code, out, err = jaxrnn("import", "tiny.safetensors")
+    assert (code, out) == (0, "")
+    assert err == (
+        "jaxrnn: checkpoints/tiny: embedding, rnn, dense; 731 parameters, 35 characters; sample from it with: "
+        "jaxrnn sample --from checkpoints/tiny\n"
+    )
+    sampled = [
+        jaxrnn("sample", "--from", run, "--rng-seed", "1", "--length", "30").out for run in (trained, "tiny")
+    ]
+    assert sampled[0] == sampled[1]
+    assert len(sampled[0]) == 32  # with the newline before and the one after
+
+
+def test_an_imported_run_works_but_for_what_needs_a_text_of_its_own(
+    jaxrnn: Command, model: Path, place: Path
+) -> None:
+    assert jaxrnn("import", model, "--to", "back").code == 0
+    text = (place / "text.txt").read_text()[:200]
+    (place / "short.txt").write_text(text)
+    assert "whole: 199 characters scored" in jaxrnn("evaluate", "--from", "back", "--corpus", "short.txt").out
+    assert jaxrnn("inspect", "--from", "back", "--text", "what is", "--output", "page.html").code == 0
+    none = "checkpoints/back: was imported, and has no text of its own; "
+    assert jaxrnn("evaluate", "--from", "back").error.endswith(f"{none}give one with --corpus TEXT")
+    assert jaxrnn("inspect", "--from", "back").error.endswith(
+        f"{none}give one with --text, --file or --sample"
+    )
+    dynamic = jaxrnn("evaluate", "--from", "back", "--corpus", "short.txt", "--protocol", "dynamic").error
+    assert f"{none}dynamic evaluation chooses its rates" in dynamic
+    resumed = jaxrnn("pretrain", "checkpoints/back/config.toml", "--to", "back", "--resume").error
+    assert resumed.endswith(f"{none}to go on from it: jaxrnn finetune --from checkpoints/back --corpus TEXT")
+    anew = jaxrnn("pretrain", "checkpoints/back/config.toml", "--to", "new").error
+    assert "there is no file (none: imported from model.safetensors)" in anew
+
+
+def test_an_imported_run_learns_another_text(jaxrnn: Command, model: Path, place: Path) -> None:
+    assert jaxrnn("import", model, "--to", "back").code == 0
+    quick = [f"--set=train.{option}" for option in ("steps=2", "batch_size=4", "seq_len=8", "sample_every=0")]
+    code, _, err = jaxrnn("finetune", "--from", "back", "--corpus", "text.txt", "--to", "more", *quick)
+    assert code == 0, err
+    record = json.loads((place / "checkpoints/more/run.json").read_text())
+    assert record["history"][0]["corpus"] == "(none: imported from model.safetensors)"
+    assert record["imported_from"] == ""
+
+
+def test_a_file_of_the_original_project_becomes_a_run(jaxrnn: Command, place: Path) -> None:
+    (place / "old.json").write_bytes(dump(SMALL))
+    assert jaxrnn("import", "old.json").code == 0
+    code, out, err = jaxrnn("sample", "--from", "old", "--length", "5", "--rng-seed", "1")
+    assert (code, len(out)) == (0, 7), err
+    assert jaxrnn("import", "old.json", "--overwrite").code == 0
+
+
+def test_odd_names_are_taken_as_they_are(jaxrnn: Command, model: Path, place: Path) -> None:
+    for name in ('a "b" \n\u00e9\\', "\udcff\udcfe"):
+        model.rename(odd := place / f"{name}.safetensors")
+        code, _, err = jaxrnn("import", odd, "--to", "odd", "--overwrite")
+        assert (code, len(err.splitlines())) == (0, 1), err
+        assert jaxrnn("sample", "--from", "odd", "--length", "1").code == 0
+        model = odd
+
+
+@pytest.mark.parametrize(
+    ("args", "why"),
+    [
+        (("export", "--format", "safetensor"), "none of safetensors.*; did you mean safetensors"),
+        (("export",), "missing option '--format'"),
+        (("export", "--format", "safetensors", "--output", "."), "is a directory"),
+        (("export", "--format", "safetensors", "--output", "gone/x"), "there is no folder gone"),
+        (
+            ("export", "--format", "safetensors", "--output", "text.txt"),
+            "text.txt: is there already; --overwrite",
+        ),
+        (("export", "--format", "safetensors", "--output", "/dev/null", "--overwrite"), "no regular file"),
+        (("import",), "missing argument 'FILE'"),
+        (("import", "gone"), "gone: no such file"),
+        (("import", "."), "a directory|no run can be named"),
+        (("import", "text.txt"), "neither a safetensors file nor JSON"),
+        (("import", "text.txt", "--format", "original"), "not JSON"),
+        (("import", "text.txt", "--format", "safetensors"), "its header would have"),
+        (("import", "text.txt", "--format", "origin"), "did you mean original"),
+        (("import", "text.txt", "--to", ""), "name a run directory"),
+    ],
+)
+def test_a_mistake_is_one_line_and_nothing_is_written(
+    jaxrnn: Command, trained: Path, place: Path, args: tuple[str, ...], why: str
+) -> None:
+    before = look_at(place)
+    found = jaxrnn(*args, *(("--from", trained) if args[0] == "export" else ())).error
+    assert any(part in found for part in why.split("|")) or all(part in found for part in why.split(".*")), (
+        found
+    )
+    assert look_at(place) == before
+
+
+def test_a_run_that_is_there_is_not_replaced_unasked(jaxrnn: Command, model: Path, place: Path) -> None:
+    assert jaxrnn("import", model).code == 0
+    before = look_at(place / "checkpoints")
+    assert (
+        "a run exists here; --overwrite replaces it, --to RUN writes elsewhere"
+        in jaxrnn("import", model).error
+    )
+    assert look_at(place / "checkpoints") == before
+
+
+def test_a_missing_package_is_one_line(
+    jaxrnn: Command, trained: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("safetensors", "safetensors.numpy"):
+        monkeypatch.setitem(sys.modules, name, None)
+    for command in (("export", "--from", trained, "--format", "safetensors"), ("import", model)):
+        assert "there is no safetensors: pip install 'jaxrnn[export]'" in jaxrnn(*command).error

@@ -1,0 +1,112 @@
+"""An export appears whole or not at all, and nothing that is there is lost."""
+
+import json
+import resource
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from jaxrnn.config.reading import read_config
+from jaxrnn.errors import InterchangeError, SaveError
+from jaxrnn.interchange import FORMATS
+from jaxrnn.interchange.exporting import export, require
+from jaxrnn.trained import Trained
+from tests.interchange.conftest import STACKS, make_config, make_params, make_trained
+
+SAFETENSORS = FORMATS["safetensors"]
+
+
+@pytest.fixture
+def trained() -> Trained:
+    pytest.importorskip("safetensors", reason="safetensors is not installed: pip install 'jaxrnn[export]'")
+    return make_trained(STACKS["two layers"])
+
+
+def test_the_files_are_named_and_hold_what_pytorch_expects(tmp_path: Path, trained: Trained) -> None:
+    from safetensors import safe_open
+
+    path = tmp_path / "model.safetensors"
+    assert export(trained, SAFETENSORS, path) == [path, tmp_path / "model.json"]
+    about = json.loads((tmp_path / "model.json").read_text())
+    assert about["vocabulary"] == {"characters": trained.vocabulary.characters, "tokens": "characters"}
+    assert read_config({"model": {"layers": about["layers"], "skip": about["skip"]}}).model == trained.config
+    with safe_open(path, framework="numpy") as file:
+        assert json.loads(file.metadata()["jaxrnn"]) == about
+        shapes = {name: tuple(file.get_tensor(name).shape) for name in file.keys()}  # noqa: SIM118
+        table = file.get_tensor("layers.0.weight")
+    assert shapes == {
+        "layers.0.weight": (17, 6),
+        "layers.1.weight_ih_l0": (20, 6),
+        "layers.1.weight_hh_l0": (20, 5),
+        "layers.1.bias_ih_l0": (20,),
+        "layers.1.bias_hh_l0": (20,),
+        "layers.3.weight_ih_l0": (21, 5),
+        "layers.3.weight_hh_l0": (21, 7),
+        "layers.3.bias_ih_l0": (21,),
+        "layers.3.bias_hh_l0": (21,),
+        "layers.4.weight": (17, 7),
+        "layers.4.bias": (17,),
+    }
+    assert np.array_equal(table, trained.params[0].table)
+
+
+def test_files_that_are_there_stay_unless_they_may_be_replaced(tmp_path: Path, trained: Trained) -> None:
+    path, beside = tmp_path / "model.safetensors", tmp_path / "model.json"
+    for there in (path, beside):
+        there.write_text("mine")
+        with pytest.raises(InterchangeError, match="is there already; --overwrite"):
+            export(trained, SAFETENSORS, path)
+        assert [(file.name, file.read_text()) for file in tmp_path.iterdir()] == [(there.name, "mine")]
+        export(trained, SAFETENSORS, path, overwrite=True)
+        assert "mine" not in beside.read_text()
+        assert {file.name for file in tmp_path.iterdir()} == {path.name, beside.name}
+        path.unlink()
+        beside.unlink()
+
+
+@pytest.fixture
+def small_files() -> Iterator[None]:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.usefixtures("small_files")
+def test_a_disk_that_is_full_is_one_line_and_leaves_what_was_there(tmp_path: Path, trained: Trained) -> None:
+    path = tmp_path / "model.safetensors"
+    path.write_text("mine")
+    with pytest.raises(SaveError, match=r"model\.safetensors: can't be written: File too large"):
+        export(trained, SAFETENSORS, path, overwrite=True)
+    assert [(file.name, file.read_text()) for file in tmp_path.iterdir()] == [(path.name, "mine")]
+
+
+def test_what_is_no_file_is_never_replaced(tmp_path: Path, trained: Trained) -> None:
+    (tmp_path / "folder").mkdir()
+    for path, why in ((Path("/dev/null"), "no regular file"), (tmp_path / "folder", "a directory is here")):
+        with pytest.raises(InterchangeError, match=why):
+            export(trained, SAFETENSORS, path, overwrite=True)
+    with pytest.raises(InterchangeError, match=r"ends in \.json, as its description does"):
+        export(trained, SAFETENSORS, tmp_path / "model.json")
+    with pytest.raises(SaveError, match="No such file or directory"):
+        export(trained, SAFETENSORS, tmp_path / "gone" / "model")
+
+
+@pytest.mark.parametrize("option", [{"mogrifier_rounds": 2}, {"cap_input_gate": True}], ids=str)
+def test_a_layer_that_pytorch_has_not_is_named(tmp_path: Path, option: dict) -> None:
+    config = make_config([{"type": "rnn", "size": 3}, {"type": "lstm", "size": 5, **option}])
+    trained = Trained("x", config, make_params(config, 17), make_trained([]).vocabulary)
+    with pytest.raises(
+        InterchangeError, match=rf"layers\[2\], of type lstm, has {next(iter(option))}, which no"
+    ):
+        export(trained, SAFETENSORS, tmp_path / "model.safetensors")
+    assert [*tmp_path.iterdir()] == []
+
+
+def test_a_missing_package_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "safetensors", None)
+    with pytest.raises(InterchangeError, match=r"there is no safetensors: pip install 'jaxrnn\[export\]'"):
+        require("safetensors")

@@ -1,0 +1,177 @@
+"""What file it is; runs that are made; and files that were cut or changed anywhere: one line, or a model."""
+
+import json
+import os
+import random
+import zipfile
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from jaxrnn.errors import InterchangeError
+from jaxrnn.interchange.importing import create_imported_run, read_model, recognise
+from jaxrnn.interchange.safetensors_file import write_safetensors
+from jaxrnn.run_directory import read_config, read_record
+from jaxrnn.trained import load_trained
+from tests.interchange.conftest import STACKS, make_trained
+from tests.interchange.test_original import SMALL, dump
+
+pytest.importorskip("safetensors", reason="safetensors is not installed: pip install 'jaxrnn[export]'")
+
+
+@pytest.fixture
+def exported(tmp_path: Path) -> Path:
+    return write_safetensors(make_trained(STACKS["gru"]), tmp_path / "model.safetensors")[0]
+
+
+def refusal(path: Path) -> str:
+    with pytest.raises(InterchangeError) as refused:
+        read_model(path)
+    assert "\n" not in str(refused.value)
+    return str(refused.value)
+
+
+def test_a_file_is_known_by_what_is_in_it(tmp_path: Path, exported: Path) -> None:
+    misnamed = tmp_path / "model.txt"
+    misnamed.write_bytes(exported.read_bytes())
+    assert recognise(misnamed) == "safetensors"
+    misnamed.write_bytes(b" \n" + dump(SMALL))
+    assert recognise(misnamed) == "original"
+    assert [layer.type for layer in read_model(misnamed).config.layers] == ["embedding", "lstm", "dense"]
+
+
+@pytest.mark.parametrize(
+    ("data", "why"),
+    [
+        (b"", "is empty"),
+        (b"hello, world", "neither a safetensors file nor JSON"),
+        (b"\x89HDF\r\n\x1a\n", "is HDF5; only"),
+        (b"\x80\x02}q\x00.", "could run any code"),
+        (b"\x00" * 20, "not JSON"),
+        (b"  ", "not JSON"),
+        (b"[", "not JSON"),
+        (b"[" * 200_000, "nested too deeply"),
+        (b'{"a": 1, "a": 2}', "the key 'a' is given twice"),
+        (b"[1" + b"0" * 5000 + b"]", "not JSON"),
+        (b'["\xff"]', "is not UTF-8"),
+        (b"\xff" * 8 + b"{", "its header would have"),
+    ],
+)
+def test_what_is_no_model_is_one_line(tmp_path: Path, data: bytes, why: str) -> None:
+    path = tmp_path / "model"
+    path.write_bytes(data)
+    assert why in refusal(path)
+
+
+def test_what_is_no_file_is_one_line(tmp_path: Path) -> None:
+    assert "no such file" in refusal(tmp_path / "gone")
+    assert "a directory" in refusal(tmp_path)
+    assert "no such file" in refusal(Path("a\0b"))
+    os.mkfifo(tmp_path / "pipe")
+    assert "no regular file" in refusal(tmp_path / "pipe")
+    with zipfile.ZipFile(tmp_path / "model.pt", "w") as archive:
+        archive.writestr("data.pkl", b"cos\nsystem\n(S'echo'\ntR.")
+    assert "could run any code" in refusal(tmp_path / "model.pt")
+
+
+def test_the_file_alone_is_enough_and_is_believed_before_the_json_beside_it(exported: Path) -> None:
+    beside = exported.with_suffix(".json")
+    wanted = read_model(exported)
+    beside.write_text('{"characters": "ab"}')
+    assert read_model(exported).vocabulary == wanted.vocabulary
+    beside.unlink()
+    assert str(read_model(exported)) == str(wanted)
+
+
+def rewrite(path: Path, metadata: dict | None, **tensors: np.ndarray) -> None:
+    from safetensors.numpy import load_file, save_file
+
+    save_file(load_file(path) | tensors, path, metadata)
+
+
+def test_numbers_that_are_not_finite_are_refused(exported: Path) -> None:
+    metadata = {"jaxrnn": exported.with_suffix(".json").read_text()}
+    for number in (np.nan, np.inf, -np.inf, 1e300):
+        rewrite(exported, metadata, **{"layers.1.bias_hh_l0": np.full(15, number)})
+        assert "'layers.1.bias_hh_l0' has numbers that are not finite in float32" in refusal(exported)
+
+
+DESCRIPTIONS: list[tuple[object, str]] = [
+    ([1], "must be an object"),
+    ({}, 'has no "characters"'),
+    ({"vocabulary": 5}, 'has no "characters"'),
+    ({"characters": 5}, "must be a text, a list"),
+    ({"characters": "ab"}, "layers.0 has 17 rows, but there are 2 characters"),
+    ({"format": "jaxrnn model", "format_version": 2}, "format version 2, written by jaxrnn None; this version knows 1"),
+    ({"characters": "ab", "layers": 5}, "model.layers = 5"),
+    ({"characters": "ab", "skip": 5, "layers": []}, "model.skip = 5"),
+    ({"characters": "ab", "separator": 5}, "has the separator 5"),
+    ({"vocabulary": {"characters": "ab", "tokens": "words"}}, "its tokens are 'words'"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("within", [False, True], ids=["beside", "in the file"])
+@pytest.mark.parametrize(("about", "why"), DESCRIPTIONS)
+def test_a_description_that_is_none_is_one_line(
+    exported: Path, about: object, why: str, within: bool
+) -> None:
+    rewrite(exported, {"jaxrnn": json.dumps(about)} if within else None)
+    exported.with_suffix(".json").write_text(json.dumps({"characters": "ab"} if within else about))
+    assert why in refusal(exported)
+
+
+def test_without_a_description_it_is_said_what_to_write(exported: Path) -> None:
+    rewrite(exported, None)
+    exported.with_suffix(".json").unlink()
+    assert (
+        f'write {{"characters": "..."}}, in the order of their ids, to {exported.with_suffix(".json")}'
+        in refusal(exported)
+    )
+
+
+def is_refused_or_read(path: Path, data: bytes) -> bool:
+    """Whether a file is refused as it should be; any other error is let through."""
+    path.write_bytes(data)
+    try:
+        found = read_model(path)
+    except InterchangeError as error:
+        assert "\n" not in str(error)
+        return True
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(found.params))
+    return False
+
+
+@pytest.mark.parametrize("kind", ["safetensors", "original"])
+def test_files_that_were_cut_or_changed_anywhere(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "model.safetensors"
+    write_safetensors(make_trained([{"type": "gru", "size": 1}]), path)
+    data = path.read_bytes() if kind == "safetensors" else dump(SMALL)
+    assert not is_refused_or_read(path, data)
+    rng = random.Random(0)
+    for length in {*range(0, len(data), max(1, len(data) // 150)), len(data) - 1}:
+        assert is_refused_or_read(path, data[:length])
+    assert is_refused_or_read(path, data + b"x")
+    refused = 0
+    for _ in range(300):
+        changed = bytearray(data)
+        for _ in range(rng.choice([1, 1, 3])):
+            changed[rng.randrange(len(changed))] ^= 1 << rng.randrange(8)
+        refused += is_refused_or_read(path, bytes(changed))
+    assert 30 < refused < 300  # some flips only change a number
+
+
+def test_a_run_is_made_and_says_honestly_where_it_is_from(tmp_path: Path, exported: Path) -> None:
+    imported = read_model(exported)
+    run = tmp_path / "run"
+    create_imported_run(run, imported, exported)
+    loaded = load_trained(run, "shakespeare")
+    trained = make_trained(STACKS["gru"])
+    assert loaded._replace(params=()) == trained._replace(params=())
+    for ours, theirs in zip(jax.tree.leaves(loaded.params), jax.tree.leaves(trained.params), strict=True):
+        assert np.array_equal(ours, theirs)
+    record = read_record(run)
+    assert (record.imported_from, record.corpus_path, record.corpus_sha256) == (str(exported), "", "")
+    assert len(record.imported_sha256) == 64
+    assert read_config(run).corpus.text == record.corpus == "(none: imported from model.safetensors)"

@@ -1,0 +1,239 @@
+"""The original project's files: every layer against its equations in plain NumPy, and whatever form a file may have."""
+
+import json
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from jaxrnn.errors import InterchangeError
+from jaxrnn.interchange.characters import sort_characters
+from jaxrnn.interchange.original import read_original
+from jaxrnn.trained import Trained
+from tests.interchange.conftest import our_logits
+
+CHARACTERS = list("hello wrd\n")
+CHARACTERS.remove("l")  # each once, in no order
+TEXT = "hello world\nwe"
+V = len(CHARACTERS)
+
+
+def sigmoid(x: np.ndarray) -> np.ndarray:
+    return 1 / (1 + np.exp(-x))
+
+
+def rnn(p: dict, xs: np.ndarray) -> np.ndarray:
+    h, hs = np.zeros(p["bh"].size), []
+    for x in xs:
+        h = np.tanh(x @ p["Wxh"] + h @ p["Whh"] + p["bh"])
+        hs.append(h)
+    return np.array(hs)
+
+
+def lstm(p: dict, xs: np.ndarray) -> np.ndarray:
+    """Its gates stand in the order i, f, o, g."""
+    n = p["ba"].size // 4
+    h, c, hs = np.zeros(n), np.zeros(n), []
+    for x in xs:
+        a = x @ p["Wxa"] + h @ p["Wha"] + p["ba"]
+        i, f, o, g = sigmoid(a[:n]), sigmoid(a[n : 2 * n]), sigmoid(a[2 * n : 3 * n]), np.tanh(a[3 * n :])
+        c = f * c + i * g
+        h = o * np.tanh(c)
+        hs.append(h)
+    return np.array(hs)
+
+
+def dense(p: dict, xs: np.ndarray) -> np.ndarray:
+    return xs @ p["W"] + p["b"]
+
+
+FORWARD: dict[tuple, Callable[[dict, np.ndarray], np.ndarray]] = {
+    (1,): dense,
+    (2,): rnn,
+    (3,): lstm,
+    (2, 1): lambda p, xs: xs + dense(p, rnn(p, xs)),
+    (3, 1): lambda p, xs: xs + dense(p, lstm(p, xs)),
+    (4,): lambda _, xs: xs,
+}
+
+
+def draw(types: tuple[int, ...], inputs: int, outputs: int) -> dict:
+    rng = np.random.default_rng(inputs + 10 * outputs)
+    shapes: dict[int, dict[str, tuple[int, ...]]] = {
+        0: {"E": (inputs, outputs)},
+        1: {"W": (inputs, outputs), "b": (outputs,)},
+        2: {"Wxh": (inputs, outputs), "Whh": (outputs, outputs), "bh": (outputs,)},
+        3: {"Wxa": (inputs, 4 * outputs), "Wha": (outputs, 4 * outputs), "ba": (4 * outputs,)},
+        4: {},
+    }
+    return {name: rng.normal(0, 0.8, shape) for kind in types for name, shape in shapes[kind].items()}
+
+
+def make(*layers: tuple[tuple[int, ...], int]) -> list[tuple[tuple[int, ...], dict]]:
+    """Layers by their types and sizes, the first of them an embedding."""
+    made, size = [], V
+    for types, outputs in layers:
+        made.append((types, draw(types, size, outputs)))
+        size = outputs
+    return made
+
+
+def forward(layers: list[tuple[tuple[int, ...], dict]], text: str) -> np.ndarray:
+    """The logits, a column for each id of the file."""
+    (_, first), *others = layers
+    xs = first["E"][[CHARACTERS.index(c) for c in text]]
+    for types, parameters in others:
+        xs = FORWARD[types](parameters, xs)
+    return xs
+
+
+def dump(layers: list[tuple[tuple[int, ...], dict]], table: object = CHARACTERS, turn: bool = False) -> bytes:
+    def lists(name: str, array: np.ndarray) -> list:
+        return (array.T if turn and array.ndim == 2 and name != "E" else array).tolist()
+
+    content: list = [
+        {"type": list(types), **{name: lists(name, array) for name, array in parameters.items()}}
+        for types, parameters in layers
+    ]
+    return json.dumps([*content, table]).encode()
+
+
+def logits(data: bytes) -> np.ndarray:
+    """What the imported model computes, a column for each id of the file."""
+    config, params, characters, _ = read_original(data, "model.json")
+    assert characters == CHARACTERS
+    vocabulary, params = sort_characters(characters, params)
+    assert vocabulary.characters == "".join(sorted(CHARACTERS))
+    found = our_logits(Trained("", config, params, vocabulary), TEXT)
+    return found[:, [vocabulary.characters.index(c) for c in CHARACTERS]]
+
+
+MODELS = {
+    "lstm": make(((0,), 5), ((3,), 6), ((1,), V), ((4,), V)),
+    "rnn, dense between": make(((0,), 5), ((2,), 4), ((1,), 7), ((3,), 3), ((1,), V)),
+    "blocks": make(((0,), 6), ((2, 1), 6), ((3, 1), 6), ((1,), V), ((4,), V)),
+}
+
+
+@pytest.mark.parametrize("turn", [False, True], ids=["[in, out]", "[out, in]"])
+@pytest.mark.parametrize("model", MODELS)
+def test_the_run_computes_what_the_file_says(model: str, turn: bool) -> None:
+    wanted = forward(MODELS[model], TEXT)
+    assert np.abs(logits(dump(MODELS[model], turn=turn)) - wanted).max() < 1e-5 * max(1, np.abs(wanted).max())
+
+
+SMALL = MODELS["lstm"]
+
+
+def with_layers(change: Callable[[list[dict]], object]) -> bytes:
+    """The small model with its layers changed in place, or replaced by what comes back."""
+    *layers, table = json.loads(dump(SMALL))
+    changed = change(layers)
+    return json.dumps(changed if changed is not None else [*layers, table]).encode()
+
+
+def set_in(layer: int, name: str, value: object) -> Callable[[list[dict]], None]:
+    return lambda layers: layers[layer].update({name: value})
+
+
+ids = dict(zip(CHARACTERS, range(V), strict=True))
+FORMS: dict[str, bytes] = {
+    "a text": dump(SMALL, "".join(CHARACTERS)),
+    "ids of characters": dump(SMALL, dict(reversed(ids.items()))),
+    "characters of ids": dump(SMALL, {str(i): c for c, i in ids.items()}),
+    "both": dump(SMALL, {"char_to_ix": ids, "ix_to_char": {str(i): c for c, i in ids.items()}}),
+    "both, one after the other": dump(SMALL, ids)[:-1] + b", " + json.dumps(CHARACTERS).encode() + b"]",
+    "an object": with_layers(lambda layers: {"layers": layers, "characters": CHARACTERS}),
+    "layers in a list": with_layers(lambda layers: [layers, CHARACTERS]),
+    "a row as bias": with_layers(set_in(2, "b", [SMALL[2][1]["b"].tolist()])),
+    "a column as bias": with_layers(set_in(2, "b", SMALL[2][1]["b"][:, None].tolist())),
+    "bare types": with_layers(
+        lambda layers: [layer.update(type=layer["type"][0]) for layer in layers] and None
+    ),
+    "numbers and texts beside": with_layers(lambda layers: layers[1].update(size=6, name="LSTM")),
+    "parameters in an object": with_layers(
+        lambda layers: [*({"type": e.pop("type"), "params": e} for e in layers), CHARACTERS]
+    ),
+    "the embedding turned": with_layers(set_in(0, "E", SMALL[0][1]["E"].T.tolist())),
+    "a byte order mark": b"\xef\xbb\xbf" + dump(SMALL),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_forms_that_a_file_may_have(form: str) -> None:
+    wanted = forward(SMALL, TEXT)
+    assert np.abs(logits(FORMS[form]) - wanted).max() < 1e-5
+
+
+def test_a_block_in_objects_of_its_own() -> None:
+    layers = MODELS["blocks"]
+    parts: dict[str, list] = {"type": [2, 1], "layers": []}
+    for kind, names in ((2, ("Wxh", "Whh", "bh")), (1, ("W", "b"))):
+        parts["layers"].append({"type": [kind], **{name: layers[1][1][name].tolist() for name in names}})
+    *before, table = json.loads(dump(layers))
+    before[1] = parts
+    assert np.abs(logits(json.dumps([*before, table]).encode()) - forward(layers, TEXT)).max() < 1e-5
+
+
+def test_square_matrices_alone_are_taken_as_they_are_multiplied_and_that_is_said() -> None:
+    square = make(((0,), V), ((2,), V), ((1,), V))
+    assert "taken as [in, out]" in read_original(dump(square), "model.json").notes[0]
+    assert np.abs(logits(dump(square)) - forward(square, TEXT)).max() < 1e-5
+    assert read_original(dump(SMALL), "model.json").notes == ()
+
+
+def test_a_square_matrix_among_others_that_disagree_is_refused() -> None:
+    layers = make(((0,), 5), ((2,), 4), ((1,), V))
+    *content, table = json.loads(dump(layers))
+    content[1]["Wxh"] = layers[1][1]["Wxh"].T.tolist()
+    with pytest.raises(InterchangeError, match=r"so that model\.json: layer 1, of type \[2\], its Whh could"):
+        read_original(json.dumps([*content, table]).encode(), "model.json")
+
+
+BAD: dict[str, tuple[bytes, str]] = {
+    "no list": (b'"text"', "neither a list nor an object"),
+    "no layers": (b"[[1, 2], 3]", "nothing in it is a layer"),
+    "no table": (with_layers(lambda layers: layers), "has no table of characters"),
+    "too few characters": (dump(SMALL, "abc"), r"its E is \[9, 5\], but there are 3 characters"),
+    "a character twice": (dump(SMALL, "hello wrd"), "has 'l'.* twice"),
+    "an id missing": (dump(SMALL, ids | {"h": 99}), "no character has the id 0"),
+    "an id twice": (dump(SMALL, ids | {"e": 0}), "the id 0 is given twice"),
+    "tables that disagree": (dump(SMALL, [ids, CHARACTERS[::-1]]), "contradict each other"),
+    "an unknown type": (with_layers(set_in(1, "type", [7])), r"layer 1: its type is \[7\]; known are"),
+    "a type that is true": (with_layers(set_in(1, "type", [True])), "its type is"),
+    "no embedding": (with_layers(lambda layers: layers.pop(0) and None), "an embedding, of type .0., must"),
+    "two embeddings": (with_layers(lambda layers: layers.insert(1, layers[0])), "can only come first"),
+    "softmax between": (with_layers(lambda layers: layers.insert(1, layers[3])), "can only come last"),
+    "no dense at the end": (with_layers(lambda layers: layers.pop(2) and None), "last layer must be of type dense"),
+    "a missing parameter": (with_layers(lambda layers: layers[1].pop("Wha") and None), "lacks Wha"),
+    "an unknown one": (with_layers(set_in(1, "gamma", [1.0])), "has 'gamma'; such a layer has Wxa, Wha, ba"),
+    "ragged": (with_layers(set_in(2, "b", [[1.0], [1.0, 2.0]])), "its b has rows of different lengths"),
+    "ragged first": (with_layers(set_in(2, "b", [1.0, [2.0]])), "its b has rows of different lengths"),
+    "texts": (with_layers(set_in(2, "b", ["1.0"] * V)), "its b has '1.0' among its numbers"),
+    "true": (with_layers(set_in(2, "b", [True] * V)), "its b has True among its numbers"),
+    "null": (with_layers(set_in(2, "b", [None] * V)), "its b has None among its numbers"),
+    "too large": (with_layers(set_in(2, "b", [1e39] * V)), "which float32 can't hold"),
+    "huge integers": (with_layers(set_in(2, "b", [10**400] * V)), "which float32 can't hold"),
+    "infinite": (dump(SMALL).replace(b"0.", b"1e999", 1), "which float32 can't hold"),
+    "an empty list": (with_layers(set_in(2, "b", [])), "its b has an empty list"),
+    "many axes": (with_layers(set_in(2, "b", [[[[[1.0]]]]])), "too many axes"),
+    "a wrong matrix": (with_layers(set_in(1, "Wha", [[1.0, 2.0]])), r"its Wha is \[1, 2\], not \[6, 24\] or"),
+    "no four gates": (with_layers(set_in(1, "ba", [1.0] * 23)), "23 numbers, which are not four gates"),
+    "a wrong bias": (with_layers(set_in(1, "ba", [[1.0, 2.0], [3.0, 4.0]])), r"not \[n\], \[1, n\] or \[n, 1\]"),
+    "a wrong output": (with_layers(lambda layers: layers[2].update(W=[[1.0]] * 6, b=[1.0])), "gives 1 numbers"),
+    "a block that widens": (
+        json.dumps([json.loads(dump(make(((0,), 5), ((2, 1), 6))))[:2], CHARACTERS]).encode(),
+        "adds 6 numbers to the 5",
+    ),
+    "nested objects": (with_layers(set_in(1, "a", {"b": {"c": {"d": {"e": 1}}}})), "nested too deeply"),
+    "thousands of layers": (with_layers(lambda layers: [*layers * 400, CHARACTERS]), "at most 1,000"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_what_is_wrong_is_one_line_with_its_place(case: str) -> None:
+    data, why = BAD[case]
+    with pytest.raises(InterchangeError, match=why) as refusal:
+        read_original(data, "model.json")
+    assert str(refusal.value).startswith("model.json: ")
+    assert "\n" not in str(refusal.value)

@@ -1,0 +1,178 @@
+"""Which models of PyTorch are understood from the names and shapes of their tensors, and what is said of the others."""
+
+import numpy as np
+import pytest
+
+from jaxrnn.config import DenseConfig, EmbeddingConfig, GRUConfig, LSTMConfig, RNNConfig
+from jaxrnn.errors import InterchangeError
+from jaxrnn.interchange.torch_model import Plan, plan_described, plan_found, read_params
+from jaxrnn.interchange.torch_modules import find_modules
+from jaxrnn.interchange.torch_names import torch_tensors
+from tests.interchange.conftest import STACKS, make_config, make_params
+
+V = 9
+Shapes = dict[str, tuple[int, ...]]
+
+
+def recurrent(prefix: str, gates: int, inputs: int, hidden: int, layer: int = 0) -> Shapes:
+    rows = gates * hidden
+    shapes = {
+        "weight_ih": (rows, inputs),
+        "weight_hh": (rows, hidden),
+        "bias_ih": (rows,),
+        "bias_hh": (rows,),
+    }
+    return {f"{prefix}.{name}_l{layer}": shape for name, shape in shapes.items()}
+
+
+EMBEDDING: Shapes = {"emb.weight": (V, 4)}
+LSTM = recurrent("rnn", 4, 4, 6)
+HEAD: Shapes = {"fc.weight": (V, 6), "fc.bias": (V,)}
+
+
+def plan(shapes: Shapes, order: object = None) -> Plan:
+    return plan_found(find_modules(shapes, "file"), order, V, "file")
+
+
+def test_gates_tell_the_layers() -> None:
+    lower = {**EMBEDDING, **recurrent("net.rnn", 3, 4, 6), **recurrent("net.rnn", 3, 6, 6, layer=1), **HEAD}
+    assert plan(lower).config.layers == (
+        EmbeddingConfig(size=4),
+        GRUConfig(size=6),
+        GRUConfig(size=6),
+        DenseConfig(),
+    )
+    assert plan({**EMBEDDING, **LSTM, **HEAD}).config.layers[1] == LSTMConfig(size=6)
+    rnn = plan({**EMBEDDING, **recurrent("rnn", 1, 4, 6), **HEAD})
+    assert (rnn.config.layers[1], rnn.has_rnn) == (RNNConfig(size=6), True)
+
+
+def test_a_head_without_a_bias_is_told_from_the_embedding_by_its_size() -> None:
+    headless = {**EMBEDDING, **LSTM, "aaa.weight": (V, 6)}
+    assert [[module.name for module in used] for used in plan(headless).modules] == [
+        ["emb"],
+        ["rnn"],
+        ["aaa"],
+    ]
+    alike = {"emb.weight": (V, 6), **recurrent("rnn", 4, 6, 6), "fc.weight": (V, 6)}
+    with pytest.raises(
+        InterchangeError, match=r'several orders; say which with "modules": \["emb", "fc", "rnn"\]'
+    ):
+        plan(alike)
+    assert plan(alike, ["fc", "rnn", "emb"]).modules[0][0].name == "fc"
+
+
+def test_without_an_embedding_a_model_reads_one_hot_vectors() -> None:
+    for head in (HEAD, {"fc.weight": (V, 6)}):
+        found = plan({**recurrent("rnn", 4, V, 6), **head})
+        assert (found.config.layers[0], found.modules[0]) == (EmbeddingConfig(size=V), ())
+    with pytest.raises(
+        InterchangeError, match="no embedding, and rnn reads 5 numbers, not one for each of 9"
+    ):
+        plan({**recurrent("rnn", 4, 5, 6), **HEAD})
+    wide = find_modules({**recurrent("rnn", 1, 5000, 6), "fc.weight": (5000, 6), "fc.bias": (5000,)}, "file")
+    with pytest.raises(InterchangeError, match="5,000 characters are too many for one-hot"):
+        plan_found(wide, None, 5000, "file")
+
+
+BAD: dict[str, tuple[Shapes, object, str]] = {
+    "bidirectional": ({**LSTM, "rnn.weight_ih_l0_reverse": (24, 4)}, None, "_l0_reverse' is of a bidirectional"),
+    "projected": ({**LSTM, "rnn.weight_hr_l0": (3, 6)}, None, "weight_hr_l0' is of a projected LSTM"),
+    "another tensor": ({**LSTM, "h0": (6,)}, None, "'h0' belongs to no Embedding, RNN"),
+    "a norm": ({**LSTM, "norm.weight": (6,), "norm.bias": (6,)}, None, r"norm has a weight of shape \[6\]"),
+    "a convolution": ({"conv.weight": (6, 4, 3)}, None, r"conv has a weight of shape \[6, 4, 3\]"),
+    "a size of zero": ({"emb.weight": (0, 4)}, None, r"shape \[0, 4\]"),
+    "a bias alone": ({"fc.bias": (6,)}, None, "fc has a bias but no weight"),
+    "a wrong bias": ({"fc.weight": (6, 5), "fc.bias": (5,)}, None, r"fc: its bias has shape \[5\], not \[6\]"),
+    "a matrix missing": ({"rnn.weight_ih_l0": (24, 4)}, None, "rnn lacks weight_hh"),
+    "a bias missing": ({k: s for k, s in LSTM.items() if k != "rnn.bias_hh_l0"}, None, "rnn lacks bias_hh"),
+    "a layer missing": (recurrent("rnn", 4, 4, 6, layer=1), None, "'rnn' lacks a layer below its 1"),
+    "five gates": (recurrent("rnn", 5, 4, 6), None, "rnn has 5 gates; an RNN has 1"),
+    "no square": ({**LSTM, "rnn.weight_hh_l0": (25, 6)}, None, r"weight_hh has shape \[25, 6\], not \[gates"),
+    "rows that differ": ({**LSTM, "rnn.weight_ih_l0": (23, 4)}, None, r"weight_ih has shape \[23, 4\], not \[24, in"),
+    "a recurrent bias": ({**LSTM, "rnn.bias_ih_l0": (6,)}, None, r"bias_ih has shape \[6\], not \[24\]"),
+    "both kinds": ({**LSTM, "rnn.weight": (6, 6)}, None, "of a recurrent layer and of another"),
+    "one tensor twice": ({**LSTM, "rnn.weight_ih": (24, 4)}, None, "are the same tensor"),
+    "no recurrent layer": ({**EMBEDDING, **HEAD}, None, "has no recurrent layer, only 'emb', 'fc'"),
+    "no head": ({**EMBEDDING, **LSTM}, None, "shares the weights of emb, save them under both names"),
+    "two heads": ({**EMBEDDING, **LSTM, **HEAD, "fc2.weight": (V, 6), "fc2.bias": (V,)}, None, "several orders"),
+    "other characters": ({"emb.weight": (8, 4), **LSTM, **HEAD}, None, "emb has 8 rows, but there are 9 characters"),
+    "another output": ({**EMBEDDING, **LSTM, "fc.weight": (8, 6), "fc.bias": (8,)}, None, "fc gives 8 numbers, but"),
+    "a step between": ({**EMBEDDING, **recurrent("rnn", 4, 5, 6), **HEAD}, None, "rnn reads 5 numbers, but .* gives 4"),
+    "no list": ({**EMBEDDING, **LSTM, **HEAD}, "emb", '"modules" must be a list of names, such as ..emb", "rnn", "fc"'),
+    "an empty list": ({**EMBEDDING, **LSTM, **HEAD}, [], '"modules" must be a list'),
+    "numbers": ({**EMBEDDING, **LSTM, **HEAD}, [1], '"modules" must be a list'),
+    "an unknown one": ({**EMBEDDING, **LSTM, **HEAD}, ["emb", "x"], "no module 'x'; there are 'emb', 'fc', 'rnn'"),
+    "one twice": ({**EMBEDDING, **LSTM, **HEAD}, ["emb", "rnn", "rnn", "fc"], "'rnn' is named twice"),
+    "one left out": ({**EMBEDDING, **LSTM, **HEAD}, ["emb", "fc"], "does not say where 'rnn' is used"),
+    "a recurrent end": ({**EMBEDDING, **LSTM}, ["emb", "rnn"], "last layer must be of type dense"),
+    "too wide": ({"emb.weight": (V, 70_000), **recurrent("rnn", 4, 70_000, 6), **HEAD}, None, "70000"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_what_is_not_understood_is_one_line_that_names_it(case: str) -> None:
+    shapes, order, why = BAD[case]
+    with pytest.raises(InterchangeError, match=why) as refusal:
+        plan(shapes, order)
+    assert str(refusal.value).startswith("file: ")
+    assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_an_export_comes_back_as_it_was(stack: str) -> None:
+    config = make_config(STACKS[stack])
+    params = make_params(config, V)
+    tensors = torch_tensors(config, params)
+    modules = find_modules({name: tensor.shape for name, tensor in tensors.items()}, "file")
+    layers = [{"type": "embedding", "size": 6}, *STACKS[stack], {"type": "dense"}]
+    found = plan_described(modules, layers, False, V, "file")
+    assert found.config == config
+    back = read_params(found, tensors.__getitem__)
+    for ours, theirs in zip(params, back, strict=True):
+        assert type(ours) is type(theirs)
+        assert str(ours) == str(theirs)
+
+
+LAYERS = [{"type": "embedding", "size": 4}, {"type": "lstm", "size": 6}, {"type": "dense"}]
+NAMED: Shapes = {
+    "layers.0.weight": (V, 4),
+    **recurrent("layers.1", 4, 4, 6),
+    "layers.2.weight": (V, 6),
+    "layers.2.bias": (V,),
+}
+
+
+@pytest.mark.parametrize(
+    ("shapes", "layers", "why"),
+    [
+        (NAMED, "lstm", "model.layers = .lstm.: must be a list"),
+        (NAMED, [{"type": "lstn"}], "did you mean lstm"),
+        (NAMED, [*LAYERS[:1], {"type": "lstm", "size": 6, "cap_input_gate": True}, LAYERS[2]], "has cap_input_gate"),
+        (NAMED, [*LAYERS[:1], {"type": "gru", "size": 6}, LAYERS[2]], "layers.1 must be gru of 4 to 6, not lstm"),
+        (NAMED, [*LAYERS[:1], {"type": "lstm", "size": 5}, LAYERS[2]], "must be lstm of 4 to 5, not lstm of 4 to 6"),
+        ({**NAMED, "x.weight": (1, 1)}, LAYERS, "'x' is none of the layers"),
+        ({k: s for k, s in NAMED.items() if "layers.2" not in k}, LAYERS, "layers.2 must be .*, but is missing"),
+        ({**NAMED, **recurrent("layers.1", 4, 6, 6, layer=1)}, LAYERS, "but has several layers"),
+        ({**NAMED, "layers.0.weight": (8, 4)}, LAYERS, "layers.0 must be table of 9 to 4, not table of 8 to 4"),
+    ],
+)  # fmt: skip
+def test_tensors_that_are_not_those_of_the_layers_are_refused(
+    shapes: Shapes, layers: object, why: str
+) -> None:
+    with pytest.raises(InterchangeError, match=why):
+        plan_described(find_modules(shapes, "file"), layers, False, V, "file")
+
+
+def test_biases_are_added_but_for_the_candidate_that_resets_one() -> None:
+    rng = np.random.default_rng(0)
+    for gates in (1, 3, 4):
+        shapes = {**EMBEDDING, **recurrent("rnn", gates, 4, 6), **HEAD}
+        tensors = {name: rng.normal(size=shape) for name, shape in shapes.items()}
+        cell = read_params(plan(shapes), tensors.__getitem__)[1]
+        first, second = tensors["rnn.bias_ih_l0"], tensors["rnn.bias_hh_l0"]
+        if gates == 3:
+            assert np.allclose(cell.b, [*(first + second)[:12], *first[12:]])
+            assert np.allclose(cell.b_n, second[12:])
+        else:
+            assert np.allclose(cell.b, first + second)
