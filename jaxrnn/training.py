@@ -17,6 +17,7 @@ from jaxrnn import evaluation
 from jaxrnn.averaging import Averaging, TwoTailed, averaged, switch_tails
 from jaxrnn.config import Config, ModelConfig, TrainConfig
 from jaxrnn.devices import replicate, split_rows, training_mesh
+from jaxrnn.documents import resolve_separator
 from jaxrnn.errors import DivergenceError
 from jaxrnn.losses import nats_to_bits
 from jaxrnn.optimizer import update_plateau
@@ -94,7 +95,7 @@ def train(
     Args:
         config: the run's.
         state: from `init_state`, or loaded; its buffers are used up.
-        vocabulary: for the text that is sampled.
+        vocabulary: for the text that is sampled, and for what separates its documents.
         train_ids: the training text `[characters]`, uint8 or uint16.
         val_ids: the held-out text; empty, or at least two characters.
         should_stop: asked after every dispatch (a fraction of a second); once true, a last `Save` ends the stream.
@@ -105,9 +106,11 @@ def train(
         of training is always evaluated and saved, and a new best is always saved.
 
     Raises:
+        ConfigError: The vocabulary lacks the config's separator.
         DivergenceError: Five updates in a row were skipped, or the held-out loss or a parameter is not finite; states
             saved before are good.
     """
+    config = resolve_separator(config, vocabulary)
     every = config.train
     characters_per_step = every.batch_size * every.seq_len
     mesh = training_mesh(every)

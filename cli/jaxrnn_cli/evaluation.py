@@ -59,11 +59,11 @@ def evaluate_run(path: Path, options: Options) -> Evaluation:
     """
     from jaxrnn.checkpoint import load_params
     from jaxrnn.model import count_parameters
-    from jaxrnn.run_directory import read_config, read_vocabulary
     from jaxrnn.saved_steps import find_step
+    from jaxrnn.trained import read_resolved
     from jaxrnn.vocabulary import encode
 
-    config, vocabulary = read_config(path), read_vocabulary(path)
+    config, vocabulary = read_resolved(path)
     scored, training = _read_texts(path, config, vocabulary, options)
     step = find_step(path, "best").step
     params = load_params(path, config.model, vocabulary.size)

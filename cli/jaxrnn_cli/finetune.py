@@ -85,6 +85,7 @@ def finetune(
             f"{on_unknown!r} is none of {', '.join(_ON_UNKNOWN)}", param_hint="'--on-unknown'"
         )
     from jaxrnn.config import load_finetune_config
+    from jaxrnn.documents import resolve_separator
     from jaxrnn.run_directory import find_run, read_config, read_vocabulary
 
     found = find_run(source)
@@ -101,6 +102,7 @@ def finetune(
     else:
         vocabulary, history = read_vocabulary(found), _history(found)
         data = load_data_for(vocabulary, resolved, on_unknown, history, quiet=quiet)  # type: ignore[arg-type]
+    resolved = resolve_separator(resolved, data.vocabulary)
     if dry_run:
         print_plan(run, resolved, data, begun)
     elif begun:

@@ -98,7 +98,8 @@ def sample(
 
     from jaxrnn import sampling
     from jaxrnn.checkpoint import load_params
-    from jaxrnn.run_directory import find_run, read_config, read_vocabulary
+    from jaxrnn.run_directory import find_run
+    from jaxrnn.trained import read_resolved
     from jaxrnn.vocabulary import decode
 
     given = {
@@ -116,8 +117,7 @@ def sample(
     found = find_run(run)
     if run is None:
         console.note(f"sampling from {found}, the newest run")
-    config = read_config(found)
-    vocabulary = read_vocabulary(found)
+    config, vocabulary = read_resolved(found)
     options = _merge(config.sample, given)
     ids = _read_seed(vocabulary, options.seed, skip=on_unknown == "skip")
     if rng_seed is None:
