@@ -1,4 +1,4 @@
-r"""A text from a file, the same on every system: strict UTF-8 in, `\n` at the end of each line out."""
+r"""A text from a file, the same on every system: strict UTF-8 in, `\n` at the end of each line out; or its bytes."""
 
 import stat
 from pathlib import Path
@@ -75,3 +75,24 @@ def decode_text(data: bytes, name: str) -> str:
         found = "has only 1 character" if text else "is empty"
         raise CorpusError(f"{name} {found}: a text needs at least 2")
     return text
+
+
+def check_bytes(data: bytes, name: str) -> bytes:
+    """Bytes as they are, of which there have to be two at least.
+
+    Args:
+        data: what a file holds.
+        name: what messages call the file.
+
+    Raises:
+        CorpusError: if there are fewer.
+    """
+    if len(data) < 2:
+        found = "has only 1 byte" if data else "is empty"
+        raise CorpusError(f"{name} {found}: at least 2 are needed")
+    return data
+
+
+def as_bytes(text: str | bytes) -> bytes:
+    """A text in UTF-8; bytes as they are."""
+    return text if isinstance(text, bytes) else text.encode()

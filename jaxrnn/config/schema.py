@@ -22,6 +22,7 @@ class CorpusConfig(Checked):
     """The text to learn from, and how much of its end is held out."""
 
     text: Annotated[str, Text(empty=False, without="\0")] = "shakespeare"
+    tokens: Annotated[str, OneOf(("characters", "bytes"))] = "characters"
     validation_fraction: Annotated[float, Range(0, 1, below=True)] = 0.1
 
 
