@@ -1,4 +1,8 @@
-"""The text a model learns from: found by name or path, checked, and divided into what is learnt and held out."""
+"""The text a model learns from: found by name or path, checked, and divided into what is learnt and held out.
+
+A text is a `str` where the tokens are characters and `bytes` where they are bytes: either way its length is how many
+tokens it has, and a slice is a slice of tokens.
+"""
 
 import contextlib
 import difflib
@@ -13,7 +17,8 @@ from jaxrnn.builtin import BUILT_IN, data_folder, obtain
 from jaxrnn.config import Config
 from jaxrnn.download import Report
 from jaxrnn.errors import CorpusError
-from jaxrnn.texts import decode_text, read_bytes, shown
+from jaxrnn.texts import check_bytes, decode_text, read_bytes, shown
+from jaxrnn.vocabulary import Text, Tokens
 
 _CHUNK = 1 << 20  # characters
 
@@ -23,36 +28,47 @@ class Corpus(NamedTuple):
 
     name: str  # a built-in name, or the path as it was given
     path: Path  # absolute
-    text: str
-    sha256: str  # of the text in UTF-8, line endings as they are here
+    text: Text
+    sha256: str  # of the text in UTF-8, line endings as they are here; or of the bytes
+
+    @property
+    def tokens(self) -> Tokens:
+        """What it is made of."""
+        return "bytes" if isinstance(self.text, bytes) else "characters"
 
 
-def load_corpus(text: str, *, report: Report | None = None) -> Corpus:
+def load_corpus(text: str, *, tokens: str = "characters", report: Report | None = None) -> Corpus:
     """Load a corpus by name or path; a built-in one is fetched the first time.
 
     Args:
-        text: the name of a built-in corpus, or the path of a UTF-8 file. A name wins over a file; `./name` forces
-            the file.
+        text: the name of a built-in corpus, or the path of a UTF-8 file, of any file for bytes. A name wins over a
+            file; `./name` forces the file.
+        tokens: "characters" for a text, or "bytes" for what the file holds, as it is.
         report: told how a download goes, as (what, bytes done, bytes in all or 0).
 
     Raises:
-        CorpusError: if there is no such file, or it is not a text of at least two characters in UTF-8.
+        CorpusError: if there is no such file, or it is not a text of at least two characters in UTF-8, or two bytes.
         DownloadError: if a built-in corpus could not be fetched, or the file in its place is another text.
     """
     if text in BUILT_IN:
         path, data = obtain(text, report or _no_report)
     else:
         path, data = _read(text)
-    content = decode_text(data, shown(str(path) if text in BUILT_IN else text))
+    name = shown(str(path) if text in BUILT_IN else text)
+    content = check_bytes(data, name) if tokens == "bytes" else decode_text(data, name)
     return Corpus(text, path, content, _sha256(content))
 
 
-def find_corpus(names: Sequence[str], sha256: str, *, report: Report | None = None) -> Corpus:
+def find_corpus(
+    names: Sequence[str], sha256: str, *, tokens: str = "characters", report: Report | None = None
+) -> Corpus:
     """Find the text that a run learns from, wherever it is now.
 
     Args:
-        names: where it may be, by name or path, the likeliest first; then every text in the data folder is looked at.
+        names: where it may be, by name or path, the likeliest first; then every text in the data folder is looked at,
+            or every file for bytes.
         sha256: of the text.
+        tokens: as for `load_corpus`.
         report: as for `load_corpus`.
 
     Raises:
@@ -61,7 +77,7 @@ def find_corpus(names: Sequence[str], sha256: str, *, report: Report | None = No
     problem: CorpusError | None = None
     for name in names:
         try:
-            corpus = load_corpus(name, report=report)
+            corpus = load_corpus(name, tokens=tokens, report=report)
         except CorpusError as error:
             problem = problem or error
             continue
@@ -69,16 +85,16 @@ def find_corpus(names: Sequence[str], sha256: str, *, report: Report | None = No
             return corpus
         changed = f"{shown(name)} is not the text that the run began with (another SHA-256)"
         problem = problem or CorpusError(f"{changed}: put that back, or start a new run")
-    for path in sorted(data_folder().glob("*.txt")):
+    for path in sorted(data_folder().glob("*" if tokens == "bytes" else "*.txt")):
         with contextlib.suppress(CorpusError):
-            corpus = load_corpus(str(path.absolute()), report=report)
+            corpus = load_corpus(str(path.absolute()), tokens=tokens, report=report)
             if corpus.sha256 == sha256:
                 return corpus
     raise problem or CorpusError("no text is named")
 
 
 def split_lengths(length: int, validation_fraction: float) -> tuple[int, int]:
-    """How many characters of a text are trained on and how many, at its end, held out."""
+    """How many tokens of a text are trained on and how many, at its end, held out."""
     # The small term undoes rounding: 10 * (1 - 0.9) is a hair below 1.
     training = int(length * (1 - validation_fraction) + 1e-6)
     return training, length - training
@@ -104,7 +120,7 @@ def check_lengths(corpus: Corpus, config: Config) -> None:
     """Make sure that both parts of a corpus hold at least one batch.
 
     Training on streams (`stateful`) needs `batch_size * (seq_len + 1) + 1` characters, on random windows
-    `seq_len + 1`; held-out text, where there is to be any, 2.
+    `seq_len + 1`; held-out text, where there is to be any, 2. Bytes count like characters.
 
     Raises:
         CorpusError: if a part is too short. The message has the numbers, and values that would fit.
@@ -112,9 +128,7 @@ def check_lengths(corpus: Corpus, config: Config) -> None:
     train, fraction = config.train, config.corpus.validation_fraction
     length = len(corpus.text)
     training, held_out = split_lengths(length, fraction)
-    have = (
-        f"{shown(corpus.name)} has {length:,} characters, {training:,} to train on and {held_out:,} held out"
-    )
+    have = f"{shown(corpus.name)} has {length:,} {corpus.tokens}, {training:,} to train on and {held_out:,} held out"
     sizes, needed = f"seq_len = {train.seq_len}", train.seq_len + 1
     if train.stateful:
         sizes, needed = f"batch_size = {train.batch_size} with {sizes}", train.batch_size * needed + 1
@@ -166,7 +180,9 @@ def _no_report(what: str, done: int, total: int) -> None:
     del what, done, total
 
 
-def _sha256(text: str) -> str:
+def _sha256(text: Text) -> str:
+    if isinstance(text, bytes):
+        return hashlib.sha256(text).hexdigest()
     digest = hashlib.sha256()
     for start in range(0, len(text), _CHUNK):
         digest.update(text[start : start + _CHUNK].encode("utf-8"))

@@ -1,7 +1,7 @@
 """Documents: where one ends and the next begins, the state of a model is emptied.
 
 A corpus of many short texts (names, messages, poems, articles) has a separator between them, `[corpus] separator`, one
-character. A document begins with the separator before it: the state is emptied just before that is read, so that what
+character or, where tokens are bytes, one byte. A document begins with the separator before it: the state is emptied just before that is read, so that what
 follows depends on nothing before it, in training, evaluation and sampling alike; and a sample that is seeded with the
 separator begins as every document did.
 
@@ -25,7 +25,7 @@ def resolve_separator(config: Config, vocabulary: Vocabulary) -> Config:
         vocabulary: that of the text to learn, or of the run.
 
     Raises:
-        ConfigError: The vocabulary lacks the separator.
+        ConfigError: The vocabulary lacks the separator, or it is of bytes and the separator more than one.
 
     Example:
         >>> from jaxrnn.config import CorpusConfig
@@ -47,4 +47,8 @@ def _find_id(separator: str, vocabulary: Vocabulary) -> int:
             f"{named}: the text does not have this character, so nothing would separate its documents; "
             "name the one that does, or leave the separator out"
         ) from None
+    if len(ids) != 1:
+        raise ConfigError(
+            f"{named}: is {len(ids)} bytes in UTF-8, and the state is emptied at one token: take a character of ASCII"
+        )
     return int(ids[0])

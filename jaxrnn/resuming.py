@@ -14,7 +14,7 @@ from jaxrnn.optimizer import learning_rate
 # Where a run is in its text, and which random numbers it has drawn, follows from these.
 _PLACE = ("train.batch_size", "train.seq_len", "train.stateful", "train.rng_seed")
 # What it learns from, and where its state is emptied, from these.
-_CORPUS = ("validation_fraction", "separator")
+_CORPUS = ("tokens", "validation_fraction", "separator")
 # What a run remembers of its gradients and of its parameters is of these kinds.
 _MEMORY = ("train.optimizer", "train.ema_decay", "train.two_tailed")
 
@@ -30,8 +30,8 @@ def check_resumable(run: Path, begun: Config, wanted: Config) -> list[str]:
         wanted: the config that it is to go on with.
 
     Raises:
-        ConfigError: with these changes it would be another training: other layers, other texts, other batches, another
-            optimizer or average.
+        ConfigError: with these changes it would be another training: other layers, other texts or tokens, other
+            batches, another optimizer or average.
     """
     if begun.model.skip != wanted.model.skip:
         _refuse(run, "model.skip", begun.model.skip, wanted.model.skip)

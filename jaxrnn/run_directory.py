@@ -71,8 +71,10 @@ class RunRecord(NamedTuple):
 
     corpus: str  # a built-in name, or the path as it was given
     corpus_path: str  # absolute
-    corpus_sha256: str  # of the normalised text in UTF-8
-    vocabulary_sha256: str  # of vocabulary.json's characters in UTF-8
+    corpus_sha256: str  # of the normalised text in UTF-8, or of the bytes
+    vocabulary_sha256: (
+        str  # of vocabulary.json's characters in UTF-8; before them the word "bytes" where they are bytes
+    )
     jaxrnn_version: str
     jax_version: str
     created: str  # ISO 8601, UTC
@@ -304,7 +306,9 @@ def _is_record(values: object) -> bool:
 
 
 def _hash(vocabulary: Vocabulary) -> str:
-    return hashlib.sha256(vocabulary.characters.encode("utf-8", "surrogatepass")).hexdigest()
+    # No characters in order begin like this word: a vocabulary of one kind is never taken for one of the other.
+    kind = b"" if vocabulary.tokens == "characters" else vocabulary.tokens.encode()
+    return hashlib.sha256(kind + vocabulary.characters.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _csv_line(values: Iterable[object]) -> str:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from jaxrnn.dynamic import Rates, Report
     from jaxrnn.scored_text import ScoredText
     from jaxrnn.scoring import Scores
-    from jaxrnn.vocabulary import Vocabulary
+    from jaxrnn.vocabulary import Text, Vocabulary
 
 PROTOCOLS = ("stateful", "windows", "dynamic")
 _STATISTICS = 50_000  # characters that the model writes to stand in for its training text
@@ -47,7 +47,7 @@ class _Run(NamedTuple):
     vocabulary: "Vocabulary"
     params: Any
     scored: "ScoredText"
-    training: str | None  # None where it is not needed, or not at hand
+    training: "Text | None"  # None where it is not needed, or not at hand
 
 
 def evaluate_run(path: Path, options: Options) -> Evaluation:
@@ -75,7 +75,7 @@ def evaluate_run(path: Path, options: Options) -> Evaluation:
         results[protocol] = details | _means(protocol, run, scores)
         first = first or scores
     assert first is not None
-    record = {
+    record: dict[str, Any] = {
         "run": str(path),
         "step": step,
         "parameters": count_parameters(params),
@@ -92,6 +92,7 @@ def _describe(scored: "ScoredText") -> dict[str, Any]:
     return {
         "corpus": scored.name,
         "part": scored.part,
+        "tokens": "bytes" if isinstance(scored.text, bytes) else "characters",
         "sha256": scored.sha256,
         "scored_characters": scored.num_scored,
         "scored_bytes": scored.num_bytes,
@@ -106,7 +107,7 @@ def _describe(scored: "ScoredText") -> dict[str, Any]:
 
 def _read_texts(
     path: Path, config: "Config", vocabulary: "Vocabulary", options: Options
-) -> "tuple[ScoredText, str | None]":
+) -> "tuple[ScoredText, Text | None]":
     """The text to score, and the training text where it is needed and found."""
     from jaxrnn.corpus import find_corpus, load_corpus
     from jaxrnn.errors import CorpusError
@@ -114,9 +115,9 @@ def _read_texts(
     from jaxrnn.scored_text import held_out_text, split_text, whole_text
 
     record = read_record(path)
-    fraction = config.corpus.validation_fraction
+    fraction, tokens = config.corpus.validation_fraction, vocabulary.tokens
     with console.download_display(quiet=options.quiet) as report:
-        given = None if options.corpus is None else load_corpus(options.corpus, report=report)
+        given = None if options.corpus is None else load_corpus(options.corpus, tokens=tokens, report=report)
         if given is not None and given.sha256 == record.corpus_sha256 and fraction > 0:
             if not options.quiet:
                 console.note(
@@ -131,7 +132,9 @@ def _read_texts(
             check_has_text(path, record, "give one with --corpus TEXT")
         try:
             check_has_text(path, record)
-            own = find_corpus([config.corpus.text, record.corpus_path], record.corpus_sha256, report=report)
+            own = find_corpus(
+                [config.corpus.text, record.corpus_path], record.corpus_sha256, tokens=tokens, report=report
+            )
         except CorpusError as error:
             if scored is None:
                 raise CorpusError(
@@ -186,7 +189,7 @@ def _score_dynamic(
         source, train_ids = "training text", encode(run.vocabulary, run.training)
     if len(train_ids) < 2:
         raise CorpusError(
-            f"{run.path}: a training text of {len(train_ids)} characters is too short to adapt by"
+            f"{run.path}: a training text of {len(train_ids)} {run.vocabulary.tokens} is too short to adapt by"
         )
     rms = dynamic.gradient_rms(model, params, train_ids, segment)
     rates, trials = options.rates, []
@@ -249,7 +252,8 @@ def _write(run: _Run, length: int, num_samples: int, rng_seed: int) -> "np.ndarr
 def _memorisation(run: _Run, options: Options) -> dict[str, Any]:
     """What stands in the training text of what the model writes, and of as much of the text that is scored."""
     from jaxrnn.memorisation import find_copied
-    from jaxrnn.vocabulary import decode, encode
+    from jaxrnn.texts import readable
+    from jaxrnn.vocabulary import encode, spell
 
     source = encode(run.vocabulary, run.training or "")
     texts = {
@@ -259,10 +263,11 @@ def _memorisation(run: _Run, options: Options) -> dict[str, Any]:
     record: dict[str, Any] = {"rng_seed": options.rng_seed, "training_characters": len(source)}
     for name, ids in texts.items():
         found = find_copied(ids, source)
+        longest = spell(run.vocabulary, ids[found.start : found.start + found.longest])
         record[name] = {
             "characters": len(ids),
             "shares": {str(n): share for n, share in found.shares.items()},
             "longest_length": found.longest,
-            "longest": decode(run.vocabulary, ids[found.start : found.start + found.longest]),
+            "longest": readable(longest) if isinstance(longest, bytes) else longest,
         }
     return record

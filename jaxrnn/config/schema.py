@@ -23,6 +23,7 @@ class CorpusConfig(Checked):
     """The text to learn from, how much of its end is held out, and what stands between its documents, if anything."""
 
     text: Annotated[str, Text(empty=False, without="\0")] = "shakespeare"
+    tokens: Annotated[str, OneOf(("characters", "bytes"))] = "characters"
     validation_fraction: Annotated[float, Range(0, 1, below=True)] = 0.1
     separator: str = ""
 
