@@ -1,9 +1,9 @@
 """Documents: where one ends and the next begins, the state of a model is emptied.
 
 A corpus of many short texts (names, messages, poems, articles) has a separator between them, `[corpus] separator`, one
-character or, where tokens are bytes, one byte. A document begins with the separator before it: the state is emptied just before that is read, so that what
-follows depends on nothing before it, in training, evaluation and sampling alike; and a sample that is seeded with the
-separator begins as every document did.
+character or, where tokens are bytes, one byte. A document begins with the separator before it: the state is emptied
+just before that is read, so that what follows depends on nothing before it, in training, evaluation and sampling alike;
+and a sample that is seeded with the separator begins as every document did.
 
 Which token that is depends on the vocabulary. Here the two come together, and nowhere else: a config that a model is
 made of goes through `resolve_separator` first.

@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from jaxrnn.config import Config, CorpusConfig, ModelConfig
+from jaxrnn.config.fields import FieldError
 from jaxrnn.config.toml import printable
 from jaxrnn.disk import reason
-from jaxrnn.errors import InterchangeError
+from jaxrnn.documents import resolve_separator
+from jaxrnn.errors import ConfigError, InterchangeError
 from jaxrnn.interchange.characters import read_characters, sort_characters
 from jaxrnn.interchange.description import FORMAT_VERSION, KIND
 from jaxrnn.interchange.json_text import check_file, parse_json, read_file, show
@@ -25,7 +27,7 @@ from jaxrnn.run_directory import new_record
 from jaxrnn.texts import shown
 from jaxrnn.train_state import start_state
 from jaxrnn.types import Params
-from jaxrnn.vocabulary import Vocabulary
+from jaxrnn.vocabulary import Tokens, Vocabulary, byte_vocabulary
 
 Format = Literal["safetensors", "original"]
 
@@ -42,6 +44,7 @@ class Imported(NamedTuple):
     params: Params  # of NumPy arrays
     vocabulary: Vocabulary
     notes: tuple[str, ...]  # what was decided without being said in the file
+    separator: str = ""  # the character at which the state is emptied
 
 
 def read_model(path: Path, file_format: Format | None = None) -> Imported:
@@ -115,12 +118,14 @@ def _read_safetensors(path: Path) -> Imported:
         plan = plan_found(modules, description.get("modules"), len(characters), source)
     params = read_params(plan, open_safetensors(path))
     vocabulary, params = sort_characters(characters, params)
+    vocabulary = vocabulary._replace(tokens=_tokens(description, vocabulary, told_by))
+    separator = _separator(description, vocabulary, told_by)
     notes = (
         ("an nn.RNN is taken to be one with tanh, the default; its weights don't tell",)
         if plan.has_rnn
         else ()
     )
-    return Imported(plan.config, params, vocabulary, notes)
+    return Imported(plan.config, params, vocabulary, notes, separator)
 
 
 def _describe(path: Path, metadata: dict[str, str]) -> tuple[dict[str, Any], str]:
@@ -152,12 +157,35 @@ def _characters(description: dict[str, Any], told_by: str) -> list[str]:
     vocabulary = description.get("vocabulary", description)
     if not isinstance(vocabulary, dict) or "characters" not in vocabulary:
         raise InterchangeError(f'{told_by}: has no "characters", in the order of their ids')
-    tokens, separator = vocabulary.get("tokens", "characters"), description.get("separator")
-    if tokens != "characters":
-        raise InterchangeError(f"{told_by}: its tokens are {show(tokens)}; this version knows characters")
-    if separator is not None:
-        raise InterchangeError(f"{told_by}: has the separator {show(separator)}; this version knows none")
     return read_characters(vocabulary["characters"], f'{told_by}: "characters"')
+
+
+def _tokens(description: dict[str, Any], vocabulary: Vocabulary, told_by: str) -> Tokens:
+    table = description.get("vocabulary", description)
+    match table.get("tokens", "characters"):
+        case "characters":
+            return "characters"
+        case "bytes" if vocabulary.characters == byte_vocabulary().characters:
+            return "bytes"
+        case "bytes":
+            raise InterchangeError(
+                f"{told_by}: a vocabulary of bytes has the 256 characters U+0000 to U+00FF, one for each byte"
+            )
+        case tokens:
+            raise InterchangeError(f"{told_by}: its tokens are {show(tokens)}, not characters or bytes")
+
+
+def _separator(description: dict[str, Any], vocabulary: Vocabulary, told_by: str) -> str:
+    separator = description.get("separator") or ""
+    if not isinstance(separator, str):
+        raise InterchangeError(f"{told_by}: its separator is {show(separator)}, not a character")
+    try:
+        resolve_separator(Config(corpus=CorpusConfig(separator=separator)), vocabulary)
+    except (ConfigError, FieldError):
+        raise InterchangeError(
+            f"{told_by}: its separator is {show(separator)}, not one of its {vocabulary.tokens}"
+        ) from None
+    return separator
 
 
 def create_imported_run(run: Path, imported: Imported, path: Path, *, overwrite: bool = False) -> None:
@@ -176,7 +204,8 @@ def create_imported_run(run: Path, imported: Imported, path: Path, *, overwrite:
         SaveError: Writing failed; what was there still is.
     """
     text = f"(none: imported from {printable(path.name)})"
-    config = Config(corpus=CorpusConfig(text=text), model=imported.config)
+    corpus = CorpusConfig(text=text, tokens=imported.vocabulary.tokens, separator=imported.separator)
+    config = Config(corpus=corpus, model=imported.config)
     record = new_record(text, Path(), "", imported.vocabulary)
     record = record._replace(
         corpus_path="", imported_from=printable(str(path.absolute())), imported_sha256=_hash(path)
