@@ -73,7 +73,7 @@ class RunRecord(NamedTuple):
     corpus_path: str  # absolute
     corpus_sha256: str  # of the normalised text in UTF-8, or of the bytes
     vocabulary_sha256: (
-        str  # of vocabulary.json's characters in UTF-8; before them the word "bytes" where they are bytes
+        str  # of vocabulary.json's characters in UTF-8, after the word "bytes" where they are bytes
     )
     jaxrnn_version: str
     jax_version: str
