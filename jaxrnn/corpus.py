@@ -86,11 +86,24 @@ def find_corpus(
         changed = f"{shown(name)} is not the text that the run began with (another SHA-256)"
         problem = problem or CorpusError(f"{changed}: put that back, or start a new run")
     for path in sorted(data_folder().glob("*" if tokens == "bytes" else "*.txt")):
+        if tokens == "bytes" and not _holds(path, sha256):
+            continue
         with contextlib.suppress(CorpusError):
             corpus = load_corpus(str(path.absolute()), tokens=tokens, report=report)
             if corpus.sha256 == sha256:
                 return corpus
     raise problem or CorpusError("no text is named")
+
+
+def _holds(path: Path, sha256: str) -> bool:
+    """Whether a file has this SHA-256, without holding all of it in memory: among any files there may be large ones."""
+    try:
+        if not path.is_file():
+            return False
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest() == sha256
+    except OSError:
+        return False
 
 
 def split_lengths(length: int, validation_fraction: float) -> tuple[int, int]:
