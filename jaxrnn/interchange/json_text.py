@@ -2,6 +2,7 @@
 
 import json
 import math
+import reprlib
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from jaxrnn.texts import shown
 Floats = NDArray[np.float32]
 
 _MOST_AXES = 4
+_MOST_VALUES = 20_000_000  # of a text; Python needs some 30 bytes for a number,
+_MOST_LISTS = 2_000_000  # and some 100 for a list or an object
 _LARGEST = float(np.finfo(np.float32).max)
 
 
@@ -60,8 +63,13 @@ def parse_json(data: bytes, source: str) -> Any:
         source: what messages call it.
 
     Raises:
-        InterchangeError: It is none, or nested too deeply, or has a number of thousands of digits.
+        InterchangeError: It is none, or nested too deeply, or has a number of thousands of digits, or more values than
+            a model can have (counted before they are made).
     """
+    if data.count(b",") > _MOST_VALUES or data.count(b"[") + data.count(b"{") > _MOST_LISTS:
+        raise InterchangeError(
+            f"{source}: has more than {_MOST_VALUES:,} values, or {_MOST_LISTS:,} lists, the most that are read"
+        )
     try:
         return json.loads(
             data.decode("utf-8-sig"), object_pairs_hook=_without_twins, parse_constant=_refuse_constant
@@ -88,7 +96,7 @@ def _refuse_constant(name: str) -> Any:
 
 def show(value: object, most: int = 60) -> str:
     """Returns a value as a message shows it: on one line, cut where it is long."""
-    text = ascii(value) if isinstance(value, str) else ascii(value)[: 4 * most]
+    text = ascii(value[: most + 1]) if isinstance(value, str) else reprlib.repr(value)
     return text if len(text) <= most else f"{text[:most]}..."
 
 

@@ -59,10 +59,12 @@ def test_so_does_its_loop_for_skip_connections(tmp_path: Path, monkeypatch: pyte
 def test_so_it_does_on_a_trained_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_files(tmp_path)
     monkeypatch.chdir(tmp_path)
-    layers = [
-        '{type="embedding",size=5}', '{type="lstm",size=6}', '{type="gru",size=5}', '{type="rnn",size=6}',
-        '{type="rnn_block",cell="gru"}', '{type="dense"}',
-    ]  # fmt: skip
+    layers = (
+        '{type="embedding",size=6}',
+        '{type="lstm",size=6}',
+        '{type="rnn_block",cell="gru"}',
+        '{type="dense"}',
+    )
     options = (
         f"model.layers=[{','.join(layers)}]",
         "train.steps=6",
