@@ -1,8 +1,10 @@
 r"""A text from a file, the same on every system: strict UTF-8 in, `\n` at the end of each line out."""
 
 import stat
+from collections.abc import Iterable, Sized
 from pathlib import Path
 
+from jaxrnn.config import Texts
 from jaxrnn.errors import CorpusError
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -12,6 +14,13 @@ _UTF_16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 def shown(name: str) -> str:
     """A name as a one-line message shows it: as it is, or escaped if it holds a newline or the like."""
     return name if name.isprintable() else repr(name)
+
+
+def several(names: Texts) -> str:
+    """One name as it is; of several, the first three at most and how many others."""
+    if isinstance(names, str):
+        return names
+    return ", ".join(names[:3]) + (f" and {len(names) - 3:,} more" if len(names) > 3 else "")
 
 
 def read_bytes(path: Path, name: str) -> bytes:
@@ -53,25 +62,59 @@ def decode_text(data: bytes, name: str) -> str:
         CorpusError: if the bytes are binary, another encoding (the first bad byte is given by its offset, counted
             from 0) or fewer than two characters.
     """
-    if data.startswith(_UTF_16_MARKS):
+    text = decode_part(data, name)
+    check_is_enough(text, name)
+    return text
+
+
+def check_is_enough(text: Sized, name: str) -> None:
+    """Makes sure that a text has two characters or more, or this many bytes where it is of bytes.
+
+    Raises:
+        CorpusError: it has fewer.
+    """
+    if len(text) < 2:
+        found = "has only 1 character" if len(text) else "is empty"
+        raise CorpusError(f"{name} {found}: a text needs at least 2")
+
+
+def decode_part(data: bytes, name: str, start: int = 0) -> str:
+    r"""What `decode_text` does, for a part of a text: it may be empty.
+
+    Args:
+        data: what a file holds from `start` on.
+        name: what messages call the file.
+        start: its offset in the file; a byte order mark only stands at 0.
+
+    Raises:
+        CorpusError: if the bytes are binary or another encoding.
+    """
+    if start == 0 and data.startswith(_UTF_16_MARKS):
         raise CorpusError(f"{name} looks like UTF-16: save it as UTF-8")
     if (nul := data.find(b"\0")) >= 0:
         raise CorpusError(
-            f"{name} is binary, not text (a NUL byte at offset {nul:,}): give a UTF-8 text file"
+            f"{name} is binary, not text (a NUL byte at offset {start + nul:,}): give a UTF-8 text file"
         )
-    mark = len(_BYTE_ORDER_MARK) if data.startswith(_BYTE_ORDER_MARK) else 0
+    mark = len(_BYTE_ORDER_MARK) if start == 0 and data.startswith(_BYTE_ORDER_MARK) else 0
     try:
         # A view, because a slice would copy the whole file.
         text = str(memoryview(data)[mark:], "utf-8", "strict")
     except UnicodeDecodeError as error:
         offset = mark + error.start
         raise CorpusError(
-            f"{name} is not UTF-8: bad byte 0x{data[offset]:02x} at offset {offset:,}: save it as UTF-8"
+            f"{name} is not UTF-8: bad byte 0x{data[offset]:02x} at offset {start + offset:,}: save it as UTF-8"
         ) from None
     del data
     if "\r" in text:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
-    if len(text) < 2:
-        found = "has only 1 character" if text else "is empty"
-        raise CorpusError(f"{name} {found}: a text needs at least 2")
     return text
+
+
+def join_parts(parts: Iterable[str], separator: str = "") -> str:
+    """One text of several, with a separator between two where the first does not end in it; an empty one is none."""
+    joined: list[str] = []
+    for part in filter(None, parts):
+        if joined and not joined[-1].endswith(separator):
+            joined.append(separator)
+        joined.append(part)
+    return "".join(joined)
