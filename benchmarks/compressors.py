@@ -22,6 +22,7 @@ from typing import NamedTuple
 
 from jaxrnn.corpus import load_corpus, split_lengths
 from jaxrnn.errors import JaxrnnError
+from jaxrnn.texts import as_bytes
 
 _SMALLEST_WINDOW = 2**16
 
@@ -37,16 +38,16 @@ class Row(NamedTuple):
     with_history_per_byte: float
 
 
-def measure(corpus: str, text: str, validation_fraction: float) -> list[Row]:
+def measure(corpus: str, text: str | bytes, validation_fraction: float) -> list[Row]:
     """Compresses the held-out end of a text with every tool there is.
 
     Args:
         corpus: its name.
-        text: all of it.
+        text: all of it; of bytes, each counts as a character.
         validation_fraction: as in `[corpus]`, above 0.
     """
     training_length, _ = split_lengths(len(text), validation_fraction)
-    training, held_out = text[:training_length].encode(), text[training_length:].encode()
+    training, held_out = as_bytes(text[:training_length]), as_bytes(text[training_length:])
     characters = len(text) - training_length
     rows = []
     for name, compress in compressors(len(training) + len(held_out)).items():
@@ -87,6 +88,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--corpus", action="append", metavar="TEXT", help="a file or a built-in corpus; may be repeated"
     )
+    parser.add_argument(
+        "--tokens",
+        choices=("characters", "bytes"),
+        default="characters",
+        help="as in [corpus]; bytes: any file",
+    )
     parser.add_argument("--validation-fraction", type=float, default=0.1, metavar="F")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows there too")
     options = parser.parse_args(arguments)
@@ -95,11 +102,11 @@ def main(arguments: list[str] | None = None) -> int:
     rows: list[Row] = []
     try:
         for name in options.corpus or ["shakespeare"]:
-            rows += measure(name, load_corpus(name).text, options.validation_fraction)
+            rows += measure(name, load_corpus(name, tokens=options.tokens).text, options.validation_fraction)
     except JaxrnnError as error:
         print(error, file=sys.stderr)
         return 2
-    print(f"{'corpus':24} {'tool':36} {'alone':>8} {'history':>8}   bits per character")
+    print(f"{'corpus':24} {'tool':36} {'alone':>8} {'history':>8}   bits per {options.tokens[:-1]}")
     for row in rows:
         print(f"{Path(row.corpus).name:24} {row.tool:36} {row.alone:8.3f} {row.with_history:8.3f}")
     for tool in ("xz", "zstd"):

@@ -13,12 +13,14 @@ from jaxrnn.layers.dense import DenseParams
 from jaxrnn.layers.embedding import EmbeddingParams, init_embedding
 from jaxrnn.types import Key, Params
 from jaxrnn.vocabulary import (
+    Text,
     Vocabulary,
     build_vocabulary,
     count_unknown,
     describe_character,
     drop_unknown,
     merge,
+    unknown_characters,
 )
 
 OnUnknown = Literal["extend", "drop", "error"]
@@ -39,8 +41,8 @@ class Coverage(NamedTuple):
 
 
 def cover(
-    vocabulary: Vocabulary, text: str, on_unknown: OnUnknown, source: str
-) -> tuple[Vocabulary, str, Coverage]:
+    vocabulary: Vocabulary, text: Text, on_unknown: OnUnknown, source: str
+) -> tuple[Vocabulary, Text, Coverage]:
     """Reconciles the vocabulary of a model with a text that it is to learn.
 
     Args:
@@ -55,8 +57,14 @@ def cover(
 
     Raises:
         VocabularyError: `on_unknown` is "error" and the model lacks a character; or it knows none of them and all
-            would be dropped; or together there are more characters than possible.
+            would be dropped; or together there are more characters than possible; or the one is of characters and
+            the other of bytes.
     """
+    if (vocabulary.tokens == "bytes") != isinstance(text, bytes):
+        other = "bytes" if isinstance(text, bytes) else "characters"
+        raise VocabularyError(
+            f"{source}: the model knows {vocabulary.tokens}, and the text is one of {other}"
+        )
     coverage = Coverage(len(text), count_unknown(vocabulary, text))
     if not coverage.new:
         return vocabulary, text, coverage
@@ -69,13 +77,13 @@ def cover(
                 f"{source}: the model knows none of its characters; try --on-unknown extend"
             )
         return vocabulary, known, coverage
-    position = next(i for i, character in enumerate(text) if character in coverage.new)
+    position, character = unknown_characters(vocabulary, text)[0]
     others = len(coverage.new) - 1
     more = {0: "", 1: " nor 1 other of its characters"}.get(
         others, f" nor {others:,} others of its characters"
     )
     raise VocabularyError(
-        f"{source}: the model does not know {describe_character(text[position])}, at position {position:,} (counted "
+        f"{source}: the model does not know {describe_character(character)}, at position {position:,} (counted "
         f"from 0){more}; --on-unknown extend gives new characters weights, --on-unknown drop leaves them out"
     )
 

@@ -27,14 +27,16 @@ def check_resumable(run: Path, begun: Config, wanted: Config) -> list[str]:
         wanted: the config that it is to go on with.
 
     Raises:
-        ConfigError: with these changes it would be another training: other layers, other texts, other batches, another
-            optimizer or average.
+        ConfigError: with these changes it would be another training: other layers, other texts or tokens, other
+            batches, another optimizer or average.
     """
     if begun.model.skip != wanted.model.skip:
         _refuse(run, "model.skip", begun.model.skip, wanted.model.skip)
     for index, (layer, other) in enumerate(zip_longest(begun.model.layers, wanted.model.layers)):
         if layer != other:
             _refuse(run, f"model.layers[{index}]", layer, other)
+    if begun.corpus.tokens != wanted.corpus.tokens:
+        _refuse(run, "corpus.tokens", begun.corpus.tokens, wanted.corpus.tokens)
     fractions = begun.corpus.validation_fraction, wanted.corpus.validation_fraction
     if fractions[0] != fractions[1]:
         _refuse(run, "corpus.validation_fraction", *fractions)

@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import jaxrnn
-from jaxrnn.config import Config, dump_config, parse_config
+from jaxrnn.config import Config, Texts, dump_config, parse_config
 from jaxrnn.disk import append_text, reason, write_text
 from jaxrnn.errors import CheckpointError, DamagedError, SaveError
 from jaxrnn.vocabulary import Vocabulary, vocabulary_from_json
@@ -69,10 +69,12 @@ class Ancestor(NamedTuple):
 class RunRecord(NamedTuple):
     """What run.json says about a run."""
 
-    corpus: str  # a built-in name, or the path as it was given
-    corpus_path: str  # absolute
-    corpus_sha256: str  # of the normalised text in UTF-8
-    vocabulary_sha256: str  # of vocabulary.json's characters in UTF-8
+    corpus: str  # a built-in name, or the path as it was given; of several, in one line
+    corpus_path: Texts  # absolute
+    corpus_sha256: str  # of the normalised text in UTF-8, or of the bytes
+    vocabulary_sha256: (
+        str  # of vocabulary.json's characters in UTF-8; before them the word "bytes" where they are bytes
+    )
     jaxrnn_version: str
     jax_version: str
     created: str  # ISO 8601, UTC
@@ -82,7 +84,7 @@ class RunRecord(NamedTuple):
 
 def new_record(
     corpus: str,
-    corpus_path: Path,
+    corpus_path: Path | tuple[Path, ...],
     corpus_sha256: str,
     vocabulary: Vocabulary,
     history: tuple[Ancestor, ...] = (),
@@ -90,7 +92,9 @@ def new_record(
     """Returns the record of a run that starts now, with the versions installed here."""
     return RunRecord(
         corpus=corpus,
-        corpus_path=str(corpus_path.absolute()),
+        corpus_path=str(corpus_path.absolute())
+        if isinstance(corpus_path, Path)
+        else tuple(str(path.absolute()) for path in corpus_path),
         corpus_sha256=corpus_sha256,
         vocabulary_sha256=_hash(vocabulary),
         history=history,
@@ -217,8 +221,10 @@ def read_record(run: Path) -> RunRecord:
     texts = {
         name: values.get(name) for name in RunRecord._fields if name not in ("format_version", "history")
     }
+    if isinstance(texts["corpus_path"], list) and all(isinstance(path, str) for path in texts["corpus_path"]):
+        texts["corpus_path"] = tuple(texts["corpus_path"])
     for name, text in texts.items():
-        if not isinstance(text, str):
+        if not isinstance(text, str) and not (name == "corpus_path" and isinstance(text, tuple)):
             raise DamagedError(f"{path}: damaged: {name} is missing or no text")
     return RunRecord(**texts, history=_read_history(values.get("history", []), path), format_version=version)
 
@@ -301,7 +307,9 @@ def _is_record(values: object) -> bool:
 
 
 def _hash(vocabulary: Vocabulary) -> str:
-    return hashlib.sha256(vocabulary.characters.encode("utf-8", "surrogatepass")).hexdigest()
+    # No characters in order begin like this word: a vocabulary of one kind is never taken for one of the other.
+    kind = b"" if vocabulary.tokens == "characters" else vocabulary.tokens.encode()
+    return hashlib.sha256(kind + vocabulary.characters.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _csv_line(values: Iterable[object]) -> str:

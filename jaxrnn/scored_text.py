@@ -1,7 +1,8 @@
 """The text that a run is scored on: what of it the model knows, and each character's score as a table.
 
 A character that the vocabulary lacks has no probability, so a text is scored without such characters, as if they did
-not stand there. They are counted and named: a loss says little about a text of which much was left out.
+not stand there. They are counted and named: a loss says little about a text of which much was left out. Where the
+tokens are bytes, the text is `bytes`, each of them is scored, and none is lacking.
 """
 
 import csv
@@ -13,8 +14,8 @@ from jaxrnn.corpus import Corpus, split_lengths
 from jaxrnn.disk import reason
 from jaxrnn.errors import CorpusError, SaveError
 from jaxrnn.scoring import Scores
-from jaxrnn.texts import shown
-from jaxrnn.vocabulary import Vocabulary, count_unknown, drop_unknown
+from jaxrnn.texts import as_bytes, shown
+from jaxrnn.vocabulary import Text, Vocabulary, count_unknown, drop_unknown
 
 COLUMNS = ("position", "character", "nats", "rank")
 
@@ -24,8 +25,8 @@ class ScoredText(NamedTuple):
 
     name: str  # of the corpus
     part: Literal["held out", "whole"]
-    text: str  # as it is
-    known: str  # what the model can read of it; its first character is read and not scored
+    text: Text  # as it is
+    known: Text  # what the model can read of it; its first character is read and not scored
     unseen: dict[str, int]  # how often each other character occurs, the most frequent first
 
     @property
@@ -35,13 +36,13 @@ class ScoredText(NamedTuple):
 
     @property
     def num_bytes(self) -> int:
-        """How many bytes they have in UTF-8."""
-        return len(self.known.encode()) - len(self.known[0].encode())
+        """How many bytes they have in UTF-8, or are."""
+        return len(as_bytes(self.known[1:]))
 
     @property
     def sha256(self) -> str:
         """Of what is scored: numbers compare where it is the same."""
-        return hashlib.sha256(self.known.encode()).hexdigest()
+        return hashlib.sha256(as_bytes(self.known)).hexdigest()
 
 
 def whole_text(vocabulary: Vocabulary, corpus: Corpus) -> ScoredText:
@@ -53,7 +54,7 @@ def whole_text(vocabulary: Vocabulary, corpus: Corpus) -> ScoredText:
     return _scored(vocabulary, corpus, "whole", corpus.text)
 
 
-def split_text(vocabulary: Vocabulary, corpus: Corpus, validation_fraction: float) -> tuple[str, str]:
+def split_text(vocabulary: Vocabulary, corpus: Corpus, validation_fraction: float) -> tuple[Text, Text]:
     """Divide the corpus of a run as its training did.
 
     Args:
@@ -69,14 +70,14 @@ def split_text(vocabulary: Vocabulary, corpus: Corpus, validation_fraction: floa
     start = len(corpus.text)
     if len(known) == start:
         return known[:training], corpus.text[training:]
-    characters = frozenset(vocabulary.characters)
+    characters = frozenset[object](vocabulary.characters)  # bytes never get here: none was dropped
     while held_out:
         start -= 1
         held_out -= corpus.text[start] in characters
     return known[:training], corpus.text[start:]
 
 
-def held_out_text(vocabulary: Vocabulary, corpus: Corpus, text: str) -> ScoredText:
+def held_out_text(vocabulary: Vocabulary, corpus: Corpus, text: Text) -> ScoredText:
     """The end of a corpus that `split_text` found to be held out.
 
     Raises:
@@ -91,7 +92,7 @@ def held_out_text(vocabulary: Vocabulary, corpus: Corpus, text: str) -> ScoredTe
 
 
 def _scored(
-    vocabulary: Vocabulary, corpus: Corpus, part: Literal["held out", "whole"], text: str
+    vocabulary: Vocabulary, corpus: Corpus, part: Literal["held out", "whole"], text: Text
 ) -> ScoredText:
     unseen = count_unknown(vocabulary, text)
     known = drop_unknown(vocabulary, text) if unseen else text

@@ -1,12 +1,15 @@
-r"""A text from a file, the same on every system: strict UTF-8 in, `\n` at the end of each line out."""
+r"""A text from a file, the same on every system: strict UTF-8 in, `\n` at the end of each line out; or its bytes."""
 
 import stat
-from collections.abc import Iterable, Sized
+from collections.abc import Iterable
 from pathlib import Path
+from typing import TypeVar
 
 from jaxrnn.config import Texts
 from jaxrnn.errors import CorpusError
 
+_Text = TypeVar("_Text", str, bytes)
+_NEEDS = "a text needs at least 2"
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _UTF_16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 
@@ -62,20 +65,19 @@ def decode_text(data: bytes, name: str) -> str:
         CorpusError: if the bytes are binary, another encoding (the first bad byte is given by its offset, counted
             from 0) or fewer than two characters.
     """
-    text = decode_part(data, name)
-    check_is_enough(text, name)
-    return text
+    return check_is_enough(decode_part(data, name), name)
 
 
-def check_is_enough(text: Sized, name: str) -> None:
-    """Makes sure that a text has two characters or more, or this many bytes where it is of bytes.
+def check_is_enough(text: _Text, name: str) -> _Text:
+    """The text, if it has the least that one can learn from: two characters, or two bytes.
 
     Raises:
         CorpusError: it has fewer.
     """
     if len(text) < 2:
-        found = "has only 1 character" if len(text) else "is empty"
-        raise CorpusError(f"{name} {found}: a text needs at least 2")
+        unit, needs = ("byte", "at least 2 are needed") if isinstance(text, bytes) else ("character", _NEEDS)
+        raise CorpusError(f"{name} {f'has only 1 {unit}' if len(text) else 'is empty'}: {needs}")
+    return text
 
 
 def decode_part(data: bytes, name: str, start: int = 0) -> str:
@@ -110,11 +112,16 @@ def decode_part(data: bytes, name: str, start: int = 0) -> str:
     return text
 
 
-def join_parts(parts: Iterable[str], separator: str = "") -> str:
+def join_parts(parts: Iterable[_Text], separator: _Text) -> _Text:
     """One text of several, with a separator between two where the first does not end in it; an empty one is none."""
-    joined: list[str] = []
+    joined: list[_Text] = []
     for part in filter(None, parts):
         if joined and not joined[-1].endswith(separator):
             joined.append(separator)
         joined.append(part)
-    return "".join(joined)
+    return separator[:0].join(joined)
+
+
+def as_bytes(text: str | bytes) -> bytes:
+    """A text in UTF-8; bytes as they are."""
+    return text if isinstance(text, bytes) else text.encode()

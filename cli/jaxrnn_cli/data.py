@@ -36,7 +36,7 @@ def load_data(config: "Config", *, quiet: bool) -> Data:
     from jaxrnn.vocabulary import build_vocabulary
 
     with console.download_display(quiet=quiet) as report:
-        corpus = load_corpus(config.corpus.text, report=report)
+        corpus = load_corpus(config.corpus.text, tokens=config.corpus.tokens, report=report)
     return _prepare(config, corpus, build_vocabulary(corpus.text))
 
 
@@ -52,7 +52,7 @@ def load_data_again(config: "Config", begun: Begun, *, quiet: bool) -> Data:
 
     names = [config.corpus.text, begun.record.corpus_path]
     with console.download_display(quiet=quiet) as report:
-        corpus = find_corpus(names, begun.record.corpus_sha256, report=report)
+        corpus = find_corpus(names, begun.record.corpus_sha256, tokens=begun.vocabulary.tokens, report=report)
     # Characters that the run does not have were dropped when it began; most runs have them all.
     corpus = corpus._replace(text=drop_unknown(begun.vocabulary, corpus.text))
     return _prepare(config, corpus, begun.vocabulary)._replace(record=begun.record)
@@ -78,7 +78,7 @@ def load_data_for(
     from jaxrnn.texts import shown
 
     with console.download_display(quiet=quiet) as report:
-        corpus = load_corpus(config.corpus.text, report=report)
+        corpus = load_corpus(config.corpus.text, tokens=config.corpus.tokens, report=report)
     vocabulary, text, coverage = cover(vocabulary, corpus.text, on_unknown, shown(corpus.name))
     if not quiet:
         console.note(describe_coverage(coverage, on_unknown))

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from jaxrnn.dynamic import Rates, Report
     from jaxrnn.scored_text import ScoredText
     from jaxrnn.scoring import Scores
-    from jaxrnn.vocabulary import Vocabulary
+    from jaxrnn.vocabulary import Text, Vocabulary
 
 PROTOCOLS = ("stateful", "windows", "dynamic")
 _STATISTICS = 50_000  # characters that the model writes to stand in for its training text
@@ -46,7 +46,7 @@ class _Run(NamedTuple):
     vocabulary: "Vocabulary"
     params: Any
     scored: "ScoredText"
-    training: str | None  # None where it is not needed, or not at hand
+    training: "Text | None"  # None where it is not needed, or not at hand
 
 
 def evaluate_run(path: Path, options: Options) -> Evaluation:
@@ -105,7 +105,7 @@ def _describe(scored: "ScoredText") -> dict[str, Any]:
 
 def _read_texts(
     path: Path, config: "Config", vocabulary: "Vocabulary", options: Options
-) -> "tuple[ScoredText, str | None]":
+) -> "tuple[ScoredText, Text | None]":
     """The text to score, and the training text where it is needed and found."""
     from jaxrnn.corpus import find_corpus, load_corpus
     from jaxrnn.errors import CorpusError
@@ -113,9 +113,9 @@ def _read_texts(
     from jaxrnn.scored_text import held_out_text, split_text, whole_text
 
     record = read_record(path)
-    fraction = config.corpus.validation_fraction
+    fraction, tokens = config.corpus.validation_fraction, vocabulary.tokens
     with console.download_display(quiet=options.quiet) as report:
-        given = None if options.corpus is None else load_corpus(options.corpus, report=report)
+        given = None if options.corpus is None else load_corpus(options.corpus, tokens=tokens, report=report)
         if given is not None and given.sha256 == record.corpus_sha256 and fraction > 0:
             if not options.quiet:
                 console.note(
@@ -127,7 +127,9 @@ def _read_texts(
         if scored is not None and not (options.memorisation or "dynamic" in options.protocols):
             return scored, None
         try:
-            own = find_corpus([config.corpus.text, record.corpus_path], record.corpus_sha256, report=report)
+            own = find_corpus(
+                [config.corpus.text, record.corpus_path], record.corpus_sha256, tokens=tokens, report=report
+            )
         except CorpusError as error:
             if scored is None:
                 raise CorpusError(

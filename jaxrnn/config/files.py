@@ -29,8 +29,8 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
 def load_finetune_config(path: Path | None, base: Config, overrides: Sequence[str] = ()) -> Config:
     """The config of a training that goes on from another run's parameters.
 
-    The layers are those of that run, and so is what `[sample]` does not say. What `[train]` does not say has the
-    values of `FINETUNE`, gentler than those of a training from nothing.
+    The layers and tokens are those of that run, and so is what `[sample]` does not say. What `[train]` does not say
+    has the values of `FINETUNE`, gentler than those of a training from nothing.
 
     Args:
         path: A TOML file; None for no file at all.
@@ -38,11 +38,12 @@ def load_finetune_config(path: Path | None, base: Config, overrides: Sequence[st
         overrides: Values that replace the file's.
 
     Raises:
-        ConfigError: If what is given is not accepted, has other layers than the run, or names no text.
+        ConfigError: If what is given is not accepted, has other layers or tokens than the run, or names no text.
     """
     source = str(path) if path else "fine-tuning"
     tables = to_tables(base)
-    defaults = {"model": tables["model"], "sample": tables["sample"], "train": FINETUNE}
+    tokens = {"tokens": base.corpus.tokens}
+    defaults = {"corpus": tokens, "model": tables["model"], "sample": tables["sample"], "train": FINETUNE}
     return _parse(read_text(path) if path else "", source, overrides, defaults, base)
 
 
@@ -79,6 +80,7 @@ def _parse(
     try:
         config = read_config(tables)
         if base is not None:
+            _check_tokens_are_of(config, base)
             _check_layers_are_of(config, base)
     except FieldError as error:
         raise ConfigError(_explain(error, source, given)) from None
@@ -87,6 +89,18 @@ def _parse(
             f"{source}: there is no text to learn; give --corpus TEXT, or [corpus] text in a config"
         )
     return config
+
+
+def _check_tokens_are_of(config: Config, base: Config) -> None:
+    """Refuses bytes where a run has characters, and the other way round.
+
+    Raises:
+        FieldError: It is so.
+    """
+    here, there = config.corpus.tokens, base.corpus.tokens
+    if here != there:
+        problem = f"the run's tokens are {there}, and what it has learned of them says nothing of {here}; leave it out"
+        raise FieldError("corpus.tokens", f"{problem}, or train a new run", here)
 
 
 def _check_layers_are_of(config: Config, base: Config) -> None:

@@ -23,6 +23,7 @@ class CorpusConfig(Checked):
     """The text to learn from, how much of its end is held out, and whether it stays on the disk."""
 
     text: Annotated[Texts, Text(empty=False, without="\0", several=True)] = "shakespeare"
+    tokens: Annotated[str, OneOf(("characters", "bytes"))] = "characters"
     validation_fraction: Annotated[float, Range(0, 1, below=True)] = 0.1
     streamed: Annotated[str, OneOf(("auto", "always", "never"))] = "auto"
 

@@ -2,7 +2,7 @@
 
     tokens/
       SHA256-characters/      an entry; it appears by one rename
-        tokens.json           what it holds: `Tokens`
+        tokens.json           what it holds: `TokenFile`
         ids.uint8             or ids.uint16: an id for each character, in the order of the text
       known/STAMP.json        the SHA-256 of files that have not changed since they were read
       partial-STAMP/          what a process is writing, or left when it was stopped
@@ -33,7 +33,7 @@ _RECENT = 2_000_000_000  # nanoseconds: what file systems round times to, at mos
 _CHUNK = 1 << 24  # bytes
 
 
-class Tokens(NamedTuple):
+class TokenFile(NamedTuple):
     """A text on the disk, as ids."""
 
     folder: Path
@@ -72,7 +72,7 @@ def entry_folder(text_sha256: str, tokens: str, variant: str = "") -> Path:
     return tokens_folder() / "-".join(filter(None, [text_sha256, tokens, variant]))
 
 
-def open_tokens(folder: Path) -> Tokens | None:
+def open_tokens(folder: Path) -> TokenFile | None:
     """The entry in a folder; None if there is none, or it is not what was written there.
 
     What costs no time is checked: the record, and the size of the file with the ids. `check_tokens` reads it all.
@@ -87,7 +87,7 @@ def open_tokens(folder: Path) -> Tokens | None:
     return tokens
 
 
-def check_tokens(tokens: Tokens) -> bool:
+def check_tokens(tokens: TokenFile) -> bool:
     """Whether the ids of an entry are those that were written, by their SHA-256."""
     digest = hashlib.sha256()
     with tokens.file.open("rb") as file:
@@ -96,7 +96,7 @@ def check_tokens(tokens: Tokens) -> bool:
     return digest.hexdigest() == tokens.numbered.ids_sha256
 
 
-def write_record(tokens: Tokens) -> None:
+def write_record(tokens: TokenFile) -> None:
     """Writes tokens.json into the entry's folder.
 
     Raises:
@@ -107,11 +107,11 @@ def write_record(tokens: Tokens) -> None:
     write_text(tokens.folder / RECORD, json.dumps(record) + "\n")
 
 
-def _from_json(folder: Path, values: Mapping[str, Any]) -> Tokens:
+def _from_json(folder: Path, values: Mapping[str, Any]) -> TokenFile:
     """The record that `write_record` wrote; anything else is one of several exceptions."""
     if values["kind"] != _KIND or values["format_version"] != FORMAT_VERSION:
         raise ValueError("of another kind")
-    return Tokens(folder, str(values["text_sha256"]), str(values["tokens"]), read_numbered(values))
+    return TokenFile(folder, str(values["text_sha256"]), str(values["tokens"]), read_numbered(values))
 
 
 # Files that have not changed need not be read again to know what is in them.

@@ -26,7 +26,7 @@ from jaxrnn.errors import CorpusError, JaxrnnError, SaveError
 from jaxrnn.lock import NO_LOCKS
 from jaxrnn.streaming.cache import (
     Stamps,
-    Tokens,
+    TokenFile,
     entry_folder,
     known_sha256,
     open_tokens,
@@ -110,7 +110,7 @@ def hash_text(source: Source, tokens: str, separator: str = "", *, report: Repor
     return digest.hexdigest()
 
 
-def tokenise(source: Source, tokens: str, separator: str = "", *, report: Report | None = None) -> Tokens:
+def tokenise(source: Source, tokens: str, separator: str = "", *, report: Report | None = None) -> TokenFile:
     """The ids of a text: found where they were written before, or written now.
 
     Args:
@@ -141,7 +141,7 @@ def tokenise(source: Source, tokens: str, separator: str = "", *, report: Report
         raise _cant_write(partial, error) from error
 
 
-def without(tokens: Tokens, kept: str, *, report: Report | None = None) -> Tokens:
+def without(tokens: TokenFile, kept: str, *, report: Report | None = None) -> TokenFile:
     """The ids of a text without the characters that are not among those `kept`: an entry of its own.
 
     Raises:
@@ -176,7 +176,7 @@ def without(tokens: Tokens, kept: str, *, report: Report | None = None) -> Token
 
 def _write(
     partial: Path, source: Source, tokens: str, separator: str, stamps: Stamps, report: Report
-) -> Tokens:
+) -> TokenFile:
     """Writes the ids, from where they end if there are some, and makes them an entry."""
     what = f"tokenising {source.name}, once, into {partial.parent}"
     _tidy(partial)
@@ -203,7 +203,7 @@ def _write(
             numbered = numbering.sync()
         if _stamp(source, tokens, separator) != stamps:
             raise CorpusError(f"{source.name} was changed while it was read: try again when it is complete")
-        check_is_enough(range(min(numbered.length, 2)), source.name)
+        check_is_enough("x" * min(numbered.length, 2), source.name)
     except JaxrnnError:  # the files must change first, and what is here is of no use then
         try_remove_tree(partial)
         raise
@@ -214,11 +214,11 @@ def _write(
     return written
 
 
-def _publish(partial: Path, target: Path, numbered: Numbered, text_sha256: str, tokens: str) -> Tokens:
+def _publish(partial: Path, target: Path, numbered: Numbered, text_sha256: str, tokens: str) -> TokenFile:
     """Makes what was written an entry, by one rename; unless another process has made it meanwhile."""
     if found := open_tokens(target):
         return found
-    written = Tokens(partial / _ENTRY, text_sha256, tokens, numbered)
+    written = TokenFile(partial / _ENTRY, text_sha256, tokens, numbered)
     for path in written.folder.iterdir():
         if path != written.file:  # narrower ids, from before there were so many characters
             path.unlink()

@@ -28,6 +28,7 @@ COUNT = 2**31 - 1
 
 # record, field, the values on the edge of what is allowed, and the nearest that are not
 LIMITS: list[tuple[Any, str, list[Any], list[Any]]] = [
+    (CorpusConfig, "tokens", ["characters", "bytes"], ["", "byte", "words"]),
     (CorpusConfig, "validation_fraction", [0.0, 0.999], [-1e-9, 1.0]),
     (EmbeddingConfig, "size", [1, 65_536], [0, -1, 65_537, 10**30]),
     (DenseConfig, "size", [1, 65_536, None], [0, 65_537]),
