@@ -141,13 +141,14 @@ def _draw_offsets(key: Key, epochs: Array, room: int) -> Array:
 def _draw_all_windows(config: TrainConfig, key: Key, steps: np.ndarray[Any, Any], end: int) -> _Starts:
     """Where the windows of several steps begin, `[steps, batch]`.
 
-    Positions that 32 bits can't hold are made of two draws; the first 2^33 of 2^64 are likelier by nothing that could
-    be noticed.
+    Positions that 32 bits can't hold are made of two draws of 32. Not all are exactly as likely then, but nearly: one
+    part in 2^64 / `end`.
     """
     if end < 2**31:
         return np.asarray(_draw_short(config, key, steps, end), np.int64)
     words = np.asarray(_draw_words(config, key, steps), np.uint64)
-    return ((words[0] << np.uint64(32) | words[1]) % np.uint64(end)).astype(np.int64)
+    starts: _Starts = ((words[0] << np.uint64(32) | words[1]) % np.uint64(end)).astype(np.int64)
+    return starts
 
 
 @partial(jax.jit, static_argnums=(0, 3))

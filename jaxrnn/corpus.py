@@ -144,7 +144,7 @@ def check_lengths(corpus: Corpus, config: Config) -> None:
     """Make sure that both parts of a corpus hold at least one batch.
 
     Training on streams (`stateful`) needs `batch_size * (seq_len + 1) + 1` characters, on random windows
-    `seq_len + 1`; held-out text, where there is to be any, 2.
+    `seq_len + 1`; held-out text, where there is to be any, 2. Bytes count like characters.
 
     Raises:
         CorpusError: if a part is too short. The message has the numbers, and values that would fit.
@@ -160,7 +160,7 @@ def check_length(name: str, length: int, config: Config) -> None:
     """
     train, fraction = config.train, config.corpus.validation_fraction
     training, held_out = split_lengths(length, fraction)
-    have = f"{shown(name)} has {length:,} characters, {training:,} to train on and {held_out:,} held out"
+    have = f"{shown(name)} has {length:,} {config.corpus.tokens}, {training:,} to train on and {held_out:,} held out"
     sizes, needed = f"seq_len = {train.seq_len}", train.seq_len + 1
     if train.stateful:
         sizes, needed = f"batch_size = {train.batch_size} with {sizes}", train.batch_size * needed + 1

@@ -86,7 +86,7 @@ def split_rows(mesh: Mesh, tree: _Tree, axis: int = 0) -> _Tree:
 def place_rows(
     mesh: Mesh,
     shape: tuple[int, ...],
-    read: Callable[[tuple[slice, ...]], "np.ndarray[Any, Any]"],
+    read: Callable[[Any], "np.ndarray[Any, Any]"],
     axis: int = 0,
 ) -> jax.Array:
     """An array whose rows are shared out as `split_rows` does it, of which each process reads only its own.

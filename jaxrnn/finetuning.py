@@ -128,8 +128,10 @@ def adapt_params(params: Params, old: Vocabulary, new: Vocabulary, key: Key) -> 
         The parameters of a model with the vocabulary `new`.
 
     Raises:
-        ValueError: `new` lacks a character of `old`.
+        ValueError: `new` lacks a character of `old`, or the one is of characters and the other of bytes.
     """
+    if old.tokens != new.tokens:
+        raise ValueError(f"weights of {old.tokens} are no weights of {new.tokens}")
     places = {character: index for index, character in enumerate(new.characters)}
     if not set(old.characters) <= places.keys():
         raise ValueError("a vocabulary can only be extended: the new one lacks a character of the old one")

@@ -58,11 +58,16 @@ def read_curve(metrics: Path) -> Curve:
     return Curve(*map(list, zip(*rows, strict=True))) if rows else Curve([], [], [], [], [], [], [])
 
 
-def plot_losses(metrics: Path, picture: Path) -> None:
+def plot_losses(metrics: Path, picture: Path, token: str = "character") -> None:
     """Draws the losses of a metrics.csv, in nats and in bits per character, into a PNG file.
 
     The file is replaced in one step: whoever looks at it finds the old curve or the new one. Before the first
     evaluation there is nothing to draw, and no file.
+
+    Args:
+        metrics: the file.
+        picture: where to.
+        token: what the losses are per: a "byte" where tokens are bytes.
 
     Raises:
         ImportError: There is no matplotlib.
@@ -75,17 +80,19 @@ def plot_losses(metrics: Path, picture: Path) -> None:
     if not curve.steps:
         return
     figure = Figure(figsize=(8, 5), layout="constrained")
-    axes = figure.add_subplot(xlabel="step", ylabel="nats per character", title=metrics.parent.name)
+    axes = figure.add_subplot(xlabel="step", ylabel=f"nats per {token}", title=metrics.parent.name)
     axes.plot(curve.steps, curve.train, marker=".", label="training")
     if not _is_empty(curve.held_out):
         axes.plot(curve.steps, curve.held_out, marker=".", label="held out")
-    _show_bits(axes)
+    _show_bits(axes, token)
     axes.grid(alpha=0.3)
     axes.legend()
     _save(figure, picture, "png")
 
 
-def plot_runs(runs: Sequence[tuple[str, Curve]], picture: Path, over: str = "steps") -> None:
+def plot_runs(
+    runs: Sequence[tuple[str, Curve]], picture: Path, over: str = "steps", token: str = "character"
+) -> None:
     """Draws the losses, the learning rate and the gradient's norm of several runs into one PNG or SVG file.
 
     A run has one colour; its training loss is dashed and its held-out loss is not. The file is replaced in one step.
@@ -94,6 +101,7 @@ def plot_runs(runs: Sequence[tuple[str, Curve]], picture: Path, over: str = "ste
         runs: names and curves.
         picture: where to; `.svg` makes an SVG, all else a PNG.
         over: a key of `AXES`.
+        token: what the losses are per, a "byte" where tokens are bytes.
 
     Raises:
         ImportError: There is no matplotlib.
@@ -114,12 +122,12 @@ def plot_runs(runs: Sequence[tuple[str, Curve]], picture: Path, over: str = "ste
             losses.plot(xs, curve.held_out, label=f"{name}, held out", **style)
         rate.plot(xs, curve.learning_rate, **style)
         norm.plot(xs, curve.grad_norm, **style)
-    losses.set_ylabel("nats per character")
-    _show_bits(losses)
+    losses.set_ylabel(f"nats per {token}")
+    _show_bits(losses, token)
     losses.legend(fontsize="small")
     rate.set_ylabel("learning rate")
     norm.set_ylabel("gradient norm")
-    norm.set_xlabel(AXES[over][1])
+    norm.set_xlabel(AXES[over][1].replace("character", token))
     for axes in (losses, rate, norm):
         axes.grid(alpha=0.3)
     _save(figure, picture, "svg" if picture.suffix.lower() == ".svg" else "png")
@@ -129,9 +137,9 @@ def _is_empty(values: list[float]) -> bool:
     return all(map(math.isnan, values))
 
 
-def _show_bits(axes: "Axes") -> None:
+def _show_bits(axes: "Axes", token: str) -> None:
     bits = axes.secondary_yaxis("right", functions=(_nats_to_bits, _bits_to_nats))
-    bits.set_ylabel("bits per character")
+    bits.set_ylabel(f"bits per {token}")
 
 
 def _save(figure: "Figure", picture: Path, kind: str) -> None:

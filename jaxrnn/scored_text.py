@@ -18,6 +18,7 @@ from jaxrnn.texts import as_bytes, shown
 from jaxrnn.vocabulary import Text, Vocabulary, count_unknown, drop_unknown
 
 COLUMNS = ("position", "character", "nats", "rank")
+BYTE_COLUMNS = ("position", "byte", "nats", "rank")
 
 
 class ScoredText(NamedTuple):
@@ -31,7 +32,7 @@ class ScoredText(NamedTuple):
 
     @property
     def num_scored(self) -> int:
-        """How many characters are scored."""
+        """How many characters are scored, or bytes."""
         return len(self.known) - 1
 
     @property
@@ -85,7 +86,7 @@ def held_out_text(vocabulary: Vocabulary, corpus: Corpus, text: Text) -> ScoredT
     """
     if len(text) < 2:
         raise CorpusError(
-            f"the run holds out {len(text)} characters of {shown(corpus.name)}: "
+            f"the run holds out {len(text)} {corpus.tokens} of {shown(corpus.name)}: "
             "score another text with --corpus TEXT"
         )
     return _scored(vocabulary, corpus, "held out", text)
@@ -99,7 +100,7 @@ def _scored(
     if len(known) < 2:
         how_many = "none" if not known else "only 1"
         raise CorpusError(
-            f"{shown(corpus.name)}: the model knows {how_many} of its {len(text):,} characters: "
+            f"{shown(corpus.name)}: the model knows {how_many} of its {len(text):,} {corpus.tokens}: "
             "there is nothing to predict"
         )
     return ScoredText(corpus.name, part, text, known, unseen)
@@ -109,18 +110,18 @@ def write_csv(path: Path, scored: ScoredText, scores: Scores) -> None:
     """Writes each scored character in a row of `COLUMNS`; every string is quoted, every number is not.
 
     The position is counted from 0 in the text as it is, so the characters that are not scored (the first, and those
-    that the model does not know) leave gaps.
+    that the model does not know) leave gaps. Bytes go into rows of `BYTE_COLUMNS`, as numbers from 0 to 255.
 
     Raises:
         SaveError: The file can't be written.
     """
-    known = set(scored.known)
+    known: set[str | int] = set(scored.known)
     places = ((position, c) for position, c in enumerate(scored.text) if c in known)
     next(places)  # the first has no score
     try:
         with path.open("w", encoding="utf-8", newline="") as file:
             rows = csv.writer(file, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")
-            rows.writerow(COLUMNS)
+            rows.writerow(BYTE_COLUMNS if isinstance(scored.text, bytes) else COLUMNS)
             for (position, c), nats, rank in zip(places, scores.nats, scores.ranks, strict=True):
                 rows.writerow((position, c, round(float(nats), 6), int(rank)))
     except OSError as error:

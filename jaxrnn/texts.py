@@ -1,5 +1,6 @@
 r"""A text from a file, the same on every system: strict UTF-8 in, `\n` at the end of each line out; or its bytes."""
 
+import re
 import stat
 from collections.abc import Iterable
 from pathlib import Path
@@ -11,6 +12,8 @@ from jaxrnn.errors import CorpusError
 _Text = TypeVar("_Text", str, bytes)
 _NEEDS = "a text needs at least 2"
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+# Control characters, C0, DEL and C1, but a tab and a newline; and the lone surrogates that stand for bytes.
+_UNREADABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\udc80-\udcff]+")
 _UTF_16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 
 
@@ -125,3 +128,23 @@ def join_parts(parts: Iterable[_Text], separator: _Text) -> _Text:
 def as_bytes(text: str | bytes) -> bytes:
     """A text in UTF-8; bytes as they are."""
     return text if isinstance(text, bytes) else text.encode()
+
+
+def readable(text: str | bytes) -> str:
+    r"""Bytes as text that a reader, an editor and a terminal take for text.
+
+    What is no UTF-8, and control characters but a newline and a tab, are spelled out byte by byte, as in `\xff`. It is
+    for the eye: a backslash stays one, so that what was spelled out can't be told from what was written so.
+
+    Args:
+        text: bytes, or what `jaxrnn.vocabulary.decode` makes of them.
+
+    Example:
+        >>> print(readable(b"caf\xc3\xa9 \xff\x00"))
+        café \xff\x00
+    """
+    if isinstance(text, bytes):
+        text = text.decode("utf-8", "surrogateescape")
+    return _UNREADABLE.sub(
+        lambda match: "".join(f"\\x{byte:02x}" for byte in match[0].encode("utf-8", "surrogateescape")), text
+    )

@@ -23,9 +23,10 @@ from jaxrnn.optimizer import update_plateau
 from jaxrnn.sampling import sample, seed_ids
 from jaxrnn.streaming.feeding import feeding
 from jaxrnn.streaming.stream import Stream
+from jaxrnn.texts import readable
 from jaxrnn.train_state import TrainState
 from jaxrnn.updating import MAX_SKIPPED, run_steps
-from jaxrnn.vocabulary import Vocabulary, decode
+from jaxrnn.vocabulary import Vocabulary, in_tokens, spell
 
 _DISPATCH_SECONDS = 0.3  # how long Python waits for the device: a signal is answered within that time
 
@@ -67,7 +68,7 @@ class Sampled(NamedTuple):
     """Text that the model writes as it learns."""
 
     step: int
-    text: str
+    text: str  # of bytes, what `jaxrnn.texts.readable` shows of them
 
 
 class Save(NamedTuple):
@@ -229,10 +230,11 @@ def _write(config: Config, state: TrainState, vocabulary: Vocabulary, step: int)
         top_p=options.top_p,
         rng_seed=config.train.rng_seed + step,
     )
-    text = decode(vocabulary, np.concatenate([block[0] for block in blocks]))
+    new: Any = spell(vocabulary, np.concatenate([block[0] for block in blocks]))
     if options.stop:
-        text, _, _ = text.partition(options.stop)
-    return decode(vocabulary, seed) + text
+        new, _, _ = new.partition(in_tokens(vocabulary, options.stop))
+    text = spell(vocabulary, seed) + new
+    return readable(text) if isinstance(text, bytes) else text
 
 
 def _report_divergence(progress: Progress, loss: float) -> str:

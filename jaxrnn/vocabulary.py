@@ -162,6 +162,20 @@ def decode(vocabulary: Vocabulary, ids: npt.ArrayLike | Sequence[int]) -> str:
     )
 
 
+def in_tokens(vocabulary: Vocabulary, text: str) -> Text:
+    """A text as the vocabulary counts it, one element a token: its bytes in UTF-8 where these are the tokens.
+
+    Raises:
+        VocabularyError: as `encode`, where tokens are bytes.
+    """
+    return encode(vocabulary, text).tobytes() if vocabulary.tokens == "bytes" else text
+
+
+def spell(vocabulary: Vocabulary, ids: npt.NDArray[Any]) -> Text:
+    """What the ids spell, one element a token: bytes where these are the tokens, else the text of `decode`."""
+    return ids.astype(np.uint8).tobytes() if vocabulary.tokens == "bytes" else decode(vocabulary, ids)
+
+
 def unknown_characters(vocabulary: Vocabulary, text: Text) -> list[tuple[int, str]]:
     """Every character of the text that the vocabulary lacks, as (position counted from 0, character), in order."""
     if isinstance(text, bytes):

@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 
 # C0, DEL and C1; a newline and a tab only move the cursor where text may move it.
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_NO_UTF8 = re.compile("[\udc80-\udcff]")  # what Python has for a byte that is none
 _LONGEST_LINE = 1000
+TOKEN = {"characters": "char", "bytes": "byte"}  # in units
 
 
 def use_utf8() -> None:
@@ -62,13 +64,19 @@ def _print_line(line: str) -> None:
 
 
 def write(text: str) -> None:
-    """Writes text to stdout at once: as it is into a pipe or a file, control characters escaped on a terminal.
+    """Writes text to stdout at once: as it is into a pipe or a file, on a terminal what it would obey escaped.
+
+    A lone surrogate stands for a byte that is no UTF-8, which is written, or on a terminal escaped as well.
 
     Raises:
         BrokenPipeError: Nobody reads stdout any more.
     """
-    sys.stdout.write(escape(text) if sys.stdout.isatty() else text)
+    sys.stdout.write(_for_terminal(text) if sys.stdout.isatty() else text)
     sys.stdout.flush()
+
+
+def _for_terminal(text: str) -> str:
+    return _NO_UTF8.sub(lambda match: f"\\x{ord(match[0]) - 0xDC00:02x}", escape(text))
 
 
 def can_paint() -> bool:
@@ -101,7 +109,7 @@ def write_by_surprise(text: str, nats: Sequence[float]) -> None:
     if not nats:
         write(text)
         return
-    characters = map(escape, text) if sys.stdout.isatty() else text
+    characters = map(_for_terminal, text) if sys.stdout.isatty() else text
     sys.stdout.write(paint_by_surprise([*characters], nats))
     sys.stdout.flush()
 
@@ -145,9 +153,9 @@ def format_bytes(count: float) -> str:
     return f"{count:,.1f} GB"
 
 
-def format_loss(nats: float, bits: float) -> str:
-    """Returns a held-out loss in both units."""
-    return f"{nats:.4f} nats ({bits:.3f} bits/char)"
+def format_loss(nats: float, bits: float, tokens: str) -> str:
+    """Returns a held-out loss in both units; `tokens` is a key of `TOKEN`."""
+    return f"{nats:.4f} nats ({bits:.3f} bits/{TOKEN[tokens]})"
 
 
 # Fetching a corpus.
@@ -226,9 +234,11 @@ class TrainingDisplay:
     Use it as a context manager; with `quiet` it shows nothing.
     """
 
-    def __init__(self, steps: int, *, quiet: bool = False) -> None:
-        """Prepares a display for a training of `steps` steps in all."""
+    def __init__(self, steps: int, tokens: str = "characters", *, quiet: bool = False) -> None:
+        """Prepares a display for a training of `steps` steps in all; `tokens` is a key of `TOKEN`."""
         self._steps = steps
+        self._tokens = tokens
+        self._speed = f"{TOKEN[tokens]}/s"
         self._quiet = quiet
         self._held_out = ""
         self._bar: ProgressBar | None = None
@@ -254,7 +264,9 @@ class TrainingDisplay:
             updates = "1 update was" if event.skipped == 1 else f"{event.skipped} updates were"
             self._print(f"step {event.step}: {updates} skipped, the loss or the gradient not being finite")
         if self._bar is not None:
-            state = f"loss {event.train_loss:.3f}{self._held_out}  {event.chars_per_second:,.0f} char/s"
+            state = (
+                f"loss {event.train_loss:.3f}{self._held_out}  {event.chars_per_second:,.0f} {self._speed}"
+            )
             self._bar.update(self._task, completed=event.step, description=state)
 
     def evaluated(self, event: "Evaluated") -> None:
@@ -262,9 +274,11 @@ class TrainingDisplay:
         width = len(str(self._steps))
         line = f"step {event.step:{width}}/{self._steps}  train loss {event.train_loss:.4f}"
         if event.val_loss is not None and event.bits_per_char is not None:
-            self._held_out = f"  val {event.val_loss:.3f} ({event.bits_per_char:.2f} bits/char)"
-            line += f"  val loss {format_loss(event.val_loss, event.bits_per_char)}"
-        line += f"  {event.chars_per_second:,.0f} char/s"
+            self._held_out = (
+                f"  val {event.val_loss:.3f} ({event.bits_per_char:.2f} bits/{TOKEN[self._tokens]})"
+            )
+            line += f"  val loss {format_loss(event.val_loss, event.bits_per_char, self._tokens)}"
+        line += f"  {event.chars_per_second:,.0f} {self._speed}"
         if event.step < self._steps and event.step > 0:
             left = event.seconds / event.step * (self._steps - event.step)
             line += f"  {format_seconds(left)} left"

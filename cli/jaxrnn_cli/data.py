@@ -80,7 +80,7 @@ def load_data_for(
     with console.download_display(quiet=quiet) as report:
         corpus = load_corpus(config.corpus.text, tokens=config.corpus.tokens, report=report)
     vocabulary, text, coverage = cover(vocabulary, corpus.text, on_unknown, shown(corpus.name))
-    if not quiet:
+    if not quiet and vocabulary.tokens == "characters":  # a model of bytes knows them all
         console.note(describe_coverage(coverage, on_unknown))
     return _prepare(config, corpus._replace(text=text), vocabulary, history)
 

@@ -8,7 +8,7 @@ import typer
 
 from jaxrnn_cli import console
 from jaxrnn_cli.evaluation import PROTOCOLS, Options, evaluate_run
-from jaxrnn_cli.evaluation_report import print_report, same_text
+from jaxrnn_cli.evaluation_report import in_bytes, print_report, same_text
 from jaxrnn_cli.jax_start import Platform, start_jax
 from jaxrnn_cli.names import FromRun, closest, complete_run
 from jaxrnn_cli.numbers import integer, number
@@ -77,8 +77,8 @@ def evaluate(
         Path | None,
         typer.Option(
             metavar="FILE.csv",
-            help="Write position, character, nats and rank (1: the first choice) of each character, by the first "
-            "protocol.",
+            help="Write position, character, nats and rank (1: the first choice) of each character, or byte, by the "
+            "first protocol.",
         ),
     ] = None,
     memorisation: Annotated[
@@ -131,7 +131,8 @@ def evaluate(
     evaluations = [evaluate_run(path, options) for path in found]
     records = [evaluation.record for evaluation in evaluations]
     if as_json:
-        console.write(json.dumps({"same_text": same_text(records), "runs": records}, indent=2) + "\n")
+        runs = [in_bytes(each) if each["text"]["tokens"] == "bytes" else each for each in records]
+        console.write(json.dumps({"same_text": same_text(records), "runs": runs}, indent=2) + "\n")
     else:
         print_report(records)
     if per_character is not None:

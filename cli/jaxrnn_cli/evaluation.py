@@ -74,7 +74,7 @@ def evaluate_run(path: Path, options: Options) -> Evaluation:
         results[protocol] = details | _means(protocol, run, scores)
         first = first or scores
     assert first is not None
-    record = {
+    record: dict[str, Any] = {
         "run": str(path),
         "step": step,
         "parameters": count_parameters(params),
@@ -91,6 +91,7 @@ def _describe(scored: "ScoredText") -> dict[str, Any]:
     return {
         "corpus": scored.name,
         "part": scored.part,
+        "tokens": "bytes" if isinstance(scored.text, bytes) else "characters",
         "sha256": scored.sha256,
         "scored_characters": scored.num_scored,
         "scored_bytes": scored.num_bytes,
@@ -184,7 +185,7 @@ def _score_dynamic(
         source, train_ids = "training text", encode(run.vocabulary, run.training)
     if len(train_ids) < 2:
         raise CorpusError(
-            f"{run.path}: a training text of {len(train_ids)} characters is too short to adapt by"
+            f"{run.path}: a training text of {len(train_ids)} {run.vocabulary.tokens} is too short to adapt by"
         )
     rms = dynamic.gradient_rms(model, params, train_ids, segment)
     rates, trials = options.rates, []
@@ -247,7 +248,8 @@ def _write(run: _Run, length: int, num_samples: int, rng_seed: int) -> "np.ndarr
 def _memorisation(run: _Run, options: Options) -> dict[str, Any]:
     """What stands in the training text of what the model writes, and of as much of the text that is scored."""
     from jaxrnn.memorisation import find_copied
-    from jaxrnn.vocabulary import decode, encode
+    from jaxrnn.texts import readable
+    from jaxrnn.vocabulary import encode, spell
 
     source = encode(run.vocabulary, run.training or "")
     texts = {
@@ -257,10 +259,11 @@ def _memorisation(run: _Run, options: Options) -> dict[str, Any]:
     record: dict[str, Any] = {"rng_seed": options.rng_seed, "training_characters": len(source)}
     for name, ids in texts.items():
         found = find_copied(ids, source)
+        longest = spell(run.vocabulary, ids[found.start : found.start + found.longest])
         record[name] = {
             "characters": len(ids),
             "shares": {str(n): share for n, share in found.shares.items()},
             "longest_length": found.longest,
-            "longest": decode(run.vocabulary, ids[found.start : found.start + found.longest]),
+            "longest": readable(longest) if isinstance(longest, bytes) else longest,
         }
     return record

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from jaxrnn_cli import console
+from jaxrnn_cli.console import TOKEN
 
 _SHOWN = 8  # unseen characters that are named
 _LONGEST = 300  # characters of a copied passage that are shown
-_LOSSES = ("nats/char", "bits/char", "bits/byte", "perplexity", "first choice")
+_LOSSES = ("nats_per_character", "bits_per_character", "bits_per_byte")
 
 
 def print_report(runs: Sequence[dict[str, Any]]) -> None:
@@ -17,20 +18,26 @@ def print_report(runs: Sequence[dict[str, Any]]) -> None:
         runs: records of `evaluate_run`.
     """
     several = len(runs) > 1
+    kinds = {run["text"]["tokens"] for run in runs}
+    tokens = kinds.pop() if len(kinds) == 1 else "tokens"
     if several:
-        head = ["run", "step", "parameters", "text", "characters", "protocol"]
+        head = ["run", "step", "parameters", "text", tokens, "protocol"]
         left = [*map(_describe_run, runs)]
     else:
         head, left = ["protocol"], [[]]
         (run,) = runs
         _print(f"{run['run']}: step {run['step']:,}, {run['parameters']:,} parameters")
-        _print(f"{_name_text(run)}: {run['text']['scored_characters']:,} characters scored")
+        _print(f"{_name_text(run)}: {run['text']['scored_characters']:,} {tokens} scored")
+    unit = TOKEN.get(tokens, "token")
+    losses = [f"nats/{unit}", f"bits/{unit}"] + ["bits/byte"] * (tokens != "bytes")
     rows = [
-        [*cells, _name_protocol(protocol, result), *_losses(result)]
+        [*cells, _name_protocol(protocol, result), *_losses(result, len(losses))]
         for cells, run in zip(left, runs, strict=True)
         for protocol, result in run["protocols"].items()
     ]
-    _print_table([*head, *_LOSSES], rows, words={"run", "text", "protocol"})
+    _print_table([*head, *losses, "perplexity", "first choice"], rows, words={"run", "text", "protocol"})
+    if tokens == "tokens":
+        _print("Tokens are characters for one run and bytes for another: only bits/byte compares.")
     if len({run["text"]["sha256"] for run in runs}) > 1:
         _print("The texts differ: such numbers do not compare. --corpus TEXT scores all runs on one text.")
     for run in runs:
@@ -38,12 +45,19 @@ def print_report(runs: Sequence[dict[str, Any]]) -> None:
         _print_unseen(run["text"], prefix)
         _print_rates(run["protocols"], prefix)
         if "memorisation" in run:
-            _print_memorisation(run["memorisation"], prefix)
+            _print_memorisation(run["memorisation"], run["text"]["tokens"], prefix)
 
 
 def same_text(runs: Sequence[dict[str, Any]]) -> bool:
     """Whether all runs were scored on the same characters."""
     return len({run["text"]["sha256"] for run in runs}) == 1
+
+
+def in_bytes(found: Any) -> Any:
+    """A record of a run whose tokens are bytes, with "bytes" where it names characters."""
+    if not isinstance(found, dict):
+        return [in_bytes(each) for each in found] if isinstance(found, list) else found
+    return {name.replace("character", "byte"): in_bytes(value) for name, value in found.items()}
 
 
 def _describe_run(run: dict[str, Any]) -> list[str]:
@@ -66,13 +80,10 @@ def _name_protocol(protocol: str, result: dict[str, Any]) -> str:
     return protocol if size is None else f"{protocol} {size}"
 
 
-def _losses(result: dict[str, Any]) -> list[str]:
+def _losses(result: dict[str, Any], shown: int) -> list[str]:
     perplexity = result["perplexity"]
     return [
-        *(
-            f"{result[f'{unit}']:.4f}"
-            for unit in ("nats_per_character", "bits_per_character", "bits_per_byte")
-        ),
+        *(f"{result[name]:.4f}" for name in _LOSSES[:shown]),
         "huge" if perplexity is None else f"{perplexity:,.3f}",
         f"{result['first_choices']:.1%}",
     ]
@@ -119,22 +130,23 @@ def _print_rates(protocols: dict[str, Any], prefix: str) -> None:
     )
 
 
-def _print_memorisation(found: dict[str, Any], prefix: str) -> None:
+def _print_memorisation(found: dict[str, Any], tokens: str, prefix: str) -> None:
     sample, text = found["sample"], found["scored_text"]
     console.write("\n")
     _print(
-        f"{prefix}what stands word for word in the {found['training_characters']:,} characters of training text"
+        f"{prefix}what stands word for word in the {found['training_characters']:,} {tokens} of training text"
     )
     rows = [
-        [f"strings of {n} characters", f"{share:.2%}", f"{text['shares'][n]:.2%}"]
+        [f"strings of {n} {tokens}", f"{share:.2%}", f"{text['shares'][n]:.2%}"]
         for n, share in sample["shares"].items()
     ]
     rows.append(["longest passage", f"{sample['longest_length']:,}", f"{text['longest_length']:,}"])
     heads = [
-        f"{part['characters']:,} characters {what}" for part, what in ((sample, "sampled"), (text, "scored"))
+        f"{part['characters']:,} {tokens} {what}" for part, what in ((sample, "sampled"), (text, "scored"))
     ]
     _print_table(["", *heads], rows, words={""})
     for what, part in (("sampled", sample), ("scored", text)):
         passage = part["longest"]
         shown = repr(passage[:_LONGEST]) + ("..." if len(passage) > _LONGEST else "")
+        shown = shown.replace(r"\\x", r"\x") if tokens == "bytes" else shown  # spelled out already
         _print(f"longest passage {what}: {shown}")

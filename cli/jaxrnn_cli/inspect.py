@@ -11,10 +11,11 @@ from jaxrnn_cli.jax_start import Platform, start_jax
 from jaxrnn_cli.names import FromRun, complete_run, name_runs
 from jaxrnn_cli.numbers import integer
 from jaxrnn_cli.output import check_output, write_output
-from jaxrnn_cli.standard_input import read_stdin
+from jaxrnn_cli.standard_input import read_stdin, text_of_stdin
 
 if TYPE_CHECKING:
     from jaxrnn.trained import Trained
+    from jaxrnn.vocabulary import Text
 
 _LONGEST = 20_000
 _BY_ITSELF = "\n"  # what the model goes on from with --sample
@@ -82,17 +83,22 @@ def inspect(
     check_output(page)
     start_jax(platform)
     inspected, *compared = itertools.starmap(load_trained, name_runs([found, *others]).items())
+    tokens = inspected.vocabulary.tokens
+    for other in compared:
+        if other.vocabulary.tokens != tokens:
+            problem = f"{other.name} reads {other.vocabulary.tokens} and {inspected.name} {tokens}"
+            raise typer.BadParameter(f"{problem}: they look back in other steps", param_hint="'--compare'")
     read = _choose_text(inspected, found, text, file, sample, rng_seed)
     kept = _keep(inspected, read, sample or length)
     inspection = look_into(inspected, kept, compared)
     about = {
         "layers": ", ".join(_describe(layer) for layer in inspected.config.layers),
         "parameters": f"{_count(inspected):,}",
-        "characters": f"{len(kept):,}",
+        tokens: f"{len(kept):,}",
     }
     if len(kept) > 1:
         nats = float(inspection.activity.nats.mean())
-        about["surprise"] = f"{nats:.3f} nats a character"
+        about["surprise"] = f"{nats:.3f} nats a {tokens[:-1]}"
     html = render(inspected, inspection, about)
     write_output(page, html)
     console.note(f"{page}: {console.format_bytes(len(html.encode()))}; open it in a browser")
@@ -100,32 +106,38 @@ def inspect(
 
 def _choose_text(
     inspected: "Trained", run: Path, text: str | None, file: Path | None, sample: int | None, rng_seed: int
-) -> str:
+) -> "Text":
     from jaxrnn.corpus import load_corpus
     from jaxrnn.errors import CorpusError
+    from jaxrnn.vocabulary import in_tokens
 
+    tokens = inspected.vocabulary.tokens
     if text is not None:
         if not text:
             raise typer.BadParameter("an empty text shows nothing", param_hint="'--text'")
+        if tokens == "bytes":
+            return in_tokens(inspected.vocabulary, text)
         return text.replace("\r\n", "\n").replace("\r", "\n")
     if str(file) == "-":
         if not (read := read_stdin()):
             raise CorpusError("standard input is empty: an empty text shows nothing")
-        return read
+        return read if tokens == "bytes" else text_of_stdin(read)
     if file is not None:
         if not file.exists():
             raise CorpusError(f"there is no file {file}: check the path")
         name = str(file) if file.is_absolute() or str(file).startswith(".") else f"./{file}"
-        return load_corpus(name).text
+        return load_corpus(name, tokens=tokens).text
     if sample is not None:
         return _write_sample(inspected, run, sample, rng_seed)
     return _held_out(inspected, run)
 
 
-def _write_sample(inspected: "Trained", run: Path, length: int, rng_seed: int) -> str:
+def _write_sample(inspected: "Trained", run: Path, length: int, rng_seed: int) -> "Text":
+    import numpy as np
+
     from jaxrnn.run_directory import read_config
     from jaxrnn.sampling import sample, seed_ids
-    from jaxrnn.vocabulary import decode
+    from jaxrnn.vocabulary import spell
 
     options = read_config(run).sample
     blocks = sample(
@@ -138,10 +150,10 @@ def _write_sample(inspected: "Trained", run: Path, length: int, rng_seed: int) -
         top_p=options.top_p,
         rng_seed=rng_seed,
     )
-    return "".join(decode(inspected.vocabulary, block[0]) for block in blocks)
+    return spell(inspected.vocabulary, np.concatenate([block[0] for block in blocks]))
 
 
-def _held_out(inspected: "Trained", run: Path) -> str:
+def _held_out(inspected: "Trained", run: Path) -> "Text":
     from jaxrnn.corpus import find_corpus
     from jaxrnn.errors import CorpusError
     from jaxrnn.run_directory import read_config, read_record
@@ -151,7 +163,10 @@ def _held_out(inspected: "Trained", run: Path) -> str:
     try:
         with console.download_display(quiet=False) as report:
             corpus = find_corpus(
-                [config.corpus.text, record.corpus_path], record.corpus_sha256, report=report
+                [config.corpus.text, record.corpus_path],
+                record.corpus_sha256,
+                tokens=inspected.vocabulary.tokens,
+                report=report,
             )
     except CorpusError as error:
         raise CorpusError(f"{error}; or give a text with --text, --file or --sample") from None
@@ -159,7 +174,7 @@ def _held_out(inspected: "Trained", run: Path) -> str:
     return held_out or training
 
 
-def _keep(inspected: "Trained", text: str, length: int) -> str:
+def _keep(inspected: "Trained", text: "Text", length: int) -> "Text":
     """What of a text is read: what the model knows, up to so many characters; what is left out is said."""
     from jaxrnn.errors import VocabularyError
     from jaxrnn.vocabulary import count_unknown, describe_character, drop_unknown
@@ -173,7 +188,8 @@ def _keep(inspected: "Trained", text: str, length: int) -> str:
         more = f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""
         console.note(f"left out, as the model does not know them: {names}{more}")
     if len(known) > length:
-        console.note(f"reading the first {length:,} of {len(known):,} characters; --length reads more")
+        tokens = inspected.vocabulary.tokens
+        console.note(f"reading the first {length:,} of {len(known):,} {tokens}; --length reads more")
     return known[:length]
 
 

@@ -57,12 +57,15 @@ def train_run(
     from jaxrnn.saving import Checkpoints
 
     say = _say_nothing if quiet else console.note
+    tokens = config.corpus.tokens
+    different = "" if tokens == "bytes" else f", {data.vocabulary.size} different ones"
     say(
-        f"{count_parameters(state.params):,} parameters; {len(data.train_ids):,} characters to learn from, "
-        f"{len(data.val_ids):,} held out, {data.vocabulary.size} different ones"
+        f"{count_parameters(state.params):,} parameters; {len(data.train_ids):,} {tokens} to learn from, "
+        f"{len(data.val_ids):,} held out{different}"
     )
     if val_loss is not None:
-        say(f"held-out loss before the first step: {console.format_loss(val_loss, nats_to_bits(val_loss))}")
+        loss = console.format_loss(val_loss, nats_to_bits(val_loss), tokens)
+        say(f"held-out loss before the first step: {loss}")
     environment = _environment(config)
     metrics = [] if val_loss is None else [_first_row(val_loss)]
     with _catch_signals(quiet=quiet) as signals:
@@ -150,7 +153,8 @@ def _conclude(
     say: Callable[[str], None],
 ) -> None:
     """Says how a training ended and what to do next."""
-    _draw_losses(run, say)
+    tokens = config.corpus.tokens
+    _draw_losses(run, tokens, say)
     at = last.step if last else 0
     then = f"sample from it with: jaxrnn sample --from {shlex.quote(str(run))}"
     if signals and at < config.train.steps:
@@ -160,7 +164,7 @@ def _conclude(
         )
         raise typer.Exit(128 + signals[0])
     if latest is not None:
-        say(_summary(latest, best.val_loss if best else None))
+        say(_summary(latest, best.val_loss if best else None, tokens))
     say(then)
 
 
@@ -181,7 +185,8 @@ def _follow(training: _Training, state: "TrainState", seconds: float = 0.0) -> "
 
     has_gone_back = float(state.rate_scale) < 1
     clock = [seconds]
-    with console.TrainingDisplay(training.config.train.steps, quiet=training.quiet) as display:
+    config = training.config
+    with console.TrainingDisplay(config.train.steps, config.corpus.tokens, quiet=training.quiet) as display:
         while True:
             try:
                 latest = _follow_events(training, state, clock, display)
@@ -296,23 +301,24 @@ def _what_is_left(run: Path, checkpoints: "Checkpoints") -> str:
     return f"{run} keeps step {checkpoints.last.step}" if checkpoints.last else f"{run} has no checkpoint"
 
 
-def _summary(latest: "Evaluated", best_loss: float | None) -> str:
-    speed = f"{latest.step:,} steps in {latest.seconds:.1f} s, {latest.chars_per_second:,.0f} char/s"
+def _summary(latest: "Evaluated", best_loss: float | None, tokens: str) -> str:
+    token = console.TOKEN[tokens]
+    speed = f"{latest.step:,} steps in {latest.seconds:.1f} s, {latest.chars_per_second:,.0f} {token}/s"
     if latest.val_loss is None or latest.bits_per_char is None:
         return f"{speed}; train loss {latest.train_loss:.4f} nats"
-    line = f"{speed}; held-out loss {console.format_loss(latest.val_loss, latest.bits_per_char)}"
+    line = f"{speed}; held-out loss {console.format_loss(latest.val_loss, latest.bits_per_char, tokens)}"
     if best_loss is not None and best_loss < latest.val_loss:
         line += f", at best {best_loss:.4f}"
     return line
 
 
-def _draw_losses(run: Path, say: Callable[[str], None]) -> None:
+def _draw_losses(run: Path, tokens: str, say: Callable[[str], None]) -> None:
     """Draws the loss curve, where that is possible; a run is complete without it."""
     from jaxrnn.plotting import plot_losses
     from jaxrnn.run_directory import METRICS
 
     try:
-        plot_losses(run / METRICS, run / LOSS_CURVE)
+        plot_losses(run / METRICS, run / LOSS_CURVE, tokens[:-1])
     except ImportError:
         say(f"no {LOSS_CURVE}: for it, pip install matplotlib")
     except OSError as error:

@@ -29,7 +29,7 @@ class Memory(NamedTuple):
 def print_plan(run: Path, config: "Config", data: Data, begun: Begun | None = None) -> None:
     """Prints to stdout what would be trained and written."""
     train = config.train
-    characters = len(data.train_ids)
+    characters, tokens = len(data.train_ids), data.vocabulary.tokens
     per_step = train.batch_size * train.seq_len
     memory = estimate_memory(config, data)
     state, update, text, total = map(
@@ -37,12 +37,12 @@ def print_plan(run: Path, config: "Config", data: Data, begun: Begun | None = No
     )
     rows = {
         "corpus": f"{data.record.corpus} ({data.record.corpus_path})",
-        "vocabulary": f"{data.vocabulary.size} characters",
-        "training text": f"{characters:,} characters, which is one epoch",
-        "held-out text": f"{len(data.val_ids):,} characters",
+        "vocabulary": f"{data.vocabulary.size} {tokens}",
+        "training text": f"{characters:,} {tokens}, which is one epoch",
+        "held-out text": f"{len(data.val_ids):,} {tokens}",
         "parameters": f"{memory.parameters:,}",
         "memory": f"about {total}: {state} model and optimizer, {update} for an update, {text} text",
-        "steps": f"{train.steps:,} of {per_step:,} characters ({train.batch_size} x {train.seq_len})",
+        "steps": f"{train.steps:,} of {per_step:,} {tokens} ({train.batch_size} x {train.seq_len})",
         "epochs": f"{train.steps * per_step / characters:.2f}, each of {characters / per_step:,.1f} steps",
         "would write": f"{run}/ with {', '.join(_files(config))}",
     }

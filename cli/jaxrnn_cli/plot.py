@@ -43,10 +43,12 @@ def plot(
     from jaxrnn.disk import reason
     from jaxrnn.errors import CheckpointError, SaveError
     from jaxrnn.plotting import plot_runs, read_curve
-    from jaxrnn.run_directory import METRICS, find_run
+    from jaxrnn.run_directory import METRICS, find_run, read_config
 
     found = [find_run(run) for run in runs]
     check_output(output)
+    tokens = {read_config(run).corpus.tokens for run in found}
+    token = tokens.pop()[:-1] if len(tokens) == 1 else "token"
     curves = []
     for run, name in name_runs(found).items():
         try:
@@ -57,7 +59,7 @@ def plot(
             raise CheckpointError(f"{run / METRICS}: nothing to draw: the run was not evaluated yet")
         curves.append((name, curve))
     try:
-        plot_runs(curves, output, over)
+        plot_runs(curves, output, over, token)
     except ImportError:
         raise SaveError(
             "there is no matplotlib: pip install 'jaxrnn[plot]', or in a clone -e '.[plot]'"

@@ -3,15 +3,17 @@
 import dataclasses
 import secrets
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Annotated, Any
+from itertools import chain
+from typing import TYPE_CHECKING, Annotated, Any, AnyStr
 
 import typer
 
 from jaxrnn_cli import console
+from jaxrnn_cli.byte_text import characters_of
 from jaxrnn_cli.jax_start import Platform, start_jax
 from jaxrnn_cli.names import FromRun
 from jaxrnn_cli.numbers import integer, number
-from jaxrnn_cli.standard_input import read_stdin
+from jaxrnn_cli.standard_input import read_stdin, text_of_stdin
 
 if TYPE_CHECKING:
     from jaxrnn.config import SampleConfig
@@ -91,7 +93,7 @@ def sample(
     """Write text with a trained model.
 
     The seed is echoed, and new characters follow as they are made. What is not given here comes from the
-    [sample] section of the run's config.
+    [sample] section of the run's config. A model of bytes writes bytes, as they are into a pipe or a file.
     """
     if on_unknown not in ("error", "skip"):
         raise typer.BadParameter(f"{on_unknown!r} is neither error nor skip", param_hint="'--on-unknown'")
@@ -99,10 +101,11 @@ def sample(
     from jaxrnn import sampling
     from jaxrnn.checkpoint import load_params
     from jaxrnn.run_directory import find_run, read_config, read_vocabulary
-    from jaxrnn.vocabulary import decode
+    from jaxrnn.vocabulary import in_tokens, spell
 
-    given = {
-        "seed": read_stdin() if seed == "-" else seed,
+    read = read_stdin() if seed == "-" else None
+    given: dict[str, Any] = {
+        "seed": seed if read is None else read.decode("utf-8", "surrogateescape"),
         "length": length,
         "temperature": temperature,
         "top_k": top_k,
@@ -110,7 +113,7 @@ def sample(
         "stop": stop,
     }
     given = {key: value for key, value in given.items() if value is not None}
-    _merge(None, given)  # so that a mistake is told before anything is looked for
+    _merge(None, given, any_bytes=True)  # so that a mistake is told before anything is looked for
     start_jax(platform)
 
     found = find_run(run)
@@ -118,8 +121,10 @@ def sample(
         console.note(f"sampling from {found}, the newest run")
     config = read_config(found)
     vocabulary = read_vocabulary(found)
-    options = _merge(config.sample, given)
-    ids = _read_seed(vocabulary, options.seed, skip=on_unknown == "skip")
+    if read is not None and vocabulary.tokens == "characters":
+        given["seed"] = text_of_stdin(read)
+    options = _merge(config.sample, given, any_bytes=vocabulary.tokens == "bytes")
+    ids = _read_seed(vocabulary, given.get("seed", options.seed), skip=on_unknown == "skip")
     if rng_seed is None:
         rng_seed = secrets.randbelow(2**31)
         console.note(f"--rng-seed {rng_seed} writes this again")
@@ -140,29 +145,39 @@ def sample(
         num_samples=num_samples,
         rng_seed=rng_seed,
     )
-    nats: list[list[float]] = [[] for _ in range(num_samples)]
-    texts = (_decode_block(vocabulary, block, nats) for block in blocks)
-    _print_samples(decode(vocabulary, ids), options.stop, texts, nats)
+    # The seed surprises nobody.
+    nats = [[0.0] * len(ids) if is_painted else [] for _ in range(num_samples)]
+    texts = (_spell_block(vocabulary, block, nats) for block in blocks)
+    seed_text: Any = spell(vocabulary, ids)
+    _print_samples(seed_text, in_tokens(vocabulary, given.get("stop", options.stop)), texts, nats)
 
 
-def _decode_block(
+def _spell_block(
     vocabulary: "Vocabulary", block: "Ids | tuple[Ids, Any]", nats: list[list[float]]
-) -> list[str]:
-    """Returns the text of each sample's block; the surprise of its characters, if known, is added to `nats`."""
-    from jaxrnn.vocabulary import decode
+) -> list[Any]:
+    """Returns each sample's block, text or bytes; the surprise of its tokens, if known, is added to `nats`."""
+    from jaxrnn.vocabulary import spell
 
     if isinstance(block, tuple):
         block, surprise = block
         for of_sample, new in zip(nats, surprise.tolist(), strict=True):
             of_sample += new
-    return [decode(vocabulary, sample) for sample in block]
+    return [spell(vocabulary, sample) for sample in block]
 
 
-def _merge(defaults: "SampleConfig | None", given: dict[str, Any]) -> "SampleConfig":
-    """Returns the run's options with the given ones in their place; a bad one is named as it was typed."""
+def _merge(defaults: "SampleConfig | None", given: dict[str, Any], *, any_bytes: bool) -> "SampleConfig":
+    """Returns the run's options with the given ones in their place; a bad one is named as it was typed.
+
+    A config is Unicode. With `any_bytes`, texts may have bytes that are not, which are replaced in what is returned.
+    """
     from jaxrnn.config import SampleConfig
     from jaxrnn.config.fields import FieldError
 
+    if any_bytes:
+        given = {
+            key: value.encode(errors="replace").decode() if isinstance(value, str) else value
+            for key, value in given.items()
+        }
     try:
         return dataclasses.replace(defaults or SampleConfig(), **given)
     except FieldError as error:
@@ -193,12 +208,14 @@ def _read_seed(vocabulary: "Vocabulary", seed: str, *, skip: bool) -> "Ids":
     return seed_ids(vocabulary, known)
 
 
-def _print_samples(seed: str, stop: str, blocks: Iterator[list[str]], nats: list[list[float]]) -> None:
+def _print_samples(
+    seed: AnyStr, stop: AnyStr, blocks: Iterator[list[AnyStr]], nats: list[list[float]]
+) -> None:
     """Streams the first sample to stdout and prints the others after it, with a header each on stderr."""
     num_samples = len(nats)
-    others = [""] * (num_samples - 1)
+    others = [seed[:0]] * (num_samples - 1)
 
-    def first() -> Iterator[str]:
+    def first() -> Iterator[AnyStr]:
         for block in blocks:
             for i, new in enumerate(block[1:]):
                 others[i] += new
@@ -212,29 +229,35 @@ def _print_samples(seed: str, stop: str, blocks: Iterator[list[str]], nats: list
         _print_sample(i + 2, seed, until([text], stop), nats)
 
 
-def _print_sample(number: int, seed: str, pieces: Iterable[str], nats: list[list[float]]) -> None:
+def _print_sample(number: int, seed: AnyStr, pieces: Iterable[AnyStr], nats: list[list[float]]) -> None:
     """Prints one sample; what is known of its surprise, which may be nothing, colours it."""
     if len(nats) > 1:
         console.note(f"sample {number} of {len(nats)}")
-    console.write(seed)
-    shown = 0
-    for piece in pieces:
-        console.write_by_surprise(piece, nats[number - 1][shown : shown + len(piece)])
-        shown += len(piece)
+    text, surprise = chain([seed], pieces), nats[number - 1]
+    shown = characters_of(text, surprise) if isinstance(seed, bytes) else _with_surprise(text, surprise)
+    for piece, of_piece in shown:
+        console.write_by_surprise(piece, of_piece)
     console.write("\n")
 
 
-def until(blocks: Iterable[str], stop: str) -> Iterator[str]:
+def _with_surprise(pieces: Iterable[str], nats: list[float]) -> Iterator[tuple[str, list[float]]]:
+    done = 0
+    for piece in pieces:
+        yield piece, nats[done : done + len(piece)]
+        done += len(piece)
+
+
+def until(blocks: Iterable[AnyStr], stop: AnyStr) -> Iterator[AnyStr]:
     """Yields the text of `blocks` up to where `stop` begins, as early as it is certain; all of it for "".
 
     `stop` may lie across blocks, so what could be its beginning is held back until the next block tells.
     """
-    held = ""
+    held = stop[:0]
     for block in blocks:
         held += block
         if not stop:
             yield held
-            held = ""
+            held = stop[:0]
             continue
         before, found, _ = held.partition(stop)
         if found:

@@ -3,15 +3,19 @@
 import sys
 
 
-def read_stdin() -> str:
-    """Returns all of it, without a byte order mark and with newlines alone.
+def read_stdin() -> bytes:
+    """Returns all of it."""
+    return sys.stdin.buffer.read()
+
+
+def text_of_stdin(data: bytes) -> str:
+    """Returns what was read as text, without a byte order mark and with newlines alone.
 
     Raises:
         CorpusError: It is not UTF-8.
     """
     from jaxrnn.errors import CorpusError
 
-    data = sys.stdin.buffer.read()
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:

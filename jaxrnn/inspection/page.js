@@ -13,7 +13,9 @@ const make = (tag, attributes = {}, ...children) => {
 
 // Names.
 
+const isBytes = data.token === "byte"; // then a character of the text is the byte of its number
 const shown = (c) => ({ "\n": "\u21b5", " ": "\u2423", "\t": "\u21e5" })[c]
+  ?? (isBytes && !/[!-~]/.test(c) ? "\\x" + c.charCodeAt(0).toString(16).padStart(2, "0") : null)
   ?? (/[\p{Cc}\p{Cf}\p{Co}\p{Cn}]/u.test(c) ? "U+" + c.codePointAt(0).toString(16).toUpperCase().padStart(4, "0") : c);
 const trackName = (track) => `${data.kinds[track.kind]} (${track.kind}) of layer ${data.layers[track.layer]}`;
 
@@ -51,13 +53,28 @@ const luminance = ([r, g, b]) => [r, g, b].map((v) => ((v /= 255) <= 0.03928 ? v
 const inkOn = (rgb) => (luminance(rgb) > 0.179 ? "#000000" : "#ffffff");
 const css = (rgb) => `rgb(${rgb.join(",")})`;
 
-// The text.
+// The text. Bytes that are a character in UTF-8 show it in the place of the first; those after it keep a narrow space,
+// so that they can be pointed at.
 
+const wholes = new Map(); // by the place of a byte
+function findWholes() {
+  const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+  characters.forEach((c, t) => {
+    const byte = c.charCodeAt(0), length = byte >= 0xf0 ? 4 : byte >= 0xe0 ? 3 : byte >= 0xc2 ? 2 : 1;
+    if (length === 1) return;
+    try {
+      wholes.set(t, utf8.decode(Uint8Array.from(characters.slice(t, t + length), (b) => b.charCodeAt(0))));
+      for (let k = 1; k < length; k++) wholes.set(t + k, "\u202f");
+    } catch { /* no UTF-8: each byte is shown for itself */ }
+  });
+}
+if (isBytes) findWholes();
 const spans = characters.map((c, t) => {
   const span = make("span", { "data-t": t });
   if (c === "\n") span.className = "newline";
-  span.textContent = c;
-  if (c !== "\n" && c !== "\t" && /[\p{Cc}\p{Co}\p{Cn}]/u.test(c)) {
+  const whole = wholes.get(t) ?? c, isOdd = isBytes && !wholes.has(t) && !/[ -~]/.test(c);
+  span.textContent = whole;
+  if (whole !== "\n" && whole !== "\t" && (isOdd || /[\p{Cc}\p{Co}\p{Cn}]/u.test(whole))) {
     span.className = "odd";
     span.textContent = shown(c);
   }
@@ -95,7 +112,7 @@ function drawLegend() {
 }
 
 const EXPLAINED = {
-  surprise: "How surprised the network was by each character, given all before it: the stronger the colour, the less it expected it. The first has no surprise, as nothing comes before it.",
+  surprise: `How surprised the network was by each ${data.token}, given all before it: the stronger the colour, the less it expected it. The first has no surprise, as nothing comes before it.`,
   h: "What this unit tells the layer above and the next step, between -1 and 1.",
   c: "What this unit's cell holds: it is only added to and scaled, so that it can last.",
   i: "How much of the candidate is written into the cell.",
@@ -169,7 +186,7 @@ function describe(t) {
     parts.push(heading("came"), line(`${shown(characters[t])} \u2014 ${nats.toFixed(2)} nats, `
       + `${(100 * Math.exp(-nats)).toFixed(nats > 3 ? 2 : 1)} %, choice ${data.ranks[t - 1]}`));
   } else {
-    parts.push(heading("came"), line(`${shown(characters[0])} \u2014 the first character: nothing to expect it from`));
+    parts.push(heading("came"), line(`${shown(characters[0])} \u2014 the first ${data.token}: nothing to expect it from`));
   }
   if (view.kind !== "surprise") parts.push(line(`unit ${view.unit}: ${between(values[t])}`));
   parts.push(heading("expected next"), ...guesses(t, t + 1 < characters.length ? characters[t + 1] : null));
@@ -299,7 +316,7 @@ $("search").addEventListener("submit", async (event) => {
   flags.forEach((flag, t) => spans[t].classList.toggle("match", flag === 1));
   $("found").tBodies[0].replaceChildren(...found.slice(0, 8).map((row) => rowOf(...row)));
   $("found").hidden = false;
-  return say(`${count} characters match; they are underlined. These units follow them best, over the whole text, `
+  return say(`${count} ${data.token}s match; they are underlined. These units follow them best, over the whole text, `
     + "so that with few matches chance has its share.");
 });
 
@@ -326,7 +343,7 @@ function drawLookBack() {
   const x = (k) => left + ((width - left - right) * (k - 1)) / Math.max(1, most - 1);
   const y = (log) => top + ((height - top - bottom) * (high - log)) / Math.max(1, high - low);
   const chart = svg("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", width,
-    "aria-label": "Gradient norm by how many characters back, one curve a layer" });
+    "aria-label": `Gradient norm by how many ${data.token}s back, one curve a layer` });
   for (let log = low; log <= high; log++) {
     chart.append(svg("line", { class: "grid", x1: left, x2: width - right, y1: y(log), y2: y(log) }));
     chart.append(svg("text", { x: left - 6, y: y(log) + 4, "text-anchor": "end" }, log === 0 ? "1" : `1e${log}`));
@@ -335,7 +352,7 @@ function drawLookBack() {
     const at = Math.max(1, k);
     chart.append(svg("text", { x: x(at), y: height - bottom + 18, "text-anchor": "middle" }, String(at)));
   }
-  chart.append(svg("text", { x: (left + width) / 2, y: height - 4, "text-anchor": "middle" }, "characters back (k)"));
+  chart.append(svg("text", { x: (left + width) / 2, y: height - 4, "text-anchor": "middle" }, `${data.token}s back (k)`));
   const runs = [...new Set(curves.map((curve) => curve.run))], list = make("ul");
   const nth = {};
   for (const curve of curves) {

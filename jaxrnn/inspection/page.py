@@ -18,7 +18,7 @@ from jaxrnn.inspection.lookback import LookBack, look_back
 from jaxrnn.inspection.packing import levels_per_byte, pack
 from jaxrnn.inspection.readable import Tracking, find_tracking
 from jaxrnn.trained import Trained
-from jaxrnn.vocabulary import encode
+from jaxrnn.vocabulary import Text, drop_unknown, encode
 
 # Shades of states and of gates, the finest first; those are taken with which all activities fit the budget. What
 # the page says of a value is then a range, as wide as its shade.
@@ -30,20 +30,20 @@ _EVERY = 8  # of the units, one in so many is packed to find out
 class Inspection(NamedTuple):
     """What the page shows."""
 
-    text: str
+    text: Text
     activity: Activity
     tracking: list[Tracking]
     curves: dict[str, tuple[LookBack, ...]]  # by the name of the run, the inspected one first
 
 
-def inspect(run: Trained, text: str, compared: Sequence[Trained] = ()) -> Inspection:
+def inspect(run: Trained, text: Text, compared: Sequence[Trained] = ()) -> Inspection:
     """Read a text with a model and find out what its units do.
 
     Args:
         run: the model.
-        text: one character at least, all of them in its vocabulary.
-        compared: other models, for which it is measured how far back they look; each reads the text without the
-            characters that it does not know.
+        text: one character at least, all of them in its vocabulary; `bytes` for a model of bytes.
+        compared: other models of the same kind of token, for which it is measured how far back they look; each reads
+            the text without the characters that it does not know.
 
     Raises:
         VocabularyError: the model does not know a character of the text.
@@ -54,8 +54,7 @@ def inspect(run: Trained, text: str, compared: Sequence[Trained] = ()) -> Inspec
     activity = observe(run.config, run.params, encode(run.vocabulary, text))
     curves = {}
     for each in (run, *compared):
-        known = set(each.vocabulary.characters)
-        ids = encode(each.vocabulary, "".join(c for c in text if c in known))
+        ids = encode(each.vocabulary, drop_unknown(each.vocabulary, text))
         curves[each.name] = look_back(each.config, each.params, ids)
     return Inspection(text, activity, find_tracking(text, activity.tracks), curves)
 
@@ -82,6 +81,8 @@ def render(run: Trained, inspection: Inspection, about: Mapping[str, str]) -> st
         "js": _asset("page.js"),
     }
     page = _asset("page.html")
+    if run.vocabulary.tokens == "bytes":
+        page = page.replace("character", "byte")
     before, *rest = page.split("@@")  # names stand between pairs of @@: @@title@@
     return before + "".join(parts[part] if index % 2 == 0 else part for index, part in enumerate(rest))
 
@@ -96,7 +97,9 @@ def _payload(run: Trained, inspection: Inspection, about: Mapping[str, str]) -> 
     return {
         "name": run.name,
         "about": list(about.items()),
-        "text": inspection.text,
+        # A byte is written as the character of its number.
+        "text": inspection.text if isinstance(inspection.text, str) else inspection.text.decode("latin-1"),
+        "token": run.vocabulary.tokens[:-1],
         "vocabulary": run.vocabulary.characters,
         "nats": _rounded(activity.nats, 3),
         "ranks": activity.ranks.tolist(),

@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxrnn.inspection.activity import STATES, Track
+from jaxrnn.vocabulary import Text
 
 _FEWEST = (
     8  # characters in each half that have a feature, and that do not: below that there is nothing to follow
@@ -47,6 +48,15 @@ def features(text: str) -> dict[str, np.ndarray]:
         "word boundary": _flags(not (c.isalnum() or c in "'\u2019_") for c in characters),
         "digit": _flags(c.isdigit() for c in characters),
     }
+
+
+def features_of_bytes(data: bytes) -> dict[str, np.ndarray]:
+    """The features of a text in UTF-8 at each of its bytes `[bytes]`; a character counts from its last byte on."""
+    text = data.decode("utf-8", "surrogateescape")
+    ends = np.cumsum([len(c.encode("utf-8", "surrogateescape")) for c in text])
+    read = np.searchsorted(ends, np.arange(1, len(data) + 1), side="right")  # characters, at each byte
+    before = np.zeros(1, np.float32)
+    return {name: np.concatenate([before, feature])[read] for name, feature in features(text).items()}
 
 
 def _flags(values: Iterable[bool]) -> np.ndarray:
@@ -101,7 +111,7 @@ def correlations(values: np.ndarray, feature: np.ndarray) -> np.ndarray:
     return r
 
 
-def find_tracking(text: str, tracks: Iterable[Track], best: int = 3) -> list[Tracking]:
+def find_tracking(text: Text, tracks: Iterable[Track], best: int = 3) -> list[Tracking]:
     """The units that follow each feature best, the best feature first.
 
     Args:
@@ -114,9 +124,10 @@ def find_tracking(text: str, tracks: Iterable[Track], best: int = 3) -> list[Tra
         occurs in one of them has none.
     """
     half = len(text) // 2
+    seen = features_of_bytes(text) if isinstance(text, bytes) else features(text)
     states = [track for track in tracks if track.kind in STATES]
     found = []
-    for name, feature in features(text).items():
+    for name, feature in seen.items():
         if not (_varies(feature[:half]) and _varies(feature[half:])):
             continue
         candidates = [

@@ -2,7 +2,11 @@
 // Asks the server for characters and shows them one by one. Text only ever goes into textContent.
 const $ = (id) => document.getElementById(id);
 const make = (tag, text) => { const node = document.createElement(tag); if (text !== undefined) node.textContent = text; return node; };
+const byteOf = (c) => c.charCodeAt(0) % 0xdc00; // of a model of bytes: from 0x80 on, a lone surrogate stands for it
+const isBytes = () => model?.tokens === "bytes";
+const escaped = (c) => "\\x" + byteOf(c).toString(16).padStart(2, "0");
 const shown = (c) => ({ "\n": "\u21b5", " ": "\u2423", "\t": "\u21e5" })[c]
+  ?? (isBytes() && !/[!-~]/.test(c) ? escaped(c) : null)
   ?? (/[\p{Cc}\p{Cf}\p{Co}\p{Cn}]/u.test(c) ? "U+" + c.codePointAt(0).toString(16).toUpperCase().padStart(4, "0") : c);
 
 // A token that came with the address goes into every request, and out of sight.
@@ -39,6 +43,24 @@ function showUnits(units) {
   context.putImageData(image, 0, 0);
 }
 
+// Bytes that are a character in UTF-8 show it in the place of the first; those after it keep a narrow space, so that
+// they can be pointed at.
+const spanOf = (index) => $("text").querySelector(`[data-index="${index}"]`);
+const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+function showByte(index) {
+  const { character } = written[index];
+  spanOf(index).textContent = /[\n\t -~]/.test(character) ? character : escaped(character);
+  for (let first = index - 1; first >= Math.max(0, index - 3); first--) {
+    try {
+      const whole = utf8.decode(Uint8Array.from(written.slice(first, index + 1), (made) => byteOf(made.character)));
+      if (Array.from(whole).length > 1) return;
+      for (let k = first + 1; k <= index; k++) spanOf(k).textContent = "\u202f";
+      spanOf(first).textContent = whole;
+      return;
+    } catch { /* not whole, or no UTF-8 */ }
+  }
+}
+
 function append(made) {
   const index = written.push(made) - 1, span = make("span", made.character);
   span.dataset.index = index;
@@ -48,13 +70,14 @@ function append(made) {
   span.style.color = luminance(rgb) > 0.179 ? "#000000" : "#ffffff";
   const box = $("text"), atEnd = box.scrollTop + box.clientHeight > box.scrollHeight - 40;
   box.append(span);
+  if (isBytes()) showByte(index);
   if (atEnd) box.scrollTop = box.scrollHeight;
   showUnits(made.units);
 }
 
 function look(index) {
   here?.classList.remove("here");
-  here = $("text").querySelector(`[data-index="${index}"]`);
+  here = spanOf(index);
   if (here === null) return;
   here.classList.add("here");
   const made = written[index];
@@ -145,6 +168,7 @@ function branch(index, character) {
   const probability = alternatives.find(([c]) => c === character)[1];
   written.length = index;
   for (const span of [...$("text").querySelectorAll("[data-index]")]) if (Number(span.dataset.index) >= index) span.remove();
+  if (isBytes()) for (let k = Math.max(0, index - 3); k < index; k++) showByte(k); // what is not whole any more
   append({ character, nats: -Math.log(probability), alternatives, units }); // chosen from the same state
   look((pinned = index));
   $("text").focus();
@@ -193,7 +217,11 @@ for (const id of ["temperature", "top_k", "top_p", "length", "speed"]) {
     return;
   }
   $("title").textContent = document.title = `Write with ${model.name}`;
-  $("about").textContent = `It knows ${Array.from(model.characters).length} characters.`;
+  $("about").textContent = isBytes() ? "It reads and writes bytes, and knows all 256."
+    : `It knows ${Array.from(model.characters).length} characters.`;
+  if (isBytes()) for (const part of document.querySelectorAll("label, .explained")) {
+    part.firstChild.textContent = part.firstChild.textContent.replaceAll("character", "byte");
+  }
   model.layers.forEach((name, index) => {
     const option = make("option", name);
     option.value = index;

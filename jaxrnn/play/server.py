@@ -4,6 +4,9 @@
     GET  /model   the model: its name, layers, units, and the characters it knows
     POST /write   text goes in as JSON, characters come back as server-sent events
 
+A model of bytes writes bytes: in JSON each is its character in ASCII, or from 128 on the lone surrogate U+DC80 to
+U+DCFF that stands for it; so go back those that a text is to contain as they are.
+
 Everything that a request can ask for is bounded: its body, the text, the length, how many write at once and for how
 long. A request is refused that comes from a page of another origin, or that names this server by another host than it
 was told to be (DNS rebinding); where there is a token, also one that lacks it. No response allows another origin to
@@ -17,7 +20,7 @@ import json
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from importlib import resources
 from typing import Any
 from urllib.parse import urlsplit
@@ -112,6 +115,7 @@ def describe(run: Trained, layers: tuple[int, ...]) -> dict[str, Any]:
     """What a page has to know of a model."""
     return {
         "name": run.name,
+        "tokens": run.vocabulary.tokens,
         "characters": run.vocabulary.characters,
         "layers": [f"{index + 1}: {run.config.layers[index].type}" for index in layers],
         "beginning": decode(run.vocabulary, seed_ids(run.vocabulary, "\n")),  # where nothing was typed
@@ -172,8 +176,14 @@ async def _events(writer: Writer, vocabulary: Vocabulary, asked: Asked) -> Async
     yield 'event: done\ndata: ""\n\n'
 
 
+@cache
+def _names(vocabulary: Vocabulary) -> list[str]:
+    """What each id is in JSON."""
+    return [decode(vocabulary, [token]) for token in range(vocabulary.size)]
+
+
 def _as_event(block: Block, vocabulary: Vocabulary, layer: int) -> dict[str, Any]:
-    characters = vocabulary.characters
+    characters = _names(vocabulary)
     rows = zip(block.ids, block.nats, block.likeliest, block.probabilities, strict=True)
     return {
         "characters": [

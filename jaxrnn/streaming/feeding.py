@@ -46,7 +46,9 @@ def feeding(
         return lambda _: (whole, config.steps)
     num_steps = steps_per_block(config, ids.table.itemsize, config.steps - first)
     # On this process's own device, as whatever is drawn is needed here.
-    local_key = jax.random.wrap_key_data(np.asarray(jax.random.key_data(key)), impl=jax.random.key_impl(key))
+    local_key = jax.random.wrap_key_data(
+        jnp.asarray(np.asarray(jax.random.key_data(key))), impl=jax.random.key_impl(key)
+    )
     pending: dict[int, Future[Block]] = {}
     reader = ThreadPoolExecutor(1, "jaxrnn-reader")
 

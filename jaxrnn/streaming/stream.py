@@ -5,7 +5,8 @@ memory of the process, however much of the text it has seen.
 """
 
 import mmap
-from typing import Any, BinaryIO, NamedTuple
+from dataclasses import dataclass, replace
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -18,14 +19,18 @@ from jaxrnn.vocabulary import Vocabulary
 Ids = npt.NDArray[Any]  # uint8 or uint16
 
 
-class Stream(NamedTuple):
-    """Ids that are read where they are needed; what is needed of an array of ids, it has as well."""
+@dataclass(frozen=True)
+class Stream:
+    """Ids that are read where they are needed; a length and a size it has as an array of ids has."""
 
     file: BinaryIO  # held open: it can be deleted meanwhile
     dtype: str  # of an id in the file
     start: int  # in the file, in ids
     stop: int
     table: Ids  # the id in the vocabulary of each id in the file
+
+    def __len__(self) -> int:
+        return self.size
 
     @property
     def size(self) -> int:
@@ -77,7 +82,7 @@ def open_stream(tokens: TokenFile, vocabulary: Vocabulary) -> Stream:
 
 def part(stream: Stream, start: int, stop: int) -> Stream:
     """A part of a stream, from one position to another."""
-    return stream._replace(start=stream.start + start, stop=stream.start + stop)
+    return replace(stream, start=stream.start + start, stop=stream.start + stop)
 
 
 def _map(file: BinaryIO, dtype: str, stop: int) -> Ids:
