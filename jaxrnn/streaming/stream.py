@@ -14,7 +14,7 @@ import numpy.typing as npt
 from jaxrnn.disk import reason
 from jaxrnn.errors import CorpusError
 from jaxrnn.streaming.cache import TokenFile
-from jaxrnn.vocabulary import Vocabulary
+from jaxrnn.vocabulary import Vocabulary, byte_vocabulary
 
 Ids = npt.NDArray[Any]  # uint8 or uint16
 
@@ -78,6 +78,11 @@ def open_stream(tokens: TokenFile, vocabulary: Vocabulary) -> Stream:
     except OSError as error:
         raise CorpusError(f"can't read {tokens.file} ({reason(error)}): delete {tokens.folder}") from None
     return Stream(file, tokens.numbered.dtype, 0, tokens.length, table.astype(dtype))
+
+
+def vocabulary_of(tokens: TokenFile) -> Vocabulary:
+    """The vocabulary of a text on the disk, as `build_vocabulary` makes it of one in memory."""
+    return byte_vocabulary() if tokens.tokens == "bytes" else Vocabulary("".join(sorted(tokens.characters)))
 
 
 def part(stream: Stream, start: int, stop: int) -> Stream:
