@@ -24,8 +24,8 @@ def evaluate(
         str | None,
         typer.Option(
             metavar="TEXT",
-            help="The text to score, all of it: a file, a folder, or a built-in corpus.  [default: the end of its corpus that "
-            "the run held out]",
+            help="The text to score, all of it: a file, a folder, or a built-in corpus.  [default: the end of its "
+            "corpus that the run held out]",
         ),
     ] = None,
     limit: Annotated[

@@ -108,9 +108,10 @@ def inspect(
 def _choose_text(
     inspected: "Trained", run: Path, text: str | None, file: Path | None, sample: int | None, rng_seed: int
 ) -> "Text":
+    from jaxrnn.corpus import read_corpus
     from jaxrnn.errors import CorpusError
     from jaxrnn.streaming.excerpts import first_part
-    from jaxrnn.streaming.sources import find_source
+    from jaxrnn.streaming.sources import find_source, is_streamed
     from jaxrnn.vocabulary import in_tokens
 
     tokens = inspected.vocabulary.tokens
@@ -128,7 +129,11 @@ def _choose_text(
         if not file.exists():
             raise CorpusError(f"there is no file {file}: check the path")
         name = str(file) if file.is_absolute() or str(file).startswith(".") else f"./{file}"
-        return first_part(find_source(name), tokens, _READ).text
+        source = find_source(name)
+        corpus = (
+            first_part(source, tokens, _READ) if is_streamed("auto", source) else read_corpus(source, tokens)
+        )
+        return corpus.text
     if sample is not None:
         return _write_sample(inspected, run, sample, rng_seed)
     return _held_out(inspected, run)

@@ -143,7 +143,7 @@ def _say_how_it_is_read(config: "Config", data: Data, say: Callable[[str], None]
     from jaxrnn.streaming.stream import Stream
 
     if isinstance(data.train_ids, Stream):
-        folder = Path(data.train_ids.file.name).parent
+        folder = data.train_ids.file.path.parent
         say(f"the text is read from the disk, as ids in {folder} (made again if deleted)")
     most, held_out = config.train.eval_characters, len(data.val_ids)
     if 0 < most < held_out:

@@ -61,8 +61,10 @@ def first_part(source: Source, tokens: str, most: int) -> Corpus:
         if length >= most:
             break
     data = b"".join(read)
-    text: Text = data[:most] if tokens == "bytes" else data.decode()[:most]
-    return Corpus(source.name, source.path, check_is_enough(text, shown(source.name)), "")
+    name = shown(source.name)
+    if tokens == "bytes":
+        return Corpus(source.name, source.path, check_is_enough(data[:most], name), "")
+    return Corpus(source.name, source.path, check_is_enough(data.decode()[:most], name), "")
 
 
 def _start_of_last(whole: Stream, known: "np.ndarray", count: int) -> int:
@@ -75,12 +77,14 @@ def _start_of_last(whole: Stream, known: "np.ndarray", count: int) -> int:
             return start + int(places[-count])
         count, stop = count - places.size, start
     if count:
-        raise CorpusError(f"{whole.file.name} is damaged: delete its folder and start again")
+        raise CorpusError(f"{whole.file.path} is damaged: delete its folder and start again")
     return stop
 
 
 def _spell(tokens: TokenFile, ids: "np.ndarray") -> Text:
-    code_points = np.array([ord(character) for character in tokens.characters], np.uint32)[ids]
+    code_points = np.array([ord(character) for character in tokens.characters], "<u4")[ids]
     if tokens.tokens == "bytes":
-        return code_points.astype(np.uint8).tobytes()
-    return code_points.astype("<u4").tobytes().decode("utf-32-le")
+        data: bytes = code_points.astype(np.uint8).tobytes()
+        return data
+    text: str = code_points.tobytes().decode("utf-32-le")
+    return text

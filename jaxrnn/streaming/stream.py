@@ -5,8 +5,10 @@ memory of the process, however much of the text it has seen.
 """
 
 import mmap
+import os
 from dataclasses import dataclass, replace
-from typing import Any, BinaryIO
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,11 +21,28 @@ from jaxrnn.vocabulary import Vocabulary, byte_vocabulary
 Ids = npt.NDArray[Any]  # uint8 or uint16
 
 
+class Opened:
+    """A file held open for as long as anything refers to this, so that it can be deleted meanwhile."""
+
+    def __init__(self, path: Path) -> None:
+        """Opens the file.
+
+        Raises:
+            OSError: it can't be read.
+        """
+        self.path = path
+        self.handle = os.open(path, os.O_RDONLY)
+
+    def __del__(self) -> None:
+        if hasattr(self, "handle"):
+            os.close(self.handle)
+
+
 @dataclass(frozen=True)
 class Stream:
     """Ids that are read where they are needed; a length and a size it has as an array of ids has."""
 
-    file: BinaryIO  # held open: it can be deleted meanwhile
+    file: Opened
     dtype: str  # of an id in the file
     start: int  # in the file, in ids
     stop: int
@@ -74,7 +93,7 @@ def open_stream(tokens: TokenFile, vocabulary: Vocabulary) -> Stream:
     table = np.array([ids[character] for character in tokens.characters])
     dtype = np.uint8 if vocabulary.size <= 256 else np.uint16
     try:
-        file = tokens.file.open("rb")
+        file = Opened(tokens.file)
     except OSError as error:
         raise CorpusError(f"can't read {tokens.file} ({reason(error)}): delete {tokens.folder}") from None
     return Stream(file, tokens.numbered.dtype, 0, tokens.length, table.astype(dtype))
@@ -90,19 +109,19 @@ def part(stream: Stream, start: int, stop: int) -> Stream:
     return replace(stream, start=stream.start + start, stop=stream.start + stop)
 
 
-def _map(file: BinaryIO, dtype: str, stop: int) -> Ids:
+def _map(file: Opened, dtype: str, stop: int) -> Ids:
     """The ids in a file up to `stop`, mapped.
 
     Raises:
         CorpusError: the file is shorter, or can't be read.
     """
     try:
-        mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        mapped = mmap.mmap(file.handle, 0, access=mmap.ACCESS_READ)
     except (OSError, ValueError) as error:  # ValueError: empty
         raise CorpusError(
-            f"can't read {file.name} ({reason(error)}): delete its folder, start again"
+            f"can't read {file.path} ({reason(error)}): delete its folder, start again"
         ) from None
     ids = np.frombuffer(mapped, dtype)
     if ids.size < stop:
-        raise CorpusError(f"{file.name} was cut short: delete its folder and start again")
+        raise CorpusError(f"{file.path} was cut short: delete its folder and start again")
     return ids[:stop]

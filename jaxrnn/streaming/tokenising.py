@@ -38,7 +38,7 @@ from jaxrnn.streaming.cache import (
 from jaxrnn.streaming.numbering import Numbered, Numbering, read_numbered
 from jaxrnn.streaming.pieces import normalised, read_pieces
 from jaxrnn.streaming.sources import Source
-from jaxrnn.texts import check_is_enough, decode_part
+from jaxrnn.texts import check_is_enough, decode_part, shown
 
 _CHECKPOINT = 1 << 28  # bytes of text after which the state is noted
 _PATIENCE = 0.2  # seconds between two looks at whether another process is done
@@ -73,7 +73,7 @@ def read_text(
         last: the end of what stands before, where something does.
 
     Raises:
-        CorpusError: a file can't be read, or is not text.
+        CorpusError: a file can't be read, is not text, or has grown since it was found.
     """
     between = separator.encode("latin-1" if tokens == "bytes" else "utf-8")
     is_text = tokens == "characters"
@@ -81,6 +81,8 @@ def read_text(
     for number in range(file, len(source.files)):
         path, name, size = source.files[number]
         for piece in read_pieces(path, name, offset if number == file else 0, is_text=is_text):
+            if piece.end > size:  # it may grow for as long as it is read
+                raise _changed(source)
             if is_text:
                 decode_part(piece.data, name, piece.start)
             data = normalised(piece) if is_text else piece.data
@@ -202,7 +204,7 @@ def _write(
                     _note(partial, part, digest.hexdigest(), numbering)
             numbered = numbering.sync()
         if _stamp(source, tokens, separator) != stamps:
-            raise CorpusError(f"{source.name} was changed while it was read: try again when it is complete")
+            raise _changed(source)
         check_is_enough("x" * min(numbered.length, 2), source.name)
     except JaxrnnError:  # the files must change first, and what is here is of no use then
         try_remove_tree(partial)
@@ -334,6 +336,10 @@ def _tidy(partial: Path) -> None:
 
 def _stamp(source: Source, tokens: str, separator: str) -> Stamps:
     return stamp(tuple(file.path for file in source.files), tokens, separator)
+
+
+def _changed(source: Source) -> CorpusError:
+    return CorpusError(f"{shown(source.name)} was changed while it was read: try again when it is complete")
 
 
 def _cant_write(partial: Path, error: OSError) -> SaveError:
