@@ -5,7 +5,6 @@ tokens it has, and a slice is a slice of tokens.
 """
 
 import contextlib
-import difflib
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,11 +12,12 @@ from typing import Any, NamedTuple
 
 import numpy.typing as npt
 
-from jaxrnn.builtin import BUILT_IN, data_folder, obtain
-from jaxrnn.config import Config
+from jaxrnn.builtin import data_folder
+from jaxrnn.config import Config, Texts
 from jaxrnn.download import Report
 from jaxrnn.errors import CorpusError
-from jaxrnn.texts import check_bytes, decode_text, read_bytes, shown
+from jaxrnn.streaming.sources import RESIDENT_BYTES, Source, find_source
+from jaxrnn.texts import check_is_enough, decode_part, join_parts, read_bytes, several, shown
 from jaxrnn.vocabulary import Text, Tokens
 
 _CHUNK = 1 << 20  # characters
@@ -26,8 +26,8 @@ _CHUNK = 1 << 20  # characters
 class Corpus(NamedTuple):
     """A text and where it is from."""
 
-    name: str  # a built-in name, or the path as it was given
-    path: Path  # absolute
+    name: str  # a built-in name, or the path as it was given; of several, in one line
+    path: Path | tuple[Path, ...]  # absolute; of what was named
     text: Text
     sha256: str  # of the text in UTF-8, line endings as they are here; or of the bytes
 
@@ -37,12 +37,12 @@ class Corpus(NamedTuple):
         return "bytes" if isinstance(self.text, bytes) else "characters"
 
 
-def load_corpus(text: str, *, tokens: str = "characters", report: Report | None = None) -> Corpus:
+def load_corpus(text: Texts, *, tokens: str = "characters", report: Report | None = None) -> Corpus:
     """Load a corpus by name or path; a built-in one is fetched the first time.
 
     Args:
-        text: the name of a built-in corpus, or the path of a UTF-8 file, of any file for bytes. A name wins over a
-            file; `./name` forces the file.
+        text: the name of a built-in corpus, or the path of a UTF-8 file, of any file for bytes, or of a folder of such
+            files; or several of them, whose texts follow each other. A name wins over a file; `./name` forces the file.
         tokens: "characters" for a text, or "bytes" for what the file holds, as it is.
         report: told how a download goes, as (what, bytes done, bytes in all or 0).
 
@@ -50,23 +50,40 @@ def load_corpus(text: str, *, tokens: str = "characters", report: Report | None 
         CorpusError: if there is no such file, or it is not a text of at least two characters in UTF-8, or two bytes.
         DownloadError: if a built-in corpus could not be fetched, or the file in its place is another text.
     """
-    if text in BUILT_IN:
-        path, data = obtain(text, report or _no_report)
+    return read_corpus(find_source(text, report=report), tokens)
+
+
+def read_corpus(source: Source, tokens: str = "characters", separator: str = "") -> Corpus:
+    """Read a text whose files are found already, all of it.
+
+    Args:
+        source: the files.
+        tokens: as for `load_corpus`.
+        separator: one character, or "": put between two files where the first does not end in it.
+
+    Raises:
+        CorpusError: as for `load_corpus`.
+    """
+    files = source.files
+    name = files[0].name if len(files) == 1 else shown(source.name)
+    read = (read_bytes(file.path, file.name) for file in files)
+    content: Text
+    if tokens == "bytes":
+        content = check_is_enough(join_parts(read, separator.encode("latin-1")), name)
     else:
-        path, data = _read(text)
-    name = shown(str(path) if text in BUILT_IN else text)
-    content = check_bytes(data, name) if tokens == "bytes" else decode_text(data, name)
-    return Corpus(text, path, content, _sha256(content))
+        decoded = (decode_part(data, file.name) for data, file in zip(read, files, strict=True))
+        content = check_is_enough(join_parts(decoded, separator), name)
+    return Corpus(source.name, source.path, content, _sha256(content))
 
 
 def find_corpus(
-    names: Sequence[str], sha256: str, *, tokens: str = "characters", report: Report | None = None
+    names: Sequence[Texts], sha256: str, *, tokens: str = "characters", report: Report | None = None
 ) -> Corpus:
     """Find the text that a run learns from, wherever it is now.
 
     Args:
         names: where it may be, by name or path, the likeliest first; then every text in the data folder is looked at,
-            or every file for bytes.
+            or every file for bytes, but for those that are too large to be read just for that.
         sha256: of the text.
         tokens: as for `load_corpus`.
         report: as for `load_corpus`.
@@ -83,27 +100,21 @@ def find_corpus(
             continue
         if corpus.sha256 == sha256:
             return corpus
-        changed = f"{shown(name)} is not the text that the run began with (another SHA-256)"
-        problem = problem or CorpusError(f"{changed}: put that back, or start a new run")
+        problem = problem or changed_text(name)
     for path in sorted(data_folder().glob("*" if tokens == "bytes" else "*.txt")):
-        if tokens == "bytes" and not _holds(path, sha256):
-            continue
-        with contextlib.suppress(CorpusError):
+        with contextlib.suppress(CorpusError, OSError):
+            if not path.is_file() or path.stat().st_size > RESIDENT_BYTES:
+                continue
             corpus = load_corpus(str(path.absolute()), tokens=tokens, report=report)
             if corpus.sha256 == sha256:
                 return corpus
     raise problem or CorpusError("no text is named")
 
 
-def _holds(path: Path, sha256: str) -> bool:
-    """Whether a file has this SHA-256, without holding all of it in memory: among any files there may be large ones."""
-    try:
-        if not path.is_file():
-            return False
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest() == sha256
-    except OSError:
-        return False
+def changed_text(name: Texts) -> CorpusError:
+    """What to raise where a run's text should be and another is."""
+    changed = f"{shown(several(name))} is not the text that the run began with (another SHA-256)"
+    return CorpusError(f"{changed}: put that back, or start a new run")
 
 
 def split_lengths(length: int, validation_fraction: float) -> tuple[int, int]:
@@ -138,10 +149,18 @@ def check_lengths(corpus: Corpus, config: Config) -> None:
     Raises:
         CorpusError: if a part is too short. The message has the numbers, and values that would fit.
     """
+    check_length(corpus.name, len(corpus.text), config)
+
+
+def check_length(name: str, length: int, config: Config) -> None:
+    """What `check_lengths` does, for a text of which only name and length are known.
+
+    Raises:
+        CorpusError: as `check_lengths`.
+    """
     train, fraction = config.train, config.corpus.validation_fraction
-    length = len(corpus.text)
     training, held_out = split_lengths(length, fraction)
-    have = f"{shown(corpus.name)} has {length:,} {corpus.tokens}, {training:,} to train on and {held_out:,} held out"
+    have = f"{shown(name)} has {length:,} {config.corpus.tokens}, {training:,} to train on and {held_out:,} held out"
     sizes, needed = f"seq_len = {train.seq_len}", train.seq_len + 1
     if train.stateful:
         sizes, needed = f"batch_size = {train.batch_size} with {sizes}", train.batch_size * needed + 1
@@ -168,29 +187,6 @@ def _fitting_sizes(training: int, config: Config) -> list[str]:
     if not choices and training >= 3:
         choices.append(f"batch_size = 1 with seq_len = {training - 2}")
     return choices
-
-
-def _read(text: str) -> tuple[Path, bytes]:
-    if not text:
-        raise CorpusError(f"no text is given: name a file or one of {_names()}")
-    try:
-        path = Path(text).expanduser()
-        exists = path.exists() or path.is_symlink()
-    except (OSError, ValueError, RuntimeError):  # too long, a NUL, `~nobody`: reading says what is wrong
-        path, exists = Path(text), True
-    if not exists:
-        near = difflib.get_close_matches(text.lower(), BUILT_IN, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"check the path, or take one of {_names()}"
-        raise CorpusError(f"there is no file {shown(text)}, and no built-in corpus of that name: {hint}")
-    return path.absolute(), read_bytes(path, shown(text))
-
-
-def _names() -> str:
-    return ", ".join(BUILT_IN)
-
-
-def _no_report(what: str, done: int, total: int) -> None:
-    del what, done, total
 
 
 def _sha256(text: Text) -> str:

@@ -5,6 +5,7 @@ the batch and of the carry; the compiler adds the gradients up. The backward pas
 """
 
 import os
+from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
 import jax
@@ -80,6 +81,25 @@ def split_rows(mesh: Mesh, tree: _Tree, axis: int = 0) -> _Tree:
         return jax.device_put(leaf, _layout(mesh, *[None] * axis, "batch") if is_even else _layout(mesh))
 
     return cast("_Tree", jax.tree.map(put, tree))
+
+
+def place_rows(
+    mesh: Mesh,
+    shape: tuple[int, ...],
+    read: Callable[[Any], "np.ndarray[Any, Any]"],
+    axis: int = 0,
+) -> jax.Array:
+    """An array whose rows are shared out as `split_rows` does it, of which each process reads only its own.
+
+    Args:
+        mesh: the devices.
+        shape: of the whole array.
+        read: from slices of the whole array to what stands there.
+        axis: the batch axis.
+    """
+    is_even = shape[axis] % mesh.size == 0
+    layout = _layout(mesh, *[None] * axis, "batch") if is_even else _layout(mesh)
+    return jax.make_array_from_callback(shape, layout, read)
 
 
 def _layout(mesh: Mesh, *axes: str | None) -> NamedSharding:

@@ -78,11 +78,16 @@ def cover(
             )
         return vocabulary, known, coverage
     position, character = unknown_characters(vocabulary, text)[0]
+    raise unknown_error(source, position, character, coverage)
+
+
+def unknown_error(source: str, position: int, character: str, coverage: Coverage) -> VocabularyError:
+    """What to raise of a text with characters that the model does not know, the first of which is there."""
     others = len(coverage.new) - 1
     more = {0: "", 1: " nor 1 other of its characters"}.get(
         others, f" nor {others:,} others of its characters"
     )
-    raise VocabularyError(
+    return VocabularyError(
         f"{source}: the model does not know {describe_character(character)}, at position {position:,} (counted "
         f"from 0){more}; --on-unknown extend gives new characters weights, --on-unknown drop leaves them out"
     )

@@ -15,7 +15,7 @@ from jaxrnn.errors import LockedError
 LOCK = ".lock"
 
 # What file systems answer that have no locks; on them one goes without.
-_NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL)
+NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL)
 
 
 def lock_run(run: Path) -> int:
@@ -55,7 +55,7 @@ def _lock(handle: int, run: Path) -> None:
         writer = os.pread(handle, 1000, 0).decode(errors="replace").strip() or "another process"
         raise LockedError(f"{run}: is being written by {writer}; wait for it to end, or stop it") from None
     except OSError as error:
-        if error.errno not in _NO_LOCKS:
+        if error.errno not in NO_LOCKS:
             raise
 
 

@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import jaxrnn
-from jaxrnn.config import Config, dump_config, parse_config
+from jaxrnn.config import Config, Texts, dump_config, parse_config
 from jaxrnn.disk import append_text, reason, write_text
 from jaxrnn.errors import CheckpointError, DamagedError, SaveError
 from jaxrnn.vocabulary import Vocabulary, vocabulary_from_json
@@ -69,8 +69,8 @@ class Ancestor(NamedTuple):
 class RunRecord(NamedTuple):
     """What run.json says about a run."""
 
-    corpus: str  # a built-in name, or the path as it was given
-    corpus_path: str  # absolute
+    corpus: str  # a built-in name, or the path as it was given; of several, in one line
+    corpus_path: Texts  # absolute
     corpus_sha256: str  # of the normalised text in UTF-8, or of the bytes
     vocabulary_sha256: str  # of vocabulary.json's characters in UTF-8; of bytes, after the word "bytes"
     jaxrnn_version: str
@@ -84,7 +84,7 @@ class RunRecord(NamedTuple):
 
 def new_record(
     corpus: str,
-    corpus_path: Path,
+    corpus_path: Path | tuple[Path, ...],
     corpus_sha256: str,
     vocabulary: Vocabulary,
     history: tuple[Ancestor, ...] = (),
@@ -92,7 +92,9 @@ def new_record(
     """Returns the record of a run that starts now, with the versions installed here."""
     return RunRecord(
         corpus=corpus,
-        corpus_path=str(corpus_path.absolute()),
+        corpus_path=str(corpus_path.absolute())
+        if isinstance(corpus_path, Path)
+        else tuple(str(path.absolute()) for path in corpus_path),
         corpus_sha256=corpus_sha256,
         vocabulary_sha256=_hash(vocabulary),
         history=history,
@@ -220,8 +222,10 @@ def read_record(run: Path) -> RunRecord:
     texts = {
         name: values.get(name) for name in RunRecord._fields if name not in ("format_version", "history")
     }
+    if isinstance(texts["corpus_path"], list) and all(isinstance(path, str) for path in texts["corpus_path"]):
+        texts["corpus_path"] = tuple(texts["corpus_path"])
     for name, text in texts.items():
-        if not isinstance(text, str):
+        if not isinstance(text, str) and not (name == "corpus_path" and isinstance(text, tuple)):
             raise DamagedError(f"{path}: damaged: {name} is missing or no text")
     return RunRecord(**texts, history=_read_history(values.get("history", []), path), format_version=version)
 

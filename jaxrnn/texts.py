@@ -2,10 +2,15 @@ r"""A text from a file, the same on every system: strict UTF-8 in, `\n` at the e
 
 import re
 import stat
+from collections.abc import Iterable
 from pathlib import Path
+from typing import TypeVar
 
+from jaxrnn.config import Texts
 from jaxrnn.errors import CorpusError
 
+_Text = TypeVar("_Text", str, bytes)
+_NEEDS = "a text needs at least 2"
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 # Control characters, C0, DEL and C1, but a tab and a newline; and the lone surrogates that stand for bytes.
 _UNREADABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\udc80-\udcff]+")
@@ -16,6 +21,13 @@ _ANY_FILE = 'a run with corpus.tokens = "bytes" learns from any file'
 def shown(name: str) -> str:
     """A name as a one-line message shows it: as it is, or escaped if it holds a newline or the like."""
     return name if name.isprintable() else repr(name)
+
+
+def several(names: Texts) -> str:
+    """One name as it is; of several, the first three at most and how many others."""
+    if isinstance(names, str):
+        return names
+    return ", ".join(names[:3]) + (f" and {len(names) - 3:,} more" if len(names) > 3 else "")
 
 
 def read_bytes(path: Path, name: str) -> bytes:
@@ -57,44 +69,62 @@ def decode_text(data: bytes, name: str) -> str:
         CorpusError: if the bytes are binary, another encoding (the first bad byte is given by its offset, counted
             from 0) or fewer than two characters.
     """
-    if data.startswith(_UTF_16_MARKS):
+    return check_is_enough(decode_part(data, name), name)
+
+
+def check_is_enough(text: _Text, name: str) -> _Text:
+    """The text, if it has the least that one can learn from: two characters, or two bytes.
+
+    Raises:
+        CorpusError: it has fewer.
+    """
+    if len(text) < 2:
+        unit, needs = ("byte", "at least 2 are needed") if isinstance(text, bytes) else ("character", _NEEDS)
+        raise CorpusError(f"{name} {f'has only 1 {unit}' if len(text) else 'is empty'}: {needs}")
+    return text
+
+
+def decode_part(data: bytes, name: str, start: int = 0) -> str:
+    r"""What `decode_text` does, for a part of a text: it may be empty.
+
+    Args:
+        data: what a file holds from `start` on.
+        name: what messages call the file.
+        start: its offset in the file; a byte order mark only stands at 0.
+
+    Raises:
+        CorpusError: if the bytes are binary or another encoding.
+    """
+    if start == 0 and data.startswith(_UTF_16_MARKS):
         raise CorpusError(f"{name} looks like UTF-16: save it as UTF-8; {_ANY_FILE}")
     if (nul := data.find(b"\0")) >= 0:
         raise CorpusError(
-            f"{name} is binary, not text (a NUL byte at offset {nul:,}): give a UTF-8 text file; {_ANY_FILE}"
+            f"{name} is binary, not text (a NUL byte at offset {start + nul:,}): give a UTF-8 text file; {_ANY_FILE}"
         )
-    mark = len(_BYTE_ORDER_MARK) if data.startswith(_BYTE_ORDER_MARK) else 0
+    mark = len(_BYTE_ORDER_MARK) if start == 0 and data.startswith(_BYTE_ORDER_MARK) else 0
     try:
         # A view, because a slice would copy the whole file.
         text = str(memoryview(data)[mark:], "utf-8", "strict")
     except UnicodeDecodeError as error:
         offset = mark + error.start
         raise CorpusError(
-            f"{name} is not UTF-8: bad byte 0x{data[offset]:02x} at offset {offset:,}: save it as UTF-8; {_ANY_FILE}"
+            f"{name} is not UTF-8: bad byte 0x{data[offset]:02x} at offset {start + offset:,}: save it as UTF-8; "
+            f"{_ANY_FILE}"
         ) from None
     del data
     if "\r" in text:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
-    if len(text) < 2:
-        found = "has only 1 character" if text else "is empty"
-        raise CorpusError(f"{name} {found}: a text needs at least 2")
     return text
 
 
-def check_bytes(data: bytes, name: str) -> bytes:
-    """Bytes as they are, of which there have to be two at least.
-
-    Args:
-        data: what a file holds.
-        name: what messages call the file.
-
-    Raises:
-        CorpusError: if there are fewer.
-    """
-    if len(data) < 2:
-        found = "has only 1 byte" if data else "is empty"
-        raise CorpusError(f"{name} {found}: at least 2 are needed")
-    return data
+def join_parts(parts: Iterable[_Text], separator: _Text) -> _Text:
+    """One text of several, with a separator between two where the first does not end in it; an empty one is none."""
+    joined: list[_Text] = []
+    for part in filter(None, parts):
+        if joined and not joined[-1].endswith(separator):
+            joined.append(separator)
+        joined.append(part)
+    return separator[:0].join(joined)
 
 
 def as_bytes(text: str | bytes) -> bytes:

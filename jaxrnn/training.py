@@ -22,6 +22,8 @@ from jaxrnn.errors import DivergenceError
 from jaxrnn.losses import nats_to_bits
 from jaxrnn.optimizer import update_plateau
 from jaxrnn.sampling import sample, seed_ids
+from jaxrnn.streaming.feeding import feeding
+from jaxrnn.streaming.stream import Stream
 from jaxrnn.texts import readable
 from jaxrnn.train_state import TrainState
 from jaxrnn.updating import MAX_SKIPPED, run_steps
@@ -85,8 +87,8 @@ def train(
     config: Config,
     state: TrainState,
     vocabulary: Vocabulary,
-    train_ids: np.ndarray,
-    val_ids: np.ndarray,
+    train_ids: np.ndarray | Stream,
+    val_ids: np.ndarray | Stream,
     *,
     should_stop: Callable[[], bool] = lambda: False,
     seconds: float = 0.0,
@@ -97,7 +99,7 @@ def train(
         config: the run's.
         state: from `init_state`, or loaded; its buffers are used up.
         vocabulary: for the text that is sampled, and for what separates its documents.
-        train_ids: the training text `[characters]`, uint8 or uint16.
+        train_ids: the training text `[characters]`, uint8 or uint16; or on the disk, with the same bits in the end.
         val_ids: the held-out text; empty, or at least two characters.
         should_stop: asked after every dispatch (a fraction of a second); once true, a last `Save` ends the stream.
         seconds: how long the training took that led to `state`, for the events to count on.
@@ -115,10 +117,10 @@ def train(
     every = config.train
     characters_per_step = every.batch_size * every.seq_len
     mesh = training_mesh(every)
-    ids = replicate(mesh, jnp.asarray(train_ids))
     state = replicate(mesh, state)._replace(carry=split_rows(mesh, state.carry))
-    segments = evaluation.segment(val_ids, mesh=mesh) if val_ids.size else None
+    segments = evaluation.lay_out(val_ids, every.eval_characters, mesh) if val_ids.size else None
     step = int(state.step)
+    feed = feeding(every, mesh, jax.random.split(state.key)[0], train_ids, step)
     began = time.monotonic() - seconds
     seconds_per_step = math.inf  # so that the first dispatch, which compiles, is a single step
     timed_steps, timed_seconds = 0, 0.0  # since the last evaluation, compilation not counted
@@ -127,8 +129,10 @@ def train(
         if should_stop():
             yield Save(step, state, None)
             return
-        num_steps = max(1, min(_next_stop(every, step) - step, int(_DISPATCH_SECONDS / seconds_per_step)))
         dispatched = time.monotonic()
+        ids, end = feed(step)
+        stop = min(_next_stop(every, step), end)
+        num_steps = max(1, min(stop - step, int(_DISPATCH_SECONDS / seconds_per_step)))
         state, tally, is_finite = run_steps(config.model, every, mesh, state, ids, jnp.int32(num_steps))
         step_before, step = step, int(state.step)  # waits for the device
         elapsed = time.monotonic() - dispatched
@@ -187,7 +191,7 @@ def _next_stop(config: TrainConfig, step: int) -> int:
 
 
 def _evaluate(
-    config: ModelConfig, state: TrainState, segments: evaluation.Segments
+    config: ModelConfig, state: TrainState, segments: evaluation.LaidOut
 ) -> tuple[float, Averaging]:
     """The held-out loss of what is to be used, nats per character, and the average to go on with."""
     if isinstance(state.average, TwoTailed):

@@ -27,7 +27,11 @@ _RESETS = 2  # the number of the key that resets are drawn from; batches and dro
 
 
 def update(
-    model_config: ModelConfig, config: TrainConfig, state: TrainState, ids: Array, mesh: Mesh | None = None
+    model_config: ModelConfig,
+    config: TrainConfig,
+    state: TrainState,
+    ids: Array | batching.Block,
+    mesh: Mesh | None = None,
 ) -> tuple[TrainState, Array, Array]:
     """One optimizer step on the batch that `state.step` stands for: a pure function that `train` runs jitted.
 
@@ -38,7 +42,7 @@ def update(
         model_config: the layers.
         config: the other hyperparameters.
         state: before the step.
-        ids: the training text `[characters]`.
+        ids: the training text `[characters]`, or a block of it that has the step.
         mesh: the devices that share the batch; None leaves everything where it is.
 
     Returns:
@@ -104,7 +108,7 @@ def run_steps(
     config: TrainConfig,
     mesh: Mesh,
     state: TrainState,
-    ids: Array,
+    ids: Array | batching.Block,
     num_steps: Array,
 ) -> tuple[TrainState, Tally, Array]:
     """`num_steps` updates in one call, or fewer if too many in a row were skipped; and whether what it holds is finite.

@@ -1,5 +1,6 @@
 """The text that a command was given, ready to be learned from."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jaxrnn_cli import console
@@ -13,16 +14,18 @@ if TYPE_CHECKING:
     from jaxrnn.corpus import Corpus
     from jaxrnn.finetuning import OnUnknown
     from jaxrnn.run_directory import Ancestor, RunRecord
+    from jaxrnn.streaming.cache import TokenFile
+    from jaxrnn.streaming.stream import Stream
     from jaxrnn.vocabulary import Vocabulary
 
 
 class Data(NamedTuple):
-    """A text as ids; the text itself is let go."""
+    """A text as ids, in memory or on the disk; the text itself is let go."""
 
     record: "RunRecord"
     vocabulary: "Vocabulary"
-    train_ids: "NDArray[np.unsignedinteger[Any]]"
-    val_ids: "NDArray[np.unsignedinteger[Any]]"
+    train_ids: "NDArray[np.unsignedinteger[Any]] | Stream"
+    val_ids: "NDArray[np.unsignedinteger[Any]] | Stream"
 
 
 def load_data(config: "Config", *, quiet: bool) -> Data:
@@ -31,13 +34,17 @@ def load_data(config: "Config", *, quiet: bool) -> Data:
     Raises:
         CorpusError: There is no such text, it can't be read, or it is too short for the config.
         ConfigError: The seed to sample from has characters that the text does not have.
+        SaveError: It is to be streamed, and its ids can't be written.
     """
-    from jaxrnn.corpus import load_corpus
-    from jaxrnn.vocabulary import build_vocabulary
+    from jaxrnn.streaming.stream import open_stream, vocabulary_of
+    from jaxrnn.vocabulary import build_vocabulary, encode
 
-    with console.download_display(quiet=quiet) as report:
-        corpus = load_corpus(config.corpus.text, tokens=config.corpus.tokens, report=report)
-    return _prepare(config, corpus, build_vocabulary(corpus.text))
+    text = _load(config, quiet=quiet)
+    if isinstance(text, _Streamed):
+        vocabulary = vocabulary_of(text.ids)
+        return _prepare(config, text, open_stream(text.ids, vocabulary), vocabulary)
+    vocabulary = build_vocabulary(text.text)
+    return _prepare(config, text, encode(vocabulary, text.text), vocabulary)
 
 
 def load_data_again(config: "Config", begun: Begun, *, quiet: bool) -> Data:
@@ -46,16 +53,38 @@ def load_data_again(config: "Config", begun: Begun, *, quiet: bool) -> Data:
     Raises:
         CorpusError: It is nowhere, or another text stands in its place.
         ConfigError: As `load_data`.
+        SaveError: As `load_data`.
     """
-    from jaxrnn.corpus import find_corpus
-    from jaxrnn.vocabulary import drop_unknown
+    from jaxrnn.corpus import Corpus
+    from jaxrnn.streaming.finding import find_text
+    from jaxrnn.streaming.stream import open_stream
+    from jaxrnn.streaming.tokenising import without
+    from jaxrnn.vocabulary import drop_unknown, encode
 
-    names = [config.corpus.text, begun.record.corpus_path]
-    with console.download_display(quiet=quiet) as report:
-        corpus = find_corpus(names, begun.record.corpus_sha256, tokens=begun.vocabulary.tokens, report=report)
-    # Characters that the run does not have were dropped when it began; most runs have them all.
-    corpus = corpus._replace(text=drop_unknown(begun.vocabulary, corpus.text))
-    return _prepare(config, corpus, begun.vocabulary)._replace(record=begun.record)
+    record, vocabulary = begun.record, begun.vocabulary
+    names = [config.corpus.text, record.corpus_path]
+    with (
+        console.download_display(quiet=quiet) as report,
+        console.work_display(quiet=quiet) as tokenising,
+    ):
+        found = find_text(
+            names,
+            record.corpus_sha256,
+            vocabulary.tokens,
+            config.corpus.streamed,
+            report=report,
+            tokenising=tokenising,
+        )
+        # Characters that the run does not have were dropped when it began; most runs have them all.
+        if not isinstance(found, Corpus):
+            found = without(found, vocabulary.characters, report=tokenising)
+    ids: Any
+    if isinstance(found, Corpus):
+        ids = encode(vocabulary, drop_unknown(vocabulary, found.text))
+        return _prepare(config, found, ids, vocabulary)._replace(record=record)
+    ids = open_stream(found, vocabulary)
+    again = _Streamed(record.corpus, Path(), record.corpus_sha256, found)
+    return _prepare(config, again, ids, vocabulary)._replace(record=record)
 
 
 def load_data_for(
@@ -71,39 +100,92 @@ def load_data_for(
     Raises:
         CorpusError: As `load_data`.
         ConfigError: Likewise.
+        SaveError: Likewise.
         VocabularyError: The text has a character that the model does not know, and `on_unknown` is "error".
     """
-    from jaxrnn.corpus import load_corpus
     from jaxrnn.finetuning import cover, describe_coverage
+    from jaxrnn.streaming.covering import cover_tokens
+    from jaxrnn.streaming.stream import open_stream
     from jaxrnn.texts import shown
+    from jaxrnn.vocabulary import encode
 
-    with console.download_display(quiet=quiet) as report:
-        corpus = load_corpus(config.corpus.text, tokens=config.corpus.tokens, report=report)
-    vocabulary, text, coverage = cover(vocabulary, corpus.text, on_unknown, shown(corpus.name))
+    text = _load(config, quiet=quiet)
+    ids: Any
+    if isinstance(text, _Streamed):
+        with console.work_display(quiet=quiet) as report:
+            vocabulary, written, coverage = cover_tokens(
+                vocabulary, text.ids, on_unknown, shown(text.name), report=report
+            )
+        ids = open_stream(written, vocabulary)
+    else:
+        vocabulary, known, coverage = cover(vocabulary, text.text, on_unknown, shown(text.name))
+        ids = encode(vocabulary, known)
     if not quiet and vocabulary.tokens == "characters":  # a model of bytes knows them all
         console.note(describe_coverage(coverage, on_unknown))
-    return _prepare(config, corpus._replace(text=text), vocabulary, history)
+    return _prepare(config, text, ids, vocabulary, history)
+
+
+class _Streamed(NamedTuple):
+    """A text that stays on the disk."""
+
+    name: str
+    path: "Path | tuple[Path, ...]"
+    sha256: str
+    ids: "TokenFile"
+
+
+def _load(config: "Config", *, quiet: bool) -> "Corpus | _Streamed":
+    """The text of a config: read, or its ids written where it is to be streamed and they are not there yet."""
+    from jaxrnn.corpus import read_corpus
+    from jaxrnn.streaming.sources import find_source, is_streamed
+    from jaxrnn.streaming.tokenising import tokenise
+
+    corpus = config.corpus
+    with console.download_display(quiet=quiet) as report:
+        source = find_source(corpus.text, report=report)
+    if len(source.files) > 1 and not quiet:
+        console.note(f"{source.name}: {len(source.files):,} files, {console.format_bytes(source.size)}")
+    if not is_streamed(corpus.streamed, source):
+        return read_corpus(source, corpus.tokens)
+    with console.work_display(quiet=quiet) as tokenising:
+        ids = tokenise(source, corpus.tokens, report=tokenising)
+    return _Streamed(source.name, source.path, ids.text_sha256, ids)
 
 
 def _prepare(
-    config: "Config", corpus: "Corpus", vocabulary: "Vocabulary", history: "tuple[Ancestor, ...]" = ()
+    config: "Config",
+    text: "Corpus | _Streamed",
+    ids: "NDArray[np.unsignedinteger[Any]] | Stream",
+    vocabulary: "Vocabulary",
+    history: "tuple[Ancestor, ...]" = (),
 ) -> Data:
-    from jaxrnn.corpus import check_lengths, split_corpus
-    from jaxrnn.errors import ConfigError, VocabularyError
+    from jaxrnn.corpus import check_length, split_corpus, split_lengths
+    from jaxrnn.errors import ConfigError, CorpusError, VocabularyError
     from jaxrnn.run_directory import new_record
     from jaxrnn.sampling import seed_ids
+    from jaxrnn.streaming.sources import LARGEST_RESIDENT
+    from jaxrnn.streaming.stream import Stream, part
     from jaxrnn.tensorboard import check_tensorboard
-    from jaxrnn.vocabulary import encode
+    from jaxrnn.texts import shown
 
     if config.log.tensorboard:
         check_tensorboard()
 
-    check_lengths(corpus, config)
+    check_length(text.name, len(ids), config)
     try:  # now, not at the first sample of a long training
         seed_ids(vocabulary, config.sample.seed)
     except VocabularyError as error:
         raise ConfigError(f"sample.seed: {error}") from None
-    ids = encode(vocabulary, corpus.text)
-    train_ids, val_ids = split_corpus(ids, config.corpus.validation_fraction)
-    record = new_record(corpus.name, corpus.path, corpus.sha256, vocabulary, history)
+    record = new_record(text.name, text.path, text.sha256, vocabulary, history)
+    fraction = config.corpus.validation_fraction
+    if isinstance(ids, Stream):
+        training, _ = split_lengths(len(ids), fraction)
+        return Data(record, vocabulary, part(ids, 0, training), part(ids, training, len(ids)))
+    if len(ids) > LARGEST_RESIDENT:
+        most = f"{LARGEST_RESIDENT:,} are the most that fit on a device"
+        raise CorpusError(
+            f"{shown(text.name)} has {len(ids):,} {config.corpus.tokens}, and {most}: "
+            'set corpus.streamed to "auto"'
+        )
+    train_ids, val_ids = split_corpus(ids, fraction)
     return Data(record, vocabulary, train_ids, val_ids)

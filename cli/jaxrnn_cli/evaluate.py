@@ -24,8 +24,17 @@ def evaluate(
         str | None,
         typer.Option(
             metavar="TEXT",
-            help="The text to score, all of it: a file, or a built-in corpus.  [default: the end of its corpus that "
-            "the run held out]",
+            help="The text to score, all of it: a file, a folder, or a built-in corpus.  [default: the end of its "
+            "corpus that the run held out]",
+        ),
+    ] = None,
+    limit: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            parser=integer(2, 2**31 - 1),
+            help="Score only the first N characters of the text.  [default: 5,000,000 of a text larger than 100 MB, "
+            "all of any other]",
         ),
     ] = None,
     protocols: Annotated[
@@ -127,7 +136,9 @@ def evaluate(
         console.note(f"evaluating {found[0]}, the newest run")
     found += [find_run(name) for name in names]
     start_jax(platform)
-    options = Options(wanted, corpus, window, segment, rates, memorisation, length, rng_seed, quiet=as_json)
+    options = Options(
+        wanted, corpus, window, segment, rates, memorisation, length, rng_seed, quiet=as_json, limit=limit
+    )
     evaluations = [evaluate_run(path, options) for path in found]
     records = [evaluation.record for evaluation in evaluations]
     if as_json:

@@ -10,12 +10,16 @@ if TYPE_CHECKING:
     import numpy as np
 
     from jaxrnn.config import Config
+    from jaxrnn.corpus import Corpus
     from jaxrnn.dynamic import Rates, Report
     from jaxrnn.scored_text import ScoredText
     from jaxrnn.scoring import Scores
+    from jaxrnn.streaming.cache import TokenFile
     from jaxrnn.vocabulary import Text, Vocabulary
 
 PROTOCOLS = ("stateful", "windows", "dynamic")
+MOST = 5_000_000  # characters that are scored of a text too large to be in memory
+_MORE = "--limit N scores more"
 _STATISTICS = 50_000  # characters that the model writes to stand in for its training text
 
 
@@ -31,6 +35,7 @@ class Options(NamedTuple):
     length: int  # of the text that the model writes for it
     rng_seed: int
     quiet: bool
+    limit: int | None  # characters to score at most
 
 
 class Evaluation(NamedTuple):
@@ -109,31 +114,58 @@ def _read_texts(
     path: Path, config: "Config", vocabulary: "Vocabulary", options: Options
 ) -> "tuple[ScoredText, Text | None]":
     """The text to score, and the training text where it is needed and found."""
-    from jaxrnn.corpus import find_corpus, load_corpus
+    from jaxrnn.corpus import Corpus, read_corpus
     from jaxrnn.errors import CorpusError
     from jaxrnn.run_directory import read_record
-    from jaxrnn.scored_text import held_out_text, split_text, whole_text
+    from jaxrnn.scored_text import whole_text
+    from jaxrnn.streaming.excerpts import first_part
+    from jaxrnn.streaming.finding import find_text
+    from jaxrnn.streaming.sources import find_source, is_streamed
+    from jaxrnn.streaming.tokenising import hash_text, tokenise
 
     record = read_record(path)
     fraction, tokens = config.corpus.validation_fraction, vocabulary.tokens
-    with console.download_display(quiet=options.quiet) as report:
-        given = None if options.corpus is None else load_corpus(options.corpus, tokens=tokens, report=report)
-        if given is not None and given.sha256 == record.corpus_sha256 and fraction > 0:
-            if not options.quiet:
-                console.note(
-                    f"{given.name} is what {path} learned from: only the end that it held out is scored"
+    given: Corpus | None = None
+    own: Corpus | TokenFile | None = None
+    with (
+        console.download_display(quiet=options.quiet) as report,
+        console.work_display(quiet=options.quiet) as working,
+    ):
+        if options.corpus is not None:
+            source = find_source(options.corpus, report=report)
+            if not is_streamed("auto", source):
+                given = read_corpus(source, tokens)
+                own = given if given.sha256 == record.corpus_sha256 and fraction > 0 else None
+            elif hash_text(source, tokens, report=working) == record.corpus_sha256 and fraction > 0:
+                own = tokenise(source, tokens, report=working)
+            else:
+                given = first_part(source, tokens, options.limit or MOST)
+                _say(
+                    f"{source.name} is large: its first {len(given.text):,} {tokens} are scored; {_MORE}",
+                    options,
                 )
-            training, held_out = split_text(vocabulary, given, fraction)
-            return held_out_text(vocabulary, given, held_out), training
-        scored = None if given is None else whole_text(vocabulary, given)
-        if scored is not None and not (options.memorisation or "dynamic" in options.protocols):
-            return scored, None
-        if scored is None:
+        if own is not None:
+            _say(
+                f"{options.corpus} is what {path} learned from: only the end that it held out is scored",
+                options,
+            )
+            return _split(path, own, config, vocabulary, options)
+        scored = None
+        if given is not None:
+            scored = whole_text(vocabulary, given._replace(text=given.text[: options.limit]))
+            if not (options.memorisation or "dynamic" in options.protocols):
+                return scored, None
+        else:
             check_has_text(path, record, "give one with --corpus TEXT")
         try:
             check_has_text(path, record)
-            own = find_corpus(
-                [config.corpus.text, record.corpus_path], record.corpus_sha256, tokens=tokens, report=report
+            own = find_text(
+                [config.corpus.text, record.corpus_path],
+                record.corpus_sha256,
+                tokens,
+                config.corpus.streamed,
+                report=report,
+                tokenising=working,
             )
         except CorpusError as error:
             if scored is None:
@@ -142,8 +174,48 @@ def _read_texts(
                 ) from None
             _check_without_training(error, options)
             return scored, None
-    training, held_out = split_text(vocabulary, own, fraction)
-    return scored or held_out_text(vocabulary, own, held_out), training
+    held_out, training = _split(path, own, config, vocabulary, options, scored)
+    return scored or held_out, training
+
+
+def _split(
+    path: Path,
+    own: "Corpus | TokenFile",
+    config: "Config",
+    vocabulary: "Vocabulary",
+    options: Options,
+    scored: "ScoredText | None" = None,
+) -> "tuple[ScoredText, Text]":
+    """What a run held out, unless something else is scored, and what it was trained on; of a large text, parts."""
+    from jaxrnn.corpus import Corpus
+    from jaxrnn.errors import CorpusError
+    from jaxrnn.run_directory import read_record
+    from jaxrnn.scored_text import held_out_text, split_text
+    from jaxrnn.streaming.excerpts import split_excerpts
+
+    fraction = config.corpus.validation_fraction
+    if isinstance(own, Corpus):
+        training, held_out = split_text(vocabulary, own, fraction)
+    else:
+        name = read_record(path).corpus
+        if options.memorisation:
+            raise CorpusError(
+                f"{name}: is too large for --memorisation, which has all of a training text in memory"
+            )
+        most = options.limit or MOST
+        training, held_out, _, length = split_excerpts(vocabulary, own, fraction, most)
+        if length > most and scored is None:
+            _say(
+                f"of the {length:,} {vocabulary.tokens} held out, the first {most:,} are scored; {_MORE}",
+                options,
+            )
+        own = Corpus(name, Path(), held_out, own.text_sha256)
+    return scored or held_out_text(vocabulary, own, held_out[: options.limit]), training
+
+
+def _say(message: str, options: Options) -> None:
+    if not options.quiet:
+        console.note(message)
 
 
 def _check_without_training(error: Exception, options: Options) -> None:

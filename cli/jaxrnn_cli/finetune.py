@@ -13,7 +13,7 @@ from jaxrnn_cli.names import complete_config, complete_run, find_config, find_de
 from jaxrnn_cli.plan import print_plan
 
 if TYPE_CHECKING:
-    from jaxrnn.config import Config
+    from jaxrnn.config import Config, Texts
     from jaxrnn.run_directory import Ancestor
     from jaxrnn.train_state import TrainState
     from jaxrnn.vocabulary import Vocabulary
@@ -40,7 +40,8 @@ def finetune(
         ),
     ] = None,
     corpus: Annotated[
-        str | None, typer.Option(metavar="TEXT", help="The text to learn: a file, or a built-in corpus.")
+        str | None,
+        typer.Option(metavar="TEXT", help="The text to learn: a file, a folder, or a built-in corpus."),
     ] = None,
     to: Annotated[
         str | None,
@@ -115,11 +116,16 @@ def finetune(
 def _destination(source: Path, path: Path | None, config: "Config", to: str | None) -> Path:
     from jaxrnn.errors import CheckpointError
 
-    name = str(path) if path else f"{source.resolve().name}-{Path(config.corpus.text).stem}"
+    name = str(path) if path else f"{source.resolve().name}-{_stem(config.corpus.text)}"
     run = find_destination(to, name)
     if run.resolve() == source.resolve():
         raise CheckpointError(f"{run}: is the run to go on from; name another one with --to RUN")
     return run
+
+
+def _stem(names: "Texts") -> str:
+    """What to call a text in the name of a run: the first of several."""
+    return Path(names if isinstance(names, str) else names[0]).stem
 
 
 def _check_source(run: Path, begun: Begun, source: Path) -> None:
@@ -160,5 +166,7 @@ def _first_state(
     state = start_state(config, params)
     if not data.val_ids.size:
         return state, None
-    val_loss = evaluation.evaluate(config.model, params, evaluation.segment(data.val_ids))
+    val_loss = evaluation.evaluate(
+        config.model, params, evaluation.lay_out(data.val_ids, config.train.eval_characters)
+    )
     return state._replace(best_val_loss=jnp.float32(val_loss)), val_loss

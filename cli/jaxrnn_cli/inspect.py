@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from jaxrnn.vocabulary import Text
 
 _LONGEST = 20_000
+_READ = 50 * _LONGEST  # characters of a file: enough, also where many are left out
 _BY_ITSELF = "\n"  # what the model goes on from with --sample
 
 
@@ -108,8 +109,10 @@ def inspect(
 def _choose_text(
     inspected: "Trained", run: Path, text: str | None, file: Path | None, sample: int | None, rng_seed: int
 ) -> "Text":
-    from jaxrnn.corpus import load_corpus
+    from jaxrnn.corpus import read_corpus
     from jaxrnn.errors import CorpusError
+    from jaxrnn.streaming.excerpts import first_part
+    from jaxrnn.streaming.sources import find_source, is_streamed
     from jaxrnn.vocabulary import in_tokens
 
     tokens = inspected.vocabulary.tokens
@@ -127,7 +130,11 @@ def _choose_text(
         if not file.exists():
             raise CorpusError(f"there is no file {file}: check the path")
         name = str(file) if file.is_absolute() or str(file).startswith(".") else f"./{file}"
-        return load_corpus(name, tokens=tokens).text
+        source = find_source(name)
+        corpus = (
+            first_part(source, tokens, _READ) if is_streamed("auto", source) else read_corpus(source, tokens)
+        )
+        return corpus.text
     if sample is not None:
         return _write_sample(inspected, run, sample, rng_seed)
     return _held_out(inspected, run)
@@ -155,24 +162,35 @@ def _write_sample(inspected: "Trained", run: Path, length: int, rng_seed: int) -
 
 
 def _held_out(inspected: "Trained", run: Path) -> "Text":
-    from jaxrnn.corpus import find_corpus
+    from jaxrnn.corpus import Corpus
     from jaxrnn.errors import CorpusError
     from jaxrnn.run_directory import read_config, read_record
     from jaxrnn.scored_text import split_text
+    from jaxrnn.streaming.excerpts import split_excerpts
+    from jaxrnn.streaming.finding import find_text
 
     config, record = read_config(run), read_record(run)
     check_has_text(run, record, "give one with --text, --file or --sample")
+    vocabulary, fraction = inspected.vocabulary, config.corpus.validation_fraction
     try:
-        with console.download_display(quiet=False) as report:
-            corpus = find_corpus(
+        with (
+            console.download_display(quiet=False) as report,
+            console.work_display(quiet=False) as tokenising,
+        ):
+            found = find_text(
                 [config.corpus.text, record.corpus_path],
                 record.corpus_sha256,
-                tokens=inspected.vocabulary.tokens,
+                vocabulary.tokens,
+                config.corpus.streamed,
                 report=report,
+                tokenising=tokenising,
             )
     except CorpusError as error:
         raise CorpusError(f"{error}; or give a text with --text, --file or --sample") from None
-    training, held_out = split_text(inspected.vocabulary, corpus, config.corpus.validation_fraction)
+    if isinstance(found, Corpus):
+        training, held_out = split_text(vocabulary, found, fraction)
+    else:
+        training, held_out, _, _ = split_excerpts(vocabulary, found, fraction, _READ)
     return held_out or training
 
 

@@ -63,6 +63,7 @@ def train_run(
         f"{count_parameters(state.params):,} parameters; {len(data.train_ids):,} {tokens} to learn from, "
         f"{len(data.val_ids):,} held out{different}"
     )
+    _say_how_it_is_read(config, data, say)
     if val_loss is not None:
         loss = console.format_loss(val_loss, nats_to_bits(val_loss), tokens)
         say(f"held-out loss before the first step: {loss}")
@@ -129,11 +130,27 @@ def resume_run(run: Path, config: "Config", data: Data, begun: Begun, *, quiet: 
             say(f"runs on something else now, so the last bits may differ: {', '.join(changed)}")
         if config != begun.config:
             write_config(run, config)
+        _say_how_it_is_read(config, data, say)
         say(f"going on with {run} from step {restored.step} of {config.train.steps}")
         training = _Training(run, config, data, checkpoints, lambda: bool(signals), quiet)
         latest = _follow(training, restored.state, seconds_trained(run))
         last, best = checkpoints.last, checkpoints.best
     _conclude(run, config, signals, latest, last, best, say)
+
+
+def _say_how_it_is_read(config: "Config", data: Data, say: Callable[[str], None]) -> None:
+    """Says what is not as it is with a small text."""
+    from jaxrnn.streaming.stream import Stream
+
+    if isinstance(data.train_ids, Stream):
+        folder = data.train_ids.file.path.parent
+        say(f"the text is read from the disk, as ids in {folder} (made again if deleted)")
+    most, held_out = config.train.eval_characters, len(data.val_ids)
+    if 0 < most < held_out:
+        say(
+            f"an evaluation reads {most:,} of the {held_out:,} held-out {config.corpus.tokens}, in stretches spread "
+            "over all of them (train.eval_characters)"
+        )
 
 
 def _environment(config: "Config") -> dict[str, str]:

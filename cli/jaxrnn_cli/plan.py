@@ -28,7 +28,11 @@ class Memory(NamedTuple):
 
 def print_plan(run: Path, config: "Config", data: Data, begun: Begun | None = None) -> None:
     """Prints to stdout what would be trained and written."""
+    from jaxrnn.streaming.stream import Stream
+    from jaxrnn.texts import several
+
     train = config.train
+    where = ", read from the disk" if isinstance(data.train_ids, Stream) else ""
     characters, tokens = len(data.train_ids), data.vocabulary.tokens
     per_step = train.batch_size * train.seq_len
     memory = estimate_memory(config, data)
@@ -36,9 +40,9 @@ def print_plan(run: Path, config: "Config", data: Data, begun: Begun | None = No
         console.format_bytes, (memory.state, memory.update, memory.text, memory.total)
     )
     rows = {
-        "corpus": f"{data.record.corpus} ({data.record.corpus_path})",
+        "corpus": f"{data.record.corpus} ({several(data.record.corpus_path)})",
         "vocabulary": f"{data.vocabulary.size} {tokens}",
-        "training text": f"{characters:,} {tokens}, which is one epoch",
+        "training text": f"{characters:,} {tokens}, which is one epoch{where}",
         "held-out text": f"{len(data.val_ids):,} {tokens}",
         "parameters": f"{memory.parameters:,}",
         "memory": f"about {total}: {state} model and optimizer, {update} for an update, {text} text",

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple, TypeVar
 from jaxrnn.config.toml import parse_value, shortened, toml_string
 from jaxrnn.errors import ConfigError
 
-Value = bool | int | float | str | None
+Value = bool | int | float | str | tuple[str, ...] | None
 _KINDS = {bool: "true or false", int: "an integer", float: "a number", str: "a string"}
 _NO_VALUE = object()
 _NOWHERE: Mapping[str, str] = {}
@@ -58,10 +58,11 @@ class OneOf(NamedTuple):
 
 
 class Text(NamedTuple):
-    """A string that must not be empty, or must be without some characters."""
+    """A string that must not be empty, or must be without some characters; or several, where a list may be given."""
 
     empty: bool = True
     without: str = ""
+    several: bool = False
 
 
 class Field(NamedTuple):
@@ -89,6 +90,8 @@ class Field(NamedTuple):
                 return "one of " + ", ".join(map(toml_string, words))
             case Range():
                 return f"{_KINDS[self.kind]} {self.rule}"
+            case Text(several=True):
+                return "a string of at least one character, or a list of such strings"
             case Text(empty=False):
                 return "a string of at least one character"
         return _KINDS[self.kind]
@@ -139,6 +142,7 @@ def fields_of(record: type[Any]) -> Mapping[str, Field]:
         optional = types.NoneType in choices
         (hint,) = (choice for choice in choices if choice is not types.NoneType)
         kind, *rules = typing.get_args(hint) or (hint,)
+        kind = str if typing.get_origin(kind) in _UNIONS else kind  # one string or several
         required = declared.default is dataclasses.MISSING
         found[declared.name] = Field(declared.name, kind, rules[0] if rules else None, optional, required)
     return found
@@ -163,12 +167,20 @@ def check(field: Field, value: object) -> Value:
             return float(value)
         case str() if field.kind is str:
             return _check_text(field, value)
+        case list() | tuple() if value and isinstance(field.rule, Text) and field.rule.several:
+            return tuple(_check_item(field, item) for item in value)
     hint = ", without a point or an exponent" if field.kind is int and isinstance(value, float) else ""
     raise FieldError(field.name, f"must be {field.allowed}{hint}", value)
 
 
 def _allowed(field: Field, value: float) -> bool:
     return not isinstance(field.rule, Range) or field.rule.allows(value)
+
+
+def _check_item(field: Field, item: object) -> str:
+    if not isinstance(item, str):
+        raise FieldError(field.name, f"must be {field.allowed}", item)
+    return _check_text(field, item)
 
 
 def _check_text(field: Field, value: str) -> str:
@@ -241,8 +253,10 @@ def normalised(key: str) -> str:
     return key.strip().lower().replace("-", "_")
 
 
-def parse_text(field: Field, text: str) -> Value:
+def parse_text(field: Field, text: str) -> Value | list[object]:
     """The value that `text` stands for in a field: a string without quotes or with TOML's, else a literal.
+
+    Where a field takes several strings, a list in TOML is one.
 
     Raises:
         FieldError: If it stands for no value of the field's type.
@@ -256,12 +270,13 @@ def parse_text(field: Field, text: str) -> Value:
             return float(text)
     except (KeyError, ValueError):
         raise FieldError(field.name, f"must be {field.allowed}") from None
-    if text[:1] in ('"', "'"):
+    is_list = text[:1] == "[" and isinstance(field.rule, Text) and field.rule.several
+    if is_list or text[:1] in ('"', "'"):
         try:
             quoted = parse_value(text)
         except ConfigError:
-            return text  # a text that merely starts with a quotation mark
-        return quoted if isinstance(quoted, str) else text
+            return text  # a text that merely starts with a quotation mark, or a bracket
+        return quoted if isinstance(quoted, str) or is_list else text
     return text
 
 

@@ -16,16 +16,18 @@ Size = Annotated[int, Range(1, 65_536)]
 Length = Annotated[int, Range(1, 1_048_576)]
 Steps = Annotated[int, Range(1, 2**31 - 1)]
 StepsOrZero = Annotated[int, Range(0, 2**31 - 1)]
+Texts = str | tuple[str, ...]  # what is named: a built-in corpus, a file or a folder, or several of them
 
 
 @dataclass(frozen=True, kw_only=True)
 class CorpusConfig(Checked):
-    """The text to learn from, how much of its end is held out, and what stands between its documents, if anything."""
+    """The text to learn from, how much of its end is held out, what stands between documents, and where it is kept."""
 
-    text: Annotated[str, Text(empty=False, without="\0")] = "shakespeare"
+    text: Annotated[Texts, Text(empty=False, without="\0", several=True)] = "shakespeare"
     tokens: Annotated[str, OneOf(("characters", "bytes"))] = "characters"
     validation_fraction: Annotated[float, Range(0, 1, below=True)] = 0.1
     separator: str = ""
+    streamed: Annotated[str, OneOf(("auto", "always", "never"))] = "auto"
 
     def __post_init__(self) -> None:
         """Checks every field.
@@ -232,6 +234,7 @@ class TrainConfig(Checked):
     ema_decay: Annotated[float, Range(0, 1, below=True)] = 0.0
     two_tailed: bool = False
     eval_every: StepsOrZero = 200
+    eval_characters: StepsOrZero = 5_000_000
     save_every: StepsOrZero = 200
     sample_every: StepsOrZero = 400
     rng_seed: Annotated[int, Range(0, 2**32 - 1)] = 0

@@ -29,6 +29,7 @@ COUNT = 2**31 - 1
 # record, field, the values on the edge of what is allowed, and the nearest that are not
 LIMITS: list[tuple[Any, str, list[Any], list[Any]]] = [
     (CorpusConfig, "tokens", ["characters", "bytes"], ["", "byte", "words"]),
+    (CorpusConfig, "streamed", ["auto", "always", "never"], ["", "Always", "sometimes"]),
     (CorpusConfig, "validation_fraction", [0.0, 0.999], [-1e-9, 1.0]),
     (CorpusConfig, "separator", ["", "\n", "\x1e", "\0", "\U0001f600"], ["\n\n", "--", "\ud800"]),
     (EmbeddingConfig, "size", [1, 65_536], [0, -1, 65_537, 10**30]),
@@ -46,6 +47,7 @@ LIMITS: list[tuple[Any, str, list[Any], list[Any]]] = [
     (TrainConfig, "batch_size", [1, 2**20], [0, 2**20 + 1]),
     (TrainConfig, "seq_len", [1, 2**20], [0, 2**20 + 1]),
     (TrainConfig, "learning_rate", [1e-12, 100.0], [0.0, -1e-3, 100.1]),
+    (TrainConfig, "eval_characters", [0, COUNT], [-1, COUNT + 1]),
     (TrainConfig, "reset_rate", [0.0, 1.0], [-1e-9, 1.001]),
     (TrainConfig, "optimizer", ["adamw", "lion", "muon"], ["AdamW", "sgd", ""]),
     (TrainConfig, "beta1", [0.0, 0.999], [-1e-9, 1.0]),
