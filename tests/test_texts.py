@@ -3,7 +3,7 @@ import os
 import pytest
 
 from jaxrnn.errors import CorpusError
-from jaxrnn.texts import as_bytes, check_bytes, decode_text, read_bytes, readable, shown
+from jaxrnn.texts import as_bytes, check_is_enough, decode_text, read_bytes, readable, shown
 
 
 def refusal(data):
@@ -99,9 +99,9 @@ def test_a_name_is_shown_as_it_is_unless_it_would_break_the_line():
 
 @pytest.mark.parametrize(("data", "words"), [(b"", "is empty"), (b"\xff", "has only 1 byte")])
 def test_bytes_to_learn_from_are_two_at_least(data: bytes, words: str) -> None:
-    assert check_bytes(b"\0\r", "f") == b"\0\r"
+    assert check_is_enough(b"\0\r", "f") == b"\0\r"
     with pytest.raises(CorpusError, match=f"^f {words}"):
-        check_bytes(data, "f")
+        check_is_enough(data, "f")
 
 
 def test_a_text_has_its_bytes_in_utf_8_and_bytes_are_theirs() -> None:
