@@ -32,7 +32,7 @@ class Progress(NamedTuple):
     """After each dispatch of steps, a few times a second."""
 
     step: int  # updates made so far
-    characters: int  # read so far, batch_size * seq_len a step
+    characters: int  # read so far, accumulate * batch_size * seq_len a step
     train_loss: float  # nats per character, mean over the dispatch
     learning_rate: float  # of the last update
     grad_norm: float  # of the last gradient, before clipping
@@ -109,7 +109,7 @@ def train(
             saved before are good.
     """
     every = config.train
-    characters_per_step = every.batch_size * every.seq_len
+    characters_per_step = every.characters_per_step
     mesh = training_mesh(every)
     ids = replicate(mesh, jnp.asarray(train_ids))
     state = replicate(mesh, state)._replace(carry=split_rows(mesh, state.carry))

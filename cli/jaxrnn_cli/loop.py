@@ -213,7 +213,7 @@ def _go_back(training: _Training, seconds: float) -> "TrainState":
     step = int(state.step)
     row = {
         "step": step,
-        "characters": step * config.train.batch_size * config.train.seq_len,
+        "characters": step * config.train.characters_per_step,
         "learning_rate": float(current_rate(config.train, state)),
         "seconds": seconds,
         "event": "rollback",

@@ -30,7 +30,10 @@ def print_plan(run: Path, config: "Config", data: Data, begun: Begun | None = No
     """Prints to stdout what would be trained and written."""
     train = config.train
     characters = len(data.train_ids)
-    per_step = train.batch_size * train.seq_len
+    per_step = train.characters_per_step
+    sizes = f"{train.batch_size} x {train.seq_len}"
+    if train.accumulate > 1:
+        sizes = f"{train.accumulate} batches of {sizes}"
     memory = estimate_memory(config, data)
     state, update, text, total = map(
         console.format_bytes, (memory.state, memory.update, memory.text, memory.total)
@@ -42,7 +45,7 @@ def print_plan(run: Path, config: "Config", data: Data, begun: Begun | None = No
         "held-out text": f"{len(data.val_ids):,} characters",
         "parameters": f"{memory.parameters:,}",
         "memory": f"about {total}: {state} model and optimizer, {update} for an update, {text} text",
-        "steps": f"{train.steps:,} of {per_step:,} characters ({train.batch_size} x {train.seq_len})",
+        "steps": f"{train.steps:,} of {per_step:,} characters ({sizes})",
         "epochs": f"{train.steps * per_step / characters:.2f}, each of {characters / per_step:,.1f} steps",
         "would write": f"{run}/ with {', '.join(_files(config))}",
     }
@@ -77,10 +80,11 @@ def estimate_memory(config: "Config", data: Data) -> Memory:
         return jax.vjp(loss, params)[1]
 
     remembered = jax.eval_shape(backward, state.params, state.carry, state.key)
+    gradients = 2 if config.train.accumulate > 1 else 1  # of the batches so far, and of this one
     return Memory(
         parameters=count_parameters(state.params),
         state=_bytes(state),
-        update=_bytes(remembered) + _bytes(state.params),
+        update=_bytes(remembered) + gradients * _bytes(state.params),
         text=data.train_ids.nbytes + data.val_ids.nbytes,
     )
 
