@@ -82,7 +82,13 @@ def evaluate(config: ModelConfig, params: Params, segments: Segments) -> float:
     """
     warm_up, inputs, targets, weights = segments
     losses = _chunk_losses(config, params, warm_up, inputs, targets, weights)
-    return float(np.asarray(losses, np.float64).sum() / np.asarray(weights, np.float64).sum())
+    return float(np.asarray(losses, np.float64).sum() / np.asarray(_count(weights), np.float64).sum())
+
+
+@jax.jit
+def _count(weights: Array) -> Array:
+    """How many characters of each chunk are scored, `[chunks]`: read whole where devices share the segments."""
+    return weights.sum((1, 2))
 
 
 @partial(jax.jit, static_argnums=0)

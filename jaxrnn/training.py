@@ -13,15 +13,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxrnn import evaluation
+from jaxrnn import evaluation, processes
 from jaxrnn.averaging import Averaging, TwoTailed, averaged, switch_tails
 from jaxrnn.config import Config, ModelConfig, TrainConfig
-from jaxrnn.devices import replicate, split_rows, training_mesh
+from jaxrnn.devices import replicate, training_mesh
 from jaxrnn.errors import DivergenceError
 from jaxrnn.losses import nats_to_bits
 from jaxrnn.optimizer import update_plateau
 from jaxrnn.sampling import sample, seed_ids
-from jaxrnn.train_state import TrainState
+from jaxrnn.train_state import TrainState, place
 from jaxrnn.updating import MAX_SKIPPED, run_steps
 from jaxrnn.vocabulary import Vocabulary, decode
 
@@ -97,12 +97,14 @@ def train(
         vocabulary: for the text that is sampled.
         train_ids: the training text `[characters]`, uint8 or uint16.
         val_ids: the held-out text; empty, or at least two characters.
-        should_stop: asked after every dispatch (a fraction of a second); once true, a last `Save` ends the stream.
+        should_stop: asked after every dispatch (a fraction of a second); once true, in one of several processes, a last
+            `Save` ends the stream, in all of them.
         seconds: how long the training took that led to `state`, for the events to count on.
 
     Yields:
         `Progress` after every dispatch; `Evaluated`, `Sampled` and `Save`, in this order, where they are due. The end
-        of training is always evaluated and saved, and a new best is always saved.
+        of training is always evaluated and saved, and a new best is always saved. In several processes each has the
+        same events at the same steps, but for `Sampled`, which is process 0's.
 
     Raises:
         DivergenceError: Five updates in a row were skipped, or the held-out loss or a parameter is not finite; states
@@ -112,7 +114,7 @@ def train(
     characters_per_step = every.characters_per_step
     mesh = training_mesh(every)
     ids = replicate(mesh, jnp.asarray(train_ids))
-    state = replicate(mesh, state)._replace(carry=split_rows(mesh, state.carry))
+    state = place(mesh, state)
     segments = evaluation.segment(val_ids, mesh=mesh) if val_ids.size else None
     step = int(state.step)
     began = time.monotonic() - seconds
@@ -120,10 +122,13 @@ def train(
     timed_steps, timed_seconds = 0, 0.0  # since the last evaluation, compilation not counted
 
     while step < every.steps:
-        if should_stop():
+        num_steps = max(1, min(_next_stop(every, step) - step, int(_DISPATCH_SECONDS / seconds_per_step)))
+        # Clocks and signals differ between processes; what they do must not.
+        told = processes.gather_numbers((should_stop(), num_steps))
+        if told[:, 0].any():
             yield Save(step, state, None)
             return
-        num_steps = max(1, min(_next_stop(every, step) - step, int(_DISPATCH_SECONDS / seconds_per_step)))
+        num_steps = int(told[0, 1])
         dispatched = time.monotonic()
         state, tally, is_finite = run_steps(config.model, every, mesh, state, ids, jnp.int32(num_steps))
         step_before, step = step, int(state.step)  # waits for the device
@@ -166,7 +171,8 @@ def train(
             timed_steps, timed_seconds = 0, 0.0
             is_save_due |= evaluated.is_best
             yield evaluated
-        if every.sample_every and (is_end or _is_due(every.sample_every, step)):
+        is_sample_due = every.sample_every and (is_end or _is_due(every.sample_every, step))
+        if is_sample_due and processes.is_first():
             yield Sampled(step, _write(config, state, vocabulary, step))
         if is_save_due:
             yield Save(step, state, val_loss)

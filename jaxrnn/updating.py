@@ -1,6 +1,6 @@
 """One update of the parameters, and many of them in one call.
 
-batch -> loss -> gradients -> optimizer -> state        `update`, a pure function; or several batches (`accumulating.py`)
+batch -> loss -> gradients -> optimizer -> state        `update`, a pure function; of several batches: `accumulating.py`
 update, update, update, ...                             `run_steps`, jitted, its buffers donated
 """
 
@@ -30,7 +30,7 @@ _RESETS = 2  # the number of the key that resets are drawn from; batches and dro
 def update(
     model_config: ModelConfig, config: TrainConfig, state: TrainState, ids: Array, mesh: Mesh | None = None
 ) -> tuple[TrainState, Array, Array]:
-    """One optimizer step on the batch, or batches, that `state.step` stands for: a pure function that `train` runs jitted.
+    """One optimizer step on what `state.step` stands for, a batch or several: a pure function that `train` runs jitted.
 
     A loss or a gradient that is not finite must not touch what was learned: such an update is skipped. Parameters,
     average and optimizer stay as they were, the carry starts anew, and training goes on with the next batch.

@@ -73,7 +73,8 @@ for cell, accumulate in (
     for precision in ("bfloat16",) if (cell.type, accumulate) == ("gru", 1) else ("float32",):
         updates = []
         for devices in (1, 2):
-            layers = (EmbeddingConfig(size=8), cell, DropoutConfig(rate=0.3), LSTMConfig(size=6, recurrent_dropout=0.2), DenseConfig())
+            lstm = LSTMConfig(size=6, recurrent_dropout=0.2)
+            layers = (EmbeddingConfig(size=8), cell, DropoutConfig(rate=0.3), lstm, DenseConfig())
             train = TrainConfig(
                 batch_size=4, seq_len=6, accumulate=accumulate, devices=devices, precision=precision, warmup_steps=0
             )

@@ -28,6 +28,15 @@ _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _LONGEST_LINE = 1000
 
 
+_only_errors = False  # in all but the first of several processes
+
+
+def say_only_errors() -> None:
+    """Prints nothing but errors from here on: what there is to say, another process says."""
+    global _only_errors
+    _only_errors = True
+
+
 def use_utf8() -> None:
     """Makes stdout write UTF-8 whatever the locale, and a path with undecodable bytes as those bytes."""
     if isinstance(sys.stdout, io.TextIOWrapper):
@@ -52,7 +61,8 @@ def error(message: str) -> None:
 
 def note(message: str) -> None:
     """Prints a line that informs to stderr."""
-    _print_line(f"jaxrnn: {one_line(message)}")
+    if not _only_errors:
+        _print_line(f"jaxrnn: {one_line(message)}")
 
 
 def _print_line(line: str) -> None:
@@ -67,8 +77,9 @@ def write(text: str) -> None:
     Raises:
         BrokenPipeError: Nobody reads stdout any more.
     """
-    sys.stdout.write(escape(text) if sys.stdout.isatty() else text)
-    sys.stdout.flush()
+    if not _only_errors:
+        sys.stdout.write(escape(text) if sys.stdout.isatty() else text)
+        sys.stdout.flush()
 
 
 def can_paint() -> bool:
@@ -159,7 +170,7 @@ def download_display(*, quiet: bool) -> Iterator[Callable[[str, int, int], None]
 
     The function takes what is being fetched, the bytes done, and the bytes in all (0: unknown).
     """
-    if quiet:
+    if quiet or _only_errors:
         yield None
     elif is_live(sys.stderr):
         from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
@@ -191,7 +202,7 @@ def work_display(*, quiet: bool) -> Iterator[Callable[[str, int, int], None] | N
 
     The function takes what is being done, how much of it is, and how much there is.
     """
-    if quiet:
+    if quiet or _only_errors:
         yield None
     elif is_live(sys.stderr):
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
@@ -229,7 +240,7 @@ class TrainingDisplay:
     def __init__(self, steps: int, *, quiet: bool = False) -> None:
         """Prepares a display for a training of `steps` steps in all."""
         self._steps = steps
-        self._quiet = quiet
+        self._quiet = quiet or _only_errors
         self._held_out = ""
         self._bar: ProgressBar | None = None
 
@@ -306,9 +317,19 @@ def _training_bar() -> "ProgressBar":
 
 def announce_stop() -> None:
     """Says that training stops; made for a signal handler, which may interrupt a line that is being printed."""
+    if _only_errors:
+        return
     show_cursor = "\x1b[?25h" if is_live(sys.stderr) else ""  # in case the next signal ends us
+    line = f"{show_cursor}\njaxrnn: stopping and saving; Ctrl-C now leaves at once\n"
     with contextlib.suppress(OSError):
-        os.write(2, f"{show_cursor}\njaxrnn: stopping and saving; Ctrl-C now leaves at once\n".encode())
+        os.write(_stderr_descriptor(), line.encode())
+
+
+def _stderr_descriptor() -> int:
+    try:
+        return sys.stderr.fileno()
+    except (OSError, ValueError):  # a stream without a file behind it
+        return 2
 
 
 # Gradients.
