@@ -325,6 +325,13 @@ def announce_stop() -> None:
         os.write(_stderr_descriptor(), line.encode())
 
 
+def show_cursor() -> None:
+    """Gives a terminal its cursor back, before a process ends whose display can't."""
+    if not _only_errors and is_live(sys.stderr):
+        with contextlib.suppress(OSError):
+            os.write(_stderr_descriptor(), b"\x1b[?25h")
+
+
 def _stderr_descriptor() -> int:
     try:
         return sys.stderr.fileno()

@@ -33,7 +33,8 @@ if TYPE_CHECKING:
     from jaxrnn_cli.data import Data
 
 _MOST = 65_536
-_TOLD_SECONDS = 5.0  # how long one that fails waits for the others to have heard of it
+_TOLD_SECONDS = 5.0  # how long process 0, with which the coordinator goes, waits for the others to have heard
+_GRACE = 0.5  # seconds in which what one process says gets to the others before what they see of its end
 
 
 def _address(text: str) -> str:
@@ -216,6 +217,7 @@ def _flatten(config: object) -> dict[str, str]:
 
 
 _is_ending = threading.Lock()
+_codes: list[int] = []  # with which this process ends, once it is ending
 _kept: list[object] = []  # what C holds on to
 
 
@@ -241,18 +243,23 @@ def fail(line: str, code: int) -> NoReturn:
     """Ends all processes because this one can't go on: its line here and there, the same exit code."""
     from jaxrnn import processes
 
-    if not _is_ending.acquire(blocking=False):
-        _wait_for_the_end()
+    _begin_to_end(code)
     console.error(f"{_name()}: {line}")
     with contextlib.suppress(Exception):  # with the coordinator gone, nobody is left to be told
         processes.publish("failed", json.dumps([processes.index(), line, code]))
-        deadline = time.monotonic() + _TOLD_SECONDS
-        for number in range(processes.count()):
-            while number != processes.index() and time.monotonic() < deadline:
-                if processes.is_published(f"heard/{number}"):
-                    break
-                time.sleep(0.02)
+        _wait_until_heard()
     _leave_at_once(code)
+
+
+def _wait_until_heard() -> None:
+    from jaxrnn import processes
+
+    deadline = time.monotonic() + (_TOLD_SECONDS if processes.is_first() else 0)
+    for number in range(1, processes.count()):
+        while not processes.is_published(f"heard/{number}") and time.monotonic() < deadline:
+            time.sleep(0.02)
+    if not processes.is_first():
+        time.sleep(_GRACE)
 
 
 def explain_lost(error: Exception) -> str | None:
@@ -260,6 +267,7 @@ def explain_lost(error: Exception) -> str | None:
     text = str(error)
     if not re.search(r"Gloo|NCCL|nccl|UNAVAILABLE|coordination service|preempted", text):
         return None
+    time.sleep(_GRACE)  # if the other one had something to say before it ended, that is what ends this one
     address = re.search(r"\[((?:\d+\.){3}\d+|[0-9a-f:]+)\]:\d+", text)
     at = f" at {address[1]}" if address else ""
     return f"lost {_the_others()}{at}: it was killed, or its machine or the network is gone; {_GO_ON}"
@@ -275,26 +283,33 @@ def _listen() -> None:
         Exception
     ):  # the coordinator is gone: at the end of a command, or for other reasons, which JAX sees too
         return
+    with contextlib.suppress(Exception):
+        processes.publish(f"heard/{processes.index()}", "yes")
     if number != processes.index():
-        with contextlib.suppress(Exception):
-            processes.publish(f"heard/{processes.index()}", "")
-        _end(f"{_name()}: process {number} ended: {line}", code)
+        _begin_to_end(code)
+        console.error(f"{_name()}: process {number} ended: {line}")
+        if processes.is_first():
+            time.sleep(2 * _GRACE)  # the others may still be reading what is kept here
+        _leave_at_once(code)
+
+
+def _begin_to_end(code: int) -> None:
+    """Returns to the first caller alone, who says why; what others have to say comes of that."""
+    if not _is_ending.acquire(blocking=False):
+        time.sleep(2 * _TOLD_SECONDS)
+        os._exit(_codes[0] if _codes else 1)
+    _codes.append(code)
 
 
 def _end(line: str, code: int) -> None:
-    """Says the line, unless something else is being said already, and ends the process at once."""
-    if not _is_ending.acquire(blocking=False):
-        _wait_for_the_end()
+    """Says the line and ends the process at once."""
+    _begin_to_end(code)
     console.error(line)
     _leave_at_once(code)
 
 
-def _wait_for_the_end() -> NoReturn:
-    time.sleep(2 * _TOLD_SECONDS)
-    os._exit(1)
-
-
 def _leave_at_once(code: int) -> NoReturn:
+    console.show_cursor()
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError):
             stream.flush()

@@ -1,9 +1,7 @@
 """Two processes that train one model: real ones, on the loopback."""
 
-import functools
 import json
 import os
-import resource
 import signal
 import socket
 import subprocess
@@ -29,6 +27,16 @@ OPTIONS += ["train.devices=1", "train.accumulate=2", "train.ema_decay=0.9"]
 TRAINING = ["pretrain", "tiny.toml", *(word for option in OPTIONS for word in ("--set", option))]
 
 
+# The command, with a limit on how large its files may be: as on a disk that is full.
+LIMITED = """
+import resource, sys
+size = int(sys.argv.pop(1))
+resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+from jaxrnn_cli.app import main
+main()
+"""
+
+
 class Ended(NamedTuple):
     code: int
     out: str
@@ -52,17 +60,17 @@ class Pair:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
         environment = {**os.environ, "JAX_PLATFORMS": "cpu", "JAXRNN_HEARTBEAT_SECONDS": "10", **environment}
-        command = [sys.executable, "-m", "jaxrnn_cli", *args]
+        start = [sys.executable, "-m", "jaxrnn_cli"]
+        limited = [sys.executable, "-c", LIMITED, str(limit)] if limit else start
         joined = ["--coordinator", f"127.0.0.1:{port}", "--num-processes", "2", "--process-id"]
         self.processes = [
             subprocess.Popen(
-                [*command, *joined, str(number), *(last if number else ())],
+                [*(limited if number else start), *args, *joined, str(number), *(last if number else ())],
                 cwd=(folders or (folder, folder))[number],
                 env=environment,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 text=True,
-                preexec_fn=functools.partial(_limit_files, limit) if number and limit else None,
             )
             for number in range(2)
         ]
@@ -88,10 +96,6 @@ class Pair:
             assert time.monotonic() < deadline
             assert all(process.poll() is None for process in self.processes), self.end()
             time.sleep(0.005)
-
-
-def _limit_files(size: int) -> None:
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
 
 
 def arrays(run: Path) -> dict[str, str]:
