@@ -45,5 +45,9 @@ class InterchangeError(JaxrnnError):
     """A file that can't be imported, or a model that can't be exported in the format asked for."""
 
 
+class JoinError(JaxrnnError):
+    """Other processes that can't be joined: a port that is taken, a coordinator that can't be reached."""
+
+
 class DivergenceError(JaxrnnError):
     """A training whose numbers are not finite any more."""

@@ -12,7 +12,13 @@ from jaxrnn.errors import ConfigError
 from jaxrnn.optimizer import learning_rate
 
 # Where a run is in its text, and which random numbers it has drawn, follows from these.
-_PLACE = ("train.batch_size", "train.seq_len", "train.stateful", "train.rng_seed")
+_PLACE = (
+    "train.batch_size",
+    "train.seq_len",
+    "train.accumulate",
+    "train.stateful",
+    "train.rng_seed",
+)
 # What it learns from, and where its state is emptied, from these.
 _CORPUS = ("tokens", "validation_fraction", "separator")
 # What a run remembers of its gradients and of its parameters is of these kinds.

@@ -224,4 +224,6 @@ def test_as_bytes_any_file_is_what_it_holds(tmp_path: Path, monkeypatch: pytest.
     with pytest.raises(CorpusError, match=r"^short has only 1 byte"):
         load_corpus("short", tokens="bytes")
     with pytest.raises(CorpusError, match=r"^short has 10 bytes, 9 to train on"):
-        check_lengths(loaded._replace(name="short", text=bytes(10)), Config(corpus=CorpusConfig(tokens="bytes")))
+        check_lengths(
+            loaded._replace(name="short", text=bytes(10)), Config(corpus=CorpusConfig(tokens="bytes"))
+        )
