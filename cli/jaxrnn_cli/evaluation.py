@@ -127,16 +127,13 @@ def _read_texts(
         scored = None if given is None else whole_text(vocabulary, given)
         if scored is not None and not (options.memorisation or "dynamic" in options.protocols):
             return scored, None
-        if scored is None:
-            check_has_text(path, record, "give one with --corpus TEXT")
         try:
             check_has_text(path, record)
             own = find_corpus([config.corpus.text, record.corpus_path], record.corpus_sha256, report=report)
         except CorpusError as error:
             if scored is None:
-                raise CorpusError(
-                    f"{error}; or say where the run's text is, or another, with --corpus TEXT"
-                ) from None
+                remedy = "give one" if record.imported_from else "or say where the run's text is, or another,"
+                raise CorpusError(f"{error}; {remedy} with --corpus TEXT") from None
             _check_without_training(error, options)
             return scored, None
     training, held_out = split_text(vocabulary, own, fraction)
