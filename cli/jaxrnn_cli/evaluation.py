@@ -155,8 +155,6 @@ def _read_texts(
             scored = whole_text(vocabulary, given._replace(text=given.text[: options.limit]))
             if not (options.memorisation or "dynamic" in options.protocols):
                 return scored, None
-        else:
-            check_has_text(path, record, "give one with --corpus TEXT")
         try:
             check_has_text(path, record)
             own = find_text(
@@ -169,9 +167,8 @@ def _read_texts(
             )
         except CorpusError as error:
             if scored is None:
-                raise CorpusError(
-                    f"{error}; or say where the run's text is, or another, with --corpus TEXT"
-                ) from None
+                remedy = "give one" if record.imported_from else "or say where the run's text is, or another,"
+                raise CorpusError(f"{error}; {remedy} with --corpus TEXT") from None
             _check_without_training(error, options)
             return scored, None
     held_out, training = _split(path, own, config, vocabulary, options, scored)

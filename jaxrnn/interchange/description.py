@@ -16,10 +16,10 @@ def describe(trained: Trained) -> dict[str, Any]:
     """Returns what a program needs to know of a model, as JSON has it.
 
     Keys: `format` and `format_version`; `jaxrnn_version`, that wrote it; `name`, of the run; `layers`, as in a config;
-    `skip`, likewise; `vocabulary`, with `characters` in the order of their ids and `tokens`, what one is: "characters",
-    or "bytes", each then written as the character of its number; `separator`, the character at which a text's state is
-    emptied, or None.
+    `skip`, likewise; `vocabulary`, with `characters` in the order of their ids and `tokens`, what one is; `separator`,
+    the character, of these, before which the state is emptied, or None.
     """
+    characters, tokens = trained.vocabulary
     reset_id = trained.config.reset_id
     return {
         "format": KIND,
@@ -28,8 +28,8 @@ def describe(trained: Trained) -> dict[str, Any]:
         "name": trained.name,
         "layers": describe_layers(trained.config),
         "skip": trained.config.skip,
-        "vocabulary": trained.vocabulary._asdict(),
-        "separator": None if reset_id is None else trained.vocabulary.characters[reset_id],
+        "vocabulary": {"characters": characters, "tokens": tokens},
+        "separator": None if reset_id is None else characters[reset_id],
     }
 
 

@@ -9,11 +9,9 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from jaxrnn.config import Config, CorpusConfig, ModelConfig
-from jaxrnn.config.fields import FieldError
 from jaxrnn.config.toml import printable
 from jaxrnn.disk import reason
-from jaxrnn.documents import resolve_separator
-from jaxrnn.errors import ConfigError, InterchangeError
+from jaxrnn.errors import InterchangeError
 from jaxrnn.interchange.characters import read_characters, sort_characters
 from jaxrnn.interchange.description import FORMAT_VERSION, KIND
 from jaxrnn.interchange.json_text import check_file, parse_json, read_file, show
@@ -43,8 +41,8 @@ class Imported(NamedTuple):
     config: ModelConfig
     params: Params  # of NumPy arrays
     vocabulary: Vocabulary
+    separator: str  # as a config has it; "" is none
     notes: tuple[str, ...]  # what was decided without being said in the file
-    separator: str = ""  # the character at which the state is emptied
 
 
 def read_model(path: Path, file_format: Format | None = None) -> Imported:
@@ -65,7 +63,7 @@ def read_model(path: Path, file_format: Format | None = None) -> Imported:
         read_file(path, MOST_JSON_BYTES, "a model of the original project"), source
     )
     vocabulary, params = sort_characters(characters, params)
-    return Imported(config, params, vocabulary, notes)
+    return Imported(config, params, vocabulary, "", notes)
 
 
 def recognise(path: Path) -> Format:
@@ -98,10 +96,6 @@ def recognise(path: Path) -> Format:
         return "safetensors"
     if head.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] in (b"[", b"{") or head.isspace():
         return "original"
-    if path.suffix in (".onnx", ".stablehlo"):
-        raise InterchangeError(
-            f"{source}: such a file holds a program, not layers; give the weights it was made from, as safetensors"
-        )
     raise InterchangeError(f"{source}: neither a safetensors file nor JSON, the two that are read")
 
 
@@ -109,7 +103,8 @@ def _read_safetensors(path: Path) -> Imported:
     header = read_header(path)
     source = shown(str(path))
     description, told_by = _describe(path, header.metadata)
-    characters = _characters(description, told_by)
+    characters, tokens = _read_vocabulary(description, told_by)
+    separator = _read_separator(description, characters, tokens, told_by)
     modules = find_modules(header.shapes, source)
     if "layers" in description:
         skip = description.get("skip", False)
@@ -118,14 +113,12 @@ def _read_safetensors(path: Path) -> Imported:
         plan = plan_found(modules, description.get("modules"), len(characters), source)
     params = read_params(plan, open_safetensors(path))
     vocabulary, params = sort_characters(characters, params)
-    vocabulary = vocabulary._replace(tokens=_tokens(description, vocabulary, told_by))
-    separator = _separator(description, vocabulary, told_by)
     notes = (
         ("an nn.RNN is taken to be one with tanh, the default; its weights don't tell",)
         if plan.has_rnn
         else ()
     )
-    return Imported(plan.config, params, vocabulary, notes, separator)
+    return Imported(plan.config, params, vocabulary._replace(tokens=tokens), separator, notes)
 
 
 def _describe(path: Path, metadata: dict[str, str]) -> tuple[dict[str, Any], str]:
@@ -153,39 +146,37 @@ def _describe(path: Path, metadata: dict[str, str]) -> tuple[dict[str, Any], str
     return description, told_by
 
 
-def _characters(description: dict[str, Any], told_by: str) -> list[str]:
+def _read_vocabulary(description: dict[str, Any], told_by: str) -> tuple[list[str], Tokens]:
+    """The characters in the order of their ids, and what they stand for."""
     vocabulary = description.get("vocabulary", description)
-    if not isinstance(vocabulary, dict) or "characters" not in vocabulary:
+    if not isinstance(vocabulary, dict):
         raise InterchangeError(f'{told_by}: has no "characters", in the order of their ids')
-    return read_characters(vocabulary["characters"], f'{told_by}: "characters"')
-
-
-def _tokens(description: dict[str, Any], vocabulary: Vocabulary, told_by: str) -> Tokens:
-    table = description.get("vocabulary", description)
-    match table.get("tokens", "characters"):
-        case "characters":
-            return "characters"
-        case "bytes" if vocabulary.characters == byte_vocabulary().characters:
-            return "bytes"
-        case "bytes":
-            raise InterchangeError(
-                f"{told_by}: a vocabulary of bytes has the 256 characters U+0000 to U+00FF, one for each byte"
-            )
-        case tokens:
-            raise InterchangeError(f"{told_by}: its tokens are {show(tokens)}, not characters or bytes")
-
-
-def _separator(description: dict[str, Any], vocabulary: Vocabulary, told_by: str) -> str:
-    separator = description.get("separator") or ""
-    if not isinstance(separator, str):
-        raise InterchangeError(f"{told_by}: its separator is {show(separator)}, not a character")
-    try:
-        resolve_separator(Config(corpus=CorpusConfig(separator=separator)), vocabulary)
-    except (ConfigError, FieldError):
+    tokens, bytes_in_order = vocabulary.get("tokens", "characters"), [*byte_vocabulary().characters]
+    if tokens not in ("characters", "bytes"):
+        raise InterchangeError(f"{told_by}: its tokens are {show(tokens)}, neither characters nor bytes")
+    if "characters" not in vocabulary and tokens == "bytes":
+        return bytes_in_order, "bytes"
+    if "characters" not in vocabulary:
+        raise InterchangeError(f'{told_by}: has no "characters", in the order of their ids')
+    characters = read_characters(vocabulary["characters"], f'{told_by}: "characters"')
+    if tokens == "bytes" and characters != bytes_in_order:
         raise InterchangeError(
-            f"{told_by}: its separator is {show(separator)}, not one of its {vocabulary.tokens}"
-        ) from None
-    return separator
+            f"{told_by}: its tokens are bytes, but its characters are not U+0000 to U+00FF"
+        )
+    return characters, tokens
+
+
+def _read_separator(description: dict[str, Any], characters: list[str], tokens: Tokens, told_by: str) -> str:
+    separator = description.get("separator")
+    if separator is None:
+        return ""
+    if separator not in characters:
+        raise InterchangeError(f"{told_by}: its separator, {show(separator)}, is none of its characters")
+    if tokens == "bytes" and not separator.isascii():
+        raise InterchangeError(
+            f"{told_by}: its separator, {show(separator)}, is a byte that no config can name"
+        )
+    return str(separator)
 
 
 def create_imported_run(run: Path, imported: Imported, path: Path, *, overwrite: bool = False) -> None:

@@ -229,7 +229,7 @@ def _in_order(modules: Modules, vocabulary_size: int, source: str) -> list[Modul
             case [table], []:
                 raise InterchangeError(
                     f"{source}: has no linear layer after the recurrent ones; if it shares the weights of "
-                    f"{table.name}, save them under both names"
+                    f"{table.name}, save a clone of them under a name of its own"
                 )
     problem = (
         f"has {_names(modules)}, which can be used in several orders"

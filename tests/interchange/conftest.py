@@ -37,7 +37,7 @@ def make_params(config: ModelConfig, vocabulary_size: int) -> Params:
     return jax.tree.map(lambda leaf: rng.normal(0, 0.7, leaf.shape).astype(np.float32), abstract)
 
 
-def make_trained(layers: list[dict], *, skip: bool = False, text: str = TEXT) -> Trained:
+def make_trained(layers: list[dict], *, skip: bool = False, text: str | bytes = TEXT) -> Trained:
     vocabulary, config = build_vocabulary(text), make_config(layers, skip=skip)
     return Trained("shakespeare", config, make_params(config, vocabulary.size), vocabulary)
 

@@ -15,9 +15,8 @@ from jaxrnn.errors import InterchangeError
 from jaxrnn.interchange.importing import create_imported_run, read_model, recognise
 from jaxrnn.interchange.safetensors_file import write_safetensors
 from jaxrnn.run_directory import read_config, read_record
-from jaxrnn.trained import Trained, load_trained
-from jaxrnn.vocabulary import build_vocabulary, byte_vocabulary
-from tests.interchange.conftest import STACKS, TEXT, make_config, make_params, make_trained
+from jaxrnn.trained import load_trained
+from tests.interchange.conftest import STACKS, make_trained
 from tests.interchange.test_original import SMALL, dump
 
 pytest.importorskip("safetensors", reason="safetensors is not installed: pip install 'jaxrnn[export]'")
@@ -100,7 +99,6 @@ def test_numbers_that_are_not_finite_are_refused(exported: Path) -> None:
         assert "'layers.1.bias_hh_l0' has numbers that are not finite in float32" in refusal(exported)
 
 
-TEXT_CHARACTERS = build_vocabulary(TEXT).characters
 DESCRIPTIONS: list[tuple[object, str]] = [
     ([1], "must be an object"),
     ({}, 'has no "characters"'),
@@ -110,11 +108,12 @@ DESCRIPTIONS: list[tuple[object, str]] = [
     ({"format": "jaxrnn model", "format_version": 2}, "format version 2, written by jaxrnn None; this version knows 1"),
     ({"characters": "ab", "layers": 5}, "model.layers = 5"),
     ({"characters": "ab", "skip": 5, "layers": []}, "model.skip = 5"),
-    ({"characters": TEXT_CHARACTERS, "separator": 5}, "its separator is 5, not a character"),
-    ({"characters": TEXT_CHARACTERS, "separator": "?"}, "its separator is '?', not one of its characters"),
-    ({"characters": TEXT_CHARACTERS, "separator": "to"}, "its separator is 'to', not one of its characters"),
-    ({"characters": TEXT_CHARACTERS, "tokens": "words"}, "its tokens are 'words'"),
-    ({"characters": TEXT_CHARACTERS, "tokens": "bytes"}, "has the 256 characters U+0000 to U+00FF"),
+    ({"characters": "ab", "separator": 5}, "its separator, 5, is none of its characters"),
+    ({"characters": "ab", "separator": "ab"}, "its separator, 'ab', is none of its characters"),
+    ({"tokens": "bytes", "separator": "\u00ff"}, "its separator, '\\xff', is a byte that no config can name"),
+    ({"characters": "ab", "tokens": "words"}, "its tokens are 'words', neither characters nor bytes"),
+    ({"characters": "ab", "tokens": "bytes"}, "its tokens are bytes, but its characters are not U+0000 to U+00FF"),
+    ({"tokens": "bytes"}, "layers.0 has 17 rows, but there are 256 characters"),
 ]  # fmt: skip
 
 
@@ -183,11 +182,13 @@ def test_a_run_is_made_and_says_honestly_where_it_is_from(tmp_path: Path, export
     assert read_config(run).corpus.text == record.corpus == "(none: imported from model.safetensors)"
 
 
-def test_bytes_and_a_separator_come_back(tmp_path: Path) -> None:
-    config = replace(make_config(STACKS["rnn"]), reset_id=ord("\n"))
-    trained = Trained("of bytes", config, make_params(config, 256), byte_vocabulary())
-    (path, _) = write_safetensors(trained, tmp_path / "model.safetensors")
+@pytest.mark.parametrize("tokens", ["characters", "bytes"])
+def test_tokens_and_separators_come_back(tmp_path: Path, tokens: str) -> None:
+    trained = make_trained(STACKS["gru"], text="ab\nc" if tokens == "characters" else b"ab")
+    reset_id = trained.vocabulary.characters.index("\n")
+    trained = trained._replace(config=replace(trained.config, reset_id=reset_id))
+    path, _ = write_safetensors(trained, tmp_path / "model.safetensors")
     create_imported_run(tmp_path / "run", read_model(path), path)
-    loaded = load_trained(tmp_path / "run", "of bytes")
+    loaded = load_trained(tmp_path / "run", "shakespeare")
     assert loaded._replace(params=()) == trained._replace(params=())
     assert read_config(tmp_path / "run").corpus.separator == "\n"

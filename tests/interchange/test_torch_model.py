@@ -94,7 +94,7 @@ BAD: dict[str, tuple[Shapes, object, str]] = {
     "both kinds": ({**LSTM, "rnn.weight": (6, 6)}, None, "of a recurrent layer and of another"),
     "one tensor twice": ({**LSTM, "rnn.weight_ih": (24, 4)}, None, "are the same tensor"),
     "no recurrent layer": ({**EMBEDDING, **HEAD}, None, "has no recurrent layer, only 'emb', 'fc'"),
-    "no head": ({**EMBEDDING, **LSTM}, None, "shares the weights of emb, save them under both names"),
+    "no head": ({**EMBEDDING, **LSTM}, None, "shares the weights of emb, save a clone of them"),
     "two heads": ({**EMBEDDING, **LSTM, **HEAD, "fc2.weight": (V, 6), "fc2.bias": (V,)}, None, "several orders"),
     "other characters": ({"emb.weight": (8, 4), **LSTM, **HEAD}, None, "emb has 8 rows, but there are 9 characters"),
     "another output": ({**EMBEDDING, **LSTM, "fc.weight": (8, 6), "fc.bias": (8,)}, None, "fc gives 8 numbers, but"),

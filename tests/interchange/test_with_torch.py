@@ -125,7 +125,7 @@ def char_model(torch: Any, cell: str, *, num_layers: int = 1, one_hot: bool = Fa
         {"cell": "LSTM"},
         {"cell": "GRU", "num_layers": 2},
         {"cell": "RNN", "num_layers": 3},
-        {"cell": "LSTM", "one_hot": True},
+        {"cell": "LSTM", "one_hot": True, "num_layers": 2},
         {"cell": "GRU", "bias": False},
     ],
     ids=str,
