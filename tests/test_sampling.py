@@ -18,7 +18,7 @@ PARAMS = jax.tree.map(lambda leaf: 2 * leaf, model.init(jax.random.key(2), CONFI
 SEED = np.array([3, 1, 4], np.uint8)
 
 
-def write(seed: np.ndarray = SEED, *, config: ModelConfig = CONFIG, **options: Any) -> np.ndarray:
+def write(seed: np.ndarray = SEED, *, config: Any = CONFIG, **options: Any) -> np.ndarray:
     """All samples `[num_samples, length]`."""
     blocks = sampling.sample(config, PARAMS, seed, **{"length": 40, "rng_seed": 5, **options})
     return np.concatenate(list(blocks), axis=1)

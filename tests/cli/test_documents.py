@@ -3,7 +3,6 @@
 import json
 import random
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,7 @@ from jaxrnn.run_directory import read_config
 from jaxrnn.trained import load_trained, read_resolved
 from jaxrnn_cli import app
 
-from .conftest import write_files
+from .conftest import Command, write_files
 
 pytestmark = pytest.mark.usefixtures("place")
 
@@ -53,7 +52,7 @@ def names(run_of_names: Path, place: Path) -> Path:
     return Path(shutil.copytree(run_of_names, "checkpoints/names"))
 
 
-def forgets(jaxrnn: Callable[..., object], run: Path | str) -> bool:
+def forgets(jaxrnn: Command, run: Path | str) -> bool:
     """Whether what is written after a newline is the same whatever stood before it."""
     after = []
     for seed in ("\n", "emma\n", "olivia\nav\n"):
