@@ -2,8 +2,10 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
+from jaxrnn import documents
 from jaxrnn.config import Config, CorpusConfig
 from jaxrnn.documents import resolve_separator
 from jaxrnn.errors import ConfigError
@@ -37,3 +39,11 @@ def test_a_separator_that_the_text_lacks_is_refused_in_one_line() -> None:
         ) as error:
             resolve_separator(of_documents(separator), NAMES)
         assert str(error.value).isprintable()
+
+
+def test_a_separator_of_several_tokens_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(documents, "encode", lambda _, text: np.frombuffer(text.encode(), np.uint8))
+    assert resolve_separator(of_documents("a"), NAMES).model.reset_id == 97
+    with pytest.raises(ConfigError, match=r"is 2 tokens, and the state is emptied at one") as error:
+        resolve_separator(of_documents("é"), NAMES)
+    assert str(error.value).isprintable()

@@ -30,12 +30,7 @@ LAYERS = {
     "lstm": (LSTMConfig(size=5),),
     "capped": (LSTMConfig(size=5, cap_input_gate=True),),
     "mogrifier": (LSTMConfig(size=5, mogrifier_rounds=3, mogrifier_rank=2),),
-    "documents": (
-        RNNConfig(size=5),
-        GRUConfig(size=5),
-        LSTMConfig(size=5),
-        LSTMConfig(size=5, mogrifier_rounds=1),
-    ),
+    "documents": (GRUConfig(size=5), LSTMConfig(size=5, mogrifier_rounds=1)),
     "blocks": (RNNBlockConfig(cell="gru"), DropoutConfig(rate=0.5), RNNBlockConfig(cell="lstm")),
 }
 

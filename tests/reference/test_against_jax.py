@@ -118,7 +118,7 @@ def test_with_a_separator_they_learn_the_same():
         GRUConfig(size=4),
         LSTMConfig(size=3, mogrifier_rounds=2, mogrifier_rank=2),
     )
-    layers = (EmbeddingConfig(size=4), *middle, LSTMConfig(size=3), DenseConfig())
+    layers = (EmbeddingConfig(size=4), *middle, DenseConfig())
     params = model.init(jax.random.key(0), ModelConfig(layers=layers), VOCABULARY_SIZE, jnp.float64)
     make_optimizer, learning_rate = OPTIMIZERS["adam"]
     jax_params, jax_losses = train_in_jax(layers, params, make_optimizer(learning_rate), reset_id=2)
