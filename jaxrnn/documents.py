@@ -25,7 +25,7 @@ def resolve_separator(config: Config, vocabulary: Vocabulary) -> Config:
         vocabulary: that of the text to learn, or of the run.
 
     Raises:
-        ConfigError: The vocabulary lacks the separator, or it is of bytes and the separator more than one.
+        ConfigError: The vocabulary lacks the separator, or has several tokens for it.
 
     Example:
         >>> from jaxrnn.config import CorpusConfig
@@ -47,8 +47,9 @@ def _find_id(separator: str, vocabulary: Vocabulary) -> int:
             f"{named}: the text does not have this character, so nothing would separate its documents; "
             "name the one that does, or leave the separator out"
         ) from None
-    if len(ids) != 1:
+    if len(ids) != 1:  # where tokens are bytes
         raise ConfigError(
-            f"{named}: is {len(ids)} bytes in UTF-8, and the state is emptied at one token: take a character of ASCII"
+            f"{named}: is {len(ids)} tokens, and the state is emptied at one; put one that occurs nowhere else in its "
+            'place, "\\u001E" say'
         )
     return int(ids[0])
