@@ -102,11 +102,12 @@ def measure(case: Case, devices: int, accumulate: int) -> dict[str, Any]:
 
     from benchmarks.collectives import find_collectives
     from jaxrnn.config import Config, DenseConfig, EmbeddingConfig, LSTMConfig, ModelConfig, TrainConfig
+    from jaxrnn.config.schema import LayerConfig
     from jaxrnn.devices import replicate, training_mesh
     from jaxrnn.train_state import init_state, place
     from jaxrnn.updating import run_steps
 
-    cells = [LSTMConfig(size=case.hidden)] * case.layers
+    cells: list[LayerConfig] = [LSTMConfig(size=case.hidden)] * case.layers
     layers = (EmbeddingConfig(size=case.embedding), *cells, DenseConfig())
     train = TrainConfig(batch_size=case.batch, seq_len=case.time, devices=devices, accumulate=accumulate)
     config = Config(model=ModelConfig(layers=layers), train=train)

@@ -51,7 +51,7 @@ def test_nobody_who_listens_is_a_line_within_the_time(taken: int) -> None:
         free.bind(("127.0.0.1", 0))  # bound, but nobody listens
         port = free.getsockname()[1]
         assert port != taken
-        with pytest.raises(JoinError, match="nobody listens here after 0.2 s"):
+        with pytest.raises(JoinError, match=r"nobody listens here after 0\.2 s"):
             processes.join(f"127.0.0.1:{port}", 2, 1, connect_seconds=0.2)
 
 
