@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks import memory, roofline, sampling, scaling, startup, time_to_loss, train_step
+from benchmarks import growth, memory, roofline, sampling, scaling, startup, time_to_loss, train_step
 from benchmarks.cases import train_cases
 from benchmarks.machine import describe_in_lines, describe_machine
 from benchmarks.peers import trainers
@@ -20,6 +20,7 @@ BENCHMARKS: dict[str, Callable[[Settings], list[dict[str, Any]]]] = {
     "time_to_loss": time_to_loss.run,
     "sample": sampling.run,
     "startup": startup.run,
+    "growth": growth.run,
     "scaling": scaling.run,
     "roofline": roofline.run,
 }

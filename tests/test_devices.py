@@ -141,6 +141,17 @@ def test_a_batch_that_can_not_be_shared_is_refused_with_the_nearest_that_can() -
         choose_cpu_devices(of_width(192, devices=64))
 
 
+def test_devices_of_several_processes_are_counted_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    assert choose_cpu_devices(of_width(192, devices=4), processes=2) == 4
+    assert choose_cpu_devices(of_width(192, batch_size=6), processes=3) == 2
+    assert choose_cpu_devices(of_width(192, batch_size=6), processes=2) == 1
+    with pytest.raises(
+        ConfigError, match=r"batch_size 32 can't be shared by 12 devices of 3 processes: .* 24 or 36$"
+    ):
+        choose_cpu_devices(of_width(192, devices=4), processes=3)
+
+
 def test_more_devices_than_there_are_are_refused() -> None:
     config = replace(TrainConfig(), devices=32)
     with pytest.raises(ConfigError, match=r"train\.devices is 32, but JAX sees"):
