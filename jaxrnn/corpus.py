@@ -103,7 +103,9 @@ def find_corpus(
         problem = problem or changed_text(name)
     for path in sorted(data_folder().glob("*" if tokens == "bytes" else "*.txt")):
         with contextlib.suppress(CorpusError, OSError):
-            if not path.is_file() or path.stat().st_size > RESIDENT_BYTES:
+            if tokens == "bytes" and not _holds(path, sha256):
+                continue
+            if tokens != "bytes" and path.stat().st_size > RESIDENT_BYTES:
                 continue
             corpus = load_corpus(str(path.absolute()), tokens=tokens, report=report)
             if corpus.sha256 == sha256:
@@ -115,6 +117,17 @@ def changed_text(name: Texts) -> CorpusError:
     """What to raise where a run's text should be and another is."""
     changed = f"{shown(several(name))} is not the text that the run began with (another SHA-256)"
     return CorpusError(f"{changed}: put that back, or start a new run")
+
+
+def _holds(path: Path, sha256: str) -> bool:
+    """Whether a file has this SHA-256, without holding all of it in memory: among any files there may be large ones."""
+    try:
+        if not path.is_file():
+            return False
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest() == sha256
+    except OSError:
+        return False
 
 
 def split_lengths(length: int, validation_fraction: float) -> tuple[int, int]:

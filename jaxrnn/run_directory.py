@@ -72,9 +72,7 @@ class RunRecord(NamedTuple):
     corpus: str  # a built-in name, or the path as it was given; of several, in one line
     corpus_path: Texts  # absolute
     corpus_sha256: str  # of the normalised text in UTF-8, or of the bytes
-    vocabulary_sha256: (
-        str  # of vocabulary.json's characters in UTF-8; before them the word "bytes" where they are bytes
-    )
+    vocabulary_sha256: str  # of vocabulary.json's characters in UTF-8; of bytes, after the word "bytes"
     jaxrnn_version: str
     jax_version: str
     created: str  # ISO 8601, UTC

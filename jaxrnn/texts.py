@@ -15,6 +15,7 @@ _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 # Control characters, C0, DEL and C1, but a tab and a newline; and the lone surrogates that stand for bytes.
 _UNREADABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\udc80-\udcff]+")
 _UTF_16_MARKS = (b"\xff\xfe", b"\xfe\xff")
+_ANY_FILE = 'a run with corpus.tokens = "bytes" learns from any file'
 
 
 def shown(name: str) -> str:
@@ -95,10 +96,11 @@ def decode_part(data: bytes, name: str, start: int = 0) -> str:
         CorpusError: if the bytes are binary or another encoding.
     """
     if start == 0 and data.startswith(_UTF_16_MARKS):
-        raise CorpusError(f"{name} looks like UTF-16: save it as UTF-8")
+        raise CorpusError(f"{name} looks like UTF-16: save it as UTF-8; {_ANY_FILE}")
     if (nul := data.find(b"\0")) >= 0:
         raise CorpusError(
-            f"{name} is binary, not text (a NUL byte at offset {start + nul:,}): give a UTF-8 text file"
+            f"{name} is binary, not text (a NUL byte at offset {start + nul:,}): "
+            f"give a UTF-8 text file; {_ANY_FILE}"
         )
     mark = len(_BYTE_ORDER_MARK) if start == 0 and data.startswith(_BYTE_ORDER_MARK) else 0
     try:
@@ -107,7 +109,8 @@ def decode_part(data: bytes, name: str, start: int = 0) -> str:
     except UnicodeDecodeError as error:
         offset = mark + error.start
         raise CorpusError(
-            f"{name} is not UTF-8: bad byte 0x{data[offset]:02x} at offset {start + offset:,}: save it as UTF-8"
+            f"{name} is not UTF-8: bad byte 0x{data[offset]:02x} at offset {start + offset:,}: save it as UTF-8; "
+            f"{_ANY_FILE}"
         ) from None
     del data
     if "\r" in text:

@@ -318,9 +318,8 @@ def _unknown_message(character: str, position: int, more: int) -> str:
 
 def _id_table(vocabulary: Vocabulary) -> npt.NDArray[np.int32]:
     """The id of each code point there is; -1 where the vocabulary has none."""
-    if (
-        vocabulary.tokens == "bytes"
-    ):  # all but the surrogates that stand for no byte; the others' ids are several
+    if vocabulary.tokens == "bytes":
+        # Only what is known counts here, for a character may be several bytes: all but surrogates that stand for none.
         table = np.zeros(_CODE_POINTS, np.int32)
         table[0xD800:0xDC80] = table[0xDD00:0xE000] = -1
         return table

@@ -209,3 +209,19 @@ def test_a_text_that_has_changed_or_is_gone_is_told(moved: Path) -> None:
     with pytest.raises(CorpusError, match=r"no file nowhere\.txt"):
         find_corpus(["nowhere.txt", "neither.txt"], "0" * 64)
     assert moved.exists()
+
+
+def test_as_bytes_any_file_is_what_it_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    data = b"\xef\xbb\xbfa\r\n\0\xff\xfe"
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "image.png").write_bytes(data)
+    loaded = load_corpus("data/image.png", tokens="bytes")
+    assert (loaded.text, loaded.tokens, loaded.sha256) == (data, "bytes", hashlib.sha256(data).hexdigest())
+    found = find_corpus(["gone.png"], loaded.sha256, tokens="bytes")
+    assert (found.text, found.path) == (data, tmp_path / "data" / "image.png")
+    (tmp_path / "short").write_bytes(b"\0")
+    with pytest.raises(CorpusError, match=r"^short has only 1 byte"):
+        load_corpus("short", tokens="bytes")
+    with pytest.raises(CorpusError, match=r"^short has 10 bytes, 9 to train on"):
+        check_lengths(loaded._replace(name="short", text=bytes(10)), Config())

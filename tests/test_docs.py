@@ -129,6 +129,13 @@ def test_the_tutorial_runs_from_top_to_bottom(capsys: pytest.CaptureFixture[str]
     assert "quick brown fox" in capsys.readouterr().out
 
 
+def test_the_python_of_the_page_on_bytes_runs() -> None:
+    (block,) = re.findall(
+        r"^```python\n(.*?)^```", (ROOT / "docs/bytes.md").read_text(), re.DOTALL | re.MULTILINE
+    )
+    exec(compile(block, "docs/bytes.md", "exec"), {})
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_commands_are_ones_that_the_command_line_takes(document: Path) -> None:
     text = document.read_text(encoding="utf-8")

@@ -9,7 +9,7 @@ from jaxrnn import model
 from jaxrnn.config import Config
 from jaxrnn.errors import VocabularyError
 from jaxrnn.finetuning import Coverage, adapt_params, cover, describe_coverage
-from jaxrnn.vocabulary import Vocabulary, build_vocabulary, encode
+from jaxrnn.vocabulary import Vocabulary, build_vocabulary, byte_vocabulary, encode
 
 OLD = Vocabulary("bdh")
 NEW = Vocabulary("abcdghx")  # new ones before, between and after the old ones
@@ -111,3 +111,14 @@ def test_a_report_says_how_many_and_how_often() -> None:
     assert rare.startswith("1 character is new")
     assert "under 0.01%" in rare
     assert "every character" in describe_coverage(Coverage(5, {}), "extend")
+
+
+def test_characters_and_bytes_are_not_reconciled(params) -> None:
+    bytes_, characters = byte_vocabulary(), Vocabulary(byte_vocabulary().characters)
+    assert cover(bytes_, b"\xff\0", "error", "f") == (bytes_, b"\xff\0", Coverage(2, {}))
+    with pytest.raises(VocabularyError, match="f: the model knows bytes, and the text is one of characters"):
+        cover(bytes_, "ab", "extend", "f")
+    with pytest.raises(VocabularyError, match="f: the model knows characters, and the text is one of bytes"):
+        cover(characters, b"ab", "extend", "f")
+    with pytest.raises(ValueError, match="weights of characters are no weights of bytes"):
+        adapt_params(params, characters, bytes_, jax.random.key(0))

@@ -50,6 +50,7 @@ def test_what_may_change_is_told() -> None:
         (with_train(two_tailed=True), "train.two_tailed"),
         (replace(BEGUN, model=replace(BEGUN.model, skip=True)), "model.skip"),
         (replace(BEGUN, corpus=CorpusConfig(validation_fraction=0.2)), "corpus.validation_fraction"),
+        (replace(BEGUN, corpus=CorpusConfig(tokens="bytes")), "corpus.tokens"),
         (with_layers(EmbeddingConfig(size=8), *LAYERS[1:]), "model.layers[0]"),
         (with_layers(*LAYERS[:2], *LAYERS[1:]), "model.layers[2]"),
     ],

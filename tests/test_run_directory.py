@@ -1,6 +1,7 @@
 """The run directory: found by name, read with care, added to as training goes on."""
 
 import csv
+import hashlib
 import json
 import os
 import shutil
@@ -14,7 +15,7 @@ import pytest
 import jaxrnn
 from jaxrnn.checkpoint import load_state
 from jaxrnn.config import Config, SampleConfig
-from jaxrnn.errors import CheckpointError, ConfigError, SaveError, VocabularyError
+from jaxrnn.errors import CheckpointError, ConfigError, DamagedError, SaveError, VocabularyError
 from jaxrnn.new_run import create_run
 from jaxrnn.run_directory import (
     METRICS_COLUMNS,
@@ -29,7 +30,7 @@ from jaxrnn.run_directory import (
     read_vocabulary,
 )
 from jaxrnn.saving import Checkpoints
-from jaxrnn.vocabulary import build_vocabulary
+from jaxrnn.vocabulary import Vocabulary, build_vocabulary, byte_vocabulary, vocabulary_to_json
 
 CONFIG = Config(sample=SampleConfig(seed='"é\n'))
 VOCABULARY = build_vocabulary('to be\n"é\\')
@@ -195,6 +196,7 @@ def test_the_record_says_where_the_run_comes_from() -> None:
         ("config.toml", "[train]\nsteps = -1", read_config, ConfigError),
         ("vocabulary.json", None, read_vocabulary, CheckpointError),
         ("vocabulary.json", "{", read_vocabulary, VocabularyError),
+        ("vocabulary.json", vocabulary_to_json(byte_vocabulary()), read_vocabulary, DamagedError),
     ],
 )
 def test_a_damaged_file_is_named_in_one_line(
@@ -289,3 +291,12 @@ def test_a_copy_of_a_run_is_a_run() -> None:
     assert find_run("copy") == Path("copy")
     assert read_vocabulary(Path("copy")) == VOCABULARY
     assert number_of("copy") == 3
+
+
+def test_a_vocabulary_of_all_bytes_is_not_one_of_the_characters_of_their_numbers() -> None:
+    alike = Vocabulary(byte_vocabulary().characters)
+    hashes = [
+        new_record("t", Path("t"), "", vocabulary).vocabulary_sha256
+        for vocabulary in (byte_vocabulary(), alike)
+    ]
+    assert hashes[0] != hashes[1] == hashlib.sha256(alike.characters.encode()).hexdigest()

@@ -9,9 +9,9 @@ import pytest
 
 from jaxrnn.corpus import Corpus
 from jaxrnn.errors import CorpusError, SaveError
-from jaxrnn.scored_text import COLUMNS, held_out_text, split_text, whole_text, write_csv
+from jaxrnn.scored_text import BYTE_COLUMNS, COLUMNS, held_out_text, split_text, whole_text, write_csv
 from jaxrnn.scoring import Scores
-from jaxrnn.vocabulary import Vocabulary
+from jaxrnn.vocabulary import Vocabulary, byte_vocabulary
 
 VOCABULARY = Vocabulary('\n",abcé')
 
@@ -83,3 +83,18 @@ def test_a_table_that_can_not_be_written_is_an_error_in_one_line(tmp_path: Path)
     if Path("/dev/full").exists():
         with pytest.raises(SaveError, match="/dev/full: can't be written: No space left on device"):
             write_csv(Path("/dev/full"), scored, scores)
+
+
+def test_bytes_are_scored_one_by_one_and_none_is_unseen(tmp_path: Path) -> None:
+    data = "né".encode() + b'\0\xff",\r'
+    whole = Corpus("f", Path("f"), data, "")
+    scored = whole_text(byte_vocabulary(), whole)
+    assert (scored.known, scored.unseen, scored.num_scored, scored.num_bytes) == (data, {}, 7, 7)
+    assert scored.sha256 == hashlib.sha256(data).hexdigest()
+    assert split_text(byte_vocabulary(), whole, 0.25) == (data[:6], data[6:])
+    write_csv(tmp_path / "rows.csv", scored, Scores(np.zeros(7, np.float32), np.ones(7, np.int32)))
+    with (tmp_path / "rows.csv").open(encoding="utf-8", newline="") as file:
+        head, *rows = csv.reader(file, quoting=csv.QUOTE_NONNUMERIC)
+    assert tuple(head) == BYTE_COLUMNS
+    positions, values = (list(map(float, column)) for column in list(zip(*rows, strict=True))[:2])
+    assert (positions, values) == ([*range(1, 8)], [*data[1:]])

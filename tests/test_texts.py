@@ -3,7 +3,7 @@ import os
 import pytest
 
 from jaxrnn.errors import CorpusError
-from jaxrnn.texts import decode_text, read_bytes, shown
+from jaxrnn.texts import as_bytes, check_bytes, decode_text, read_bytes, readable, shown
 
 
 def refusal(data):
@@ -95,3 +95,28 @@ def test_an_unreadable_file_is_refused_with_the_reason(tmp_path, monkeypatch):
 def test_a_name_is_shown_as_it_is_unless_it_would_break_the_line():
     assert shown("my text — 2.txt") == "my text — 2.txt"
     assert shown("a\nb") == r"'a\nb'"
+
+
+@pytest.mark.parametrize(("data", "words"), [(b"", "is empty"), (b"\xff", "has only 1 byte")])
+def test_bytes_to_learn_from_are_two_at_least(data: bytes, words: str) -> None:
+    assert check_bytes(b"\0\r", "f") == b"\0\r"
+    with pytest.raises(CorpusError, match=f"^f {words}"):
+        check_bytes(data, "f")
+
+
+def test_a_text_has_its_bytes_in_utf_8_and_bytes_are_theirs() -> None:
+    assert (as_bytes("é\r"), as_bytes(b"\xff")) == (b"\xc3\xa9\r", b"\xff")
+
+
+@pytest.mark.parametrize(
+    ("data", "shown"),
+    [
+        (b"caf\xc3\xa9\n\t!", "café\n\t!"),
+        (b"\xe2\x82", r"\xe2\x82"),  # cut short
+        (b"\xff\0\r\x1b[1m\x7f", r"\xff\x00\x0d\x1b[1m\x7f"),
+        (b"\xc2\x9b", r"\xc2\x9b"),  # a control character beyond ASCII
+        (b"\\xff", r"\xff"),
+    ],
+)
+def test_bytes_are_made_readable(data: bytes, shown: str) -> None:
+    assert readable(data) == readable(data.decode("utf-8", "surrogateescape")) == shown

@@ -9,12 +9,15 @@ from jaxrnn.errors import VocabularyError
 from jaxrnn.vocabulary import (
     Vocabulary,
     build_vocabulary,
+    byte_vocabulary,
     count_unknown,
     decode,
     describe_character,
     drop_unknown,
     encode,
+    in_tokens,
     merge,
+    spell,
     unknown_characters,
     vocabulary_from_json,
     vocabulary_to_json,
@@ -193,3 +196,75 @@ def test_merging_keeps_to_what_two_bytes_can_tell_apart() -> None:
     assert merge(full, Vocabulary(full.characters[5])) == full
     with pytest.raises(VocabularyError, match="65,537 different characters together"):
         merge(full, Vocabulary("a"))
+
+
+# Bytes.
+
+BYTES = byte_vocabulary()
+
+
+def test_any_bytes_are_their_own_ids_and_come_back_through_text() -> None:
+    rng = random.Random(0)
+    alphabet = [
+        *range(256),
+        *"né日😀".encode() * 30,
+    ]  # noise, and more than chance would have of what UTF-8 is made of
+    for data in [bytes(range(256)), *(bytes(rng.choices(alphabet, k=rng.randrange(40))) for _ in range(500))]:
+        ids = encode(BYTES, data)
+        assert ids.dtype == np.uint8
+        assert ids.tolist() == list(data)
+        assert encode(BYTES, decode(BYTES, ids)).tolist() == list(data)
+        assert spell(BYTES, ids) == in_tokens(BYTES, decode(BYTES, ids)) == data
+
+
+def test_a_text_is_its_bytes_in_utf_8() -> None:
+    assert encode(BYTES, MIXED).tolist() == list(MIXED.encode())
+    assert decode(BYTES, np.array(list(MIXED.encode()), np.int32)) == MIXED
+    assert in_tokens(build_vocabulary(MIXED), MIXED) == MIXED
+    assert spell(build_vocabulary("ab"), np.array([1, 0])) == "ba"
+
+
+def test_a_vocabulary_of_bytes_has_all_that_is_bytes() -> None:
+    assert build_vocabulary(b"\0\xff") == BYTES
+    assert (BYTES.size, merge(BYTES, BYTES)) == (256, BYTES)
+    for text in (b"\0\xff\xd0", MIXED, "a\udc80\udcff"):
+        assert unknown_characters(BYTES, text) == []
+        assert count_unknown(BYTES, text) == {}
+        assert drop_unknown(BYTES, text) == text
+
+
+def test_a_surrogate_that_stands_for_no_byte_is_unknown() -> None:
+    text = "a\ud800\udc80\udc7f\udd00"
+    assert unknown_characters(BYTES, text) == [(1, "\ud800"), (3, "\udc7f"), (4, "\udd00")]
+    assert drop_unknown(BYTES, text) == "a\udc80"
+    with pytest.raises(VocabularyError, match=r"U\+D800.*position 1 .*2 more are missing"):
+        encode(BYTES, text)
+
+
+def test_bytes_and_characters_do_not_mix() -> None:
+    characters = Vocabulary(BYTES.characters)
+    assert characters != BYTES
+    for function in (encode, unknown_characters, count_unknown, drop_unknown):
+        with pytest.raises(TypeError, match="not bytes"):
+            function(characters, b"ab")
+    with pytest.raises(VocabularyError, match=r"characters and one of bytes"):
+        merge(characters, BYTES)
+
+
+def test_a_vocabulary_of_bytes_reads_back_from_json() -> None:
+    assert vocabulary_from_json(vocabulary_to_json(BYTES), "v") == BYTES
+    assert "tokens" not in vocabulary_to_json(Vocabulary("ab"))  # as it was before there were bytes
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('{"characters": "ab", "tokens": "bytes"}', "not the vocabulary of all 256 bytes"),
+        ('{"characters": "ab", "tokens": "words"}', "neither"),
+        ('{"characters": "ab", "tokens": ["bytes"]}', "neither"),
+        ('{"characters": "ab", "tokens": null}', "neither"),
+    ],
+)
+def test_other_tokens_are_refused(text: str, words: str) -> None:
+    with pytest.raises(VocabularyError, match=f"^v.*{words}"):
+        vocabulary_from_json(text, "v")

@@ -56,15 +56,17 @@ const css = (rgb) => `rgb(${rgb.join(",")})`;
 // The text. Bytes that are a character in UTF-8 show it in the place of the first; those after it keep a narrow space,
 // so that they can be pointed at.
 
-const wholes = new Map(); // by the place of a byte
+const REST = "\u202f", wholes = new Map(); // by the place of a byte
 function findWholes() {
   const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
   characters.forEach((c, t) => {
     const byte = c.charCodeAt(0), length = byte >= 0xf0 ? 4 : byte >= 0xe0 ? 3 : byte >= 0xc2 ? 2 : 1;
     if (length === 1) return;
     try {
-      wholes.set(t, utf8.decode(Uint8Array.from(characters.slice(t, t + length), (b) => b.charCodeAt(0))));
-      for (let k = 1; k < length; k++) wholes.set(t + k, "\u202f");
+      const whole = utf8.decode(Uint8Array.from(characters.slice(t, t + length), (b) => b.charCodeAt(0)));
+      if (/[\p{Cc}\p{Cf}\p{Co}\p{Cn}]/u.test(whole)) return;
+      wholes.set(t, whole);
+      for (let k = 1; k < length; k++) wholes.set(t + k, REST);
     } catch { /* no UTF-8: each byte is shown for itself */ }
   });
 }
@@ -73,6 +75,7 @@ const spans = characters.map((c, t) => {
   const span = make("span", { "data-t": t });
   if (c === "\n") span.className = "newline";
   const whole = wholes.get(t) ?? c, isOdd = isBytes && !wholes.has(t) && !/[ -~]/.test(c);
+  if (whole === REST && isBytes) span.className = "rest";
   span.textContent = whole;
   if (whole !== "\n" && whole !== "\t" && (isOdd || /[\p{Cc}\p{Co}\p{Cn}]/u.test(whole))) {
     span.className = "odd";

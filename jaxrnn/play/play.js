@@ -50,12 +50,16 @@ const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 function showByte(index) {
   const { character } = written[index];
   spanOf(index).textContent = /[\n\t -~]/.test(character) ? character : escaped(character);
+  spanOf(index).classList.remove("rest");
   for (let first = index - 1; first >= Math.max(0, index - 3); first--) {
     try {
       const whole = utf8.decode(Uint8Array.from(written.slice(first, index + 1), (made) => byteOf(made.character)));
-      if (Array.from(whole).length > 1) return;
-      for (let k = first + 1; k <= index; k++) spanOf(k).textContent = "\u202f";
+      if (Array.from(whole).length > 1 || /[\p{Cc}\p{Cf}\p{Co}\p{Cn}]/u.test(whole)) return;
       spanOf(first).textContent = whole;
+      for (let k = first + 1; k <= index; k++) {
+        spanOf(k).textContent = "\u202f";
+        spanOf(k).classList.add("rest");
+      }
       return;
     } catch { /* not whole, or no UTF-8 */ }
   }

@@ -7,6 +7,7 @@ import pytest
 
 from jaxrnn.config import (
     Config,
+    CorpusConfig,
     DenseConfig,
     EmbeddingConfig,
     ModelConfig,
@@ -108,3 +109,14 @@ def test_skip_is_the_runs() -> None:
     assert load_finetune_config(None, skipping, ["corpus.text=a.txt"]).model.skip
     with pytest.raises(ConfigError, match=r"^--set model\.skip=false: in the run, model\.skip is true"):
         load_finetune_config(None, skipping, ["corpus.text=a.txt", "model.skip=false"])
+
+
+@pytest.mark.parametrize(("there", "here"), [("bytes", "characters"), ("characters", "bytes")])
+def test_the_tokens_are_the_runs_and_others_are_refused(tmp_path: Path, there: str, here: str) -> None:
+    base = replace(BASE, corpus=CorpusConfig(tokens=there))
+    assert load_finetune_config(None, base, ["corpus.text=a"]).corpus == CorpusConfig(text="a", tokens=there)
+    path = tmp_path / "ft.toml"
+    path.write_text(f'[corpus]\ntext = "a"\ntokens = "{here}"\n')
+    words = rf"corpus\.tokens = \"{here}\": the run's tokens are {there}, .* of {here}; leave it out"
+    with pytest.raises(ConfigError, match=f"ft.toml: {words}"):
+        load_finetune_config(path, base)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from jaxrnn.inspection.activity import Track
-from jaxrnn.inspection.readable import correlations, features, find_tracking
+from jaxrnn.inspection.readable import correlations, features, features_of_bytes, find_tracking
 
 TEXT = 'He said: "No, (never)!"\nI am 42: ok\n' * 12
 
@@ -88,3 +88,12 @@ def test_what_hardly_occurs_is_left_out() -> None:
     rng = np.random.default_rng(0)
     names = {each.feature for each in find_tracking(text, [Track(1, "h", rng.normal(size=(len(text), 2)))])}
     assert names == {"word boundary", "position in the line"}
+
+
+def test_a_byte_has_the_features_of_the_last_character_that_is_there() -> None:
+    found = features_of_bytes("é «\u00c9» 1\n".encode() + b"\xff2")
+    assert found["upper case"].tolist() == [mark == "x" for mark in "......xx......"]
+    assert found["digit"].tolist() == [mark == "x" for mark in "..........x..x"]
+    assert found["inside quotes"].tolist() == [mark == "x" for mark in "....xxxx......"]
+    assert found["position in the line"].tolist() == [0, 1, 2, 2, 3, 3, 4, 4, 5, 6, 7, 0, 1, 2]
+    assert all(values.size == 0 for values in features_of_bytes(b"").values())

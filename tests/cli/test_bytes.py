@@ -1,0 +1,230 @@
+"""A run over the bytes of a file that is no text: trained, gone on with, sampled, scored, looked into, fine-tuned."""
+
+import contextlib
+import csv
+import json
+import os
+import pty
+import random
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from jaxrnn import evaluation
+from jaxrnn.corpus import split_lengths
+from jaxrnn.sampling import sample as draw
+from jaxrnn.trained import load_trained
+from jaxrnn_cli import app
+from tests.cli.conftest import Command, Result
+from tests.cli.test_inspect import data_of
+
+RUN = Path("checkpoints/bytes")
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+def write_binary(folder: Path) -> None:
+    """Writes `noise.bin`: what no decoder would take, newlines of both kinds, a byte order mark, and some Russian."""
+    rng = random.Random(1)
+    parts = [b"\xef\xbb\xbf", b"\r\n", "Мама мыла раму. ".encode(), b"\0\0\xff", bytes(range(256))]
+    (folder / "noise.bin").write_bytes(b"".join(rng.choices(parts, (1, 3, 9, 3, 1), k=150)))
+
+
+@pytest.fixture(scope="module")
+def trained_on_bytes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run directory, trained once for all tests that only read it."""
+    folder = tmp_path_factory.mktemp("bytes")
+    write_binary(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        assert app.run(["pretrain", write_config(folder), "--quiet"]) == 0
+    return folder / RUN
+
+
+def write_config(folder: Path) -> str:
+    (folder / "bytes.toml").write_text(
+        """
+[corpus]
+text = "noise.bin"
+tokens = "bytes"
+[model]
+layers = [{ type = "embedding", size = 8 }, { type = "rnn", size = 8 }, { type = "dense" }]
+[train]
+steps = 20
+batch_size = 4
+seq_len = 8
+warmup_steps = 2
+learning_rate = 3e-2
+eval_every = 10
+save_every = 10
+sample_every = 20
+[sample]
+length = 60
+""",
+        encoding="utf-8",
+    )
+    return "bytes.toml"
+
+
+@pytest.fixture
+def here(place: Path, trained_on_bytes: Path) -> Path:
+    """A working directory with the file, the config and a copy of the run."""
+    write_binary(place)
+    write_config(place)
+    (place / "checkpoints").mkdir()
+    (place / "checkpoints" / "bytes").symlink_to(trained_on_bytes)
+    return place
+
+
+@pytest.fixture
+def raw(capsysbinary: pytest.CaptureFixture[bytes]) -> Callable[..., bytes]:
+    """What a command writes to a pipe."""
+
+    def run(*args: str) -> bytes:
+        capsysbinary.readouterr()
+        assert app.run(args) == 0
+        return capsysbinary.readouterr().out
+
+    return run
+
+
+def test_the_run_says_bytes_and_its_samples_are_text(jaxrnn: Command, here: Path) -> None:
+    size = len((here / "noise.bin").read_bytes())
+    out = jaxrnn("pretrain", "bytes.toml", "--to", "other", "--dry-run").out
+    assert f"vocabulary:     256 bytes\ntraining text:  {split_lengths(size, 0.1)[0]:,} bytes" in out
+    assert "char" not in out
+    (written,) = (RUN / "samples.txt").read_text(encoding="utf-8").split("--- step 20 ---\n")[1:]
+    assert not CONTROL.search(written)
+    assert r"\x" in written
+    assert json.loads((RUN / "vocabulary.json").read_bytes())["tokens"] == "bytes"
+
+
+@pytest.mark.usefixtures("here")
+def test_a_sample_is_the_very_bytes_that_were_drawn(raw) -> None:
+    run = load_trained(RUN, "bytes")
+    seed = b"\xd0\xff\n"
+    ids = np.frombuffer(seed, np.uint8)
+    blocks = list(draw(run.config, run.params, ids, num_samples=2, length=300, temperature=0.8, rng_seed=7))
+    first, second = (row.astype(np.uint8).tobytes() for row in np.concatenate(blocks, axis=1))
+    command = ["sample", "--from", "bytes", "--rng-seed", "7", "--length", "300", "--seed", os.fsdecode(seed)]
+    assert raw(*command) == seed + first + b"\n"
+    assert raw(*command, "--num-samples", "2") == seed + first + b"\n" + seed + second + b"\n"
+    with pytest.raises(UnicodeDecodeError):
+        first.decode()
+    stop = first[130:132]  # in the second block
+    assert raw(*command, "--stop", os.fsdecode(stop)) == seed + first.partition(stop)[0] + b"\n"
+
+
+def test_the_default_seed_and_standard_input_are_bytes(
+    raw, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = ("--from", "bytes", "--rng-seed", "7", "--length", "5")
+    assert raw("sample", *options)[:1] == b"\n"
+    given = b"\xef\xbb\xbf\r\n\xfe"
+    (here / "seed").write_bytes(given)
+    with (here / "seed").open() as file:
+        monkeypatch.setattr(sys, "stdin", file)
+        assert raw("sample", *options, "--seed", "-")[:-6] == given
+
+
+@pytest.mark.usefixtures("here")
+def test_colours_change_nothing_but_colours(raw, monkeypatch: pytest.MonkeyPatch) -> None:
+    options = ("sample", "--from", "bytes", "--rng-seed", "7", "--length", "200", "--seed", "é")
+    plain = raw(*options)
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    painted = raw(*options, "--show-probabilities").decode("utf-8", "surrogateescape")
+    parts = painted.split("\x1b[")
+    bare = parts[0] + "".join(part.partition("m")[2] for part in parts[1:])
+    assert bare.encode("utf-8", "surrogateescape") == plain
+    assert len(parts) > 100
+
+
+@pytest.mark.usefixtures("here")
+def test_a_terminal_gets_whole_characters_and_no_byte_that_is_none() -> None:
+    command = [sys.executable, "-m", "jaxrnn_cli", "sample", "--from", "bytes", "--rng-seed", "7"]
+    ours, theirs = pty.openpty()
+    with subprocess.Popen([*command, "--seed", "Мама \udcd0", "--length", "300"], stdout=theirs) as process:
+        os.close(theirs)
+        shown = b""
+        with contextlib.suppress(OSError):  # the other end is closed
+            while piece := os.read(ours, 65536):
+                shown += piece
+    os.close(ours)
+    assert process.returncode == 0
+    text = shown.decode().replace("\r\n", "\n")
+    assert text.startswith("Мама ")
+    assert not CONTROL.search(text)
+    assert r"\x" in text
+
+
+def test_a_run_goes_on_and_other_tokens_are_refused(jaxrnn: Command, here: Path) -> None:
+    (here / "checkpoints" / "bytes").unlink()
+    assert jaxrnn("pretrain", "bytes.toml", "--quiet", "--set", "train.steps=10").code == 0
+    change = ["--resume", "--set", "corpus.tokens=characters"]
+    assert (
+        "another corpus.tokens: the run has bytes, the config characters"
+        in jaxrnn("pretrain", "bytes.toml", *change).error
+    )
+    (here / "noise.bin").rename(here / "elsewhere")
+    moved = jaxrnn("pretrain", "bytes.toml", "--resume", "--set", "corpus.text=elsewhere")
+    assert moved.code == 0
+    assert "bits/byte" in moved.err and "char" not in moved.err
+
+
+def test_bytes_are_scored(jaxrnn: Command, here: Path) -> None:
+    record = json.loads(
+        jaxrnn("evaluate", "--from", "bytes", "--json", "--memorisation", "--length", "90").out
+    )
+    (run,) = record["runs"]
+    assert "character" not in json.dumps(run).replace("unseen_characters", "")
+    found = run["protocols"]["stateful"]
+    data = (here / "noise.bin").read_bytes()
+    assert run["text"]["scored_bytes"] == len(data) // 10
+    assert found["bits_per_byte"] == pytest.approx(found["nats_per_byte"] / np.log(2))
+    (here / "other").write_bytes(data[:500])
+    result = jaxrnn("evaluate", "--from", "bytes", "--corpus", "other", "--per-character", "rows.csv")
+    assert "other, whole: 499 bytes scored" in result.out
+    assert "nats/byte  bits/byte  perplexity" in result.out
+    with Path("rows.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert bytes(int(row["byte"]) for row in rows) == data[1:500]
+    mean = np.mean([float(row["nats"]) for row in rows])
+    assert ["stateful", f"{mean:.4f}"] in [line.split()[:2] for line in result.out.splitlines()]
+
+
+def test_the_page_of_a_model_of_bytes_takes_any_file(jaxrnn: Command, here: Path, trained: Path) -> None:
+    data = bytes(range(256)) + "</script> né\r\n".encode() + b"\xff"
+    (here / "any").write_bytes(data)
+    for given in (["--file", "any"], ["--text", os.fsdecode(data)], ["--sample", str(len(data))]):
+        result = jaxrnn("inspect", "--from", "bytes", *given, "--output", "page.html")
+        assert result.code == 0
+        found = data_of(here / "page.html")
+        read = found["text"].encode("latin-1")
+        assert read == data or (given[0] == "--sample" and len(read) == len(data))
+        assert dict(found["about"])["bytes"] == f"{len(data):,}"
+    assert "Point at a byte" in (here / "page.html").read_text(encoding="utf-8")
+    refusal = jaxrnn("inspect", "--from", "bytes", "--compare", trained).error
+    assert "tiny reads characters and bytes bytes" in refusal
+
+
+def test_bytes_learn_other_bytes_and_never_characters(jaxrnn: Command, here: Path, trained: Path) -> None:
+    def finetune(source: Path, *args: str) -> Result:
+        return jaxrnn("finetune", "--from", source, "--to", "new", *args)
+
+    refusal = finetune(RUN, "--corpus", "text.txt", "--set", "corpus.tokens=characters").error
+    assert "the run's tokens are bytes, and what it has learned of them says nothing of characters" in refusal
+    refusal = finetune(trained, "--corpus", "noise.bin", "--set", "corpus.tokens=bytes").error
+    assert "the run's tokens are characters, and what it has learned of them says nothing of bytes" in refusal
+    small = ("train.steps=2", "train.batch_size=4", "train.seq_len=8", "train.sample_every=0")
+    done = finetune(RUN, "--corpus", "text.txt", *(word for value in small for word in ("--set", value)))
+    assert done.code == 0
+    # All weights are the run's: so is the loss before the first step.
+    (before,) = [line for line in done.err.splitlines() if "before the first step" in line]
+    run, data = load_trained(RUN, "bytes"), (here / "text.txt").read_bytes()
+    held_out = np.frombuffer(data, np.uint8)[split_lengths(len(data), 0.1)[0] :]
+    nats = evaluation.evaluate(run.config, run.params, evaluation.segment(held_out))
+    assert f"step: {nats:.4f} nats" in before
