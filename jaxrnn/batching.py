@@ -30,11 +30,11 @@ _Starts: TypeAlias = np.ndarray[Any, np.dtype[np.int64]]
 
 
 class Block(NamedTuple):
-    """The batches of consecutive steps, read ahead from a text that is not on the device."""
+    """Consecutive batches, read ahead from a text that is not on the device."""
 
-    first: Array  # int32 scalar, the first step
-    windows: Array  # [steps, batch, time + 1], uint8 or uint16: inputs, and the character after the last
-    is_fresh: Array  # [steps], boolean: whether the carry starts empty
+    first: Array  # int32 scalar, the number of the first
+    windows: Array  # [batches, batch, time + 1], uint8 or uint16: inputs, and the character after the last
+    is_fresh: Array  # [batches], boolean: whether the carry starts empty
 
 
 def min_characters(config: TrainConfig) -> int:

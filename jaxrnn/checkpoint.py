@@ -7,6 +7,9 @@ Orbax keeps no checksum over the data, so ours are verified on every load: the f
 answers a damaged one with errors of every kind and tracebacks from its own threads), the leaves after. A
 checkpoint is written in a hidden folder, flushed to the disk and renamed, which is why we commit it ourselves
 instead of leaving that to orbax's own checkpointer. Which ones a run keeps is decided in `jaxrnn.saving`.
+
+Of several processes each has orbax write and read what it holds, in a folder that all of them share; all else is done
+by process 0. Orbax counts on all of them: whoever calls it alone waits for the others, so loading, too, is for all.
 """
 
 import errno
@@ -16,17 +19,18 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
-from jaxrnn import model
+from jaxrnn import model, processes
 from jaxrnn.averaging import AVERAGED_PARTS
 from jaxrnn.config import ModelConfig
+from jaxrnn.devices import whole
 from jaxrnn.disk import put_in_place, remove_tree, require_space, reserve, sync_tree, try_remove_tree
 from jaxrnn.errors import CheckpointError, DamagedError, SaveError
-from jaxrnn.leaves import Leaves, abstract_leaves, from_leaves, is_in, to_leaves
+from jaxrnn.leaves import Leaves, abstract_leaves, from_leaves, is_in, name_leaves, to_leaves
 from jaxrnn.manifest import (
     Manifest,
     check_fit,
@@ -176,9 +180,30 @@ def save_new(
     Raises:
         SaveError: it could not be written, was not read back as it was, or leaves no room for those to come.
     """
-    leaves = to_leaves(state)
+    leaves = to_leaves(whole(state))
     check_space(steps, leaves, MOST_AT_ONCE)
-    write(steps, describe(step, val_loss, leaves, logs, environment), leaves)
+    writing = begin_write(steps, step, state) if processes.are_several() else None
+    write(steps, describe(step, val_loss, leaves, logs, environment), leaves, writing)
+    processes.tell("new", str(steps.resolve()))
+    try:
+        _read_leaves(steps, read_manifest(steps, step), leaves)
+    except CheckpointError as error:
+        raise SaveError(f"{error} (it was written a moment ago)") from error
+
+
+def help_save_new(state: Any, step: int = 0) -> None:
+    """What the other processes do while process 0 is in `save_new`: write their part, and read it all back.
+
+    Args:
+        state: the same one.
+        step: likewise.
+
+    Raises:
+        SaveError: as `save_new`.
+    """
+    leaves = to_leaves(whole(state))
+    finish_write(begin_write(None, step, state))
+    steps = Path(processes.tell("new", ""))
     try:
         _read_leaves(steps, read_manifest(steps, step), leaves)
     except CheckpointError as error:
@@ -197,8 +222,14 @@ def check_space(steps: Path, leaves: Leaves, count: int) -> None:
         raise SaveError(f"{steps}: no room for the checkpoints: {_reason(error)}") from error
 
 
-def write(steps: Path, manifest: Manifest, leaves: Leaves) -> None:
+def write(steps: Path, manifest: Manifest, leaves: Leaves, writing: "Writing | None" = None) -> None:
     """Writes a checkpoint; it appears by one rename. One that is there is replaced.
+
+    Args:
+        steps: the folder of checkpoints.
+        manifest: without files as yet.
+        leaves: the arrays.
+        writing: what all processes have begun to write; None where there is one process, which writes them now.
 
     Raises:
         SaveError: it could not be written; nothing of it is left, and what was there is.
@@ -206,10 +237,11 @@ def write(steps: Path, manifest: Manifest, leaves: Leaves) -> None:
     final = steps / str(manifest.step)
     new = hidden(steps, manifest.step, "new")
     try:
-        remove_tree(new)
-        new.mkdir()
-        reserve(new / _ROOM, sum(leaf.nbytes for leaf in leaves.values()))
-        import_orbax().save(new.resolve() / _ARRAYS, leaves)
+        if writing is None:
+            _make_room(new, sum(leaf.nbytes for leaf in leaves.values()))
+            import_orbax().save(new.resolve() / _ARRAYS, leaves)
+        else:
+            finish_write(writing)
         manifest = manifest._replace(files=hash_files(new / _ARRAYS))
         write_manifest(new, manifest)
         sync_tree(new)
@@ -218,9 +250,67 @@ def write(steps: Path, manifest: Manifest, leaves: Leaves) -> None:
             remove_tree(old)
         put_in_place(new, final, aside=old)
         try_remove_tree(old)
+    except SaveError:
+        try_remove_tree(new)
+        raise
     except Exception as error:  # orbax lets through errors of every kind
         try_remove_tree(new)
         raise SaveError(f"{final}: the checkpoint could not be saved: {_reason(error)}") from error
+
+
+def _make_room(new: Path, size: int) -> None:
+    remove_tree(new)
+    new.mkdir()
+    reserve(new / _ROOM, size)
+
+
+class Writing(NamedTuple):
+    """The arrays of a checkpoint that all processes are writing, each what it holds."""
+
+    final: Path  # what the checkpoint will be called
+    response: Any  # orbax's
+
+
+def begin_write(steps: Path | None, step: int, state: Any) -> Writing:
+    """Begins to write a state that several processes hold; all of them call it, in the thread that trains.
+
+    That is where orbax wants to be called: it sends arrays around to see whether all agree about the path. What it
+    writes from are copies, so the state may be donated once it returns.
+
+    Args:
+        steps: the folder of checkpoints, in process 0; the others are told where to write.
+        step: the step the state was reached at.
+        state: on the devices of all processes.
+
+    Raises:
+        SaveError: this process can't write there.
+    """
+    arrays = name_leaves(state)
+    place = Path()
+    try:
+        if steps is not None and processes.is_first():
+            place = hidden(steps, step, "new").resolve()
+            _make_room(place, sum(leaf.nbytes for leaf in arrays.values()))
+        place = Path(processes.tell("write", str(place)))
+        if not place.is_dir():
+            raise SaveError(f"{place}: not here: a run lies in a folder that all processes share")
+        return Writing(place.with_name(str(step)), import_orbax().save_async(place / _ARRAYS, arrays))
+    except SaveError:
+        raise
+    except Exception as error:  # orbax lets through errors of every kind
+        raise SaveError(f"{place}: the checkpoint could not be saved: {_reason(error)}") from error
+
+
+def finish_write(writing: Writing) -> None:
+    """Returns when all processes have written their part.
+
+    Raises:
+        SaveError: this process could not. The others wait in vain, and must be told.
+    """
+    try:
+        writing.response.result()
+    except Exception as error:  # orbax lets through errors of every kind
+        raise SaveError(f"{writing.final}: the checkpoint could not be saved: {_reason(error)}") from error
 
 
 def hidden(steps: Path, step: int, kind: str) -> Path:

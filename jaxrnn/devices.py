@@ -6,9 +6,11 @@ the batch and of the carry; the compiler adds the gradients up. The backward pas
 
 import os
 from collections.abc import Callable
+from functools import cache
 from typing import Any, TypeVar, cast
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
@@ -20,7 +22,7 @@ _Tree = TypeVar("_Tree")
 _WIDE = 512  # units; no gain of two CPU devices over one was measured at this width or above
 
 
-def choose_cpu_devices(config: Config) -> int:
+def choose_cpu_devices(config: Config, processes: int = 1) -> int:
     """How many devices to split a CPU into (`jax_num_cpu_devices`), to be set before JAX starts.
 
     `train.devices` where it is given. Else two where there are two cores, the batch is even and every recurrent layer
@@ -29,48 +31,97 @@ def choose_cpu_devices(config: Config) -> int:
     core's cache, and two devices read them twice. Measured on two cores, one device's time over two's: 1.25 at 256
     units, 1.2 at 384, 1.0 at 512, 0.8 at 1024.
 
+    Args:
+        config: the run's.
+        processes: how many processes share the batch; each has so many devices.
+
     Raises:
-        ConfigError: `train.devices` does not divide `train.batch_size`.
+        ConfigError: they can't share `train.batch_size`.
     """
     if config.train.devices:
-        _check_divides(config.train)
+        _check_divides(config.train, config.train.devices * processes, processes)
         return config.train.devices
     is_narrow = all(
         (layer.size or 0) < _WIDE for layer in config.model.layers if not isinstance(layer, DropoutConfig)
     )
-    return 2 if (os.cpu_count() or 1) >= 2 and config.train.batch_size % 2 == 0 and is_narrow else 1
+    is_even = config.train.batch_size % (2 * processes) == 0
+    return 2 if (os.cpu_count() or 1) >= 2 and is_even and is_narrow else 1
 
 
 def training_mesh(config: TrainConfig) -> Mesh:
-    """The devices that share the batch: `train.devices` of them, or as many as there are and divide the batch.
+    """The devices that share the batch: `train.devices` of each process, or as many as there are and divide the batch.
+
+    In several processes, which may all be on machines of their own, none is left out: there, without `train.devices`,
+    it is all devices of all processes.
 
     Raises:
-        ConfigError: `train.devices` does not divide `train.batch_size`, or there are fewer.
+        ConfigError: they can't share `train.batch_size`, or there are fewer than `train.devices`.
     """
-    devices = jax.devices()
-    if config.devices > len(devices):
+    ours = [jax.local_devices(process) for process in range(jax.process_count())]
+    fewest = min(map(len, ours))
+    if config.devices > fewest:
         raise ConfigError(
-            f"train.devices is {config.devices}, but JAX sees {len(devices)}; lower it, or 0 to choose automatically"
+            f"train.devices is {config.devices}, but JAX sees {fewest}; lower it, or 0 to choose automatically"
         )
-    if config.devices:
-        _check_divides(config)
-    count = config.devices or max(n for n in range(1, len(devices) + 1) if config.batch_size % n == 0)
-    return Mesh(np.array(devices[:count]), ("batch",), axis_types=(jax.sharding.AxisType.Auto,))
+    if len(ours) > 1 or config.devices:
+        devices = [device for each in ours for device in each[: config.devices or len(each)]]
+        _check_divides(config, len(devices), len(ours))
+    else:
+        count = max(n for n in range(1, fewest + 1) if config.batch_size % n == 0)
+        devices = ours[0][:count]
+    return Mesh(np.array(devices), ("batch",), axis_types=(jax.sharding.AxisType.Auto,))
 
 
-def _check_divides(config: TrainConfig) -> None:
-    if remainder := config.batch_size % config.devices:
+def _check_divides(config: TrainConfig, devices: int, processes: int = 1) -> None:
+    if remainder := config.batch_size % devices:
         below = config.batch_size - remainder
-        near = f"{below} or {below + config.devices}" if below else f"{config.devices}"
+        near = f"{below} or {below + devices}" if below else f"{devices}"
+        sharers = (
+            f"train.devices {devices}" if processes == 1 else f"{devices} devices of {processes} processes"
+        )
         raise ConfigError(
-            f"train.batch_size {config.batch_size} can't be shared by train.devices {config.devices}: "
-            f"use a batch_size of {near}"
+            f"train.batch_size {config.batch_size} can't be shared by {sharers}: use a batch_size of {near}"
         )
 
 
 def replicate(mesh: Mesh, tree: _Tree) -> _Tree:
-    """A copy of every array on every device of the mesh."""
-    return cast("_Tree", jax.device_put(tree, _layout(mesh)))
+    """A copy of every array on every device of the mesh; in several processes, all of which have the same arrays."""
+    return _put(tree, _layout(mesh))
+
+
+def _put(tree: _Tree, layout: NamedSharding) -> _Tree:
+    if layout.is_fully_addressable or any(
+        isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(tree)
+    ):
+        return cast("_Tree", jax.device_put(tree, layout))
+
+    def put(leaf: Any) -> Any:
+        if isinstance(leaf, jax.Array) and leaf.sharding.is_equivalent_to(layout, leaf.ndim):
+            return leaf
+        if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+            kind = jax.random.key_impl(leaf)
+            return jax.random.wrap_key_data(put(jax.random.key_data(leaf)), impl=kind)
+        here = np.asarray(leaf)
+        return jax.make_array_from_callback(here.shape, layout, lambda at: here[at])
+
+    return cast("_Tree", jax.tree.map(put, tree))
+
+
+def whole(tree: _Tree) -> _Tree:
+    """Every array as one that this process can read; what others hold parts of is gathered, and all of them ask."""
+
+    def gather(leaf: Any) -> Any:
+        if not isinstance(leaf, jax.Array) or leaf.is_fully_addressable or leaf.is_fully_replicated:
+            return leaf
+        layout: Any = leaf.sharding
+        return _gatherer(_layout(layout.mesh))(leaf)
+
+    return cast("_Tree", jax.tree.map(gather, tree))
+
+
+@cache
+def _gatherer(layout: NamedSharding) -> Any:
+    return jax.jit(lambda array: array, out_shardings=layout)
 
 
 def split_rows(mesh: Mesh, tree: _Tree, axis: int = 0) -> _Tree:
@@ -78,7 +129,7 @@ def split_rows(mesh: Mesh, tree: _Tree, axis: int = 0) -> _Tree:
 
     def put(leaf: jax.Array) -> Any:
         is_even = leaf.shape[axis] % mesh.size == 0
-        return jax.device_put(leaf, _layout(mesh, *[None] * axis, "batch") if is_even else _layout(mesh))
+        return _put(leaf, _layout(mesh, *[None] * axis, "batch") if is_even else _layout(mesh))
 
     return cast("_Tree", jax.tree.map(put, tree))
 

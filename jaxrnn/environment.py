@@ -6,6 +6,7 @@ import platform
 from collections.abc import Mapping
 from pathlib import Path
 
+import jax
 from jax.sharding import Mesh
 
 import jaxrnn
@@ -24,7 +25,8 @@ def describe_environment(mesh: Mesh) -> dict[str, str]:
         kind = f"{_processor()} with {os.cpu_count()} cores"
     packages = {name: importlib.metadata.version(name) for name in ("jax", "jaxlib", "optax")}
     flags = {name: os.environ.get(name, "") for name in _FLAGS}
-    return {"devices": f"{mesh.size} x {kind}", "jaxrnn": jaxrnn.__version__, **packages, **flags}
+    together = {"processes": str(jax.process_count())} if jax.process_count() > 1 else {}
+    return {"devices": f"{mesh.size} x {kind}", **together, "jaxrnn": jaxrnn.__version__, **packages, **flags}
 
 
 def differences(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:

@@ -41,5 +41,9 @@ class SaveError(CheckpointError):
     """A checkpoint that could not be written: a full disk, a directory that became read-only."""
 
 
+class JoinError(JaxrnnError):
+    """Other processes that can't be joined: a port that is taken, a coordinator that can't be reached."""
+
+
 class DivergenceError(JaxrnnError):
     """A training whose numbers are not finite any more."""

@@ -144,7 +144,7 @@ def evaluate(config: ModelConfig, params: Params, segments: LaidOut) -> float:
         return _evaluate_pieces(config, params, segments)
     warm_up, *chunked = segments
     losses, _ = _chunk_losses(config, params, _warmed_up(config, params, warm_up), *chunked)
-    return float(np.asarray(losses, np.float64).sum() / np.asarray(chunked[-1], np.float64).sum())
+    return float(np.asarray(losses, np.float64).sum() / np.asarray(_count(chunked[-1]), np.float64).sum())
 
 
 def _evaluate_pieces(config: ModelConfig, params: Params, pieces: Pieces) -> float:
@@ -155,8 +155,14 @@ def _evaluate_pieces(config: ModelConfig, params: Params, pieces: Pieces) -> flo
         chunked = _read_chunks(ids, places, first, _PIECE, mesh)
         losses, carry = _chunk_losses(config, params, carry, *chunked)
         loss += float(np.asarray(losses, np.float64).sum())
-        weight += float(np.asarray(chunked[-1], np.float64).sum())
+        weight += float(np.asarray(_count(chunked[-1]), np.float64).sum())
     return loss / weight
+
+
+@jax.jit
+def _count(weights: Array) -> Array:
+    """How many characters of each chunk are scored, `[chunks]`: read whole where devices share the segments."""
+    return weights.sum((1, 2))
 
 
 @partial(jax.jit, static_argnums=0)

@@ -16,10 +16,15 @@ Leaves = dict[str, np.ndarray[Any, Any]]
 
 def to_leaves(state: Any) -> Leaves:
     """Copies a state to the host; a typed random key becomes the integers it is made of."""
-    paths, _ = jax.tree_util.tree_flatten_with_path(state)
-    leaves = jax.device_get({_name(path, ""): _as_data(leaf) for path, leaf in paths})
+    leaves = jax.device_get(name_leaves(state))
     # np.array copies: on the CPU, device_get hands out the very buffer that the caller goes on to use.
     return {name: np.array(leaf) for name, leaf in leaves.items()}
+
+
+def name_leaves(state: Any) -> dict[str, Any]:
+    """Returns the arrays of a state by name, where they are; a typed random key as the integers it is made of."""
+    paths, _ = jax.tree_util.tree_flatten_with_path(state)
+    return {_name(path, ""): _as_data(leaf) for path, leaf in paths}
 
 
 def from_leaves(leaves: Mapping[str, np.ndarray[Any, Any]], abstract: Any, part: str = "") -> Any:

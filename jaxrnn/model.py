@@ -55,7 +55,7 @@ def apply(
         params: from `init`.
         carry: from `initial_carry`, or what an earlier call returned for the text just before.
         tokens: ids `[batch, time]`.
-        key: for dropout; `None` means none.
+        key: for dropout; `None` means none. Or keys `[batch]`, one for each sequence.
 
     Returns:
         The carry after the last character, and the logits of each next character, `[batch, time, vocabulary]`.
@@ -149,7 +149,7 @@ def _apply_time_major(
     for index, (layer, layer_params, layer_carry) in enumerate(
         zip(config.layers, params, carry, strict=True)
     ):
-        layer_key = None if key is None else jax.random.fold_in(key, index)
+        layer_key = None if key is None else _fold_in(key, index)
         if inputs is not None:
             inputs.append(xs)
         zs = embedding(EmbeddingParams(projected), ids) if index == 1 and projected is not None else None
@@ -160,3 +160,10 @@ def _apply_time_major(
             if index == summed[-1]:  # only the last layer comes after it
                 xs = reduce(add, outputs)
     return tuple(carry_out), xs
+
+
+def _fold_in(key: Key, number: int) -> Key:
+    """Another key for each number; of each key where there are several."""
+    fold_in = jax.random.fold_in if key.ndim == 0 else jax.vmap(jax.random.fold_in, (0, None))
+    folded: Key = fold_in(key, number)
+    return folded

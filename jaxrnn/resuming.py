@@ -11,7 +11,13 @@ from jaxrnn.errors import ConfigError
 from jaxrnn.optimizer import learning_rate
 
 # Where a run is in its text, and which random numbers it has drawn, follows from these.
-_PLACE = ("train.batch_size", "train.seq_len", "train.stateful", "train.rng_seed")
+_PLACE = (
+    "train.batch_size",
+    "train.seq_len",
+    "train.accumulate",
+    "train.stateful",
+    "train.rng_seed",
+)
 # What a run remembers of its gradients and of its parameters is of these kinds.
 _MEMORY = ("train.optimizer", "train.ema_decay", "train.two_tailed")
 

@@ -10,7 +10,20 @@ from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import Any, NamedTuple, Self
 
-from jaxrnn.checkpoint import MOST_AT_ONCE, check_space, hidden, import_orbax, load_step, verify, write
+from jaxrnn import processes
+from jaxrnn.checkpoint import (
+    MOST_AT_ONCE,
+    Writing,
+    begin_write,
+    check_space,
+    finish_write,
+    hidden,
+    import_orbax,
+    load_step,
+    verify,
+    write,
+)
+from jaxrnn.devices import whole
 from jaxrnn.disk import reason, remove_tree, sync, try_remove_tree
 from jaxrnn.errors import CheckpointError, DamagedError, SaveError
 from jaxrnn.leaves import Leaves, to_leaves
@@ -36,6 +49,9 @@ class Restored(NamedTuple):
 class Checkpoints:
     """The checkpoints of a run, open for writing, to one process alone.
 
+    Of several processes all have one, and use it alike; process 0's is the one that is described here. The others only
+    write their part, read what process 0 has found whole, and wait for nobody.
+
     The last two are kept, so that one is good should the other be damaged, and the best; others are deleted. One
     worker thread writes them while training goes on. Use it as a context manager: leaving waits for the save that is
     under way, and lets go of the run.
@@ -51,6 +67,13 @@ class Checkpoints:
         self._steps = run / STEPS
         self._environment = environment
         self._pending: Future[None] | None = None
+        self._saved: dict[int, float | None] = {}
+        self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="checkpoints")
+        self._lock: int | None = None
+        if processes.is_first():
+            self._open(run)
+
+    def _open(self, run: Path) -> None:
         try:
             if self._steps.is_symlink():
                 raise CheckpointError(f"{self._steps}: a symbolic link; nothing is deleted through one")
@@ -68,7 +91,6 @@ class Checkpoints:
         except BaseException:
             unlock_run(self._lock)
             raise
-        self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="checkpoints")
 
     @property
     def last(self) -> SavedStep | None:
@@ -94,6 +116,10 @@ class Checkpoints:
             SaveError: the run can't be written, or has no room for more checkpoints.
         """
         self.wait()
+        if not processes.is_first():
+            step = int(processes.tell("restore", ""))
+            self._saved = {step: None}
+            return Restored(load_step(self._steps, step, abstract), step, {}, ())
         sound: dict[int, Manifest] = {}
         damaged: dict[int, str] = {}
         for step in sorted(self._saved):
@@ -105,6 +131,7 @@ class Checkpoints:
             message = damaged[max(damaged)] if damaged else f"{self._steps}: no checkpoint here"
             raise CheckpointError(f"{message}; no other checkpoint of this run is whole")
         last = sound[max(sound)]
+        processes.tell("restore", str(last.step))
         state = load_step(self._steps, last.step, abstract)
         check_space(self._steps, to_leaves(state), max(1, MOST_AT_ONCE - len(sound)))
         try:
@@ -120,7 +147,7 @@ class Checkpoints:
         """Starts to save a state; returns once a copy of it is on the host, so that it may be donated.
 
         Waits first for the save before it. If that one failed, twice, its error is raised here and nothing is
-        saved; the next call tries afresh.
+        saved; the next call tries afresh. (In several processes it fails at once, and then they have to end.)
 
         Args:
             step: the step the state was reached at. A state that is saved already is not written again.
@@ -131,9 +158,13 @@ class Checkpoints:
             SaveError: the save before could not be written.
         """
         self.wait()
-        leaves = to_leaves(state)
-        logs = log_lengths(self._run)
-        self._pending = self._worker.submit(self._save, step, leaves, val_loss, logs)
+        readable = whole(state)
+        writing = begin_write(self._steps, step, state) if processes.are_several() else None
+        if processes.is_first():
+            leaves, logs = to_leaves(readable), log_lengths(self._run)
+            self._pending = self._worker.submit(self._save, step, leaves, val_loss, logs, writing)
+        elif writing is not None:
+            self._pending = self._worker.submit(self._help, step, writing)
 
     def wait(self) -> None:
         """Returns when what was saved is on the disk.
@@ -155,7 +186,8 @@ class Checkpoints:
             self.wait()
         finally:
             self._worker.shutdown()
-            unlock_run(self._lock)
+            if self._lock is not None:
+                unlock_run(self._lock)
 
     def __enter__(self) -> Self:
         return self
@@ -173,10 +205,25 @@ class Checkpoints:
         steps = [SavedStep(*item) for item in sorted(self._saved.copy().items())]
         return choose(steps, which) if steps else None
 
-    def _save(self, step: int, leaves: Leaves, val_loss: float | None, logs: Mapping[str, int]) -> None:
+    def _help(self, step: int, writing: Writing) -> None:
+        """Runs in the worker thread of every process but the first."""
+        finish_write(writing)
+        self._saved = {step: None}
+
+    def _save(
+        self,
+        step: int,
+        leaves: Leaves,
+        val_loss: float | None,
+        logs: Mapping[str, int],
+        writing: Writing | None,
+    ) -> None:
         """Runs in the worker thread."""
         manifest = describe(step, val_loss, leaves, logs, self._environment)
-        if not self._is_saved(manifest):
+        if writing is not None:
+            write(self._steps, manifest, leaves, writing)
+            self._saved[step] = manifest.val_loss
+        elif not self._is_saved(manifest):
             try:
                 write(self._steps, manifest, leaves)
             except SaveError:  # a disk that was full for a moment, a file server that was away

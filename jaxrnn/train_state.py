@@ -5,10 +5,13 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import Mesh
 
-from jaxrnn import model
+from jaxrnn import model, processes
 from jaxrnn.averaging import Averaging, init_average
 from jaxrnn.config import Config, ModelConfig, TrainConfig
+from jaxrnn.devices import replicate, split_rows
+from jaxrnn.leaves import from_leaves, to_leaves
 from jaxrnn.optimizer import Plateau, init_plateau, make_optimizer
 from jaxrnn.types import Array, Carry, Key, Params
 
@@ -75,6 +78,16 @@ def _start_state(model_config: ModelConfig, config: TrainConfig, params: Params)
         loss_count=jnp.zeros((), jnp.int32),
         average=init_average(config, params),
     )
+
+
+def place(mesh: Mesh, state: TrainState) -> TrainState:
+    """The state on these devices: the carry with the streams that it belongs to, everything else on each of them.
+
+    Several processes all begin with the state of process 0, to the last bit. One that is there already is left alone.
+    """
+    if processes.are_several() and state.step.is_fully_addressable:
+        state = from_leaves(processes.share(to_leaves(state)), state)
+    return replicate(mesh, state._replace(carry=()))._replace(carry=split_rows(mesh, state.carry))
 
 
 def after_rollback(state: TrainState) -> TrainState:

@@ -13,10 +13,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxrnn import evaluation
+from jaxrnn import evaluation, processes
 from jaxrnn.averaging import Averaging, TwoTailed, averaged, switch_tails
 from jaxrnn.config import Config, ModelConfig, TrainConfig
-from jaxrnn.devices import replicate, split_rows, training_mesh
+from jaxrnn.devices import replicate, training_mesh
 from jaxrnn.errors import DivergenceError
 from jaxrnn.losses import nats_to_bits
 from jaxrnn.optimizer import update_plateau
@@ -24,7 +24,7 @@ from jaxrnn.sampling import sample, seed_ids
 from jaxrnn.streaming.feeding import feeding
 from jaxrnn.streaming.stream import Stream
 from jaxrnn.texts import readable
-from jaxrnn.train_state import TrainState
+from jaxrnn.train_state import TrainState, place
 from jaxrnn.updating import MAX_SKIPPED, run_steps
 from jaxrnn.vocabulary import Vocabulary, in_tokens, spell
 
@@ -35,7 +35,7 @@ class Progress(NamedTuple):
     """After each dispatch of steps, a few times a second."""
 
     step: int  # updates made so far
-    characters: int  # read so far, batch_size * seq_len a step
+    characters: int  # read so far, accumulate * batch_size * seq_len a step
     train_loss: float  # nats per character, mean over the dispatch
     learning_rate: float  # of the last update
     grad_norm: float  # of the last gradient, before clipping
@@ -100,21 +100,23 @@ def train(
         vocabulary: for the text that is sampled.
         train_ids: the training text `[characters]`, uint8 or uint16; or on the disk, with the same bits in the end.
         val_ids: the held-out text; empty, or at least two characters.
-        should_stop: asked after every dispatch (a fraction of a second); once true, a last `Save` ends the stream.
+        should_stop: asked after every dispatch (a fraction of a second); once true, in one of several processes, a last
+            `Save` ends the stream, in all of them.
         seconds: how long the training took that led to `state`, for the events to count on.
 
     Yields:
         `Progress` after every dispatch; `Evaluated`, `Sampled` and `Save`, in this order, where they are due. The end
-        of training is always evaluated and saved, and a new best is always saved.
+        of training is always evaluated and saved, and a new best is always saved. In several processes each has the
+        same events at the same steps, but for `Sampled`, which is process 0's.
 
     Raises:
         DivergenceError: Five updates in a row were skipped, or the held-out loss or a parameter is not finite; states
             saved before are good.
     """
     every = config.train
-    characters_per_step = every.batch_size * every.seq_len
+    characters_per_step = every.characters_per_step
     mesh = training_mesh(every)
-    state = replicate(mesh, state)._replace(carry=split_rows(mesh, state.carry))
+    state = place(mesh, state)
     segments = evaluation.lay_out(val_ids, every.eval_characters, mesh) if val_ids.size else None
     step = int(state.step)
     feed = feeding(every, mesh, jax.random.split(state.key)[0], train_ids, step)
@@ -123,13 +125,16 @@ def train(
     timed_steps, timed_seconds = 0, 0.0  # since the last evaluation, compilation not counted
 
     while step < every.steps:
-        if should_stop():
-            yield Save(step, state, None)
-            return
         dispatched = time.monotonic()
         ids, end = feed(step)
         stop = min(_next_stop(every, step), end)
         num_steps = max(1, min(stop - step, int(_DISPATCH_SECONDS / seconds_per_step)))
+        # Clocks and signals differ between processes; what they do must not.
+        told = processes.gather_numbers((should_stop(), num_steps))
+        if told[:, 0].any():
+            yield Save(step, state, None)
+            return
+        num_steps = int(told[0, 1])
         state, tally, is_finite = run_steps(config.model, every, mesh, state, ids, jnp.int32(num_steps))
         step_before, step = step, int(state.step)  # waits for the device
         elapsed = time.monotonic() - dispatched
@@ -171,7 +176,8 @@ def train(
             timed_steps, timed_seconds = 0, 0.0
             is_save_due |= evaluated.is_best
             yield evaluated
-        if every.sample_every and (is_end or _is_due(every.sample_every, step)):
+        is_sample_due = every.sample_every and (is_end or _is_due(every.sample_every, step))
+        if is_sample_due and processes.is_first():
             yield Sampled(step, _write(config, state, vocabulary, step))
         if is_save_due:
             yield Save(step, state, val_loss)

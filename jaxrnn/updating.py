@@ -1,6 +1,6 @@
 """One update of the parameters, and many of them in one call.
 
-batch -> loss -> gradients -> optimizer -> state        `update`, a pure function
+batch -> loss -> gradients -> optimizer -> state        `update`, a pure function; of several batches: `accumulating.py`
 update, update, update, ...                             `run_steps`, jitted, its buffers donated
 """
 
@@ -13,6 +13,7 @@ import optax
 from jax.sharding import Mesh
 
 from jaxrnn import batching, model
+from jaxrnn.accumulating import mean_gradient
 from jaxrnn.averaging import update_average
 from jaxrnn.config import ModelConfig, TrainConfig
 from jaxrnn.devices import split_rows
@@ -20,7 +21,7 @@ from jaxrnn.losses import softmax_cross_entropy
 from jaxrnn.optimizer import learning_rate, make_optimizer
 from jaxrnn.precision import round_weights
 from jaxrnn.train_state import TrainState
-from jaxrnn.types import Array, Carry, Params
+from jaxrnn.types import Array, Carry, Key, Params
 
 MAX_SKIPPED = 5  # updates in a row that may fail to be finite before training counts as diverged
 _RESETS = 2  # the number of the key that resets are drawn from; batches and dropout have 0 and 1
@@ -33,7 +34,7 @@ def update(
     ids: Array | batching.Block,
     mesh: Mesh | None = None,
 ) -> tuple[TrainState, Array, Array]:
-    """One optimizer step on the batch that `state.step` stands for: a pure function that `train` runs jitted.
+    """One optimizer step on what `state.step` stands for, a batch or several: a pure function that `train` runs jitted.
 
     A loss or a gradient that is not finite must not touch what was learned: such an update is skipped. Parameters,
     average and optimizer stay as they were, the carry starts anew, and training goes on with the next batch.
@@ -46,23 +47,38 @@ def update(
         mesh: the devices that share the batch; None leaves everything where it is.
 
     Returns:
-        The state after the step; the mean loss of the batch, nats per character; the gradient's global norm.
+        The state after the step; the mean loss of its characters, nats each; the gradient's global norm.
     """
     batch_key, dropout_key = jax.random.split(state.key)
-    inputs, targets, is_fresh = batching.batch(config, batch_key, state.step, ids)
-    if mesh is not None:
-        inputs, targets = split_rows(mesh, (inputs, targets))
-    if config.reset_rate > 0:
-        is_fresh |= batching.draw_resets(config, jax.random.fold_in(state.key, _RESETS), state.step)[:, None]
-    carry = jax.tree.map(lambda leaf: jnp.where(is_fresh, jnp.zeros_like(leaf), leaf), state.carry)
 
-    def mean_loss(params: Params) -> tuple[Array, Carry]:
-        step_key = jax.random.fold_in(dropout_key, state.step)
+    def read(number: Array, carry: Carry) -> tuple[Array, Array, Carry]:
+        """Inputs and targets of a batch, and the carry that it begins with."""
+        inputs, targets, is_fresh = batching.batch(config, batch_key, number, ids)
+        if mesh is not None:
+            inputs, targets = split_rows(mesh, (inputs, targets))
+        if config.reset_rate > 0:
+            is_fresh |= batching.draw_resets(config, jax.random.fold_in(state.key, _RESETS), number)[:, None]
+        carry = jax.tree.map(lambda leaf: jnp.where(is_fresh, jnp.zeros_like(leaf), leaf), carry)
+        return inputs, targets, carry
+
+    def mean_loss(
+        params: Params, carry: Carry, inputs: Array, targets: Array, key: Key
+    ) -> tuple[Array, Carry]:
         weights = round_weights(params, config.precision)
-        carry_out, logits = model.apply(model_config, weights, carry, inputs, step_key)
+        carry_out, logits = model.apply(model_config, weights, carry, inputs, key)
         return softmax_cross_entropy(logits, targets).mean(), carry_out
 
-    (loss, carry), gradients = jax.value_and_grad(mean_loss, has_aux=True)(state.params)
+    differentiate = jax.value_and_grad(mean_loss, has_aux=True)
+    if config.accumulate == 1:
+        inputs, targets, carry = read(state.step, state.carry)
+        step_key = jax.random.fold_in(dropout_key, state.step)
+        (loss, carry), gradients = differentiate(state.params, carry, inputs, targets, step_key)
+    else:
+        count = config.accumulate
+        first = state.step * count
+        loss, carry, gradients = mean_gradient(
+            differentiate, read, state.params, state.carry, dropout_key, first, count, mesh
+        )
     rate = current_rate(config, state)
     with jax.numpy_dtype_promotion("standard"):  # optax mixes Python and array scalars
         updates, opt_state = make_optimizer(config).update(gradients, state.opt_state, state.params)

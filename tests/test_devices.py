@@ -14,6 +14,8 @@ from jaxrnn.config import Config, DenseConfig, EmbeddingConfig, LSTMConfig, Mode
 from jaxrnn.devices import choose_cpu_devices, split_rows, training_mesh
 from jaxrnn.errors import ConfigError
 
+ROOT = Path(__file__).parent.parent
+
 TRAIN_ON_ONE_AND_ON_TWO = """
 import sys
 import jax, numpy as np
@@ -53,28 +55,43 @@ def test_two_devices_agree_with_one_to_rounding(tmp_path: Path) -> None:
 
 
 GRADIENTS_ON_ONE_AND_ON_TWO = """
-import re, sys
 import jax, jax.numpy as jnp, numpy as np
+from benchmarks.collectives import find_collectives, outermost_loops
 from jaxrnn.config import *
 from jaxrnn.devices import replicate, split_rows, training_mesh
 from jaxrnn.train_state import init_state
 from jaxrnn.updating import run_steps
 
 ids = jnp.asarray(np.random.default_rng(0).integers(0, 7, 500, dtype=np.uint8))
-for cell in (RNNConfig(size=8), GRUConfig(size=8), RNNBlockConfig(cell="lstm")):
-    for precision in ("bfloat16",) if cell.type == "gru" else ("float32",):
+
+def bytes_of(tree):
+    return sum(leaf.nbytes for leaf in jax.tree.leaves(tree))
+
+for cell, accumulate in (
+    (RNNConfig(size=8), 1), (GRUConfig(size=8), 1), (RNNBlockConfig(cell="lstm"), 1), (GRUConfig(size=8), 3)
+):
+    for precision in ("bfloat16",) if (cell.type, accumulate) == ("gru", 1) else ("float32",):
         updates = []
         for devices in (1, 2):
-            layers = (EmbeddingConfig(size=8), cell, DropoutConfig(rate=0.3), LSTMConfig(size=6), DenseConfig())
-            train = TrainConfig(batch_size=4, seq_len=6, devices=devices, precision=precision, warmup_steps=0)
+            lstm = LSTMConfig(size=6, recurrent_dropout=0.2)
+            layers = (EmbeddingConfig(size=8), cell, DropoutConfig(rate=0.3), lstm, DenseConfig())
+            train = TrainConfig(
+                batch_size=4, seq_len=6, accumulate=accumulate, devices=devices, precision=precision, warmup_steps=0
+            )
             config = Config(model=ModelConfig(layers=layers), train=train)
             mesh = training_mesh(train)
             state = replicate(mesh, init_state(config, 7))
             state = state._replace(carry=split_rows(mesh, state.carry))
             arguments = config.model, train, mesh, state, replicate(mesh, ids), jnp.int32(1)
             compiled = run_steps.lower(*arguments).compile()
-            moved = set(re.findall(r"all-gather|all-to-all|collective-permute|all-reduce", compiled.as_text()))
-            assert moved == ({"all-reduce"} if devices > 1 else set()), (cell, moved)
+            moved = find_collectives(compiled.as_text())
+            # Only gradients, and these once an update: in the loop over steps itself, in no loop within it.
+            assert {each.kind for each in moved} == ({"all-reduce"} if devices > 1 else set()), (cell, moved)
+            assert {each.computation for each in moved} <= {*outermost_loops(compiled.as_text())}, (cell, moved)
+            # The gradient and the loss; of the projected table less, as it comes before the weights it is made of.
+            size = sum(each.size for each in moved)
+            assert size <= 4 + bytes_of(state.params), (cell, moved)
+            assert (size == 4 + bytes_of(state.params)) == (devices > 1 and accumulate > 1), (cell, moved)
             state, _, _ = compiled(*arguments[3:])
             moments = jax.tree.leaves(state.opt_state)  # after one step, a tenth of the gradient and of its square
             updates.append([np.asarray(leaf) for leaf in moments])
@@ -88,7 +105,7 @@ print("agree")
 def test_every_cells_gradient_is_the_same_on_two_devices_and_only_gradients_are_moved() -> None:
     environment = {**os.environ, "JAX_NUM_CPU_DEVICES": "2", "JAX_PLATFORMS": "cpu"}
     command = [sys.executable, "-c", GRADIENTS_ON_ONE_AND_ON_TWO]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert done.stdout.strip() == "agree", done.stderr
 
 

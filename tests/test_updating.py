@@ -66,9 +66,10 @@ def with_broken_carry(state: TrainState, value: float) -> TrainState:
 
 
 AVERAGES: list[dict[str, object]] = [{}, {"ema_decay": 0.9}, {"two_tailed": True}]
+ACCUMULATED: dict[str, object] = {"accumulate": 2, "ema_decay": 0.9}
 
 
-@pytest.mark.parametrize("average", AVERAGES)
+@pytest.mark.parametrize("average", [*AVERAGES, ACCUMULATED])
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_an_update_that_is_not_finite_changes_nothing_that_was_learned(
     config: Config, vocabulary: Vocabulary, ids: np.ndarray, value: float, average: dict[str, object]

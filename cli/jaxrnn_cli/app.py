@@ -17,7 +17,7 @@ from typing import Annotated, Any, cast
 
 import typer
 
-from jaxrnn_cli import console, evaluate, finetune, gradcheck, inspect, play, plot, pretrain, sample
+from jaxrnn_cli import console, evaluate, finetune, gradcheck, inspect, play, plot, pretrain, sample, together
 from jaxrnn_cli.names import closest
 
 PROGRAM = "jaxrnn"
@@ -73,7 +73,8 @@ def main() -> None:
         command.main(prog_name=PROGRAM)
     # These models are small: take what they need of a GPU, not three quarters of it.
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
-    sys.exit(run(sys.argv[1:]))
+    code = run(sys.argv[1:])
+    sys.exit(together.part(code) if together.are_several() else code)
 
 
 def run(args: Sequence[str]) -> int:
@@ -85,31 +86,34 @@ def run(args: Sequence[str]) -> int:
     except typer.Exit as end:
         return end.exit_code
     except _UsageError as error:
-        console.error(_usage_line(error, args))
-        return 2
+        return _fail(_usage_line(error, args), 2)
     except BrokenPipeError:
         console.discard_output()
         return 0
     except KeyboardInterrupt:
-        console.error("interrupted")
-        return 130
+        return _fail("interrupted", 130)
     except Exception as error:
         if os.environ.get("JAXRNN_TRACEBACK"):
             traceback.print_exc()
-        line, code = _explain(error)
-        console.error(line)
-        return code
+        return _fail(*_explain(error))
     return 0
+
+
+def _fail(line: str, code: int) -> int:
+    if together.are_several():
+        together.fail(line, code)
+    console.error(line)
+    return code
 
 
 def _explain(error: Exception) -> tuple[str, int]:
     """Returns what to say of an error, and the exit code."""
-    from jaxrnn.errors import DivergenceError, DownloadError, JaxrnnError, SaveError
+    from jaxrnn.errors import DivergenceError, DownloadError, JaxrnnError, JoinError, SaveError
 
     match error:
         case DivergenceError():
             return str(error), 3
-        case DownloadError() | SaveError():
+        case DownloadError() | SaveError() | JoinError():
             return str(error), 1
         case JaxrnnError():
             return str(error), 2
@@ -117,6 +121,8 @@ def _explain(error: Exception) -> tuple[str, int]:
             return f"{error.filename}: {reason}" if error.filename else reason, 1
     if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error):
         return "out of memory; try a smaller batch_size, seq_len, model, or number of samples", 1
+    if together.are_several() and (lost := together.explain_lost(error)):
+        return lost, 1
     hint = "set JAXRNN_TRACEBACK=1 to see where"
     return f"unexpected {type(error).__name__}: {console.one_line(str(error))} ({hint})", 1
 

@@ -30,6 +30,15 @@ _LONGEST_LINE = 1000
 TOKEN = {"characters": "char", "bytes": "byte"}  # in units
 
 
+_only_errors = False  # in all but the first of several processes
+
+
+def say_only_errors() -> None:
+    """Prints nothing but errors from here on: what there is to say, another process says."""
+    global _only_errors
+    _only_errors = True
+
+
 def use_utf8() -> None:
     """Makes stdout write UTF-8 whatever the locale, and a path with undecodable bytes as those bytes."""
     if isinstance(sys.stdout, io.TextIOWrapper):
@@ -54,7 +63,8 @@ def error(message: str) -> None:
 
 def note(message: str) -> None:
     """Prints a line that informs to stderr."""
-    _print_line(f"jaxrnn: {one_line(message)}")
+    if not _only_errors:
+        _print_line(f"jaxrnn: {one_line(message)}")
 
 
 def _print_line(line: str) -> None:
@@ -71,8 +81,9 @@ def write(text: str) -> None:
     Raises:
         BrokenPipeError: Nobody reads stdout any more.
     """
-    sys.stdout.write(_for_terminal(text) if sys.stdout.isatty() else text)
-    sys.stdout.flush()
+    if not _only_errors:
+        sys.stdout.write(_for_terminal(text) if sys.stdout.isatty() else text)
+        sys.stdout.flush()
 
 
 def _for_terminal(text: str) -> str:
@@ -167,7 +178,7 @@ def download_display(*, quiet: bool) -> Iterator[Callable[[str, int, int], None]
 
     The function takes what is being fetched, the bytes done, and the bytes in all (0: unknown).
     """
-    if quiet:
+    if quiet or _only_errors:
         yield None
     elif is_live(sys.stderr):
         from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
@@ -199,7 +210,7 @@ def work_display(*, quiet: bool) -> Iterator[Callable[[str, int, int], None] | N
 
     The function takes what is being done, how much of it is, and how much there is.
     """
-    if quiet:
+    if quiet or _only_errors:
         yield None
     elif is_live(sys.stderr):
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
@@ -239,7 +250,7 @@ class TrainingDisplay:
         self._steps = steps
         self._tokens = tokens
         self._speed = f"{TOKEN[tokens]}/s"
-        self._quiet = quiet
+        self._quiet = quiet or _only_errors
         self._held_out = ""
         self._bar: ProgressBar | None = None
 
@@ -320,9 +331,19 @@ def _training_bar() -> "ProgressBar":
 
 def announce_stop() -> None:
     """Says that training stops; made for a signal handler, which may interrupt a line that is being printed."""
+    if _only_errors:
+        return
     show_cursor = "\x1b[?25h" if is_live(sys.stderr) else ""  # in case the next signal ends us
+    line = f"{show_cursor}\njaxrnn: stopping and saving; Ctrl-C now leaves at once\n"
     with contextlib.suppress(OSError):
-        os.write(2, f"{show_cursor}\njaxrnn: stopping and saving; Ctrl-C now leaves at once\n".encode())
+        os.write(_stderr_descriptor(), line.encode())
+
+
+def _stderr_descriptor() -> int:
+    try:
+        return sys.stderr.fileno()
+    except (OSError, ValueError):  # a stream without a file behind it
+        return 2
 
 
 # Gradients.

@@ -13,6 +13,7 @@ from jaxrnn_cli.jax_start import Platform, start_jax
 from jaxrnn_cli.names import FromRun, closest, complete_run
 from jaxrnn_cli.numbers import integer, number
 from jaxrnn_cli.output import check_output
+from jaxrnn_cli.together import Coordinator, Distributed, NumProcesses, ProcessId, join_others
 
 if TYPE_CHECKING:
     from jaxrnn.dynamic import Rates
@@ -109,6 +110,10 @@ def evaluate(
     ] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     platform: Platform = None,
+    distributed: Distributed = False,
+    coordinator: Coordinator = None,
+    num_processes: NumProcesses = None,
+    process_id: ProcessId = None,
 ) -> None:
     """Measure a trained model on text that it has not learned from.
 
@@ -128,9 +133,11 @@ def evaluate(
             raise typer.BadParameter(problem, param_hint="'--per-character'")
         check_output(per_character, "--per-character")
 
+    from jaxrnn import processes
     from jaxrnn.run_directory import find_run
     from jaxrnn.scored_text import write_csv
 
+    join_others(distributed, coordinator, num_processes, process_id)
     found = [find_run(run)] if run is not None or not names else []
     if run is None and not names and not as_json:
         console.note(f"evaluating {found[0]}, the newest run")
@@ -146,7 +153,7 @@ def evaluate(
         console.write(json.dumps({"same_text": same_text(records), "runs": runs}, indent=2) + "\n")
     else:
         print_report(records)
-    if per_character is not None:
+    if per_character is not None and processes.is_first():
         write_csv(per_character, evaluations[0].scored, evaluations[0].scores)
 
 

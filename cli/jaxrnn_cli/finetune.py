@@ -10,7 +10,15 @@ from jaxrnn_cli.destination import Begun, open_destination
 from jaxrnn_cli.jax_start import Platform, start_training_jax
 from jaxrnn_cli.loop import resume_run, train_run
 from jaxrnn_cli.names import complete_config, complete_run, find_config, find_destination
-from jaxrnn_cli.plan import print_plan
+from jaxrnn_cli.plan import find_last_step, print_plan
+from jaxrnn_cli.together import (
+    Coordinator,
+    Distributed,
+    NumProcesses,
+    ProcessId,
+    check_alike,
+    join_others,
+)
 
 if TYPE_CHECKING:
     from jaxrnn.config import Config, Texts
@@ -76,6 +84,10 @@ def finetune(
     ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
     platform: Platform = None,
+    distributed: Distributed = False,
+    coordinator: Coordinator = None,
+    num_processes: NumProcesses = None,
+    process_id: ProcessId = None,
 ) -> None:
     """Go on from a trained model with another text.
 
@@ -88,6 +100,7 @@ def finetune(
     from jaxrnn.config import load_finetune_config
     from jaxrnn.run_directory import find_run, read_config, read_vocabulary
 
+    join_others(distributed, coordinator, num_processes, process_id)
     found = find_run(source)
     path = find_config(config) if config is not None else None
     texts = [] if corpus is None else [f"corpus.text={corpus}"]
@@ -102,6 +115,7 @@ def finetune(
     else:
         vocabulary, history = read_vocabulary(found), _history(found)
         data = load_data_for(vocabulary, resolved, on_unknown, history, quiet=quiet)  # type: ignore[arg-type]
+    check_alike(resolved, run, data, begun and find_last_step(run))
     if dry_run:
         print_plan(run, resolved, data, begun)
     elif begun:

@@ -49,9 +49,10 @@ def start_training_jax(config: "Config", platform: str | None) -> None:
     """
     import jax
 
+    from jaxrnn import processes
     from jaxrnn.devices import choose_cpu_devices, training_mesh
 
-    devices = choose_cpu_devices(config)
+    devices = choose_cpu_devices(config, processes.count())
     if jax.config.jax_num_cpu_devices < 0:  # type: ignore[attr-defined]
         with contextlib.suppress(RuntimeError):  # JAX runs already, with the devices it has
             jax.config.update("jax_num_cpu_devices", devices)  # type: ignore[no-untyped-call]

@@ -51,10 +51,14 @@ def train_run(
         DivergenceError: The loss is not finite any more; the last good checkpoint stays.
         SaveError: The run can't be written any more.
     """
+    from jaxrnn import processes
+    from jaxrnn.checkpoint import help_save_new
+    from jaxrnn.devices import training_mesh
     from jaxrnn.losses import nats_to_bits
     from jaxrnn.model import count_parameters
     from jaxrnn.new_run import create_run
     from jaxrnn.saving import Checkpoints
+    from jaxrnn.train_state import place
 
     say = _say_nothing if quiet else console.note
     tokens = config.corpus.tokens
@@ -70,22 +74,28 @@ def train_run(
     environment = _environment(config)
     metrics = [] if val_loss is None else [_first_row(val_loss)]
     with _catch_signals(quiet=quiet) as signals:
-        create_run(
-            run,
-            config,
-            data.vocabulary,
-            data.record,
-            state,
-            overwrite=overwrite,
-            val_loss=val_loss,
-            metrics=metrics,
-            environment=environment,
-        )
+        if processes.are_several():
+            state = place(training_mesh(config.train), state)
+        if processes.is_first():
+            create_run(
+                run,
+                config,
+                data.vocabulary,
+                data.record,
+                state,
+                overwrite=overwrite,
+                val_loss=val_loss,
+                metrics=metrics,
+                environment=environment,
+            )
+        else:
+            help_save_new(state)
         say(f"writing to {run}")
         with Checkpoints(run, environment) as checkpoints:
             training = _Training(run, config, data, checkpoints, lambda: bool(signals), quiet)
             latest = _follow(training, state)
             last, best = checkpoints.last, checkpoints.best
+            _hear_signals(signals)
     _conclude(run, config, signals, latest, last, best, say)
 
 
@@ -101,6 +111,7 @@ def resume_run(run: Path, config: "Config", data: Data, begun: Begun, *, quiet: 
     """
     import jax
 
+    from jaxrnn import processes
     from jaxrnn.environment import differences
     from jaxrnn.logs import seconds_trained
     from jaxrnn.resuming import describe_schedule
@@ -128,13 +139,14 @@ def resume_run(run: Path, config: "Config", data: Data, begun: Begun, *, quiet: 
             say(schedule)
         if changed := differences(restored.environment, environment):
             say(f"runs on something else now, so the last bits may differ: {', '.join(changed)}")
-        if config != begun.config:
+        if config != begun.config and processes.is_first():
             write_config(run, config)
         _say_how_it_is_read(config, data, say)
         say(f"going on with {run} from step {restored.step} of {config.train.steps}")
         training = _Training(run, config, data, checkpoints, lambda: bool(signals), quiet)
         latest = _follow(training, restored.state, seconds_trained(run))
         last, best = checkpoints.last, checkpoints.best
+        _hear_signals(signals)
     _conclude(run, config, signals, latest, last, best, say)
 
 
@@ -160,6 +172,15 @@ def _environment(config: "Config") -> dict[str, str]:
     return describe_environment(training_mesh(config.train))
 
 
+def _hear_signals(signals: "list[signal.Signals]") -> None:
+    """Adds what asked another process to stop: all of them stop, and with the same exit code."""
+    from jaxrnn import processes
+
+    heard = int(processes.gather_numbers((signals[0] if signals else 0,)).max())
+    if heard and not signals:
+        signals.append(signal.Signals(heard))
+
+
 def _conclude(
     run: Path,
     config: "Config",
@@ -170,8 +191,11 @@ def _conclude(
     say: Callable[[str], None],
 ) -> None:
     """Says how a training ended and what to do next."""
+    from jaxrnn import processes
+
     tokens = config.corpus.tokens
-    _draw_losses(run, tokens, say)
+    if processes.is_first():
+        _draw_losses(run, tokens, say)
     at = last.step if last else 0
     then = f"sample from it with: jaxrnn sample --from {shlex.quote(str(run))}"
     if signals and at < config.train.steps:
@@ -225,6 +249,7 @@ def _go_back(training: _Training, seconds: float) -> "TrainState":
     """The last good state of a run that has diverged, with a lower learning rate; noted in its metrics."""
     import jax
 
+    from jaxrnn import processes
     from jaxrnn.run_directory import append_metrics
     from jaxrnn.train_state import after_rollback, init_state
     from jaxrnn.updating import current_rate
@@ -235,12 +260,13 @@ def _go_back(training: _Training, seconds: float) -> "TrainState":
     step = int(state.step)
     row = {
         "step": step,
-        "characters": step * config.train.batch_size * config.train.seq_len,
+        "characters": step * config.train.characters_per_step,
         "learning_rate": float(current_rate(config.train, state)),
         "seconds": seconds,
         "event": "rollback",
     }
-    append_metrics(training.run, row)
+    if processes.is_first():
+        append_metrics(training.run, row)
     return state
 
 
@@ -248,9 +274,10 @@ def _follow_events(
     training: _Training, state: "TrainState", clock: list[float], display: console.TrainingDisplay
 ) -> "Evaluated | None":
     """Goes through the events of a training; `clock` keeps the seconds it took so far."""
+    from jaxrnn import processes
     from jaxrnn.tensorboard import open_events
 
-    if not training.config.log.tensorboard:
+    if not (training.config.log.tensorboard and processes.is_first()):
         return _follow_each(training, state, clock, display, lambda _: None)
     with open_events(training.run, int(state.step)) as write_curves:
         return _follow_each(training, state, clock, display, write_curves)
@@ -263,6 +290,7 @@ def _follow_each(
     display: console.TrainingDisplay,
     write_curves: "Write",
 ) -> "Evaluated | None":
+    from jaxrnn import processes
     from jaxrnn.run_directory import append_metrics, append_sample
     from jaxrnn.training import Evaluated, Progress, Sampled, Save, train
 
@@ -284,7 +312,8 @@ def _follow_each(
             case Evaluated():
                 latest = event
                 row = _metrics_row(event)
-                append_metrics(run, row)
+                if processes.is_first():
+                    append_metrics(run, row)
                 write_curves(row)
                 display.evaluated(event)
             case Sampled():

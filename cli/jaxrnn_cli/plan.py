@@ -34,7 +34,10 @@ def print_plan(run: Path, config: "Config", data: Data, begun: Begun | None = No
     train = config.train
     where = ", read from the disk" if isinstance(data.train_ids, Stream) else ""
     characters, tokens = len(data.train_ids), data.vocabulary.tokens
-    per_step = train.batch_size * train.seq_len
+    per_step = train.characters_per_step
+    sizes = f"{train.batch_size} x {train.seq_len}"
+    if train.accumulate > 1:
+        sizes = f"{train.accumulate} batches of {sizes}"
     memory = estimate_memory(config, data)
     state, update, text, total = map(
         console.format_bytes, (memory.state, memory.update, memory.text, memory.total)
@@ -46,17 +49,22 @@ def print_plan(run: Path, config: "Config", data: Data, begun: Begun | None = No
         "held-out text": f"{len(data.val_ids):,} {tokens}",
         "parameters": f"{memory.parameters:,}",
         "memory": f"about {total}: {state} model and optimizer, {update} for an update, {text} text",
-        "steps": f"{train.steps:,} of {per_step:,} {tokens} ({train.batch_size} x {train.seq_len})",
+        "steps": f"{train.steps:,} of {per_step:,} {tokens} ({sizes})",
         "epochs": f"{train.steps * per_step / characters:.2f}, each of {characters / per_step:,.1f} steps",
         "would write": f"{run}/ with {', '.join(_files(config))}",
     }
     if begun:
-        from jaxrnn.saved_steps import find_step
-
-        rows["would go on"] = f"from step {find_step(run, 'last').step:,}"
+        rows["would go on"] = f"from step {find_last_step(run):,}"
         rows["changes"] = ", ".join(begun.changes) or "none"
     for name, value in rows.items():
         console.write(f"{name + ':':<15} {console.one_line(value)}\n")
+
+
+def find_last_step(run: Path) -> int:
+    """The step that a run goes on from."""
+    from jaxrnn.saved_steps import find_step
+
+    return find_step(run, "last").step
 
 
 def estimate_memory(config: "Config", data: Data) -> Memory:
@@ -81,10 +89,11 @@ def estimate_memory(config: "Config", data: Data) -> Memory:
         return jax.vjp(loss, params)[1]
 
     remembered = jax.eval_shape(backward, state.params, state.carry, state.key)
+    gradients = 2 if config.train.accumulate > 1 else 1  # of the batches so far, and of this one
     return Memory(
         parameters=count_parameters(state.params),
         state=_bytes(state),
-        update=_bytes(remembered) + _bytes(state.params),
+        update=_bytes(remembered) + gradients * _bytes(state.params),
         text=data.train_ids.nbytes + data.val_ids.nbytes,
     )
 

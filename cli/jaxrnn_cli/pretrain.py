@@ -9,7 +9,15 @@ from jaxrnn_cli.destination import open_destination
 from jaxrnn_cli.jax_start import Platform, start_training_jax
 from jaxrnn_cli.loop import resume_run, train_run
 from jaxrnn_cli.names import complete_config, find_config, find_destination
-from jaxrnn_cli.plan import print_plan
+from jaxrnn_cli.plan import find_last_step, print_plan
+from jaxrnn_cli.together import (
+    Coordinator,
+    Distributed,
+    NumProcesses,
+    ProcessId,
+    check_alike,
+    join_others,
+)
 
 
 def pretrain(
@@ -45,6 +53,10 @@ def pretrain(
     ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
     platform: Platform = None,
+    distributed: Distributed = False,
+    coordinator: Coordinator = None,
+    num_processes: NumProcesses = None,
+    process_id: ProcessId = None,
 ) -> None:
     """Train a new model on a text.
 
@@ -53,12 +65,14 @@ def pretrain(
     from jaxrnn.config import load_config
     from jaxrnn.train_state import init_state
 
+    join_others(distributed, coordinator, num_processes, process_id)
     path = find_config(config)
     resolved = load_config(path, overrides or ())
     run = find_destination(to, str(path))
     begun = open_destination(run, resolved, resume=resume, overwrite=overwrite)
     start_training_jax(resolved, platform)
     data = load_data_again(resolved, begun, quiet=quiet) if begun else load_data(resolved, quiet=quiet)
+    check_alike(resolved, run, data, begun and find_last_step(run))
     if dry_run:
         print_plan(run, resolved, data, begun)
     elif begun:

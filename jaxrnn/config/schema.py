@@ -198,13 +198,14 @@ def _check_layers(layers: tuple[LayerConfig, ...]) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig(Checked):
-    """How to train: one step is one update from `batch_size` x `seq_len` characters."""
+    """How to train: one step is one update from `accumulate` batches of `batch_size` x `seq_len` characters."""
 
     steps: Steps = 1600
     batch_size: Length = 32
     seq_len: Length = 32
     stateful: bool = True
     reset_rate: Annotated[float, Range(0, 1)] = 0.0
+    accumulate: Annotated[int, Range(1, 65_536)] = 1
     optimizer: Annotated[str, OneOf(("adamw", "lion", "muon"))] = "adamw"
     learning_rate: Annotated[float, Range(0, 100, above=True)] = 1e-2
     warmup_steps: StepsOrZero = 20
@@ -225,6 +226,11 @@ class TrainConfig(Checked):
     devices: Annotated[int, Range(0, 65_536)] = 0
     precision: Annotated[str, OneOf(("float32", "bfloat16"))] = "float32"
 
+    @property
+    def characters_per_step(self) -> int:
+        """How many characters one update learns from."""
+        return self.accumulate * self.batch_size * self.seq_len
+
     def __post_init__(self) -> None:
         """Checks every field, and the options that exclude each other.
 
@@ -238,6 +244,11 @@ class TrainConfig(Checked):
         if self.two_tailed and self.ema_decay > 0:
             problem = f"ema_decay = {self.ema_decay} averages too, in another way; one of the two must be off"
             raise FieldError("two_tailed", problem, self.two_tailed)
+        if self.accumulate > 1 and self.steps * self.accumulate >= 2**31:
+            problem = (
+                f"with steps = {self.steps} there would be 2^31 batches or more, which are not counted so far"
+            )
+            raise FieldError("accumulate", problem, self.accumulate)
 
 
 # What `[train]` does not say of a fine-tuning: smaller steps and fewer than from nothing, and a look at the held-out

@@ -33,7 +33,8 @@ def dropout(key: Key | None, rate: float, xs: Array, *, variational: bool = Fals
     Reverse mode only: the backward pass is a `custom_vjp`.
 
     Args:
-        key: where the mask comes from; `None` means no dropout (evaluation, sampling).
+        key: where the mask comes from; `None` means no dropout (evaluation, sampling). Or keys `[batch]`, one for each
+            row of the last axis but one: then a row's mask does not depend on which rows stand beside it.
         rate: a Python number, `0 <= rate < 1`.
         xs: any shape; for variational dropout `[time, ...]`.
         variational: one mask for all time steps.
@@ -61,10 +62,18 @@ def dropout(key: Key | None, rate: float, xs: Array, *, variational: bool = Fals
 
 
 def dropout_mask(key: Key, rate: float, xs: Array, *, variational: bool = False) -> Array:
-    """The factors of `dropout`, 0 or `1 / (1 - rate)`, in the type of `xs` and its shape; variational, of one step."""
+    """The factors of `dropout`, 0 or `1 / (1 - rate)`, in the type of `xs` and its shape; variational, of one step.
+
+    Of several keys, one for each row of the batch (the last axis but one), each draws its row's.
+    """
     shape = (1, *xs.shape[1:]) if variational else xs.shape
     # float32 by name: the same key draws the same mask whatever JAX's 64-bit setting.
-    keep = jax.random.bernoulli(key, jnp.float32(1.0 - rate), shape)
+    share = jnp.float32(1.0 - rate)
+    if key.ndim == 0:
+        keep = jax.random.bernoulli(key, share, shape)
+    else:
+        row = (*shape[:-2], shape[-1])
+        keep = jax.vmap(lambda each: jax.random.bernoulli(each, share, row), out_axes=-2)(key)
     return keep.astype(xs.dtype) * jnp.asarray(1.0 / (1.0 - rate), xs.dtype)
 
 

@@ -48,6 +48,7 @@ LIMITS: list[tuple[Any, str, list[Any], list[Any]]] = [
     (TrainConfig, "learning_rate", [1e-12, 100.0], [0.0, -1e-3, 100.1]),
     (TrainConfig, "eval_characters", [0, COUNT], [-1, COUNT + 1]),
     (TrainConfig, "reset_rate", [0.0, 1.0], [-1e-9, 1.001]),
+    (TrainConfig, "accumulate", [1, 65_536], [0, -1, 65_537]),
     (TrainConfig, "optimizer", ["adamw", "lion", "muon"], ["AdamW", "sgd", ""]),
     (TrainConfig, "beta1", [0.0, 0.999], [-1e-9, 1.0]),
     (TrainConfig, "beta2", [0.0, 0.999], [-1e-9, 1.0]),
@@ -226,6 +227,9 @@ def test_two_tails_need_held_out_text():
 
 
 def test_resets_need_a_state_that_is_carried():
+    with pytest.raises(ConfigError, match=r"^accumulate = 2: with steps = 1073741824"):
+        TrainConfig(accumulate=2, steps=2**30)
+    assert TrainConfig(accumulate=2, steps=2**30 - 1, batch_size=3, seq_len=5).characters_per_step == 30
     with pytest.raises(ConfigError, match=r"^reset_rate = 0\.1: without stateful"):
         TrainConfig(reset_rate=0.1, stateful=False)
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from jaxrnn import dropout
+from jaxrnn.layers.dropout import dropout_mask
 
 KEY = jax.random.key(0)
 ONES = jnp.ones((100, 200))
@@ -70,6 +71,21 @@ def test_a_rate_that_is_no_probability_below_one_is_refused(rate: float) -> None
     for key in (KEY, None):
         with pytest.raises(ValueError, match=r"rate must be in \[0, 1\)"):
             dropout(key, rate, ONES)
+
+
+def test_with_a_key_for_each_row_a_mask_does_not_depend_on_who_stands_beside_it() -> None:
+    keys = jax.random.split(KEY, 3)
+    xs = jnp.ones((7, 3, 40))
+    for variational in (False, True):
+        ys = dropout(keys, 0.3, xs, variational=variational)
+        np.testing.assert_allclose(np.unique(ys), [0, 1 / 0.7], rtol=1e-6)
+        for row in range(3):
+            alone = dropout(keys[row : row + 1], 0.3, xs[:, :1], variational=variational)
+            assert jnp.array_equal(ys[:, row], alone[:, 0])
+            assert not jnp.array_equal(ys[:, row], ys[:, row - 1])
+    mask = dropout_mask(keys, 0.3, xs[0])
+    assert mask.shape == (3, 40)
+    assert jnp.array_equal(mask[1], dropout_mask(keys[1:2], 0.3, xs[0, :1])[0])
 
 
 # Variational: one mask for all time steps.

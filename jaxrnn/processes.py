@@ -1,0 +1,261 @@
+"""Several processes that work on one model together, by JAX's own runtime: who am I, and what do the others say.
+
+Nothing here happens unless `join` was called: a process of its own is number 0 of 1, and hears itself at once.
+
+There are two ways to talk. Texts go by way of the coordinator, a service in process 0 that JAX keeps for such things (a
+store of keys and values), from any thread. Numbers and arrays go from device to device, as gradients do: all processes
+must ask for them in the same order, in the thread that trains.
+"""
+
+import json
+import os
+import socket
+import time
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxrnn.errors import ConfigError, JoinError
+
+CONNECT_SECONDS = 120.0  # how long to wait for the others to be there
+HEARTBEAT_SECONDS = 60.0  # how long to hear nothing from a process before it counts as lost
+
+_SLICE = 500  # milliseconds of waiting in C++, where Python can't answer a Ctrl-C
+_FOUND_BY_JAX = "SLURM, Open MPI, Kubernetes, Cloud TPU"
+_asked: Counter[str] = (
+    Counter()
+)  # how often each topic was talked about: the n-th time here is the n-th time there
+
+
+def join(
+    coordinator: str | None = None,
+    num_processes: int | None = None,
+    process_id: int | None = None,
+    *,
+    connect_seconds: float = CONNECT_SECONDS,
+    heartbeat_seconds: float = HEARTBEAT_SECONDS,
+) -> None:
+    """Joins the other processes; before JAX is used for anything else, and once.
+
+    Args:
+        coordinator: `HOST:PORT` of process 0, which listens there and nowhere else (unless the environment's
+            `JAX_COORDINATOR_BIND_ADDRESS` says so); None lets JAX find all three in its surroundings.
+        num_processes: how many there are.
+        process_id: which one this is, from 0.
+        connect_seconds: how long to wait for the others.
+        heartbeat_seconds: after how long a silence a process counts as lost. JAX then ends the others.
+
+    Raises:
+        ConfigError: JAX finds no surroundings that it knows.
+        JoinError: the port is taken, or nobody listens there in time. That some never come ends in an abort, JAX's own.
+    """
+    from jax._src import distributed
+
+    begun = time.monotonic()
+    bind = None
+    if coordinator is not None:
+        bind = os.environ.get("JAX_COORDINATOR_BIND_ADDRESS", coordinator)
+        if process_id == 0:
+            _check_free(bind)
+        else:
+            _wait_for_listener(coordinator, connect_seconds)
+    # Its own handler of SIGTERM would take the signal from ours, and wants to be asked at every single step.
+    jax.config.update("jax_enable_preemption_service", False)  # type: ignore[no-untyped-call]
+    left = max(1.0, connect_seconds - (time.monotonic() - begun))
+    try:
+        jax.distributed.initialize(
+            coordinator,
+            num_processes,
+            process_id,
+            coordinator_bind_address=bind,
+            cluster_detection_method="deactivate" if coordinator else None,
+            initialization_timeout=round(left) + 1,
+            heartbeat_timeout_seconds=round(heartbeat_seconds),
+        )
+    except (ValueError, TypeError, KeyError, OSError, RuntimeError) as error:
+        if coordinator is None and distributed.global_state.client is None:
+            reason = " ".join(str(error).split())[:200]
+            raise ConfigError(
+                f"--distributed: JAX finds no processes to join here ({_FOUND_BY_JAX}): {reason}; "
+                "say --coordinator HOST:PORT --num-processes N --process-id I"
+            ) from error
+        raise JoinError(f"{coordinator}: can't join the other processes: {error}") from error
+
+
+def _split(address: str) -> tuple[str, int]:
+    host, _, port = address.rpartition(":")
+    return host.strip("[]"), int(port)
+
+
+def _check_free(address: str) -> None:
+    """gRPC would share a port that is taken with whoever has it, or say why it can't in lines of its own."""
+    host, port = _split(address)
+    try:
+        family, kind, protocol, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(place)
+    except OSError as error:
+        raise JoinError(
+            f"{address}: process 0 can't listen here: {error.strerror or error}; "
+            "give an address of this machine, and a port that is free"
+        ) from error
+
+
+def _wait_for_listener(address: str, seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            with socket.create_connection(_split(address), timeout=max(0.1, min(5.0, seconds))):
+                return
+        except OSError as error:
+            if time.monotonic() > deadline:
+                raise JoinError(
+                    f"{address}: nobody listens here after {seconds:g} s ({error.strerror or error}); is process 0 "
+                    "started, and is this its address?"
+                ) from error
+            time.sleep(0.1)
+
+
+def leave() -> None:
+    """Waits until all others leave too, and lets go of them."""
+    jax.distributed.shutdown()  # type: ignore[no-untyped-call]
+
+
+# Who.
+
+
+def index() -> int:
+    """The number of this process, from 0."""
+    return int(_state().process_id)
+
+
+def count() -> int:
+    """How many processes there are."""
+    return int(_state().num_processes)
+
+
+def is_first() -> bool:
+    """Whether this is process 0, the one that prints and writes."""
+    return index() == 0
+
+
+def are_several() -> bool:
+    """Whether there are others."""
+    return count() > 1
+
+
+def _state() -> Any:
+    # Not by way of `jax.process_index`, which would start the devices before it is said which ones.
+    from jax._src import distributed
+
+    return distributed.global_state
+
+
+# Texts.
+
+
+def publish(topic: str, text: str) -> bool:
+    """Puts a text where all can read it; False where another one stands already."""
+    try:
+        _state().client.key_value_set(f"jaxrnn/{topic}", text)
+    except jax.errors.JaxRuntimeError:
+        return False
+    return True
+
+
+def is_published(topic: str) -> bool:
+    """Whether there is such a text."""
+    try:
+        _state().client.key_value_try_get(f"jaxrnn/{topic}")
+    except jax.errors.JaxRuntimeError:
+        return False
+    return True
+
+
+def read(topic: str) -> str:
+    """Waits for a text to be published, however long.
+
+    Raises:
+        jax.errors.JaxRuntimeError: the coordinator is gone.
+    """
+    while True:
+        try:
+            return str(_state().client.blocking_key_value_get(f"jaxrnn/{topic}", _SLICE))
+        except jax.errors.JaxRuntimeError as error:
+            if "DEADLINE_EXCEEDED" not in str(error):
+                raise
+
+
+def tell(topic: str, text: str) -> str:
+    """Returns the text of process 0, whatever the others say; all of them ask."""
+    if not are_several():
+        return text
+    topic = _next(topic)
+    if is_first():
+        publish(topic, text)
+        return text
+    return read(topic)
+
+
+def gather(topic: str, text: str) -> list[str]:
+    """Returns the texts of all processes, in their order; all of them ask."""
+    if not are_several():
+        return [text]
+    topic = _next(topic)
+    publish(f"{topic}/{index()}", text)
+    return [read(f"{topic}/{number}") for number in range(count())]
+
+
+def _next(topic: str) -> str:
+    _asked[topic] += 1
+    return f"{topic}/{_asked[topic]}"
+
+
+def differences(facts: dict[str, str]) -> list[tuple[str, str, str]]:
+    """Returns where these facts are other ones than those of process 0: name, theirs, ours. All of them ask.
+
+    Nobody gets an answer before all have asked.
+    """
+    first, *_ = (json.loads(text) for text in gather("facts", json.dumps(facts)))
+    names = {**first, **facts}
+    return [
+        (name, first.get(name, "nothing"), facts.get(name, "nothing"))
+        for name in names
+        if first.get(name) != facts.get(name)
+    ]
+
+
+# Numbers.
+
+
+def gather_numbers(numbers: Sequence[int]) -> np.ndarray:
+    """Returns the integers of all processes, `[processes, numbers]`; all of them ask."""
+    mine = np.array(numbers, np.int32)
+    if not are_several():
+        return mine[None]
+    from jax.experimental import multihost_utils
+
+    return np.asarray(multihost_utils.process_allgather(mine))
+
+
+def share(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Returns the arrays of process 0, bit for bit; all of them give some of these names, shapes and types."""
+    if not are_several():
+        return arrays
+    from jax.experimental import multihost_utils
+
+    sizes = [array.nbytes for array in arrays.values()]
+    flat = np.zeros(-(-sum(sizes) // 4) * 4, np.uint8)
+    if is_first():
+        flat[: sum(sizes)] = np.frombuffer(b"".join(array.tobytes() for array in arrays.values()), np.uint8)
+    # Integers: it adds up what the processes have, and -0.0 + 0.0 would be another number.
+    words = np.asarray(multihost_utils.broadcast_one_to_all(flat.view(np.uint32)))
+    parts = np.split(words.view(np.uint8)[: sum(sizes)], np.cumsum(sizes)[:-1])
+    return {
+        name: part.view(array.dtype).reshape(array.shape)
+        for (name, array), part in zip(arrays.items(), parts, strict=True)
+    }

@@ -1,0 +1,301 @@
+"""Two processes that train one model: real ones, on the loopback."""
+
+import functools
+import json
+import os
+import resource
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+
+from jaxrnn.checkpoint import load_part
+from jaxrnn.manifest import read_manifest
+from jaxrnn.run_directory import read_record
+from jaxrnn.saved_steps import step_numbers
+
+from .conftest import write_files
+
+STEPS = 240
+OPTIONS = [f"train.steps={STEPS}", "train.save_every=20", "train.eval_every=120", "train.sample_every=120"]
+OPTIONS += ["train.devices=1", "train.accumulate=2", "train.ema_decay=0.9"]
+TRAINING = ["pretrain", "tiny.toml", *(word for option in OPTIONS for word in ("--set", option))]
+
+
+class Ended(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+
+class Pair:
+    """Two processes of one command."""
+
+    def __init__(
+        self,
+        folder: Path,
+        *args: str,
+        folders: tuple[Path, ...] = (),
+        last: tuple[str, ...] = (),
+        limit: int = 0,
+        **environment: str,
+    ) -> None:
+        """`last` are more arguments of process 1; `limit` is how large its files may be."""
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        environment = {**os.environ, "JAX_PLATFORMS": "cpu", "JAXRNN_HEARTBEAT_SECONDS": "10", **environment}
+        command = [sys.executable, "-m", "jaxrnn_cli", *args]
+        joined = ["--coordinator", f"127.0.0.1:{port}", "--num-processes", "2", "--process-id"]
+        self.processes = [
+            subprocess.Popen(
+                [*command, *joined, str(number), *(last if number else ())],
+                cwd=(folders or (folder, folder))[number],
+                env=environment,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                preexec_fn=functools.partial(_limit_files, limit) if number and limit else None,
+            )
+            for number in range(2)
+        ]
+
+    def end(self) -> list[Ended]:
+        """Waits for both."""
+        found = []
+        try:
+            for process in self.processes:
+                out, err = process.communicate(timeout=120)
+                found.append(Ended(process.returncode, out, err))
+        finally:
+            for process in self.processes:
+                process.kill()
+        for each in found:
+            assert "Traceback" not in each.err
+            assert "***" not in each.err
+        return found
+
+    def wait_for(self, ready: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + 120
+        while not ready():
+            assert time.monotonic() < deadline
+            assert all(process.poll() is None for process in self.processes), self.end()
+            time.sleep(0.005)
+
+
+def _limit_files(size: int) -> None:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+
+
+def arrays(run: Path) -> dict[str, str]:
+    """The SHA-256 of every array of the last state."""
+    steps = run / "steps"
+    return {n: leaf.sha256 for n, leaf in read_manifest(steps, step_numbers(steps)[-1]).leaves.items()}
+
+
+def saved(run: Path) -> list[int]:
+    return step_numbers(run / "steps") if (run / "steps").is_dir() else []
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of two processes that were never interrupted."""
+    folder = tmp_path_factory.mktemp("two")
+    write_files(folder)
+    first, second = Pair(folder, *TRAINING).end()
+    assert (first.code, second.code) == (0, 0), (first, second)
+    assert (first.out, second.out, second.err) == ("", "", "")
+    assert first.err.count(f"step {STEPS}/{STEPS}") == 1
+    assert first.err.count("sampled at step") == 2
+    return folder / "checkpoints" / "tiny"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    write_files(tmp_path)
+    return tmp_path
+
+
+def test_one_process_of_two_devices_ends_in_the_same_bits_and_one_device_close_by(
+    whole: Path, jaxrnn, place: Path
+) -> None:
+    two = {**os.environ, "JAX_NUM_CPU_DEVICES": "2", "JAX_PLATFORMS": "cpu"}
+    command = [sys.executable, "-m", "jaxrnn_cli", *TRAINING, "--set", "train.devices=2", "--to", "./two"]
+    subprocess.run([*command, "--quiet"], env=two, check=True)
+    assert arrays(place / "two") == arrays(whole)
+    assert (place / "two/samples.txt").read_text() == (whole / "samples.txt").read_text()
+    assert jaxrnn(*TRAINING, "--to", "./one", "--quiet").code == 0
+    leaves = read_manifest(place / "one/steps", STEPS).leaves
+    shape = {name: np.empty(leaf.shape, leaf.dtype) for name, leaf in leaves.items()}
+    shape.pop("key")
+    one, other = (
+        {
+            name: np.asarray(load_part(run, (name,), shape[name], "last"))
+            for name in shape
+            if name[:6] == "params"
+        }
+        for run in (place / "one", whole)
+    )
+    assert one
+    for name, found in one.items():
+        np.testing.assert_allclose(found, other[name], atol=2e-3)
+    assert arrays(place / "one") != arrays(whole)  # else nothing would be shared
+
+
+def test_one_is_killed_the_other_ends_with_a_line_and_resumed_they_end_as_if_nothing_had_been(
+    whole: Path, folder: Path
+) -> None:
+    run = folder / "checkpoints" / "tiny"
+    pair = Pair(folder, *TRAINING)
+    pair.wait_for(lambda: saved(run)[-1:] >= [60])
+    pair.processes[1].kill()
+    first, _ = pair.end()
+    assert first.code == 1
+    assert first.err.splitlines()[-1].startswith("jaxrnn: error: process 0 of 2: lost the other process")
+    assert first.err.count("error") == 1
+    assert 60 <= saved(run)[-1] < STEPS
+    first, second = Pair(folder, *TRAINING, "--resume").end()
+    assert (first.code, second.code, second.err) == (0, 0, "")
+    assert "going on with checkpoints/tiny from step" in first.err
+    assert "differ" not in first.err
+    assert arrays(run) == arrays(whole)
+    assert (run / "samples.txt").read_text() == (whole / "samples.txt").read_text()
+
+
+def test_the_coordinator_is_killed_and_the_other_ends_with_a_line(folder: Path) -> None:
+    run = folder / "checkpoints" / "tiny"
+    pair = Pair(folder, *TRAINING, "--set", "train.steps=100000")
+    pair.wait_for(lambda: saved(run)[-1:] >= [20])
+    pair.processes[0].kill()
+    _, second = pair.end()
+    assert second.code == 1
+    (line,) = second.err.splitlines()
+    assert line.startswith("jaxrnn: error: process 1 of 2: lost the other process")
+    assert "--resume" in line
+
+
+def test_a_signal_to_one_stops_all_at_one_step_and_another_number_of_devices_goes_on(
+    whole: Path, place: Path, jaxrnn
+) -> None:
+    tuning = ["finetune", "--from", str(whole), "--corpus", "text.txt", "--to", "./tuned"]
+    tuning += ["--set", "train.devices=1", "--set"]
+    pair = Pair(place, *tuning, "train.steps=1000000", "--set", "train.save_every=50")
+    pair.wait_for(lambda: saved(place / "tuned")[-1:] >= [50])
+    pair.processes[1].send_signal(signal.SIGTERM)
+    first, second = pair.end()
+    assert (first.code, second.code, second.err) == (143, 143, "")
+    assert "stopped by SIGTERM and saved at step" in first.err
+    last = saved(place / "tuned")[-1]
+    assert f"at step {last} of 1000000" in first.err
+    code, _, err = jaxrnn(*tuning, f"train.steps={last + 3}", "--resume")
+    assert code == 0
+    assert "the last bits may differ: devices 2 x" in err
+    assert saved(place / "tuned")[-1] == last + 3
+    assert len(read_record(place / "tuned").history) == 1
+
+
+def test_a_text_that_one_of_them_lacks_ends_both(folder: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    write_files(other)
+    (other / "text.txt").unlink()
+    first, second = Pair(folder, *TRAINING, folders=(folder, other)).end()
+    assert (first.code, second.code) == (2, 2)
+    (one,), (two,) = first.err.splitlines(), second.err.splitlines()
+    assert "process 1 ended: " in one
+    assert two.startswith("jaxrnn: error: process 1 of 2: ")
+    assert "text.txt" in one
+    assert "text.txt" in two
+    assert not (folder / "checkpoints").exists()
+
+
+def test_another_config_ends_both_and_is_named(folder: Path) -> None:
+    ended = Pair(folder, *TRAINING, last=("--set", "train.learning_rate=0.5")).end()
+    for each in ended:
+        assert each.code == 2
+        (line,) = each.err.splitlines()
+        assert "train.learning_rate is 0.5 here, but 0.01 in process 0" in line
+    assert not (folder / "checkpoints").exists()
+
+
+def test_a_save_that_fails_in_one_ends_both_and_the_last_one_stands(whole: Path, place: Path) -> None:
+    long = ["--set", "train.devices=1", "--set", "train.steps=100000", "--set", "train.save_every=100"]
+    command = ["finetune", "--from", str(whole), "--corpus", "text.txt", "--to", "./tuned", *long]
+    first, second = Pair(place, *command, limit=200).end()
+    assert (first.code, second.code) == (1, 1)
+    assert "could not be saved: File too large" in second.err.splitlines()[-1]
+    assert "could not be saved: File too large" in first.err.splitlines()[-1]
+    assert len(second.err.splitlines()) == 1
+
+
+def test_evaluate_prints_once_what_one_process_finds(
+    whole: Path, jaxrnn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(whole.parents[1])
+    first, second = Pair(Path.cwd(), "evaluate", "--from", str(whole), "--json").end()
+    assert (first.code, second.code) == (0, 0)
+    assert (first.err, second.out, second.err) == ("", "", "")
+    found, alone = (
+        json.loads(text) for text in (first.out, jaxrnn("evaluate", "--from", whole, "--json").out)
+    )
+    for protocol in ("stateful", "windows"):
+        for name, value in alone["runs"][0]["protocols"][protocol].items():
+            assert found["runs"][0]["protocols"][protocol][name] == pytest.approx(value, rel=1e-5)
+
+
+def test_those_that_never_come_are_not_waited_for_for_ever(folder: Path) -> None:
+    pair = Pair(folder, *TRAINING, JAXRNN_CONNECT_SECONDS="3")
+    pair.processes[1].kill()
+    first, _ = pair.end()
+    assert first.code == 1
+    (line,) = first.err.splitlines()
+    assert "not all processes were there after 3 s" in line
+
+
+# Options, which no other process is needed for.
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--coordinator", "127.0.0.1:1"], ["'--num-processes'", "want all of"]),
+        (["--num-processes", "2", "--process-id", "0"], ["'--coordinator'", "want all of"]),
+        (["--distributed", "--process-id", "0"], ["'--distributed'", "leave out --process-id"]),
+        (["--coordinator", "here"], ["'here' is no HOST:PORT"]),
+        (["--coordinator", "a b:1"], ["is no HOST:PORT"]),
+        (["--coordinator", "::1:80"], ["is no HOST:PORT"]),
+        (["--coordinator", "host:70000"], ["70000 is no port"]),
+        (["--coordinator", "0.0.0.0:80"], ["all addresses"]),
+        (["--coordinator", "h:1", "--num-processes", "0", "--process-id", "0"], ["0 is not from 1"]),
+        (["--coordinator", "h:1", "--num-processes", "2", "--process-id", "2"], ["the last one is 1, not 2"]),
+        (
+            ["--coordinator", "h:1", "--num-processes", "two", "--process-id", "0"],
+            ["'two' is not an integer"],
+        ),
+    ],
+)
+def test_options_that_can_not_be_meant_are_refused(refused, options: list[str], words: list[str]) -> None:
+    line = refused("tiny.toml", *options)
+    for word in words:
+        assert word in line
+
+
+def test_the_environment_speaks_for_the_options(refused, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JAXRNN_COORDINATOR", "127.0.0.1:1")
+    monkeypatch.setenv("JAXRNN_NUM_PROCESSES", "2")
+    assert "'--process-id'" in refused("tiny.toml")
+    monkeypatch.setenv("JAXRNN_PROCESS_ID", "7")
+    assert "not 7" in refused("tiny.toml")
+
+
+@pytest.mark.usefixtures("place")
+def test_one_process_of_one_joins_nobody(jaxrnn) -> None:
+    alone = ["--coordinator", "127.0.0.1:1", "--num-processes", "1", "--process-id", "0"]
+    assert jaxrnn("pretrain", "tiny.toml", "--dry-run", *alone).code == 0
