@@ -4,6 +4,7 @@ All arrays are drawn in float64: to be called under JAX's 64-bit setting.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -124,27 +125,50 @@ def _dropout_cases(rng: np.random.Generator, sizes: Sizes) -> list[Case]:
 def _cell_cases(cell: str) -> Callable[[np.random.Generator, Sizes], list[Case]]:
     _, forward, backward = reference.CELLS[cell]
 
-    def gradient(arguments: Arguments, cotangents: Outputs) -> Arguments:
-        _, _, residuals = forward(*_sequence(arguments))
-        return Arguments(*backward(arguments.params, residuals, *cotangents))
-
     def cases(rng: np.random.Generator, sizes: Sizes) -> list[Case]:
         params = _cell_params(rng, cell, sizes.input_size, sizes.hidden_size)
         arguments = Arguments(params, _cell_carry(rng, cell, sizes), _xs(rng, sizes))
-        return [Case(cell, arguments, _call_on_sequence, gradient)]
+        return [
+            _case(cell, arguments, forward, backward),
+            _case(f"{cell} (resets)", arguments, forward, backward, resets=_resets(sizes)),
+        ]
 
     return cases
 
 
+def _case(
+    name: str,
+    arguments: Arguments,
+    forward: Callable[..., Any],
+    backward: Callable[..., Any],
+    resets: Any = None,
+) -> Case:
+    """A recurrent layer whose only option is where its state is emptied; forward and backward are NumPy's."""
+
+    def gradient(arguments: Arguments, cotangents: Outputs) -> Arguments:
+        _, _, residuals = forward(*_sequence(arguments), resets=resets)
+        return Arguments(*backward(arguments.params, residuals, *cotangents))
+
+    def call(function: Callable[..., Outputs], arguments: Arguments) -> Outputs:
+        return function(*_sequence(arguments), **({} if resets is None else {"resets": jnp.asarray(resets)}))
+
+    return Case(name, arguments, call, gradient)
+
+
+def _resets(sizes: Sizes) -> Any:
+    """Bool `[time, batch]`: of the first stream at every other step, of the next at the others, and so on."""
+    return np.indices((sizes.seq_len, sizes.batch_size)).sum(axis=0) % 2 == 0
+
+
 def _lstm_cases(rng: np.random.Generator, sizes: Sizes) -> list[Case]:
-    """The LSTM as it is, and with its two options."""
+    """The LSTM as it is, and with its three options."""
     arguments = Arguments(
         _cell_params(rng, "lstm", sizes.input_size, sizes.hidden_size),
         _cell_carry(rng, "lstm", sizes),
         _xs(rng, sizes),
     )
     forward_backward = reference.lstm_forward, reference.lstm_backward
-    return _with_options("lstm", arguments, _state_mask(rng, sizes), *forward_backward)
+    return _with_options("lstm", arguments, _state_mask(rng, sizes), _resets(sizes), *forward_backward)
 
 
 def _mogrifier_lstm_cases(rng: np.random.Generator, sizes: Sizes) -> list[Case]:
@@ -162,34 +186,41 @@ def _mogrifier_lstm_cases(rng: np.random.Generator, sizes: Sizes) -> list[Case]:
         params = MogrifierLSTMParams(w_x, w_h, b, tuple(weights))
         return Arguments(params, _cell_carry(rng, "lstm", sizes), _xs(rng, sizes))
 
-    mask = _state_mask(rng, sizes)
+    mask, resets = _state_mask(rng, sizes), _resets(sizes)
     full, low = arguments(4, 0), arguments(3, 1)
     return [
-        *_with_options("mogrifier_lstm", full, mask, *forward_backward)[:1],
-        *_with_options("mogrifier_lstm, low rank", low, mask, *forward_backward),
+        *_with_options("mogrifier_lstm", full, mask, resets, *forward_backward)[:1],
+        *_with_options("mogrifier_lstm, low rank", low, mask, resets, *forward_backward),
     ]
 
 
 def _with_options(
-    name: str, arguments: Arguments, mask: Array, forward: Callable[..., Any], backward: Callable[..., Any]
+    name: str,
+    arguments: Arguments,
+    mask: Array,
+    resets: Any,
+    forward: Callable[..., Any],
+    backward: Callable[..., Any],
 ) -> list[Case]:
-    """Cases of an LSTM without options, with a mask on its state, and with a capped input gate."""
+    """Cases of an LSTM without options, with a mask on its state, with a capped input gate, and with resets."""
 
-    def case(name: str, mask: Array | None, cap: bool) -> Case:
+    def case(name: str, mask: Array | None = None, cap: bool = False, resets: Any = None) -> Case:
         def gradient(arguments: Arguments, cotangents: Outputs) -> Arguments:
             factors = 1.0 if mask is None else np.asarray(mask)
-            _, _, residuals = forward(*_sequence(arguments), factors, cap)
+            _, _, residuals = forward(*_sequence(arguments), factors, cap, resets)
             return Arguments(*backward(arguments.params, residuals, *cotangents, factors, cap))
 
         def call(function: Callable[..., Outputs], arguments: Arguments) -> Outputs:
-            return function(*_sequence(arguments), mask=mask, cap_input_gate=cap)
+            where = None if resets is None else jnp.asarray(resets)
+            return function(*_sequence(arguments), mask=mask, cap_input_gate=cap, resets=where)
 
         return Case(name, arguments, call, gradient)
 
     return [
-        case(name, None, False),
-        case(f"{name} (recurrent_dropout)", mask, False),
-        case(f"{name} (cap_input_gate)", None, True),
+        case(name),
+        case(f"{name} (recurrent_dropout)", mask=mask),
+        case(f"{name} (cap_input_gate)", cap=True),
+        case(f"{name} (resets)", resets=resets),
     ]
 
 
@@ -201,18 +232,18 @@ def _state_mask(rng: np.random.Generator, sizes: Sizes) -> Array:
 
 
 def _rnn_block_cases(rng: np.random.Generator, sizes: Sizes) -> list[Case]:
-    def case(cell: str) -> Case:
-        def gradient(arguments: Arguments, cotangents: Outputs) -> Arguments:
-            _, _, residuals = reference.rnn_block_forward(cell, *_sequence(arguments))
-            return Arguments(*reference.rnn_block_backward(cell, arguments.params, residuals, *cotangents))
-
+    def case(cell: str, option: str = "", resets: Any = None) -> Case:
+        forward_backward = (
+            partial(reference.rnn_block_forward, cell),
+            partial(reference.rnn_block_backward, cell),
+        )
         size = sizes.hidden_size
         params = RNNBlockParams(_cell_params(rng, cell, size, size), _dense_params(rng, size, size))
         xs = normal(rng, sizes.seq_len, sizes.batch_size, size)
         arguments = Arguments(params, _cell_carry(rng, cell, sizes), xs)
-        return Case(f"rnn_block ({cell})", arguments, _call_on_sequence, gradient)
+        return _case(f"rnn_block ({cell}{option})", arguments, *forward_backward, resets)
 
-    return [case(cell) for cell in reference.CELLS]
+    return [*(case(cell) for cell in reference.CELLS), case("lstm", ", resets", _resets(sizes))]
 
 
 def _softmax_cross_entropy_cases(rng: np.random.Generator, sizes: Sizes) -> list[Case]:
@@ -268,10 +299,6 @@ def _projected_table_cases(rng: np.random.Generator, sizes: Sizes) -> list[Case]
 
 def _sequence(arguments: Arguments) -> tuple[Any, Any, Any]:
     return arguments.params, arguments.carry, arguments.xs
-
-
-def _call_on_sequence(function: Callable[..., Outputs], arguments: Arguments) -> Outputs:
-    return function(*_sequence(arguments))
 
 
 def _ids(rng: np.random.Generator, sizes: Sizes) -> Any:

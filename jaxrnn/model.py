@@ -10,6 +10,9 @@ sampling the projected table serves for every character of the call.
 
 Skip connections (`config.skip`). The last layer reads hs_1 + hs_2 + ... + hs_n, the sum of what the n recurrent layers
 put out, each after the dropout that directly follows it, and not hs_n alone.
+
+Documents (`config.reset_id`). The state of every layer is emptied before that id is read, as if a text began with it:
+what comes after it depends on nothing that stood before.
 """
 
 from functools import reduce
@@ -128,6 +131,11 @@ def project_table(config: ModelConfig, params: Params) -> Array | None:
     return None if project is None else project(params[1], params[0].table)
 
 
+def find_resets(config: ModelConfig, ids: Array) -> Array | None:
+    """Where the state is emptied before an id is read: bool like `ids`, or None where it never is."""
+    return None if config.reset_id is None else ids == config.reset_id
+
+
 def count_parameters(params: Params) -> int:
     """How many numbers a tree of parameters holds."""
     return sum(leaf.size for leaf in jax.tree.leaves(params))
@@ -144,6 +152,7 @@ def _apply_time_major(
 ) -> tuple[Carry, Array]:
     """The stack over ids `[time, batch]`; logits `[time, batch, vocabulary]`. `inputs` gets what each layer reads."""
     xs, carry_out = ids, []
+    resets = find_resets(config, ids)
     summed = summed_layers(config.layers) if config.skip else ()
     outputs = []
     for index, (layer, layer_params, layer_carry) in enumerate(
@@ -153,7 +162,9 @@ def _apply_time_major(
         if inputs is not None:
             inputs.append(xs)
         zs = embedding(EmbeddingParams(projected), ids) if index == 1 and projected is not None else None
-        layer_carry, xs = LAYERS[layer.type].apply(layer, layer_params, layer_carry, xs, zs, layer_key)
+        layer_carry, xs = LAYERS[layer.type].apply(
+            layer, layer_params, layer_carry, xs, zs, layer_key, resets
+        )
         carry_out.append(layer_carry)
         if index in summed:
             outputs.append(xs)

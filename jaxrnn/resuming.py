@@ -7,6 +7,7 @@ from pathlib import Path
 import jax.numpy as jnp
 
 from jaxrnn.config import Config, SampleConfig, TrainConfig
+from jaxrnn.config.fields import show
 from jaxrnn.errors import ConfigError
 from jaxrnn.optimizer import learning_rate
 
@@ -18,6 +19,8 @@ _PLACE = (
     "train.stateful",
     "train.rng_seed",
 )
+# What it learns from, and where its state is emptied, from these.
+_CORPUS = ("tokens", "validation_fraction", "separator")
 # What a run remembers of its gradients and of its parameters is of these kinds.
 _MEMORY = ("train.optimizer", "train.ema_decay", "train.two_tailed")
 
@@ -41,11 +44,10 @@ def check_resumable(run: Path, begun: Config, wanted: Config) -> list[str]:
     for index, (layer, other) in enumerate(zip_longest(begun.model.layers, wanted.model.layers)):
         if layer != other:
             _refuse(run, f"model.layers[{index}]", layer, other)
-    if begun.corpus.tokens != wanted.corpus.tokens:
-        _refuse(run, "corpus.tokens", begun.corpus.tokens, wanted.corpus.tokens)
-    fractions = begun.corpus.validation_fraction, wanted.corpus.validation_fraction
-    if fractions[0] != fractions[1]:
-        _refuse(run, "corpus.validation_fraction", *fractions)
+    for key in _CORPUS:
+        there, here = getattr(begun.corpus, key), getattr(wanted.corpus, key)
+        if there != here:
+            _refuse(run, f"corpus.{key}", show(there), show(here))
     before = {**_options("train", begun.train), **_options("sample", begun.sample)}
     after = {**_options("train", wanted.train), **_options("sample", wanted.sample)}
     changed = [key for key in before if before[key] != after[key]]

@@ -4,7 +4,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from jaxrnn.checkpoint import load_params
-from jaxrnn.config import ModelConfig
+from jaxrnn.config import Config, ModelConfig
+from jaxrnn.documents import resolve_separator
 from jaxrnn.run_directory import read_config, read_vocabulary
 from jaxrnn.types import Params
 from jaxrnn.vocabulary import Vocabulary
@@ -27,5 +28,17 @@ def load_trained(run: Path, name: str) -> Trained:
         ConfigError: Its config is not valid.
         VocabularyError: Its vocabulary is none.
     """
-    config, vocabulary = read_config(run).model, read_vocabulary(run)
-    return Trained(name, config, load_params(run, config, vocabulary.size), vocabulary)
+    config, vocabulary = read_resolved(run)
+    return Trained(name, config.model, load_params(run, config.model, vocabulary.size), vocabulary)
+
+
+def read_resolved(run: Path) -> tuple[Config, Vocabulary]:
+    """Reads a run's vocabulary, and its config as its model is used: with the separator's id.
+
+    Raises:
+        CheckpointError: One of them is missing or damaged.
+        ConfigError: The config is not valid.
+        VocabularyError: The vocabulary is none.
+    """
+    vocabulary = read_vocabulary(run)
+    return resolve_separator(read_config(run), vocabulary), vocabulary

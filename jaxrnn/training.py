@@ -17,6 +17,7 @@ from jaxrnn import evaluation, processes
 from jaxrnn.averaging import Averaging, TwoTailed, averaged, switch_tails
 from jaxrnn.config import Config, ModelConfig, TrainConfig
 from jaxrnn.devices import replicate, training_mesh
+from jaxrnn.documents import resolve_separator
 from jaxrnn.errors import DivergenceError
 from jaxrnn.losses import nats_to_bits
 from jaxrnn.optimizer import update_plateau
@@ -97,7 +98,7 @@ def train(
     Args:
         config: the run's.
         state: from `init_state`, or loaded; its buffers are used up.
-        vocabulary: for the text that is sampled.
+        vocabulary: for the text that is sampled, and for what separates its documents.
         train_ids: the training text `[characters]`, uint8 or uint16; or on the disk, with the same bits in the end.
         val_ids: the held-out text; empty, or at least two characters.
         should_stop: asked after every dispatch (a fraction of a second); once true, in one of several processes, a last
@@ -110,9 +111,11 @@ def train(
         same events at the same steps, but for `Sampled`, which is process 0's.
 
     Raises:
+        ConfigError: The vocabulary lacks the config's separator.
         DivergenceError: Five updates in a row were skipped, or the held-out loss or a parameter is not finite; states
             saved before are good.
     """
+    config = resolve_separator(config, vocabulary)
     every = config.train
     characters_per_step = every.characters_per_step
     mesh = training_mesh(every)

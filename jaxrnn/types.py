@@ -47,3 +47,15 @@ def check_mask(name: str, mask: Array | None, h: Array) -> None:
     """
     if mask is not None and mask.shape != h.shape:
         raise ValueError(f"{name}: the mask must be [batch, hidden], {h.shape}, got shape {mask.shape}")
+
+
+def check_resets(name: str, resets: Array | None, xs: Array) -> None:
+    """Check that the resets of the layer called `name`, if there are any, are booleans, one for each of `xs`.
+
+    Raises:
+        ValueError: They are not; the message gives what they are.
+    """
+    if resets is not None and (resets.shape != xs.shape[:2] or resets.dtype != bool):
+        raise ValueError(
+            f"{name}: resets must be bool [time, batch], {xs.shape[:2]}, got {resets.dtype} of shape {resets.shape}"
+        )

@@ -1,5 +1,7 @@
 """Dynamic evaluation against the NumPy model, segment by segment."""
 
+from dataclasses import replace
+
 import jax
 import numpy as np
 import pytest
@@ -47,7 +49,7 @@ def slow_rms(config: ModelConfig, streams: np.ndarray, length: int):
         total = map_leaves(np.zeros_like, params)
         for row, piece in enumerate(pieces):
             _, gradients, carries[row] = reference.loss_and_gradients(
-                config.layers, params, carries[row], *piece[k]
+                config.layers, params, carries[row], *piece[k], reset_id=config.reset_id
             )
             total = map_leaves(np.add, total, gradients)
         squares = map_leaves(lambda s, g: s + g**2 / len(streams), squares, total)
@@ -60,10 +62,12 @@ def slow_nats(config: ModelConfig, rms, ids: np.ndarray, rates: Rates, length: i
     mean = np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(rms)]).mean()
     nats = []
     for tokens, targets in segments(ids, length):
-        _, logits, _ = reference.model_forward(config.layers, params, carry, tokens)
+        _, logits, _ = reference.model_forward(config.layers, params, carry, tokens, reset_id=config.reset_id)
         losses, _ = reference.softmax_cross_entropy_forward(logits, targets)
         nats.extend(losses[0])
-        _, gradients, carry = reference.loss_and_gradients(config.layers, params, carry, tokens, targets)
+        _, gradients, carry = reference.loss_and_gradients(
+            config.layers, params, carry, tokens, targets, reset_id=config.reset_id
+        )
         params = map_leaves(
             lambda p, p0, g, r: (
                 p + np.minimum(rates.decay * r / mean, 1) * (p0 - p) - rates.rate * g / (r + EPSILON * mean)
@@ -76,8 +80,13 @@ def slow_nats(config: ModelConfig, rms, ids: np.ndarray, rates: Rates, length: i
     return np.array(nats)
 
 
-@pytest.mark.parametrize("config", [CONFIG, GRU], ids=["lstm", "gru"])
-@pytest.mark.parametrize(("length", "segment"), [(2, 5), (6, 5), (64, 5), (64, 1), (50, 7), (9, 20)])
+LENGTHS = [(2, 5), (6, 5), (64, 5), (64, 1), (50, 7), (9, 20)]
+
+
+@pytest.mark.parametrize(
+    ("config", "length", "segment"),
+    [(config, *sizes) for config in (CONFIG, GRU) for sizes in LENGTHS] + [(replace(GRU, reset_id=3), 64, 5)],
+)
 def test_it_is_score_then_learn_segment_by_segment(monkeypatch, config, length: int, segment: int) -> None:
     monkeypatch.setattr(dynamic, "_BLOCK", 3)  # so that the weights pass from one call to the next
     ids, rates = (

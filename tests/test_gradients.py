@@ -55,14 +55,15 @@ def test_every_hand_derived_gradient_agrees_with_three_oracles(layer):
             "rnn_block (rnn)": BLOCK_LEAVES,
             "rnn_block (lstm)": lstm_leaves,
             "rnn_block (gru)": gru_leaves,
+            "rnn_block (lstm, resets)": lstm_leaves,
         }
         assert leaves == expected
     elif layer == "lstm":
-        options = ("lstm", "lstm (recurrent_dropout)", "lstm (cap_input_gate)")
+        options = ("lstm", "lstm (recurrent_dropout)", "lstm (cap_input_gate)", "lstm (resets)")
         assert leaves == dict.fromkeys(options, LSTM_LEAVES)
     elif layer == "mogrifier_lstm":
         low = {f"params.rounds.{k}.{w}" for k in range(3) for w in ("w_in", "w_out")}
-        options = ("", " (recurrent_dropout)", " (cap_input_gate)")
+        options = ("", " (recurrent_dropout)", " (cap_input_gate)", " (resets)")
         assert leaves == {
             "mogrifier_lstm": LSTM_LEAVES | {f"params.rounds.{k}.w_out" for k in range(4)},
             **{f"mogrifier_lstm, low rank{option}": LSTM_LEAVES | low for option in options},
@@ -75,6 +76,8 @@ def test_every_hand_derived_gradient_agrees_with_three_oracles(layer):
         assert {"carry.1.h", "carry.1.c"} <= leaves["projected_table (lstm)"]
     elif layer == "dropout":
         assert leaves == {name: LEAVES[name] for name in ("dropout", "dropout (variational)")}
+    elif layer in ("rnn", "gru"):
+        assert leaves == dict.fromkeys((layer, f"{layer} (resets)"), LEAVES[layer])
     else:
         assert leaves[layer] == LEAVES[layer]
 

@@ -1,6 +1,7 @@
 """The stack: one sequence or many pieces of it, step by step or at once, projected table or not: the same logits."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -40,6 +41,10 @@ SECOND: dict[str, LayerConfig] = {
 
 def stack(*layers: LayerConfig) -> ModelConfig:
     return ModelConfig(layers=(EmbeddingConfig(size=4), *layers, DenseConfig()))
+
+
+def of_documents(*layers: LayerConfig, skip: bool = False) -> ModelConfig:
+    return replace(stack(*layers), reset_id=2, skip=skip)
 
 
 def begin(config: ModelConfig) -> tuple[Params, Carry, jax.Array]:
@@ -103,11 +108,11 @@ def test_steps_one_by_one_give_the_logits_of_the_whole(name: str) -> None:
     assert_close((carry, jnp.stack(logits, axis=1)), whole)
 
 
-@pytest.mark.parametrize("name", ["rnn", "lstm", "gru", "block"])
+@pytest.mark.parametrize("name", ["rnn", "lstm", "gru", "block", "documents"])
 def test_the_projected_table_gives_the_same_logits_and_gradients(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = stack(SECOND[name])
+    config = of_documents(LSTMConfig(size=4)) if name == "documents" else stack(SECOND[name])
     params, carry, tokens = begin(config)
 
     def loss(params: Params) -> jax.Array:
@@ -133,8 +138,8 @@ def rows_projected(config: ModelConfig, positions: int, monkeypatch: pytest.Monk
 
     watched = layer._replace(
         project=watch,
-        apply=lambda config, params, carry, xs, zs, key: layer.apply(
-            config, params, carry, xs, watch(params, xs) if zs is None else zs, key
+        apply=lambda config, params, carry, xs, zs, key, resets: layer.apply(
+            config, params, carry, xs, watch(params, xs) if zs is None else zs, key, resets
         ),
     )
     monkeypatch.setitem(LAYERS, kind, watched)
@@ -280,3 +285,58 @@ def test_without_skip_one_recurrent_layer_is_a_sum_of_one() -> None:
     params, carry, tokens = begin(stack(*layers))
     outputs = [apply(make(*layers), params, carry, tokens) for make in (stack, with_skip)]
     jax.tree.map(np.testing.assert_array_equal, *outputs)
+
+
+# Documents: the state is emptied before a token.
+
+RECURRENT = [name for name in SECOND if name != "dense"]
+
+
+@pytest.mark.parametrize("skip", [False, True])
+def test_every_layer_of_a_stack_is_emptied_before_the_separator(skip: bool) -> None:
+    config = of_documents(*(SECOND[name] for name in RECURRENT), skip=skip)
+    params, carry, tokens = begin(config)
+    assert (tokens[:, 1:] == config.reset_id).any()
+    carry = jax.tree.map(lambda leaf: leaf + 0.5, carry)
+    whole = apply(config, params, carry, tokens)
+    assert_close(whole, plain.apply(config, params, carry, tokens))
+
+    logits = []
+    for t in range(TIME):
+        carry, step_logits = step(config, params, None, carry, tokens[:, t])
+        logits.append(step_logits)
+    assert_close((carry, jnp.stack(logits, axis=1)), whole)
+
+
+@pytest.mark.parametrize("reset_id", [2, None])
+@pytest.mark.parametrize("name", RECURRENT)
+def test_what_follows_a_separator_depends_on_nothing_before_it(name: str, reset_id: int | None) -> None:
+    config = replace(stack(SECOND[name]), reset_id=reset_id)
+    params, carry, tokens = begin(config)
+    tokens = tokens.at[:, 4].set(2)
+    other_carry = jax.tree.map(lambda leaf: leaf + 1, carry)
+    (end, logits), (other_end, other_logits) = (
+        apply(config, params, *given)
+        for given in ((carry, tokens), (other_carry, tokens.at[:, :4].set((tokens[:, :4] + 1) % VOCABULARY)))
+    )
+    is_same = jax.tree.map(
+        lambda a, b: bool((a == b).all()), (end, logits[:, 4:]), (other_end, other_logits[:, 4:])
+    )
+    assert set(jax.tree.leaves(is_same)) == {reset_id is not None}
+    assert not np.allclose(logits[:, :4], other_logits[:, :4])
+
+
+def test_no_gradient_goes_back_across_a_separator() -> None:
+    config = of_documents(GRUConfig(size=4), LSTMConfig(size=4))
+    params, carry, tokens = begin(config)
+    tokens = jnp.zeros_like(tokens).at[1, 3].set(2)
+
+    def loss(carry: Carry) -> jax.Array:
+        return apply(config, params, carry, tokens)[1][:, 3:].sum()  # type: ignore[no-any-return]
+
+    for leaf in jax.tree.leaves(jax.grad(loss)(carry)):
+        assert [bool(row.any()) for row in leaf] == [True, False, True]
+
+
+def test_without_a_separator_nothing_is_compared() -> None:
+    assert model.find_resets(ModelConfig(), jnp.zeros((3, 2), jnp.int32)) is None

@@ -52,6 +52,7 @@ def test_what_may_change_is_told() -> None:
         (replace(BEGUN, model=replace(BEGUN.model, skip=True)), "model.skip"),
         (replace(BEGUN, corpus=CorpusConfig(validation_fraction=0.2)), "corpus.validation_fraction"),
         (replace(BEGUN, corpus=CorpusConfig(tokens="bytes")), "corpus.tokens"),
+        (replace(BEGUN, corpus=CorpusConfig(separator="\n")), "corpus.separator"),
         (with_layers(EmbeddingConfig(size=8), *LAYERS[1:]), "model.layers[0]"),
         (with_layers(*LAYERS[:2], *LAYERS[1:]), "model.layers[2]"),
     ],
@@ -60,6 +61,7 @@ def test_what_would_make_it_another_training_is_refused_by_name(wanted: Config, 
     with pytest.raises(ConfigError) as error:
         check_resumable(RUN, BEGUN, wanted)
     assert key in str(error.value)
+    assert "\n" not in str(error.value)
     assert str(RUN) in str(error.value)
 
 

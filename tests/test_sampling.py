@@ -1,5 +1,6 @@
 """Sampling: what the model makes of a text, drawn as it was asked to be."""
 
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -17,15 +18,15 @@ PARAMS = jax.tree.map(lambda leaf: 2 * leaf, model.init(jax.random.key(2), CONFI
 SEED = np.array([3, 1, 4], np.uint8)
 
 
-def write(seed: np.ndarray = SEED, **options: Any) -> np.ndarray:
+def write(seed: np.ndarray = SEED, *, config: ModelConfig = CONFIG, **options: Any) -> np.ndarray:
     """All samples `[num_samples, length]`."""
-    blocks = sampling.sample(CONFIG, PARAMS, seed, **{"length": 40, "rng_seed": 5, **options})
+    blocks = sampling.sample(config, PARAMS, seed, **{"length": 40, "rng_seed": 5, **options})
     return np.concatenate(list(blocks), axis=1)
 
 
-def teacher_forced_logits(ids: np.ndarray) -> np.ndarray:
+def teacher_forced_logits(ids: np.ndarray, config: ModelConfig = CONFIG) -> np.ndarray:
     tokens = jnp.asarray(ids, jnp.int32)[None]
-    _, logits = model.apply(CONFIG, PARAMS, model.initial_carry(CONFIG, PARAMS, 1), tokens)
+    _, logits = model.apply(config, PARAMS, model.initial_carry(CONFIG, PARAMS, 1), tokens)
     return np.asarray(logits[0])
 
 
@@ -41,6 +42,24 @@ def test_greedy_takes_the_likeliest_character_after_the_whole_text_so_far(seed_l
     text = np.concatenate([seed, sample])
     likeliest = teacher_forced_logits(text).argmax(-1)
     np.testing.assert_array_equal(sample, likeliest[len(seed) - 1 : -1])
+
+
+@pytest.mark.parametrize("reset_id", [None, 2])
+def test_a_separator_empties_the_state_when_it_is_read_and_when_it_is_drawn(reset_id: int | None) -> None:
+    config = replace(CONFIG, reset_id=reset_id)
+    after = [write(np.array(seed), config=config) for seed in ([3, 1, 2], [6, 6, 6, 0, 2], [2])]
+    is_same = [bool((sample == after[0]).all()) for sample in after[1:]]
+    assert is_same == [reset_id is not None] * 2
+
+    seed = np.array([3, 1, 4, 1, 5])
+    drawn = write(seed, config=config, length=200)[0]
+    assert (drawn == 2).sum() > 3
+    text = np.concatenate([seed, drawn])
+    surprise = list(sampling.sample_with_surprise(config, PARAMS, seed, length=200, rng_seed=5))
+    np.testing.assert_array_equal(np.concatenate([ids[0] for ids, _ in surprise]), drawn)
+    logits = jax.nn.log_softmax(teacher_forced_logits(text, config))
+    expected = -np.take_along_axis(np.asarray(logits)[4:-1], drawn[:, None], axis=1)[:, 0]
+    np.testing.assert_allclose(np.concatenate([nats[0] for _, nats in surprise]), expected, atol=1e-4)
 
 
 @pytest.mark.parametrize(

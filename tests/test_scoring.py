@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from dataclasses import replace
 
 import jax
 import numpy as np
@@ -21,7 +22,7 @@ def text(length: int) -> np.ndarray:
     return np.random.default_rng(0).integers(0, VOCABULARY, length).astype(np.uint8)
 
 
-def slow(ids: np.ndarray, window: int) -> tuple[np.ndarray, np.ndarray]:
+def slow(ids: np.ndarray, window: int, reset_id: int | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Nats and ranks of every character but the first, the state zero again after every `window` characters."""
     params = to_reference(PARAMS)
     nats, ranks = [], []
@@ -30,7 +31,8 @@ def slow(ids: np.ndarray, window: int) -> tuple[np.ndarray, np.ndarray]:
         if position % window == 0:
             carry = reference.initial_carry(CONFIG.layers, params, 1)
         assert carry is not None
-        carry, logits, _ = reference.model_forward(CONFIG.layers, params, carry, np.array([[character]]))
+        token = np.array([[character]])
+        carry, logits, _ = reference.model_forward(CONFIG.layers, params, carry, token, reset_id=reset_id)
         probabilities = np.exp(logits[0, 0]) / np.exp(logits[0, 0]).sum()
         nats.append(-np.log(probabilities[successor]))
         ranks.append(sorted(probabilities, reverse=True).index(probabilities[successor]) + 1)
@@ -44,6 +46,21 @@ def test_stateful_is_one_pass_character_by_character(length: int) -> None:
     scores = score_stateful(CONFIG, PARAMS, ids)
     np.testing.assert_allclose(scores.nats, nats, rtol=1e-4, atol=1e-5)
     np.testing.assert_array_equal(scores.ranks, ranks)
+
+
+def test_with_a_separator_every_protocol_reads_documents() -> None:
+    ids, config = text(1201), replace(CONFIG, reset_id=3)
+    assert evaluation.segment(ids)[0].shape[0] > 1
+    nats, ranks = slow(ids, window=1201, reset_id=3)
+    scores = score_stateful(config, PARAMS, ids)
+    np.testing.assert_allclose(scores.nats, nats, rtol=1e-3, atol=1e-4)
+    np.testing.assert_array_equal(scores.ranks, ranks)
+    assert evaluation.evaluate(config, PARAMS, evaluation.segment(ids)) == pytest.approx(
+        nats.mean(), rel=1e-5
+    )
+    assert abs(nats - slow(ids, window=1201)[0]).max() > 0.01
+    windows = score_windows(config, PARAMS, ids[:300], 7)
+    np.testing.assert_allclose(windows.nats, slow(ids[:300], 7, reset_id=3)[0], rtol=1e-4, atol=1e-5)
 
 
 def test_stateful_is_what_training_measures_and_in_the_order_of_the_text() -> None:

@@ -11,7 +11,7 @@ import pytest
 from jaxrnn import evaluation, training
 from jaxrnn.averaging import averaged
 from jaxrnn.config import Config, DenseConfig, EmbeddingConfig, ModelConfig
-from jaxrnn.errors import DivergenceError
+from jaxrnn.errors import ConfigError, DivergenceError
 from jaxrnn.train_state import TrainState, init_state
 from jaxrnn.training import Evaluated, Event, Progress, Sampled, Save, train
 from jaxrnn.vocabulary import Vocabulary
@@ -54,6 +54,25 @@ def assert_identical(a: TrainState, b: TrainState) -> None:
 @pytest.fixture(scope="module")
 def events(config: Config, vocabulary: Vocabulary, ids: np.ndarray) -> list[Event]:
     return run(config, vocabulary, ids)
+
+
+def test_a_separator_is_found_in_the_vocabulary_and_trained_and_evaluated_with(
+    config: Config, vocabulary: Vocabulary, ids: np.ndarray, events: list[Event]
+) -> None:
+    of_words = replace(config, corpus=replace(config.corpus, separator=" "))
+    reset_id = vocabulary.characters.index(" ")
+    resolved = replace(of_words.model, reset_id=reset_id)
+    found = run(of_words, vocabulary, ids)
+    with_id = run(replace(of_words, model=resolved), vocabulary, ids)
+    assert_identical(last_state(found), last_state(with_id))
+    losses, without = (
+        [event.val_loss for event in of if isinstance(event, Evaluated)] for of in (found, events)
+    )
+    assert losses != without
+    segments = evaluation.segment(ids[1000:1200])
+    assert losses[-1] == evaluation.evaluate(resolved, last_state(found).params, segments)
+    with pytest.raises(ConfigError, match=r'corpus\.separator = "z": the text does not have this character'):
+        run(replace(config, corpus=replace(config.corpus, separator="z")), vocabulary, ids)
 
 
 def test_events_come_where_they_are_due_and_in_their_order(events: list[Event]) -> None:

@@ -31,13 +31,14 @@ def open_destination(run: Path, config: "Config", *, resume: bool, overwrite: bo
     from jaxrnn.errors import CheckpointError
     from jaxrnn.new_run import RunExistsError, check_destination
     from jaxrnn.resuming import check_resumable
-    from jaxrnn.run_directory import is_run, read_config, read_record, read_vocabulary
+    from jaxrnn.run_directory import is_run, read_record
+    from jaxrnn.trained import read_resolved
 
     if resume and overwrite:
         raise typer.BadParameter("can't be combined with --overwrite", param_hint="'--resume'")
     if resume and is_run(run):
-        record, begun = read_record(run), read_config(run)
-        return Begun(record, begun, read_vocabulary(run), check_resumable(run, begun, config))
+        record, (begun, vocabulary) = read_record(run), read_resolved(run)
+        return Begun(record, begun, vocabulary, check_resumable(run, begun, config))
     try:
         check_destination(run, overwrite=overwrite)
     except RunExistsError:

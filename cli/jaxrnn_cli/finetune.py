@@ -98,6 +98,7 @@ def finetune(
             f"{on_unknown!r} is none of {', '.join(_ON_UNKNOWN)}", param_hint="'--on-unknown'"
         )
     from jaxrnn.config import load_finetune_config
+    from jaxrnn.documents import resolve_separator
     from jaxrnn.run_directory import find_run, read_config, read_vocabulary
 
     join_others(distributed, coordinator, num_processes, process_id)
@@ -115,6 +116,7 @@ def finetune(
     else:
         vocabulary, history = read_vocabulary(found), _history(found)
         data = load_data_for(vocabulary, resolved, on_unknown, history, quiet=quiet)  # type: ignore[arg-type]
+    resolved = resolve_separator(resolved, data.vocabulary)
     check_alike(resolved, run, data, begun and find_last_step(run))
     if dry_run:
         print_plan(run, resolved, data, begun)

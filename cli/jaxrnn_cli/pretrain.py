@@ -63,6 +63,7 @@ def pretrain(
     Ctrl-C saves and ends; pressed twice, it ends at once. With --resume it goes on later as if it had not been stopped.
     """
     from jaxrnn.config import load_config
+    from jaxrnn.documents import resolve_separator
     from jaxrnn.train_state import init_state
 
     join_others(distributed, coordinator, num_processes, process_id)
@@ -72,6 +73,7 @@ def pretrain(
     begun = open_destination(run, resolved, resume=resume, overwrite=overwrite)
     start_training_jax(resolved, platform)
     data = load_data_again(resolved, begun, quiet=quiet) if begun else load_data(resolved, quiet=quiet)
+    resolved = resolve_separator(resolved, data.vocabulary)
     check_alike(resolved, run, data, begun and find_last_step(run))
     if dry_run:
         print_plan(run, resolved, data, begun)

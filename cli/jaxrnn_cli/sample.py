@@ -100,7 +100,8 @@ def sample(
 
     from jaxrnn import sampling
     from jaxrnn.checkpoint import load_params
-    from jaxrnn.run_directory import find_run, read_config, read_vocabulary
+    from jaxrnn.run_directory import find_run
+    from jaxrnn.trained import read_resolved
     from jaxrnn.vocabulary import in_tokens, spell
 
     read = read_stdin() if seed == "-" else None
@@ -119,8 +120,7 @@ def sample(
     found = find_run(run)
     if run is None:
         console.note(f"sampling from {found}, the newest run")
-    config = read_config(found)
-    vocabulary = read_vocabulary(found)
+    config, vocabulary = read_resolved(found)
     if read is not None and vocabulary.tokens == "characters":
         given["seed"] = text_of_stdin(read)
     options = _merge(config.sample, given, any_bytes=vocabulary.tokens == "bytes")

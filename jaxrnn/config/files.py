@@ -29,8 +29,8 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
 def load_finetune_config(path: Path | None, base: Config, overrides: Sequence[str] = ()) -> Config:
     """The config of a training that goes on from another run's parameters.
 
-    The layers and tokens are those of that run, and so is what `[sample]` does not say. What `[train]` does not say
-    has the values of `FINETUNE`, gentler than those of a training from nothing.
+    The layers and tokens are those of that run, and so are its separator and what `[sample]` does not say. What
+    `[train]` does not say has the values of `FINETUNE`, gentler than those of a training from nothing.
 
     Args:
         path: A TOML file; None for no file at all.
@@ -42,8 +42,8 @@ def load_finetune_config(path: Path | None, base: Config, overrides: Sequence[st
     """
     source = str(path) if path else "fine-tuning"
     tables = to_tables(base)
-    tokens = {"tokens": base.corpus.tokens}
-    defaults = {"corpus": tokens, "model": tables["model"], "sample": tables["sample"], "train": FINETUNE}
+    corpus = {"tokens": base.corpus.tokens, "separator": base.corpus.separator}
+    defaults = {"corpus": corpus, "model": tables["model"], "sample": tables["sample"], "train": FINETUNE}
     return _parse(read_text(path) if path else "", source, overrides, defaults, base)
 
 

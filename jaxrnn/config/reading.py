@@ -7,6 +7,7 @@ from typing import Any
 from jaxrnn.config.fields import FieldError, check, fields_of, nearest, read_record, refuse_unknown
 from jaxrnn.config.schema import (
     LAYER_TYPES,
+    RESOLVED,
     SKIP,
     Config,
     CorpusConfig,
@@ -26,7 +27,7 @@ FLAT_SECTIONS: dict[str, type[CorpusConfig] | type[TrainConfig] | type[SampleCon
 }
 SECTIONS = tuple(field.name for field in fields(Config))
 PATHS = {key: f"{name}.{key}" for name, record in FLAT_SECTIONS.items() for key in fields_of(record)}
-MODEL_KEYS = tuple(field.name for field in fields(ModelConfig))
+MODEL_KEYS = tuple(field.name for field in fields(ModelConfig) if field.name != RESOLVED)
 PATHS |= {key: f"model.{key}" for key in MODEL_KEYS}
 _MISSING = object()
 _EXAMPLE = '{ type = "lstm", size = 192 }'
@@ -112,5 +113,6 @@ def to_tables(config: Config) -> dict[str, dict[str, Any]]:
         return {"type": layer.type} | {f.name: value for f, value in named if value or value != f.default}
 
     tables = asdict(config)
+    del tables["model"][RESOLVED]
     tables["model"]["layers"] = [table(layer) for layer in config.model.layers]
     return tables

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, ClassVar
 
 from jaxrnn.config.fields import Checked, Field, FieldError, OneOf, Range, Text, check
+from jaxrnn.config.separator import check_separator
 
 MAX_LAYERS = 1000
 # Generous: they only keep out what no machine could hold or count.
@@ -20,12 +21,22 @@ Texts = str | tuple[str, ...]  # what is named: a built-in corpus, a file or a f
 
 @dataclass(frozen=True, kw_only=True)
 class CorpusConfig(Checked):
-    """The text to learn from, how much of its end is held out, and whether it stays on the disk."""
+    """The text to learn from: where it is, what it is made of, and how much of its end is held out."""
 
     text: Annotated[Texts, Text(empty=False, without="\0", several=True)] = "shakespeare"
     tokens: Annotated[str, OneOf(("characters", "bytes"))] = "characters"
     validation_fraction: Annotated[float, Range(0, 1, below=True)] = 0.1
     streamed: Annotated[str, OneOf(("auto", "always", "never"))] = "auto"
+    separator: str = ""
+
+    def __post_init__(self) -> None:
+        """Checks every field.
+
+        Raises:
+            FieldError: If a value is not accepted, or the separator has more than one character.
+        """
+        super().__post_init__()
+        check_separator(self.separator)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,6 +119,9 @@ LAYER_TYPES: dict[str, type[LayerConfig]] = {
 }
 
 
+# The field of a model that stands in no file: it follows from the corpus's separator and the vocabulary
+# (`jaxrnn.documents`).
+RESOLVED = "reset_id"
 SKIP = Field("skip", bool, None, optional=False, required=False)
 
 
@@ -115,11 +129,13 @@ SKIP = Field("skip", bool, None, optional=False, required=False)
 class ModelConfig:
     """The layers that a character passes through, first to last.
 
-    With `skip`, the last of them reads the sum of what all recurrent layers put out (`summed_layers`).
+    With `skip`, the last of them reads the sum of what all recurrent layers put out (`summed_layers`). Before the token
+    `reset_id` is read, the state is emptied; that one is `RESOLVED`.
     """
 
     skip: bool = False
     layers: tuple[LayerConfig, ...] = (EmbeddingConfig(size=192), LSTMConfig(size=192), DenseConfig())
+    reset_id: int | None = None
 
     def __post_init__(self) -> None:
         """Checks that the layers fit together.

@@ -73,15 +73,18 @@ def _observe(
     logits = logits[0].astype(jnp.float32)
     nats = softmax_cross_entropy(logits[:-1], ids[1:])
     probabilities, likeliest = jax.lax.top_k(jax.nn.softmax(logits), k)
+    resets = model.find_resets(config, ids[:, None])
     activity = {
         index: {kind: values[:, 0] for kind, values in kinds.items()}
         for index, layer in enumerate(config.layers)
-        if (kinds := layer_activity(layer, params[index], carry[index], inputs[index]))
+        if (kinds := layer_activity(layer, params[index], carry[index], inputs[index], resets))
     }
     return (nats, rank(logits[:-1], ids[1:]), likeliest, probabilities), activity
 
 
-def layer_activity(config: Any, params: Params, carry: Any, xs: Array) -> dict[str, Array]:
+def layer_activity(
+    config: Any, params: Params, carry: Any, xs: Array, resets: Array | None
+) -> dict[str, Array]:
     """States and gates of a recurrent layer at each step, by kind; of another layer, nothing.
 
     Args:
@@ -89,6 +92,7 @@ def layer_activity(config: Any, params: Params, carry: Any, xs: Array) -> dict[s
         params: its parameters.
         carry: its carry before the first step.
         xs: what it reads, `[time, batch, input]`.
+        resets: where its state is emptied, bool `[time, batch]`, or None.
 
     Returns:
         Arrays `[time, batch, hidden]`: h; of an LSTM also c, i (capped, where the layer caps it), f, g and o; of a GRU
@@ -97,23 +101,24 @@ def layer_activity(config: Any, params: Params, carry: Any, xs: Array) -> dict[s
     cap = getattr(config, "cap_input_gate", False)  # a block's cell has no such option
     match params:
         case RNNBlockParams():
-            return layer_activity(config, params.cell, carry, xs)
+            return layer_activity(config, params.cell, carry, xs, resets)
         case RNNParams():
-            return {"h": rnn(params, carry, xs)[1]}
+            return {"h": rnn(params, carry, xs, resets=resets)[1]}
         case GRUParams():
             zs = gru_project(params, xs)
-            _, (hs, gates, _) = gru_loop(params.w_h, params.b_n, zs, carry)
+            _, (hs, gates, _) = gru_loop(params.w_h, params.b_n, zs, carry, resets)
             return {"h": hs, **_side_by_side("rzn", gates)}
         case LSTMParams():
-            after, (hs, gates, c_prev, _) = lstm_loop(cap, params.w_h, lstm_project(params, xs), carry, None)
+            zs = lstm_project(params, xs)
+            _, (hs, gates, c_prev, _) = lstm_loop(cap, params.w_h, zs, carry, None, resets)
         case MogrifierLSTMParams():
-            after, (hs, gates, c_prev, *_) = mogrifier_loop(cap, params, carry, xs, None)
+            _, (hs, gates, c_prev, *_) = mogrifier_loop(cap, params, carry, xs, None, resets)
         case _:
             return {}
-    cs = jnp.concatenate([c_prev[1:], after.c[None]])
     by_kind = _side_by_side("ifgo", gates)
     if cap:
         by_kind["i"] = jnp.minimum(by_kind["i"], 1 - by_kind["f"])
+    cs = by_kind["f"] * c_prev + by_kind["i"] * by_kind["g"]
     return {"h": hs, "c": cs, **by_kind}
 
 

@@ -32,11 +32,12 @@ from jaxrnn.types import Array, Carry, Key, Params
 class Layer(NamedTuple):
     """What a stack needs to know of a layer, recurrent or not.
 
-    `apply` takes the projection of `xs` where it is known already (see `model.py`), and None where it is not.
+    `apply` takes the projection of `xs` where it is known already (see `model.py`), and None where it is not; and
+    `resets`, bool `[time, batch]`, whether the state is emptied before a step, or None where it never is.
     """
 
     init: Callable[..., Params]  # (key, config, input_size, vocabulary_size, dtype)
-    apply: Callable[..., tuple[Carry, Array]]  # (config, params, carry, xs, zs, key) -> (carry, ys)
+    apply: Callable[..., tuple[Carry, Array]]  # (config, params, carry, xs, zs, key, resets) -> (carry, ys)
     carry: Callable[[Params, int], Carry] = lambda _params, _batch_size: ()  # zeros to begin with
     # Recurrent layers: (params, xs) -> zs, or None where these do not come first
     project: Callable[[Params, Array], Array | None] | None = None
@@ -44,9 +45,15 @@ class Layer(NamedTuple):
 
 def _recurrent(cell: Cell) -> Layer:
     def apply(
-        _config: Any, params: Params, carry: Carry, xs: Array, zs: Array | None, _key: Any
+        _config: Any,
+        params: Params,
+        carry: Carry,
+        xs: Array,
+        zs: Array | None,
+        _key: Any,
+        resets: Array | None,
     ) -> tuple[Carry, Array]:
-        return cell.recur(params, carry, cell.project(params, xs) if zs is None else zs)
+        return cell.recur(params, carry, cell.project(params, xs) if zs is None else zs, resets=resets)
 
     return Layer(
         init=lambda key, config, input_size, _, dtype: cell.init(key, input_size, config.size, dtype),
@@ -66,14 +73,20 @@ def _init_lstm(
 
 
 def _apply_lstm(
-    config: LSTMConfig, params: Params, carry: LSTMCarry, xs: Array, zs: Array | None, key: Key | None
+    config: LSTMConfig,
+    params: Params,
+    carry: LSTMCarry,
+    xs: Array,
+    zs: Array | None,
+    key: Key | None,
+    resets: Array | None,
 ) -> tuple[LSTMCarry, Array]:
     rate, cap = config.recurrent_dropout, config.cap_input_gate
     mask = None if key is None or rate == 0 else dropout_mask(key, rate, carry.h)
     if isinstance(params, MogrifierLSTMParams):
-        return mogrifier_lstm(params, carry, xs, mask=mask, cap_input_gate=cap)
+        return mogrifier_lstm(params, carry, xs, mask=mask, cap_input_gate=cap, resets=resets)
     zs = lstm_project(params, xs) if zs is None else zs
-    return lstm_recur(params, carry, zs, mask=mask, cap_input_gate=cap)
+    return lstm_recur(params, carry, zs, mask=mask, cap_input_gate=cap, resets=resets)
 
 
 def _project_lstm(params: Params, xs: Array) -> Array | None:
@@ -85,17 +98,17 @@ LAYERS = {
         init=lambda key, config, _, vocabulary_size, dtype: init_embedding(
             key, vocabulary_size, config.size, dtype
         ),
-        apply=lambda _config, params, _carry, ids, _zs, _key: ((), embedding(params, ids)),
+        apply=lambda _config, params, _carry, ids, _zs, _key, _resets: ((), embedding(params, ids)),
     ),
     "dense": Layer(
         init=lambda key, config, input_size, vocabulary_size, dtype: init_dense(
             key, input_size, config.size or vocabulary_size, dtype
         ),
-        apply=lambda _config, params, _carry, xs, _zs, _key: ((), dense(params, xs)),
+        apply=lambda _config, params, _carry, xs, _zs, _key, _resets: ((), dense(params, xs)),
     ),
     "dropout": Layer(
         init=lambda _key, _config, _input_size, _vocabulary_size, _dtype: (),
-        apply=lambda config, _params, _carry, xs, _zs, key: (
+        apply=lambda config, _params, _carry, xs, _zs, key, _resets: (
             (),
             dropout(key, config.rate, xs, variational=config.variational),
         ),
@@ -105,8 +118,8 @@ LAYERS = {
     "gru": _recurrent(CELLS["gru"]),
     "rnn_block": Layer(
         init=lambda key, config, input_size, _, dtype: init_rnn_block(key, input_size, config.cell, dtype),
-        apply=lambda _config, params, carry, xs, zs, _key: rnn_block_recur(
-            params, carry, xs, rnn_block_project(params, xs) if zs is None else zs
+        apply=lambda _config, params, carry, xs, zs, _key, resets: rnn_block_recur(
+            params, carry, xs, rnn_block_project(params, xs) if zs is None else zs, resets
         ),
         carry=rnn_block_carry,
         project=rnn_block_project,

@@ -12,6 +12,7 @@ Step by step: docs/maths.md, section 6.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -23,7 +24,7 @@ from jaxrnn.layers.dense import DenseParams, dense, init_dense
 from jaxrnn.layers.gru import GRUCarry, GRUParams
 from jaxrnn.layers.lstm import LSTMCarry, LSTMParams
 from jaxrnn.layers.rnn import RNNCarry, RNNParams
-from jaxrnn.types import Array, Key, check_sequence
+from jaxrnn.types import Array, Key, check_resets, check_sequence
 
 CellParams = RNNParams | LSTMParams | GRUParams
 CellCarry = RNNCarry | LSTMCarry | GRUCarry
@@ -53,7 +54,9 @@ def rnn_block_carry(params: RNNBlockParams, batch_size: int) -> CellCarry:
     return carry
 
 
-def rnn_block(params: RNNBlockParams, carry: CellCarry, xs: Array) -> tuple[CellCarry, Array]:
+def rnn_block(
+    params: RNNBlockParams, carry: CellCarry, xs: Array, *, resets: Array | None = None
+) -> tuple[CellCarry, Array]:
     """Run a residual block over a sequence: `xs + dense(cell(xs))`.
 
     Reverse mode only: the backward passes of its parts are `custom_vjp`s.
@@ -62,6 +65,7 @@ def rnn_block(params: RNNBlockParams, carry: CellCarry, xs: Array) -> tuple[Cell
         params: `RNNBlockParams(cell, dense)`, all of one size.
         carry: the carry of its cell, `RNNCarry`, `LSTMCarry` or `GRUCarry`, each field `[batch, size]`.
         xs: `[time, batch, size]`.
+        resets: bool `[time, batch]`, whether the state is emptied before a step; None is never.
 
     Returns:
         The carry after the last step, and the sums `[time, batch, size]`.
@@ -77,7 +81,8 @@ def rnn_block(params: RNNBlockParams, carry: CellCarry, xs: Array) -> tuple[Cell
         (5, 2, 4)
     """
     check_sequence("rnn_block", xs, params.cell.w_x, params.cell.w_h, carry)
-    return rnn_block_recur(params, carry, xs, rnn_block_project(params, xs))
+    check_resets("rnn_block", resets, xs)
+    return rnn_block_recur(params, carry, xs, rnn_block_project(params, xs), resets)
 
 
 def rnn_block_project(params: RNNBlockParams, xs: Array) -> Array:
@@ -87,10 +92,10 @@ def rnn_block_project(params: RNNBlockParams, xs: Array) -> Array:
 
 @jax.custom_vjp
 def rnn_block_recur(
-    params: RNNBlockParams, carry: CellCarry, xs: Array, zs: Array
+    params: RNNBlockParams, carry: CellCarry, xs: Array, zs: Array, resets: Array | None
 ) -> tuple[CellCarry, Array]:
     """The block over inputs `xs` and their projections `zs`; returns what `rnn_block` returns."""
-    carry, hs = CELLS[_CELL_OF[type(params.cell)]].recur(params.cell, carry, zs)
+    carry, hs = CELLS[_CELL_OF[type(params.cell)]].recur(params.cell, carry, zs, resets=resets)
     return carry, xs + dense(params.dense, hs)
 
 
@@ -99,23 +104,23 @@ _Residuals = tuple[Callable[..., tuple[Any, ...]], Callable[..., tuple[Any, ...]
 
 
 def _rnn_block_recur_fwd(
-    params: RNNBlockParams, carry: CellCarry, xs: Array, zs: Array
+    params: RNNBlockParams, carry: CellCarry, xs: Array, zs: Array, resets: Array | None
 ) -> tuple[tuple[CellCarry, Array], _Residuals]:
-    cell = CELLS[_CELL_OF[type(params.cell)]]
-    (carry, hs), cell_bwd = jax.vjp(cell.recur, params.cell, carry, zs)
+    recur = partial(CELLS[_CELL_OF[type(params.cell)]].recur, resets=resets)
+    (carry, hs), cell_bwd = jax.vjp(recur, params.cell, carry, zs)
     ys, dense_bwd = jax.vjp(dense, params.dense, hs)
     return (carry, xs + ys), (cell_bwd, dense_bwd)
 
 
 def _rnn_block_recur_bwd(
     residuals: _Residuals, cotangents: tuple[CellCarry, Array]
-) -> tuple[RNNBlockParams, CellCarry, Array, Array]:
+) -> tuple[RNNBlockParams, CellCarry, Array, Array, None]:
     """First the dense layer, then the cell with the dh it got; the skip hands dy on as it is."""
     cell_bwd, dense_bwd = residuals
     d_carry, d_ys = cotangents
     d_dense, d_hs = dense_bwd(d_ys)
     d_cell, d_carry_0, d_zs = cell_bwd((d_carry, d_hs))
-    return RNNBlockParams(d_cell, d_dense), d_carry_0, d_ys, d_zs
+    return RNNBlockParams(d_cell, d_dense), d_carry_0, d_ys, d_zs, None
 
 
 rnn_block_recur.defvjp(_rnn_block_recur_fwd, _rnn_block_recur_bwd)

@@ -15,7 +15,7 @@ class Cell(NamedTuple):
     init: Callable[..., Params]  # (key, input_size, hidden_size, dtype)
     carry: Callable[[Params, int], Carry]  # (params, batch_size) -> zeros
     project: Callable[[Params, Array], Array]  # (params, xs [..., input]) -> [..., gates * hidden]
-    recur: Callable[[Params, Carry, Array], tuple[Carry, Array]]  # (params, carry, zs) -> (carry, hs)
+    recur: Callable[..., tuple[Carry, Array]]  # (params, carry, zs, *, resets) -> (carry, hs)
 
 
 CELLS = {

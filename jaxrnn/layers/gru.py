@@ -24,6 +24,9 @@ backward    Write dh_t for the whole derivative of the loss by h_t. From the las
 
             (the last three are the dense layer's rule).
 
+resets      Where a text begins, keep_t is 0, else 1 (resets.py): keep_t * h_{t-1} stands in the place of h_{t-1}
+            everywhere above, in dz_u and dW_h too, and dh_{t-1} = keep_t * (dh_t * u + da_t W_h^T).
+
 Step by step: docs/maths.md, section 5.
 """
 
@@ -36,8 +39,9 @@ from jax.typing import DTypeLike
 from jaxrnn.layers.dense import DenseParams, dense
 from jaxrnn.layers.initial import orthogonal
 from jaxrnn.layers.product import loop_product, weight_gradient
+from jaxrnn.layers.resets import emptied
 from jaxrnn.layers.time_loop import blank, time_loop
-from jaxrnn.types import Array, Key, check_sequence
+from jaxrnn.types import Array, Key, check_resets, check_sequence
 
 
 class GRUParams(NamedTuple):
@@ -74,7 +78,9 @@ def gru_carry(params: GRUParams, batch_size: int) -> GRUCarry:
     return GRUCarry(jnp.zeros((batch_size, params.w_h.shape[0]), params.w_h.dtype))
 
 
-def gru(params: GRUParams, carry: GRUCarry, xs: Array) -> tuple[GRUCarry, Array]:
+def gru(
+    params: GRUParams, carry: GRUCarry, xs: Array, *, resets: Array | None = None
+) -> tuple[GRUCarry, Array]:
     """Run a GRU layer over a sequence.
 
     Reverse mode only: the backward pass is a `custom_vjp` over the whole sequence.
@@ -83,6 +89,7 @@ def gru(params: GRUParams, carry: GRUCarry, xs: Array) -> tuple[GRUCarry, Array]
         params: `GRUParams(w_x [input, 3 * hidden], w_h [hidden, 3 * hidden], b [3 * hidden], b_n [hidden])`.
         carry: `GRUCarry(h [batch, hidden])`, the state before the first step.
         xs: `[time, batch, input]`.
+        resets: bool `[time, batch]`, whether the state is emptied before a step; None is never.
 
     Returns:
         The carry after the last step, and the hidden states `[time, batch, hidden]`.
@@ -98,7 +105,8 @@ def gru(params: GRUParams, carry: GRUCarry, xs: Array) -> tuple[GRUCarry, Array]
         ((5, 2, 4), (2, 4))
     """
     check_sequence("gru", xs, params.w_x, params.w_h, carry)
-    return gru_recur(params, carry, gru_project(params, xs))
+    check_resets("gru", resets, xs)
+    return gru_recur(params, carry, gru_project(params, xs), resets=resets)
 
 
 def gru_project(params: GRUParams, xs: Array) -> Array:
@@ -106,13 +114,17 @@ def gru_project(params: GRUParams, xs: Array) -> Array:
     return dense(DenseParams(params.w_x, params.b), xs)
 
 
-def gru_recur(params: GRUParams, carry: GRUCarry, zs: Array) -> tuple[GRUCarry, Array]:
+def gru_recur(
+    params: GRUParams, carry: GRUCarry, zs: Array, *, resets: Array | None = None
+) -> tuple[GRUCarry, Array]:
     """The recurrence over projections `zs` `[time, batch, 3 * hidden]`; returns what `gru` returns."""
-    return gru_recurrence(params.w_h, params.b_n, zs, carry)
+    return gru_recurrence(params.w_h, params.b_n, zs, carry, resets)
 
 
 @jax.custom_vjp
-def gru_recurrence(w_h: Array, b_n: Array, zs: Array, carry: GRUCarry) -> tuple[GRUCarry, Array]:
+def gru_recurrence(
+    w_h: Array, b_n: Array, zs: Array, carry: GRUCarry, resets: Array | None
+) -> tuple[GRUCarry, Array]:
     """The GRU's time loop over projected inputs.
 
     Args:
@@ -120,23 +132,27 @@ def gru_recurrence(w_h: Array, b_n: Array, zs: Array, carry: GRUCarry) -> tuple[
         b_n: `[hidden]`, the recurrent bias of n.
         zs: `[time, batch, 3 * hidden]`, the projected inputs.
         carry: `GRUCarry(h [batch, hidden])`.
+        resets: bool `[time, batch]`, or None.
 
     Returns:
         The carry after the last step, and the hidden states `[time, batch, hidden]`.
     """
-    carry, (hs, _, _) = gru_loop(w_h, b_n, zs, carry)
+    carry, (hs, _, _) = gru_loop(w_h, b_n, zs, carry, resets)
     return carry, hs
 
 
 _Kept = tuple[Array, Array, Array]
 
 
-def gru_loop(w_h: Array, b_n: Array, zs: Array, carry: GRUCarry) -> tuple[GRUCarry, _Kept]:
+def gru_loop(
+    w_h: Array, b_n: Array, zs: Array, carry: GRUCarry, resets: Array | None
+) -> tuple[GRUCarry, _Kept]:
     """The carry after the last step; and for every step h_t, the gates r, u, n side by side, and q."""
     times_w_h = loop_product(w_h)
     hidden_size = w_h.shape[0]
 
-    def step(carry: GRUCarry, _: None, here: _Kept) -> tuple[GRUCarry, _Kept]:
+    def step(carry: GRUCarry, reset: Array | None, here: _Kept) -> tuple[GRUCarry, _Kept]:
+        carry = emptied(carry, reset)
         z_ru, z_n = jnp.split(here[1], [2 * hidden_size], axis=-1)
         a_ru, a_n = jnp.split(times_w_h(carry.h), [2 * hidden_size], axis=-1)
         ru = 0.5 * jnp.tanh(0.5 * (z_ru + a_ru)) + 0.5  # the sigmoid, cheaper than by way of exp
@@ -147,44 +163,44 @@ def gru_loop(w_h: Array, b_n: Array, zs: Array, carry: GRUCarry) -> tuple[GRUCar
         return GRUCarry(h), (h, jnp.concatenate([ru, n], axis=-1), q)
 
     hs, qs = (blank(zs.shape[0], carry.h) for _ in range(2))
-    return time_loop(step, carry, None, (hs, zs, qs))  # the gates take the place of zs
+    return time_loop(step, carry, resets, (hs, zs, qs))  # the gates take the place of zs
 
 
-_Residuals = tuple[Array, Array, _Kept]
+_Residuals = tuple[Array, Array, Array | None, _Kept]
 
 
 def _gru_recurrence_fwd(
-    w_h: Array, b_n: Array, zs: Array, carry: GRUCarry
+    w_h: Array, b_n: Array, zs: Array, carry: GRUCarry, resets: Array | None
 ) -> tuple[tuple[GRUCarry, Array], _Residuals]:
-    carry_out, kept = gru_loop(w_h, b_n, zs, carry)
-    return (carry_out, kept[0]), (w_h, carry.h, kept)
+    carry_out, kept = gru_loop(w_h, b_n, zs, carry, resets)
+    return (carry_out, kept[0]), (w_h, carry.h, resets, kept)
 
 
 def _gru_recurrence_bwd(
     residuals: _Residuals, cotangents: tuple[GRUCarry, Array]
-) -> tuple[Array, Array, Array, GRUCarry]:
+) -> tuple[Array, Array, Array, GRUCarry, None]:
     """The module's backward equations, one reverse loop; then dW_h and db_n from da for all t at once."""
-    w_h, h_0, (hs, gates, qs) = residuals
+    w_h, h_0, resets, (hs, gates, qs) = residuals
     d_carry, d_hs = cotangents
-    h_prev = jnp.concatenate([h_0[None], hs])[:-1]  # h_{t-1} for every t
+    h_prev = emptied(jnp.concatenate([h_0[None], hs])[:-1], resets)  # keep_t * h_{t-1} for every t
     times_w_h_t = loop_product(w_h.T)
 
-    def step(dh_next: Array, inputs: tuple[Array, ...], _: Any) -> tuple[Array, tuple[Array, Array]]:
-        d_h, run, q, h_before = inputs
+    def step(dh_next: Array, inputs: Any, _: Any) -> tuple[Array, tuple[Array, Array]]:
+        d_h, run, q, h_before, reset = inputs
         r, u, n = jnp.split(run, 3, axis=-1)
         dh = d_h + dh_next
         dz_n = dh * (1 - u) * (1 - n * n)
         dz_u = dh * (h_before - n) * u * (1 - u)
         dz_r = dz_n * q * r * (1 - r)
         da = jnp.concatenate([dz_r, dz_u, dz_n * r], axis=-1)
-        return dh * u + times_w_h_t(da), (da, dz_n)
+        return emptied(dh * u + times_w_h_t(da), reset), (da, dz_n)
 
     yielded = blank(len(gates), gates[0]), blank(len(gates), h_0)
-    dh_0, (das, dz_ns) = time_loop(step, d_carry.h, (d_hs, gates, qs, h_prev), yielded, reverse=True)
+    dh_0, (das, dz_ns) = time_loop(step, d_carry.h, (d_hs, gates, qs, h_prev, resets), yielded, reverse=True)
 
     dz_rs, dz_us, da_ns = jnp.split(das, 3, axis=-1)
     dzs = jnp.concatenate([dz_rs, dz_us, dz_ns], axis=-1)
-    return weight_gradient(h_prev, das, w_h), da_ns.sum(axis=(0, 1)), dzs, GRUCarry(dh_0)
+    return weight_gradient(h_prev, das, w_h), da_ns.sum(axis=(0, 1)), dzs, GRUCarry(dh_0), None
 
 
 gru_recurrence.defvjp(_gru_recurrence_fwd, _gru_recurrence_bwd)

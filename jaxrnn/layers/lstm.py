@@ -26,7 +26,7 @@ backward    Write dh_t and dc_t for the whole derivatives of the loss by h_t and
             (the last three are the dense layer's rule). Kept from the forward pass: the four gates, c_{t-1},
             tanh(c_t), and the hidden states, which are the layer's output anyway.
 
-Two options, both off unless asked for:
+Three options, all off unless asked for:
 
 mask        A mask m [batch, hidden], one for all steps, on the state that the weights read (variational dropout, Gal
             and Ghahramani, 2016): z_t = x_t W_x + b + (m * h_{t-1}) W_h. So dh_{t-1} = m * (dz_t W_h^T), and
@@ -36,11 +36,15 @@ cap         i is at most 1 - f (Melis, Dyer and Blunsom, 2018): c_t = f * c_{t-1
             never leaves [-1, 1]. Where 1 - f is the smaller, z_i has no say, and what i would have got, dc_t * g, goes
             to f with the sign turned: df = dc_t * c_{t-1} - dc_t * g; and dg = dc_t * min(i, 1 - f) throughout.
 
+resets      Where a text begins, keep_t is 0, else 1 (resets.py): keep_t * h_{t-1} and keep_t * c_{t-1} stand in the
+            place of h_{t-1} and c_{t-1} everywhere above, in dz_f and dW_h too, and what goes back is
+            dh_{t-1} = keep_t * (dz_t W_h^T) and dc_{t-1} = keep_t * dc_t * f.
+
 Step by step: docs/maths.md, section 4.
 """
 
 from functools import partial
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -49,8 +53,9 @@ from jax.typing import DTypeLike
 from jaxrnn.layers.dense import DenseParams, dense
 from jaxrnn.layers.initial import orthogonal
 from jaxrnn.layers.product import loop_product, weight_gradient
+from jaxrnn.layers.resets import emptied
 from jaxrnn.layers.time_loop import blank, time_loop
-from jaxrnn.types import Array, Key, check_mask, check_sequence
+from jaxrnn.types import Array, Key, check_mask, check_resets, check_sequence
 
 
 class LSTMParams(NamedTuple):
@@ -104,6 +109,7 @@ def lstm(
     *,
     mask: Array | None = None,
     cap_input_gate: bool = False,
+    resets: Array | None = None,
 ) -> tuple[LSTMCarry, Array]:
     """Run an LSTM layer over a sequence.
 
@@ -116,6 +122,7 @@ def lstm(
         mask: factors `[batch, hidden]` on h where it enters w_h, the same at all steps, from `dropout_mask` say; a
             constant, without a gradient. None is none.
         cap_input_gate: whether the input gate is at most 1 - f.
+        resets: bool `[time, batch]`, whether the state is emptied before a step; None is never.
 
     Returns:
         The carry after the last step, and the hidden states `[time, batch, hidden]`.
@@ -132,7 +139,9 @@ def lstm(
     """
     check_sequence("lstm", xs, params.w_x, params.w_h, carry)
     check_mask("lstm", mask, carry.h)
-    return lstm_recur(params, carry, lstm_project(params, xs), mask=mask, cap_input_gate=cap_input_gate)
+    check_resets("lstm", resets, xs)
+    zs = lstm_project(params, xs)
+    return lstm_recur(params, carry, zs, mask=mask, cap_input_gate=cap_input_gate, resets=resets)
 
 
 def lstm_project(params: LSTMParams, xs: Array) -> Array:
@@ -147,14 +156,15 @@ def lstm_recur(
     *,
     mask: Array | None = None,
     cap_input_gate: bool = False,
+    resets: Array | None = None,
 ) -> tuple[LSTMCarry, Array]:
     """The recurrence over projections `zs` `[time, batch, 4 * hidden]`; returns what `lstm` returns."""
-    return lstm_recurrence(cap_input_gate, params.w_h, zs, carry, mask)
+    return lstm_recurrence(cap_input_gate, params.w_h, zs, carry, mask, resets)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0,))
 def lstm_recurrence(
-    cap: bool, w_h: Array, zs: Array, carry: LSTMCarry, mask: Array | None
+    cap: bool, w_h: Array, zs: Array, carry: LSTMCarry, mask: Array | None, resets: Array | None
 ) -> tuple[LSTMCarry, Array]:
     """The LSTM's time loop over projected inputs.
 
@@ -164,11 +174,12 @@ def lstm_recurrence(
         zs: `[time, batch, 4 * hidden]`, the projected inputs.
         carry: `LSTMCarry(h, c)`, each `[batch, hidden]`.
         mask: factors `[batch, hidden]` on what w_h reads, or None.
+        resets: bool `[time, batch]`, or None.
 
     Returns:
         The carry after the last step, and the hidden states `[time, batch, hidden]`.
     """
-    carry, (hs, _, _, _) = lstm_loop(cap, w_h, zs, carry, mask)
+    carry, (hs, _, _, _) = lstm_loop(cap, w_h, zs, carry, mask, resets)
     return carry, hs
 
 
@@ -176,18 +187,19 @@ _Kept = tuple[Array, Array, Array, Array]
 
 
 def lstm_loop(
-    cap: bool, w_h: Array, zs: Array, carry: LSTMCarry, mask: Array | None
+    cap: bool, w_h: Array, zs: Array, carry: LSTMCarry, mask: Array | None, resets: Array | None
 ) -> tuple[LSTMCarry, _Kept]:
-    """The carry after the last step; and for every step h_t, the four gates side by side, c_{t-1} and tanh(c_t)."""
+    """The carry after the last step; and for every step h_t, the four gates, keep_t * c_{t-1} and tanh(c_t)."""
     times_w_h = loop_product(w_h)
 
-    def step(carry: LSTMCarry, _: None, here: _Kept) -> tuple[LSTMCarry, _Kept]:
+    def step(carry: LSTMCarry, reset: Array | None, here: _Kept) -> tuple[LSTMCarry, _Kept]:
+        carry = emptied(carry, reset)
         z = here[1] + times_w_h(masked(carry.h, mask))
         gates, tanh_c, after = lstm_cell(cap, z, carry.c)
         return after, (after.h, gates, carry.c, tanh_c)
 
     hs, c_prev, tanh_cs = (blank(zs.shape[0], carry.h) for _ in range(3))
-    return time_loop(step, carry, None, (hs, zs, c_prev, tanh_cs))  # the gates take the place of zs
+    return time_loop(step, carry, resets, (hs, zs, c_prev, tanh_cs))  # the gates take the place of zs
 
 
 def lstm_cell(cap: bool, z: Array, c_before: Array) -> tuple[Array, Array, LSTMCarry]:
@@ -220,34 +232,35 @@ def lstm_cell_bwd(
     return jnp.concatenate([dz_i, dz_f, dz_g, dz_o], axis=-1), dc * f
 
 
-_Residuals = tuple[Array, Array, Array | None, _Kept]
+_Residuals = tuple[Array, Array, Array | None, Array | None, _Kept]
 
 
 def _lstm_recurrence_fwd(
-    cap: bool, w_h: Array, zs: Array, carry: LSTMCarry, mask: Array | None
+    cap: bool, w_h: Array, zs: Array, carry: LSTMCarry, mask: Array | None, resets: Array | None
 ) -> tuple[tuple[LSTMCarry, Array], _Residuals]:
-    carry_out, kept = lstm_loop(cap, w_h, zs, carry, mask)
-    return (carry_out, kept[0]), (w_h, carry.h, mask, kept)
+    carry_out, kept = lstm_loop(cap, w_h, zs, carry, mask, resets)
+    return (carry_out, kept[0]), (w_h, carry.h, mask, resets, kept)
 
 
 def _lstm_recurrence_bwd(
     cap: bool, residuals: _Residuals, cotangents: tuple[LSTMCarry, Array]
-) -> tuple[Array, Array, LSTMCarry, None]:
-    """One reverse loop that yields dz; then dW_h = sum_t (m * h_{t-1})^T dz_t."""
-    w_h, h_0, mask, (hs, gates, c_prev, tanh_cs) = residuals
+) -> tuple[Array, Array, LSTMCarry, None, None]:
+    """One reverse loop that yields dz; then dW_h = sum_t (keep_t * m * h_{t-1})^T dz_t."""
+    w_h, h_0, mask, resets, (hs, gates, c_prev, tanh_cs) = residuals
     d_carry, d_hs = cotangents
     times_w_h_t = loop_product(w_h.T)
 
-    def step(d_next: LSTMCarry, inputs: _Kept, _: Array) -> tuple[LSTMCarry, Array]:
-        d_h, ifgo, c_before, tanh_c = inputs
+    def step(d_next: LSTMCarry, inputs: Any, _: Array) -> tuple[LSTMCarry, Array]:
+        d_h, ifgo, c_before, tanh_c, reset = inputs
         dz, dc = lstm_cell_bwd(cap, ifgo, c_before, tanh_c, d_h + d_next.h, d_next.c)
-        return LSTMCarry(h=masked(times_w_h_t(dz), mask), c=dc), dz
+        return emptied(LSTMCarry(h=masked(times_w_h_t(dz), mask), c=dc), reset), dz
 
     dzs = blank(len(gates), gates[0])
-    d_carry_0, dzs = time_loop(step, d_carry, (d_hs, gates, c_prev, tanh_cs), dzs, reverse=True)
+    inputs = d_hs, gates, c_prev, tanh_cs, resets
+    d_carry_0, dzs = time_loop(step, d_carry, inputs, dzs, reverse=True)
 
-    h_prev = masked(jnp.concatenate([h_0[None], hs])[:-1], mask)  # m * h_{t-1} for every t
-    return weight_gradient(h_prev, dzs, w_h), dzs, d_carry_0, None
+    h_prev = emptied(masked(jnp.concatenate([h_0[None], hs])[:-1], mask), resets)  # keep_t * m * h_{t-1}
+    return weight_gradient(h_prev, dzs, w_h), dzs, d_carry_0, None, None
 
 
 lstm_recurrence.defvjp(_lstm_recurrence_fwd, _lstm_recurrence_bwd)

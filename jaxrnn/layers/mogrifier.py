@@ -25,6 +25,9 @@ backward    From z_t to h_{t-1} and x_t, with dz_t from the LSTM's cell:
             and of low rank dB^k = sum_t (s^{k-1} A^k)^T dzeta^k_t, dA^k = sum_t s^{k-1}^T (dzeta^k_t B^k^T).
             Kept from the forward pass: what the LSTM keeps, and a^k, from which all x^k and h^k are made again.
 
+resets      Where a text begins, keep_t is 0, else 1 (resets.py): h^0 = keep_t * m * h_{t-1}, and the LSTM reads
+            keep_t * c_{t-1}. So dh_{t-1} = keep_t * m * dh^0, and dc_{t-1} = keep_t * dc_t * f.
+
 As x_t is gated by the state, no product with W_x can be made before the loop: it is made inside it, in one with W_h.
 And it does not commute with a look-up, so that the embedding table is not projected.
 
@@ -40,8 +43,9 @@ from jax.typing import DTypeLike
 
 from jaxrnn.layers.lstm import LSTMCarry, init_lstm, lstm_cell, lstm_cell_bwd, masked
 from jaxrnn.layers.product import loop_product, product, weight_gradient
+from jaxrnn.layers.resets import emptied
 from jaxrnn.layers.time_loop import blank, time_loop
-from jaxrnn.types import Array, Key, check_mask, check_sequence
+from jaxrnn.types import Array, Key, check_mask, check_resets, check_sequence
 
 
 class MogrifierRound(NamedTuple):
@@ -88,6 +92,7 @@ def mogrifier_lstm(
     *,
     mask: Array | None = None,
     cap_input_gate: bool = False,
+    resets: Array | None = None,
 ) -> tuple[LSTMCarry, Array]:
     """Run a mogrifier LSTM layer over a sequence.
 
@@ -99,6 +104,7 @@ def mogrifier_lstm(
         xs: `[time, batch, input]`.
         mask: factors `[batch, hidden]` on h before the rounds, the same at all steps; a constant, without a gradient.
         cap_input_gate: whether the input gate is at most 1 - f.
+        resets: bool `[time, batch]`, whether the state is emptied before a step; None is never.
 
     Returns:
         The carry after the last step, and the hidden states `[time, batch, hidden]`.
@@ -116,14 +122,20 @@ def mogrifier_lstm(
     """
     check_sequence("mogrifier_lstm", xs, params.w_x, params.w_h, carry)
     check_mask("mogrifier_lstm", mask, carry.h)
-    return _recurrence(cap_input_gate, params, carry, xs, mask)
+    check_resets("mogrifier_lstm", resets, xs)
+    return _recurrence(cap_input_gate, params, carry, xs, mask, resets)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _recurrence(
-    cap: bool, params: MogrifierLSTMParams, carry: LSTMCarry, xs: Array, mask: Array | None
+    cap: bool,
+    params: MogrifierLSTMParams,
+    carry: LSTMCarry,
+    xs: Array,
+    mask: Array | None,
+    resets: Array | None,
 ) -> tuple[LSTMCarry, Array]:
-    carry, (hs, *_) = mogrifier_loop(cap, params, carry, xs, mask)
+    carry, (hs, *_) = mogrifier_loop(cap, params, carry, xs, mask, resets)
     return carry, hs
 
 
@@ -131,13 +143,20 @@ _Kept = tuple[Array, Array, Array, Array, tuple[Array, ...]]
 
 
 def mogrifier_loop(
-    cap: bool, params: MogrifierLSTMParams, carry: LSTMCarry, xs: Array, mask: Array | None
+    cap: bool,
+    params: MogrifierLSTMParams,
+    carry: LSTMCarry,
+    xs: Array,
+    mask: Array | None,
+    resets: Array | None,
 ) -> tuple[LSTMCarry, _Kept]:
-    """The carry after the last step; and for every step h_t, the four gates, c_{t-1}, tanh(c_t) and the rounds' a^k."""
+    """The carry after the last step; and for every step what `lstm_loop` keeps, and the rounds' a^k."""
     times_w = loop_product(jnp.concatenate([params.w_x, params.w_h]))
     rounds = [[loop_product(w) for w in (r.w_in, r.w_out) if w is not None] for r in params.rounds]
 
-    def step(carry: LSTMCarry, x: Array, _: _Kept) -> tuple[LSTMCarry, _Kept]:
+    def step(carry: LSTMCarry, inputs: tuple[Array, Array | None], _: _Kept) -> tuple[LSTMCarry, _Kept]:
+        x, reset = inputs
+        carry = emptied(carry, reset)
         pair, gating = [x, masked(carry.h, mask)], []
         for k, products in enumerate(rounds):
             zeta = pair[1 - k % 2]  # x is the target of the first round
@@ -152,7 +171,8 @@ def mogrifier_loop(
     time, h = xs.shape[0], carry.h
     gating = tuple(blank(time, h if k % 2 else xs[0]) for k in range(len(rounds)))
     gates = blank(time, jnp.concatenate([h] * 4, axis=-1))
-    return time_loop(step, carry, xs, (blank(time, h), gates, blank(time, h), blank(time, h), gating))
+    kept = blank(time, h), gates, blank(time, h), blank(time, h), gating
+    return time_loop(step, carry, (xs, resets), kept)
 
 
 def _mogrified(x: Array, h: Array, gating: tuple[Array, ...]) -> list[list[Array]]:
@@ -164,29 +184,34 @@ def _mogrified(x: Array, h: Array, gating: tuple[Array, ...]) -> list[list[Array
     return pairs
 
 
-_Residuals = tuple[MogrifierLSTMParams, Array, Array, Array | None, _Kept]
+_Residuals = tuple[MogrifierLSTMParams, Array, Array, Array | None, Array | None, _Kept]
 _Yields = tuple[Array, Array, tuple[Array, ...]]  # dz, dx and the dzeta^k
 
 
 def _recurrence_fwd(
-    cap: bool, params: MogrifierLSTMParams, carry: LSTMCarry, xs: Array, mask: Array | None
+    cap: bool,
+    params: MogrifierLSTMParams,
+    carry: LSTMCarry,
+    xs: Array,
+    mask: Array | None,
+    resets: Array | None,
 ) -> tuple[tuple[LSTMCarry, Array], _Residuals]:
-    carry_out, kept = mogrifier_loop(cap, params, carry, xs, mask)
-    return (carry_out, kept[0]), (params, carry.h, xs, mask, kept)
+    carry_out, kept = mogrifier_loop(cap, params, carry, xs, mask, resets)
+    return (carry_out, kept[0]), (params, carry.h, xs, mask, resets, kept)
 
 
 def _recurrence_bwd(
     cap: bool, residuals: _Residuals, cotangents: tuple[LSTMCarry, Array]
-) -> tuple[MogrifierLSTMParams, LSTMCarry, Array, None]:
+) -> tuple[MogrifierLSTMParams, LSTMCarry, Array, None, None]:
     """The module's backward equations: one reverse loop, then the weights' gradients."""
-    params, h_0, xs, mask, (hs, gates, c_prev, tanh_cs, gating) = residuals
+    params, h_0, xs, mask, resets, (hs, gates, c_prev, tanh_cs, gating) = residuals
     d_carry, d_hs = cotangents
-    h_prev = masked(jnp.concatenate([h_0[None], hs])[:-1], mask)  # m * h_{t-1} for every t
+    h_prev = emptied(masked(jnp.concatenate([h_0[None], hs])[:-1], mask), resets)  # keep_t * m * h_{t-1}
     times_w_t = loop_product(jnp.concatenate([params.w_x, params.w_h]).T)
     rounds = [[loop_product(w.T) for w in (r.w_out, r.w_in) if w is not None] for r in params.rounds]
 
     def step(d_next: LSTMCarry, inputs: Any, _: _Yields) -> tuple[LSTMCarry, _Yields]:
-        d_h, ifgo, c_before, tanh_c, (x, h, a) = inputs
+        d_h, ifgo, c_before, tanh_c, (x, h, a), reset = inputs
         dz, dc = lstm_cell_bwd(cap, ifgo, c_before, tanh_c, d_h + d_next.h, d_next.c)
         pairs = _mogrified(x, h, a)
         d_pair = jnp.split(times_w_t(dz), [x.shape[-1]], axis=-1)
@@ -199,9 +224,10 @@ def _recurrence_bwd(
             for times in rounds[k]:
                 d_zeta = times(d_zeta)
             d_pair[1 - target] = d_pair[1 - target] + d_zeta
-        return LSTMCarry(h=masked(d_pair[1], mask), c=dc), (dz, d_pair[0], tuple(d_zetas))
+        d_before = emptied(LSTMCarry(h=masked(d_pair[1], mask), c=dc), reset)
+        return d_before, (dz, d_pair[0], tuple(d_zetas))
 
-    inputs = (d_hs, gates, c_prev, tanh_cs, (xs, h_prev, gating))
+    inputs = (d_hs, gates, c_prev, tanh_cs, (xs, h_prev, gating), resets)
     yields = (jnp.empty_like(gates), jnp.empty_like(xs), tuple(jnp.empty_like(a) for a in gating))
     d_carry_0, (dzs, d_xs, d_zetas) = time_loop(step, d_carry, inputs, yields, reverse=True)
 
@@ -214,7 +240,7 @@ def _recurrence_bwd(
             _round_gradient(r, pairs[k][1 - k % 2], d_zetas[k]) for k, r in enumerate(params.rounds)
         ),
     )
-    return d_params, d_carry_0, d_xs, None
+    return d_params, d_carry_0, d_xs, None, None
 
 
 _recurrence.defvjp(_recurrence_fwd, _recurrence_bwd)

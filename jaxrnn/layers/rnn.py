@@ -16,6 +16,9 @@ backward    Write dh_t for the whole derivative of the loss by h_t: what the lay
 
             (the last three are the dense layer's rule, applied to z = x W_x + b).
 
+resets      Where a text begins, keep_t is 0, else 1 (resets.py): z_t reads keep_t * h_{t-1}. So
+            dh_{t-1} = cotangent of h_{t-1} + keep_t * (dz_t W_h^T), and dW_h = sum_t (keep_t * h_{t-1})^T dz_t.
+
 Step by step: docs/maths.md, section 3.
 """
 
@@ -28,8 +31,9 @@ from jax.typing import DTypeLike
 from jaxrnn.layers.dense import DenseParams, dense
 from jaxrnn.layers.initial import orthogonal
 from jaxrnn.layers.product import loop_product, weight_gradient
+from jaxrnn.layers.resets import emptied
 from jaxrnn.layers.time_loop import blank, time_loop
-from jaxrnn.types import Array, Key, check_sequence
+from jaxrnn.types import Array, Key, check_resets, check_sequence
 
 
 class RNNParams(NamedTuple):
@@ -61,7 +65,9 @@ def rnn_carry(params: RNNParams, batch_size: int) -> RNNCarry:
     return RNNCarry(jnp.zeros((batch_size, params.w_h.shape[0]), params.w_h.dtype))
 
 
-def rnn(params: RNNParams, carry: RNNCarry, xs: Array) -> tuple[RNNCarry, Array]:
+def rnn(
+    params: RNNParams, carry: RNNCarry, xs: Array, *, resets: Array | None = None
+) -> tuple[RNNCarry, Array]:
     """Run a simple recurrent layer over a sequence.
 
     Reverse mode only: the backward pass is a `custom_vjp` over the whole sequence.
@@ -70,6 +76,7 @@ def rnn(params: RNNParams, carry: RNNCarry, xs: Array) -> tuple[RNNCarry, Array]
         params: `RNNParams(w_x [input, hidden], w_h [hidden, hidden], b [hidden])`.
         carry: `RNNCarry(h [batch, hidden])`, the state before the first step.
         xs: `[time, batch, input]`.
+        resets: bool `[time, batch]`, whether the state is emptied before a step; None is never.
 
     Returns:
         The carry after the last step, and the hidden states `[time, batch, hidden]`.
@@ -85,7 +92,8 @@ def rnn(params: RNNParams, carry: RNNCarry, xs: Array) -> tuple[RNNCarry, Array]
         ((5, 2, 4), (2, 4))
     """
     check_sequence("rnn", xs, params.w_x, params.w_h, carry)
-    return rnn_recur(params, carry, rnn_project(params, xs))
+    check_resets("rnn", resets, xs)
+    return rnn_recur(params, carry, rnn_project(params, xs), resets=resets)
 
 
 def rnn_project(params: RNNParams, xs: Array) -> Array:
@@ -93,59 +101,64 @@ def rnn_project(params: RNNParams, xs: Array) -> Array:
     return dense(DenseParams(params.w_x, params.b), xs)
 
 
-def rnn_recur(params: RNNParams, carry: RNNCarry, zs: Array) -> tuple[RNNCarry, Array]:
+def rnn_recur(
+    params: RNNParams, carry: RNNCarry, zs: Array, *, resets: Array | None = None
+) -> tuple[RNNCarry, Array]:
     """The recurrence over projections `zs` `[time, batch, hidden]`; returns what `rnn` returns."""
-    return rnn_recurrence(params.w_h, zs, carry)
+    return rnn_recurrence(params.w_h, zs, carry, resets)
 
 
 @jax.custom_vjp
-def rnn_recurrence(w_h: Array, zs: Array, carry: RNNCarry) -> tuple[RNNCarry, Array]:
-    """`h_t = tanh(zs_t + h_{t-1} @ w_h)` for every t.
+def rnn_recurrence(w_h: Array, zs: Array, carry: RNNCarry, resets: Array | None) -> tuple[RNNCarry, Array]:
+    """`h_t = tanh(zs_t + keep_t * h_{t-1} @ w_h)` for every t.
 
     Args:
         w_h: `[hidden, hidden]`.
         zs: `[time, batch, hidden]`, the projected inputs.
         carry: `RNNCarry(h [batch, hidden])`.
+        resets: bool `[time, batch]`, or None.
 
     Returns:
         The carry after the last step, and the hidden states `[time, batch, hidden]`.
     """
     times_w_h = loop_product(w_h)
 
-    def step(h: Array, _: None, z: Array) -> tuple[Array, Array]:
-        h = jnp.tanh(z + times_w_h(h))
+    def step(h: Array, reset: Array | None, z: Array) -> tuple[Array, Array]:
+        h = jnp.tanh(z + times_w_h(emptied(h, reset)))
         return h, h
 
-    h, hs = time_loop(step, carry.h, None, zs)  # the hidden states take the place of zs
+    h, hs = time_loop(step, carry.h, resets, zs)  # the hidden states take the place of zs
     return RNNCarry(h), hs
 
 
-_Residuals = tuple[Array, Array, Array]
+_Residuals = tuple[Array, Array, Array, Array | None]
 
 
-def _rnn_recurrence_fwd(w_h: Array, zs: Array, carry: RNNCarry) -> tuple[tuple[RNNCarry, Array], _Residuals]:
-    carry_out, hs = rnn_recurrence(w_h, zs, carry)
-    return (carry_out, hs), (w_h, carry.h, hs)
+def _rnn_recurrence_fwd(
+    w_h: Array, zs: Array, carry: RNNCarry, resets: Array | None
+) -> tuple[tuple[RNNCarry, Array], _Residuals]:
+    carry_out, hs = rnn_recurrence(w_h, zs, carry, resets)
+    return (carry_out, hs), (w_h, carry.h, hs, resets)
 
 
 def _rnn_recurrence_bwd(
     residuals: _Residuals, cotangents: tuple[RNNCarry, Array]
-) -> tuple[Array, Array, RNNCarry]:
-    """dz_t = dh_t * (1 - h_t^2); dh_{t-1} = its cotangent + dz_t W_h^T; dW_h = sum_t h_{t-1}^T dz_t."""
-    w_h, h_0, hs = residuals
+) -> tuple[Array, Array, RNNCarry, None]:
+    """dz_t = dh_t * (1 - h_t^2); dh_{t-1} = its cotangent + keep_t * (dz_t W_h^T); then dW_h from keep_t * h_{t-1}."""
+    w_h, h_0, hs, resets = residuals
     d_carry, d_hs = cotangents
     times_w_h_t = loop_product(w_h.T)
 
-    def step(dh_next: Array, inputs: tuple[Array, Array], _: Array) -> tuple[Array, Array]:
-        h, d_h = inputs
+    def step(dh_next: Array, inputs: tuple[Array, Array, Array | None], _: Array) -> tuple[Array, Array]:
+        h, d_h, reset = inputs
         dh = d_h + dh_next  # from the layer above, and from step t + 1
         dz = dh * (1 - h * h)
-        return times_w_h_t(dz), dz
+        return emptied(times_w_h_t(dz), reset), dz
 
-    dh_0, dzs = time_loop(step, d_carry.h, (hs, d_hs), blank(len(hs), h_0), reverse=True)
+    dh_0, dzs = time_loop(step, d_carry.h, (hs, d_hs, resets), blank(len(hs), h_0), reverse=True)
 
-    h_prev = jnp.concatenate([h_0[None], hs])[:-1]  # h_{t-1} for every t
-    return weight_gradient(h_prev, dzs, w_h), dzs, RNNCarry(dh_0)
+    h_prev = emptied(jnp.concatenate([h_0[None], hs])[:-1], resets)  # keep_t * h_{t-1} for every t
+    return weight_gradient(h_prev, dzs, w_h), dzs, RNNCarry(dh_0), None
 
 
 rnn_recurrence.defvjp(_rnn_recurrence_fwd, _rnn_recurrence_bwd)

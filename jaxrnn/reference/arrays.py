@@ -1,4 +1,4 @@
-"""What the layers share: the array type, the sigmoid, and two ways to draw a first weight matrix."""
+"""What the layers share: the array type, the sigmoid, resets, and two ways to draw a first weight matrix."""
 
 from typing import Any, TypeAlias
 
@@ -16,6 +16,18 @@ def sigmoid(z: Array) -> Array:
     only s.
     """
     return 0.5 * np.tanh(0.5 * z) + 0.5
+
+
+def keep(resets: Array | None, xs: Array) -> Array:
+    """1 - reset for each of xs [T, B, I], as [T, B, 1]: the factor on the state that a step reads; None resets nothing.
+
+    Where a text begins in the middle of a sequence, the state before it is emptied: k_t * h_{t-1} is what step t reads,
+    k_t * d_h_{t-1} is what it sends back.
+    """
+    if resets is None:
+        resets = np.zeros(xs.shape[:2], bool)
+    kept: Array = (1 - resets[:, :, None]).astype(xs.dtype)
+    return kept
 
 
 def draw_uniform(rng: np.random.Generator, rows: int, columns: int) -> Array:

@@ -57,11 +57,11 @@ def init_rnn_block(rng: np.random.Generator, size: int, cell: str = "lstm") -> R
 
 
 def rnn_block_forward(
-    cell: str, params: RNNBlockParams, carry: CellCarry, xs: Array
+    cell: str, params: RNNBlockParams, carry: CellCarry, xs: Array, resets: Array | None = None
 ) -> tuple[CellCarry, Array, RNNBlockResiduals]:
-    """Map xs [T, B, H] to the last carry of the cell, outputs [T, B, H], residuals."""
+    """Map xs [T, B, H] to the last carry of the cell, outputs [T, B, H], residuals; resets [T, B] are the cell's."""
     _, cell_forward, _ = CELLS[cell]
-    carry, hs, cell_residuals = cell_forward(params.cell, carry, xs)  # (1)
+    carry, hs, cell_residuals = cell_forward(params.cell, carry, xs, resets=resets)  # (1)
     ys, dense_residuals = dense_forward(params.dense, hs)
     return carry, xs + ys, RNNBlockResiduals(cell_residuals, dense_residuals)  # (2)
 

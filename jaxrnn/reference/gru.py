@@ -37,6 +37,9 @@ between:
 with the sums for b and b_n over the batch too. Along d_h_t * z in (13) a gradient travels as it does from
 cell to cell in the LSTM.
 
+Where a text begins in the middle of a sequence, k_t = 0, and else k_t = 1: h_{t-1} becomes k_t * h_{t-1} in (2), (6),
+(8) and (14), and d_h_{t-1} of (13) gets the factor k_t.
+
 Step by step: docs/maths.md, section 5.
 """
 
@@ -44,7 +47,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxrnn.reference.arrays import Array, draw_orthogonal, draw_uniform, sigmoid
+from jaxrnn.reference.arrays import Array, draw_orthogonal, draw_uniform, keep, sigmoid
 
 
 class GRUParams(NamedTuple):
@@ -63,14 +66,15 @@ class GRUCarry(NamedTuple):
 
 
 class GRUStep(NamedTuple):
-    """What the way back through one step needs; [B, I] for x, [B, H] for the others."""
+    """What the way back through one step needs; [B, I] for x, [B, H] for what says nothing else."""
 
     x: Array  # x_t
-    h_before: Array  # h_{t-1}
+    h_before: Array  # k_t * h_{t-1}
     r: Array
     z: Array
     n: Array
     m: Array
+    k: Array  # [B, 1]
 
 
 def init_gru(rng: np.random.Generator, input_size: int, hidden_size: int) -> GRUParams:
@@ -83,13 +87,18 @@ def init_gru(rng: np.random.Generator, input_size: int, hidden_size: int) -> GRU
     )
 
 
-def gru_forward(params: GRUParams, carry: GRUCarry, xs: Array) -> tuple[GRUCarry, Array, list[GRUStep]]:
-    """Map xs [T, B, I], T at least 1, to the last state, all states hs [T, B, H], and one record a step."""
+def gru_forward(
+    params: GRUParams, carry: GRUCarry, xs: Array, resets: Array | None = None
+) -> tuple[GRUCarry, Array, list[GRUStep]]:
+    """Map xs [T, B, I], T at least 1, to the last state, all states hs [T, B, H], and one record a step.
+
+    The state is emptied before each step where resets [T, B] is true.
+    """
     h = carry.h
     hs = []
     residuals = []
-    for x in xs:
-        h_before = h
+    for x, k in zip(xs, keep(resets, xs), strict=True):
+        h_before = k * h
         a_r, a_z, a_n = np.split(x @ params.w_x + params.b, 3, axis=-1)  # (1)
         u_r, u_z, u_n = np.split(h_before @ params.w_h, 3, axis=-1)  # (2)
         r, z = sigmoid(a_r + u_r), sigmoid(a_z + u_z)  # (3)
@@ -97,7 +106,7 @@ def gru_forward(params: GRUParams, carry: GRUCarry, xs: Array) -> tuple[GRUCarry
         n = np.tanh(a_n + r * m)  # (5)
         h = (1 - z) * n + z * h_before  # (6)
         hs.append(h)
-        residuals.append(GRUStep(x, h_before, r, z, n, m))
+        residuals.append(GRUStep(x, h_before, r, z, n, m, k))
     return GRUCarry(h), np.stack(hs), residuals
 
 
@@ -128,7 +137,7 @@ def gru_backward(
         d_a = np.concatenate([d_a_r, d_a_z, d_a_n], axis=-1)  # (12)
         d_u = np.concatenate([d_a_r, d_a_z, d_m], axis=-1)  # (12)
         d_xs.append(d_a @ params.w_x.T)  # (13)
-        d_h = d_h * z + d_u @ params.w_h.T  # (13)
+        d_h = step.k * (d_h * z + d_u @ params.w_h.T)  # (13)
         d_w_x += step.x.T @ d_a  # (14)
         d_b += d_a.sum(axis=0)  # (14)
         d_w_h += step.h_before.T @ d_u  # (14)

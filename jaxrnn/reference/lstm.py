@@ -35,9 +35,11 @@ the last of which sums over the batch, too.
 Equation (9) is the point of it all: from cell to cell the gradient meets no weight and no squashing
 function, just the forget gate. While that is open, a gradient arrives from far away undiminished.
 
-Two options. A mask m [B, H] on the state that w_h reads, the same at every step: h_{t-1} becomes m * h_{t-1} in (1) and
-in d_w_h of (12), and d_h_{t-1} of (11) gets the factor m. And an input gate that is capped at 1 - f: where i would be
-more, (3) has 1 - f in its place, so that d_i is zero and d_f is d_c_t * (c_{t-1} - g).
+Three options. A mask m [B, H] on the state that w_h reads, the same at every step: h_{t-1} becomes m * h_{t-1} in (1)
+and in d_w_h of (12), and d_h_{t-1} of (11) gets the factor m. An input gate that is capped at 1 - f: where i would be
+more, (3) has 1 - f in its place, so that d_i is zero and d_f is d_c_t * (c_{t-1} - g). And resets: where a text begins
+in the middle of a sequence, k_t = 0, and else k_t = 1; k_t * h_{t-1} and k_t * c_{t-1} stand in the place of h_{t-1}
+and c_{t-1} in (1), (3), (8) and (12), and d_h_{t-1} of (11) and d_c_{t-1} of (9) get the factor k_t.
 
 Step by step: docs/maths.md, section 4.
 """
@@ -46,7 +48,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxrnn.reference.arrays import Array, draw_orthogonal, draw_uniform, sigmoid
+from jaxrnn.reference.arrays import Array, draw_orthogonal, draw_uniform, keep, sigmoid
 
 
 class LSTMParams(NamedTuple):
@@ -65,16 +67,17 @@ class LSTMCarry(NamedTuple):
 
 
 class LSTMStep(NamedTuple):
-    """What the way back through one step needs; [B, I] for x, [B, H] for the others."""
+    """What the way back through one step needs; [B, I] for x, [B, H] for what says nothing else."""
 
     x: Array  # x_t
-    h_before: Array  # m * h_{t-1}
-    c_before: Array  # c_{t-1}
+    h_before: Array  # k_t * m * h_{t-1}
+    c_before: Array  # k_t * c_{t-1}
     i: Array
     f: Array
     g: Array
     o: Array
     tanh_c: Array  # tanh(c_t)
+    k: Array  # [B, 1]
 
 
 def init_lstm(rng: np.random.Generator, input_size: int, hidden_size: int) -> LSTMParams:
@@ -98,6 +101,7 @@ def lstm_forward(
     xs: Array,
     mask: Array | float = 1.0,
     cap: bool = False,
+    resets: Array | None = None,
 ) -> tuple[LSTMCarry, Array, list[LSTMStep]]:
     """Map xs [T, B, I], T at least 1, to the last h and c, all hs [T, B, H], and one record a step.
 
@@ -107,12 +111,13 @@ def lstm_forward(
         xs: [T, B, I].
         mask: the factors [B, H] on what w_h reads.
         cap: whether the input gate is capped at 1 - f.
+        resets: [T, B], whether the state is emptied before a step.
     """
     h, c = carry.h, carry.c
     hs = []
     residuals = []
-    for x in xs:
-        h_before, c_before = mask * h, c
+    for x, k in zip(xs, keep(resets, xs), strict=True):
+        h_before, c_before = k * mask * h, k * c
         z = x @ params.w_x + h_before @ params.w_h + params.b  # (1)
         z_i, z_f, z_g, z_o = np.split(z, 4, axis=-1)
         i, f, g, o = sigmoid(z_i), sigmoid(z_f), np.tanh(z_g), sigmoid(z_o)  # (2)
@@ -122,7 +127,7 @@ def lstm_forward(
         tanh_c = np.tanh(c)
         h = o * tanh_c  # (4)
         hs.append(h)
-        residuals.append(LSTMStep(x, h_before, c_before, i, f, g, o, tanh_c))
+        residuals.append(LSTMStep(x, h_before, c_before, i, f, g, o, tanh_c, k))
     return LSTMCarry(h, c), np.stack(hs), residuals
 
 
@@ -153,7 +158,7 @@ def lstm_backward(
     for step, d_output in zip(reversed(residuals), d_hs[::-1], strict=True):
         d_z, d_c = lstm_step_backward(step, d_output + d_h, d_c, cap)  # (5)
         d_xs.append(d_z @ params.w_x.T)  # (11)
-        d_h = mask * (d_z @ params.w_h.T)  # (11)
+        d_h, d_c = step.k * mask * (d_z @ params.w_h.T), step.k * d_c  # (11), (9)
         d_w_x += step.x.T @ d_z  # (12)
         d_w_h += step.h_before.T @ d_z  # (12)
         d_b += d_z.sum(axis=0)  # (12)

@@ -13,6 +13,9 @@ layer has none.
 The text is read in chunks of T characters (truncated backpropagation through time): the state is carried
 from chunk to chunk, so that the model remembers what stood before, but gradients stop at the cut, so that
 memory and time stay bounded.
+
+A text of many documents has a token that separates them. Where it is the `reset_id`, all states are emptied just before
+it is read: what a document says depends on no other, and gradients stop there as well.
 """
 
 from collections.abc import Iterable, Sequence
@@ -103,6 +106,7 @@ def model_forward(
     carry: Carry,
     tokens: Array,
     rng: np.random.Generator | None = None,
+    reset_id: int | None = None,
 ) -> tuple[Carry, Array, list[Any]]:
     """Token ids [B, T] -> the carry after them, logits [B, T, V], residuals (one entry a layer).
 
@@ -112,8 +116,10 @@ def model_forward(
         carry: the state before these tokens.
         tokens: [B, T], integers.
         rng: draws the dropout masks; None: nothing is dropped.
+        reset_id: the token before which all states are emptied; None: there is none.
     """
     xs = tokens.T  # time first, from here on: [T, B, ...]
+    resets = None if reset_id is None else xs == reset_id
     new_carry: list[Any] = []
     residuals: list[Any] = []
     for layer, p, c in zip(layers, params, carry, strict=True):
@@ -122,12 +128,12 @@ def model_forward(
             case EmbeddingConfig():
                 xs, r = embedding_forward(p, xs)
             case LSTMConfig():
-                c, xs, r = _lstm_forward(layer, p, c, xs, rng)
+                c, xs, r = _lstm_forward(layer, p, c, xs, rng, resets)
             case RNNConfig() | GRUConfig():
                 _, cell_forward, _ = CELLS[layer.type]
-                c, xs, r = cell_forward(p, c, xs)
+                c, xs, r = cell_forward(p, c, xs, resets=resets)
             case RNNBlockConfig():
-                c, xs, r = rnn_block_forward(layer.cell, p, c, xs)
+                c, xs, r = rnn_block_forward(layer.cell, p, c, xs, resets)
             case DenseConfig():
                 xs, r = dense_forward(p, xs)
             case DropoutConfig():
@@ -143,14 +149,19 @@ def model_forward(
 
 
 def _lstm_forward(
-    layer: LSTMConfig, params: Any, carry: LSTMCarry, xs: Array, rng: np.random.Generator | None
+    layer: LSTMConfig,
+    params: Any,
+    carry: LSTMCarry,
+    xs: Array,
+    rng: np.random.Generator | None,
+    resets: Array | None,
 ) -> tuple[LSTMCarry, Array, Any]:
     """An LSTM with the options of its config; the residuals have the mask with them."""
     mask: Array | float = 1.0
     if rng is not None and layer.recurrent_dropout:
         mask = draw_mask(rng, layer.recurrent_dropout, carry.h.shape).astype(xs.dtype)
     forward = mogrifier_lstm_forward if layer.mogrifier_rounds else lstm_forward
-    carry, hs, steps = forward(params, carry, xs, mask, layer.cap_input_gate)
+    carry, hs, steps = forward(params, carry, xs, mask, layer.cap_input_gate, resets)
     return carry, hs, (steps, mask)
 
 
@@ -195,6 +206,7 @@ def loss_and_gradients(
     tokens: Array,
     targets: Array,
     rng: np.random.Generator | None = None,
+    reset_id: int | None = None,
 ) -> tuple[float, Params, Carry]:
     """Mean loss in nats a character, its gradients by the parameters, and the carry after these tokens.
 
@@ -205,8 +217,9 @@ def loss_and_gradients(
         tokens: [B, T], integers.
         targets: [B, T], the character after each token.
         rng: draws the dropout masks; None: nothing is dropped.
+        reset_id: the token before which all states are emptied; None: there is none.
     """
-    carry_after, logits, residuals = model_forward(layers, params, carry, tokens, rng)
+    carry_after, logits, residuals = model_forward(layers, params, carry, tokens, rng, reset_id)
     losses, loss_residuals = softmax_cross_entropy_forward(logits, targets)
     # The mean gives each of its B * T terms the same say: 1 / (B * T).
     d_losses = np.full_like(losses, 1 / losses.size)
@@ -225,6 +238,7 @@ def train(
     *,
     optimizer: Literal["gradient_descent", "adam"] = "adam",
     rng: np.random.Generator | None = None,
+    reset_id: int | None = None,
 ) -> tuple[Params, list[float]]:
     """Learn from (tokens, targets) batches, each [B, T], each going on where the one before ended.
 
@@ -235,6 +249,7 @@ def train(
         learning_rate: how far an update goes.
         optimizer: how it goes.
         rng: draws the dropout masks; None: nothing is dropped.
+        reset_id: the token before which all states are emptied; None: there is none.
 
     Returns:
         The parameters after the last update, and the loss of each batch before its update, in nats a
@@ -246,7 +261,7 @@ def train(
     for tokens, targets in batches:
         if carry is None:
             carry = initial_carry(layers, params, len(tokens))
-        loss, gradients, carry = loss_and_gradients(layers, params, carry, tokens, targets, rng)
+        loss, gradients, carry = loss_and_gradients(layers, params, carry, tokens, targets, rng, reset_id)
         if optimizer == "adam":
             params, adam_state = adam(params, gradients, adam_state, learning_rate)
         else:
@@ -263,6 +278,7 @@ def sample(
     *,
     temperature: float = 1.0,
     rng: np.random.Generator,
+    reset_id: int | None = None,
 ) -> list[int]:
     """Continue a text: read the seed once, then draw one character after the other, each read in its turn.
 
@@ -277,6 +293,7 @@ def sample(
         temperature: logits are divided by it: 1 draws what the model believes, below 1 the likely becomes
             likelier, and 0 takes the likeliest each time.
         rng: draws.
+        reset_id: the token before which all states are emptied, drawn or given; None: there is none.
 
     Returns:
         The new ids, without the seed.
@@ -285,7 +302,7 @@ def sample(
     unread = np.array([seed_ids])  # [1, T]
     new_ids: list[int] = []
     for _ in range(length):
-        carry, logits, _ = model_forward(layers, params, carry, unread)
+        carry, logits, _ = model_forward(layers, params, carry, unread, reset_id=reset_id)
         last = logits[0, -1]  # what may follow all that was read
         if temperature == 0:
             new_id = int(last.argmax())

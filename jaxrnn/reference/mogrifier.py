@@ -1,7 +1,8 @@
 """The mogrifier LSTM (Melis, Kocisky and Blunsom, 2020): input and state gate each other, then an LSTM reads them.
 
-Before step t of lstm.py, x = x_t and h = m * h_{t-1} (m a mask, or 1) take turns, round by round, k = 1, 2, ... In each
-one of them, the target y, is gated by the other, the source s: x by h in odd rounds, h by x in even ones.
+Before step t of lstm.py, x = x_t and h = k_t * m * h_{t-1} (m a mask, or 1; k_t 0 where a text begins, else 1) take
+turns, round by round, k = 1, 2, ... In each one of them, the target y, is gated by the other, the source s: x by h in
+odd rounds, h by x in even ones.
 
     zeta = s @ w_in @ w_out        w_in left out where the rank is full              (1)
     a = 2 sigmoid(zeta)            between 0 and 2, and 1 where the source is 0      (2)
@@ -26,7 +27,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxrnn.reference.arrays import Array, draw_uniform, sigmoid
+from jaxrnn.reference.arrays import Array, draw_uniform, keep, sigmoid
 from jaxrnn.reference.lstm import (
     LSTMCarry,
     LSTMParams,
@@ -60,6 +61,7 @@ class MogrifierStep(NamedTuple):
     cell: LSTMStep  # with x and h as the rounds left them
     pairs: list[list[Array]]  # [x, h] before each round
     gating: list[Array]  # a of each round
+    k: Array  # [B, 1], k_t
 
 
 def init_mogrifier_lstm(
@@ -82,11 +84,15 @@ def mogrifier_lstm_forward(
     xs: Array,
     mask: Array | float = 1.0,
     cap: bool = False,
+    resets: Array | None = None,
 ) -> tuple[LSTMCarry, Array, list[MogrifierStep]]:
-    """Map xs [T, B, I], T at least 1, to the last h and c, all hs [T, B, H], and one record a step."""
+    """Map xs [T, B, I], T at least 1, to the last h and c, all hs [T, B, H], and one record a step.
+
+    The arguments are those of `lstm_forward`.
+    """
     hs, residuals = [], []
-    for x in xs:
-        pair, pairs, gating = [x, mask * carry.h], [], []
+    for x, k_t in zip(xs, keep(resets, xs), strict=True):
+        pair, pairs, gating = [x, k_t * mask * carry.h], [], []
         for k, (w_out, w_in) in enumerate(params.rounds):
             pairs.append(list(pair))
             source = pair[1 - k % 2]
@@ -94,9 +100,11 @@ def mogrifier_lstm_forward(
             gating.append(2 * sigmoid(zeta))  # (2)
             pair[k % 2] = gating[k] * pair[k % 2]  # (3)
         cell_params = LSTMParams(params.w_x, params.w_h, params.b)
-        carry, (h,), (cell,) = lstm_forward(cell_params, LSTMCarry(pair[1], carry.c), pair[0][None], cap=cap)
+        carry, (h,), (cell,) = lstm_forward(
+            cell_params, LSTMCarry(pair[1], k_t * carry.c), pair[0][None], cap=cap
+        )
         hs.append(h)
-        residuals.append(MogrifierStep(cell, pairs, gating))
+        residuals.append(MogrifierStep(cell, pairs, gating, k_t))
     return carry, np.stack(hs), residuals
 
 
@@ -132,5 +140,5 @@ def mogrifier_lstm_backward(
             d_w_in = None if w_in is None else source.T @ d_projected  # (7)
             d_rounds[k] = map_leaves(np.add, d_rounds[k], MogrifierRound(d_w_out, d_w_in))
         d_xs.append(d_pair[0])
-        d_h = mask * d_pair[1]
+        d_h, d_c = step.k * mask * d_pair[1], step.k * d_c
     return MogrifierLSTMParams(d_w_x, d_w_h, d_b, tuple(d_rounds)), LSTMCarry(d_h, d_c), np.stack(d_xs[::-1])

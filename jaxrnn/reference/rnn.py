@@ -30,6 +30,9 @@ A gradient that has come k steps back has passed k times through (4) and (6): k 
 of 1 - h^2, which is at most 1. That is how gradients vanish or explode in this network (Bengio et al. 1994),
 and why lstm.py exists.
 
+Where a text begins in the middle of a sequence, k_t = 0, and else k_t = 1: h_{t-1} becomes k_t * h_{t-1} in (1) and in
+d_w_h of (7), and d_h_{t-1} of (6) gets the factor k_t, so that nothing goes back from one text into another.
+
 Step by step: docs/maths.md, section 3.
 """
 
@@ -37,7 +40,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxrnn.reference.arrays import Array, draw_orthogonal, draw_uniform
+from jaxrnn.reference.arrays import Array, draw_orthogonal, draw_uniform, keep
 
 
 class RNNParams(NamedTuple):
@@ -58,8 +61,9 @@ class RNNStep(NamedTuple):
     """What the way back through one step needs."""
 
     x: Array  # [B, I], x_t
-    h_before: Array  # [B, H], h_{t-1}
+    h_before: Array  # [B, H], k_t * h_{t-1}
     h: Array  # [B, H], h_t
+    k: Array  # [B, 1]
 
 
 def init_rnn(rng: np.random.Generator, input_size: int, hidden_size: int) -> RNNParams:
@@ -71,17 +75,22 @@ def init_rnn(rng: np.random.Generator, input_size: int, hidden_size: int) -> RNN
     )
 
 
-def rnn_forward(params: RNNParams, carry: RNNCarry, xs: Array) -> tuple[RNNCarry, Array, list[RNNStep]]:
-    """Map xs [T, B, I], T at least 1, to the last state, all states hs [T, B, H], and one record a step."""
+def rnn_forward(
+    params: RNNParams, carry: RNNCarry, xs: Array, resets: Array | None = None
+) -> tuple[RNNCarry, Array, list[RNNStep]]:
+    """Map xs [T, B, I], T at least 1, to the last state, all states hs [T, B, H], and one record a step.
+
+    The state is emptied before each step where resets [T, B] is true.
+    """
     h = carry.h
     hs = []
     residuals = []
-    for x in xs:
-        h_before = h
+    for x, k in zip(xs, keep(resets, xs), strict=True):
+        h_before = k * h
         z = x @ params.w_x + h_before @ params.w_h + params.b  # (1)
         h = np.tanh(z)  # (2)
         hs.append(h)
-        residuals.append(RNNStep(x, h_before, h))
+        residuals.append(RNNStep(x, h_before, h, k))
     return RNNCarry(h), np.stack(hs), residuals
 
 
@@ -111,6 +120,6 @@ def rnn_backward(
         d_w_h += step.h_before.T @ d_z  # (7)
         d_b += d_z.sum(axis=0)  # (7)
         d_xs.append(d_z @ params.w_x.T)  # (5)
-        d_h = d_z @ params.w_h.T  # (6)
+        d_h = step.k * (d_z @ params.w_h.T)  # (6)
     # The loop met the last step first.
     return RNNParams(d_w_x, d_w_h, d_b), RNNCarry(d_h), np.stack(d_xs[::-1])

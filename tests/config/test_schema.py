@@ -31,6 +31,7 @@ LIMITS: list[tuple[Any, str, list[Any], list[Any]]] = [
     (CorpusConfig, "tokens", ["characters", "bytes"], ["", "byte", "words"]),
     (CorpusConfig, "streamed", ["auto", "always", "never"], ["", "Always", "sometimes"]),
     (CorpusConfig, "validation_fraction", [0.0, 0.999], [-1e-9, 1.0]),
+    (CorpusConfig, "separator", ["", "\n", "\x1e", "\0", "\U0001f600"], ["\n\n", "--", "\ud800"]),
     (EmbeddingConfig, "size", [1, 65_536], [0, -1, 65_537, 10**30]),
     (DenseConfig, "size", [1, 65_536, None], [0, 65_537]),
     (RNNConfig, "size", [1, 65_536], [0, 65_537, None]),

@@ -30,6 +30,12 @@ LAYERS = {
     "lstm": (LSTMConfig(size=5),),
     "capped": (LSTMConfig(size=5, cap_input_gate=True),),
     "mogrifier": (LSTMConfig(size=5, mogrifier_rounds=3, mogrifier_rank=2),),
+    "documents": (
+        RNNConfig(size=5),
+        GRUConfig(size=5),
+        LSTMConfig(size=5),
+        LSTMConfig(size=5, mogrifier_rounds=1),
+    ),
     "blocks": (RNNBlockConfig(cell="gru"), DropoutConfig(rate=0.5), RNNBlockConfig(cell="lstm")),
 }
 
@@ -37,7 +43,8 @@ LAYERS = {
 @pytest.fixture(scope="module", params=LAYERS)
 def config(request: pytest.FixtureRequest) -> ModelConfig:
     layers: Any = (EmbeddingConfig(size=5), *LAYERS[request.param], DenseConfig())
-    return ModelConfig(layers=layers, skip=request.param == "blocks")
+    reset_id = int(IDS[20]) if request.param == "documents" else None
+    return ModelConfig(layers=layers, skip=request.param == "blocks", reset_id=reset_id)
 
 
 @pytest.fixture(scope="module")
@@ -75,14 +82,18 @@ def test_states_are_those_of_the_model_read_step_by_step(config, params, activit
 
 
 def test_gates_make_up_the_states(config, activity) -> None:
+    def before(states: np.ndarray) -> np.ndarray:
+        earlier = np.vstack([np.zeros_like(states[:1]), states[:-1]])
+        emptied = np.zeros(IDS.size, bool) if config.reset_id is None else config.reset_id == IDS
+        return np.where(emptied[:, None], 0, earlier)
+
     for index, of_layer in by_layer(activity).items():
-        h_before = np.vstack([np.zeros_like(of_layer["h"][:1]), of_layer["h"][:-1]])
+        h_before = before(of_layer["h"])
         if "c" in of_layer:
             i, f, g, o, c = (of_layer[kind] for kind in "ifgoc")
             if getattr(config.layers[index], "cap_input_gate", False):
                 assert np.isclose(i, 1 - f).any()  # the cap matters
-            c_before = np.vstack([np.zeros_like(c[:1]), c[:-1]])
-            np.testing.assert_allclose(c, f * c_before + i * g, atol=1e-5)
+            np.testing.assert_allclose(c, f * before(c) + i * g, atol=1e-5)
             np.testing.assert_allclose(of_layer["h"], o * np.tanh(c), atol=1e-5)
         elif "z" in of_layer:
             z, n = of_layer["z"], of_layer["n"]

@@ -1,5 +1,7 @@
 """The norms are those of JAX's own gradient of the last loss by each earlier state."""
 
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -62,6 +64,15 @@ def test_a_curve_is_the_median_over_places(monkeypatch: pytest.MonkeyPatch) -> N
 def test_a_short_text_is_looked_back_in_as_far_as_it_goes(length: int, steps: int) -> None:
     curves = lookback.look_back(CONFIG, PARAMS, IDS[:length])
     assert [curve.norms.size for curve in curves] == ([steps] * 3 if steps else [])
+
+
+def test_nothing_is_seen_beyond_a_separator() -> None:
+    documents = np.tile([1, 2, 2, 2], 40).astype(np.uint8)
+    curves = lookback.look_back(replace(CONFIG, reset_id=1), PARAMS, documents)
+    assert curves
+    for curve in curves:
+        assert (curve.norms[3:] == 0).all()
+    assert all(curve.norms[3] > 0 for curve in lookback.look_back(CONFIG, PARAMS, documents))
 
 
 def test_a_unit_that_forgets_nothing_hands_its_gradient_back_whole() -> None:

@@ -197,6 +197,126 @@ def test_forward_mode_is_refused(layer: Layer) -> None:
         jax.jvp(layer.apply, arguments, arguments)
 
 
+# Resets: the state is emptied before a step
+
+
+@cache
+def with_resets(layer: Layer) -> Callable[..., Any]:
+    """(params, carry, xs, resets, d_outputs) -> the outputs, and cotangents of the first three."""
+
+    def run(resets: jax.Array, d_outputs: Any, *given: Any) -> Any:
+        outputs, pull_back = jax.vjp(lambda *given: layer.apply(*given, resets=resets), *given)
+        return outputs, pull_back(d_outputs)
+
+    return jax.jit(run)
+
+
+def one_by_one(layer: Layer, resets: jax.Array, d_outputs: Any, params: Any, carry: Any, xs: Any) -> Any:
+    """What `with_resets` returns, from the layer without resets, a step at a time, and emptied by hand in between."""
+
+    def empty(t: int, carry: Any) -> Any:
+        return jax.tree.map(lambda leaf: leaf * (1 - resets[t].astype(leaf.dtype))[:, None], carry)
+
+    before, hs = [], []
+    for t in range(TIME):
+        before.append(empty(t, carry))
+        carry, h = layer.jitted(params, before[t], xs[t : t + 1])
+        hs.append(h)
+    d_carry, d_hs = d_outputs
+    d_params, d_xs = jax.tree.map(jnp.zeros_like, params), []
+    for t in reversed(range(TIME)):
+        d_here, d_carry, d_x = pull(layer)(params, before[t], xs[t : t + 1], (d_carry, d_hs[t : t + 1]))
+        d_params, d_carry = jax.tree.map(jnp.add, d_params, d_here), empty(t, d_carry)
+        d_xs.append(d_x)
+    return (carry, jnp.concatenate(hs)), (d_params, d_carry, jnp.concatenate(d_xs[::-1]))
+
+
+WHERE = {
+    "nowhere": np.zeros((TIME, BATCH), bool),
+    "first": np.arange(TIME)[:, None] == np.zeros(BATCH),
+    "last": np.arange(TIME)[:, None] == np.full(BATCH, TIME - 1),
+    "everywhere": np.ones((TIME, BATCH), bool),
+    "here and there": np.random.default_rng(0).random((TIME, BATCH)) < 0.4,
+}
+
+
+@pytest.mark.parametrize("where", WHERE)
+def test_with_resets_it_is_steps_one_by_one_from_states_emptied_by_hand(layer: Layer, where: str) -> None:
+    arguments, resets = draw(layer), jnp.asarray(WHERE[where])
+    d_outputs = random_like(9, layer.jitted(*arguments))
+    found = with_resets(layer)(resets, d_outputs, *arguments)
+    assert_close(found, one_by_one(layer, resets, d_outputs, *arguments), 1e-4)
+    _, (_, d_carry, _) = found
+    assert [bool(d.any()) for d in d_carry] == [not resets[0].all()] * len(d_carry)
+
+
+def test_a_sequence_with_a_reset_is_two_sequences(layer: Layer) -> None:
+    params, carry, xs = draw(layer)
+    d_last, d_hs = random_like(9, layer.jitted(params, carry, xs))
+    resets = jnp.zeros((TIME, BATCH), bool).at[CUT].set(True)
+
+    empty = layer.carry(params, BATCH)
+    _, first = layer.jitted(params, carry, xs[:CUT])
+    last, second = layer.jitted(params, empty, xs[CUT:])
+    d_params, _, d_second = pull(layer)(params, empty, xs[CUT:], (d_last, d_hs[CUT:]))
+    d_params_before, d_carry, d_first = pull(layer)(params, carry, xs[:CUT], (empty, d_hs[:CUT]))
+    cotangents = (
+        jax.tree.map(jnp.add, d_params, d_params_before),
+        d_carry,
+        jnp.concatenate([d_first, d_second]),
+    )
+
+    found = with_resets(layer)(resets, (d_last, d_hs), params, carry, xs)
+    assert_close(found, ((last, jnp.concatenate([first, second])), cotangents), 1e-4)
+
+
+def test_a_reset_empties_a_state_that_is_not_a_number(layer: Layer) -> None:
+    params, carry, xs = draw(layer)
+    resets = jnp.asarray(WHERE["first"])
+    broken = jax.tree.map(lambda leaf: jnp.full_like(leaf, jnp.nan), carry)
+    d_outputs = random_like(9, layer.jitted(params, carry, xs))
+    found = with_resets(layer)(resets, d_outputs, params, broken, xs)
+    assert_close(found, with_resets(layer)(resets, d_outputs, params, layer.carry(params, BATCH), xs))
+    assert all(jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(found))
+
+
+@pytest.mark.parametrize("name", ["lstm", "mogrifier_lstm"])
+def test_resets_go_together_with_a_mask_and_a_cap(name: str) -> None:
+    layer, arguments = LAYERS[name], draw(LAYERS[name])
+    resets, mask = jnp.asarray(WHERE["here and there"]), jnp.ones((BATCH, HIDDEN)).at[:, 2].set(0)
+    d_outputs = random_like(9, layer.jitted(*arguments))
+
+    @partial(jax.jit, static_argnums=0)
+    def run(apply: Callable[..., Any], *given: Any) -> Any:
+        chosen = partial(apply, mask=mask, cap_input_gate=True, resets=resets)
+        outputs, pull_back = jax.vjp(chosen, *given)
+        return outputs, pull_back(d_outputs)
+
+    assert_close(run(layer.apply, *arguments), run(layer.plain, *arguments), 1e-4)
+
+
+def test_without_resets_there_is_no_trace_of_them_in_what_is_compiled(layer: Layer) -> None:
+    arguments = draw(layer)
+
+    def choices(**options: Any) -> int:
+        gradient = jax.grad(lambda given: layer.apply(*given, **options)[1].sum())
+        program = jax.make_jaxpr(gradient)(arguments).jaxpr
+        chosen = [shape(e.outvars[0]) for e, _ in equations(program) if e.primitive.name == "select_n"]
+        return sum(size[-2:] == (BATCH, HIDDEN) for size in chosen)
+
+    assert choices() == choices(resets=None) == 0
+    assert choices(resets=jnp.asarray(WHERE["first"])) > 0
+
+
+def test_resets_of_another_shape_or_type_are_refused(layer: Layer) -> None:
+    params, carry, xs = draw(layer)
+    for wrong in (jnp.zeros((BATCH, TIME), bool), jnp.zeros(TIME, bool), jnp.zeros((TIME, BATCH))):
+        with pytest.raises(ValueError, match=r"resets must be bool \[time, batch\], \(7, 3\), got") as caught:
+            layer.apply(params, carry, xs, resets=wrong)
+        assert str(wrong.shape) in str(caught.value)
+        assert str(wrong.dtype) in str(caught.value)
+
+
 # Inside someone's program
 
 
@@ -305,9 +425,11 @@ def weight_shapes(params: Any) -> set[tuple[int, ...]]:
     return shapes | {shape[::-1] for shape in shapes}
 
 
-def test_no_weight_gradient_is_computed_in_a_loop(layer: Layer) -> None:
+@pytest.mark.parametrize("where", [None, "first"])
+def test_no_weight_gradient_is_computed_in_a_loop(layer: Layer, where: str | None) -> None:
     arguments = draw(layer)
-    in_loop, outside = products(layer.apply, arguments)
+    resets = None if where is None else jnp.asarray(WHERE[where])
+    in_loop, outside = products(partial(layer.apply, resets=resets), arguments)
     weights = weight_shapes(arguments.params)
     # h @ w_h on the way there and dz @ w_h.T on the way back; and each of the rounds' two matrices likewise
     assert len(in_loop) == 2 * (1 + len(jax.tree.leaves(getattr(arguments.params, "rounds", ()))))

@@ -70,9 +70,9 @@ def to_reference(tree):
     return getattr(reference, type(tree).__name__)(*branches) if hasattr(tree, "_fields") else tuple(branches)
 
 
-def train_in_jax(layers, params, optimizer):
+def train_in_jax(layers, params, optimizer, reset_id=None):
     """What `reference.train` does, with the library's layers, JAX's gradients and Optax's optimizers."""
-    config = ModelConfig(layers=layers)
+    config = ModelConfig(layers=layers, reset_id=reset_id)
 
     def mean_loss(params, carry, tokens, targets):
         carry, logits = model.apply(config, params, carry, tokens)
@@ -110,6 +110,26 @@ def test_the_first_ten_losses_and_the_parameters_after_them_are_equal(stack, opt
     assert reference_losses[-1] != reference_losses[0]
     for ours, theirs in zip(leaves(reference_params), leaves(to_reference(jax_params)), strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-8, atol=1e-10)
+
+
+def test_with_a_separator_they_learn_the_same():
+    middle = (
+        RNNBlockConfig(cell="rnn"),
+        GRUConfig(size=4),
+        LSTMConfig(size=3, mogrifier_rounds=2, mogrifier_rank=2),
+    )
+    layers = (EmbeddingConfig(size=4), *middle, LSTMConfig(size=3), DenseConfig())
+    params = model.init(jax.random.key(0), ModelConfig(layers=layers), VOCABULARY_SIZE, jnp.float64)
+    make_optimizer, learning_rate = OPTIMIZERS["adam"]
+    jax_params, jax_losses = train_in_jax(layers, params, make_optimizer(learning_rate), reset_id=2)
+    reference_params, reference_losses = reference.train(
+        layers, to_reference(params), stream_of_batches(), learning_rate, reset_id=2
+    )
+    np.testing.assert_allclose(reference_losses, jax_losses, rtol=1e-10)
+    for ours, theirs in zip(leaves(reference_params), leaves(to_reference(jax_params)), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-8, atol=1e-10)
+    _, without = reference.train(layers, to_reference(params), stream_of_batches(), learning_rate)
+    assert abs(np.array(without) - reference_losses).max() > 1e-4
 
 
 @pytest.mark.parametrize("stack", ["blocks", "mixed"])

@@ -1,5 +1,6 @@
 """What rnn, lstm, gru and the block around each have in common, and what sets each apart."""
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -60,8 +61,8 @@ def random_case(layer: str, sizes: tuple[int, int, int, int] = SIZES[0]) -> Case
         params,
         carry,
         rng.standard_normal((time, batch, hidden_size)),
-        lambda *args: rnn_block_forward(cell, *args),
-        lambda *args: rnn_block_backward(cell, *args),
+        partial(rnn_block_forward, cell),
+        partial(rnn_block_backward, cell),
     )
 
 
@@ -78,6 +79,37 @@ def test_the_backward_pass_agrees_with_central_differences(layer, sizes):
         lambda args: inner((d_last, d_ys), forward(*args)[:2]), (params, carry, xs)
     )
     assert relative_error(gradients, differences) < 1e-8
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_with_resets_the_backward_pass_agrees_with_central_differences(layer):
+    params, carry, xs, forward, backward = random_case(layer)
+    resets = np.random.default_rng(2).random(xs.shape[:2]) < 0.4
+    assert 0 < resets[0].sum() < resets.shape[1]
+    last, ys, residuals = forward(params, carry, xs, resets=resets)
+    d_last, d_ys = random_like(np.random.default_rng(1), (last, ys))
+    differences = central_differences(
+        lambda args: inner((d_last, d_ys), forward(*args, resets=resets)[:2]), (params, carry, xs)
+    )
+    assert relative_error(backward(params, residuals, d_last, d_ys), differences) < 1e-8
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_a_sequence_with_a_reset_is_two_sequences(layer):
+    params, carry, xs, forward, backward = random_case(layer)
+    resets = np.zeros(xs.shape[:2], bool)
+    resets[2] = True
+    last, ys, residuals = forward(params, carry, xs, resets=resets)
+    d_last, d_ys = random_like(np.random.default_rng(1), (last, ys))
+
+    empty = map_leaves(np.zeros_like, carry)
+    _, ys_1, residuals_1 = forward(params, carry, xs[:2])
+    last_2, ys_2, residuals_2 = forward(params, empty, xs[2:])
+    d_params_2, _, d_xs_2 = backward(params, residuals_2, d_last, d_ys[2:])
+    d_params_1, d_carry, d_xs_1 = backward(params, residuals_1, empty, d_ys[:2])
+    in_two = (map_leaves(np.add, d_params_1, d_params_2), d_carry, np.concatenate([d_xs_1, d_xs_2]))
+    assert relative_error((last_2, np.concatenate([ys_1, ys_2])), (last, ys)) < 1e-14
+    assert relative_error(backward(params, residuals, d_last, d_ys), in_two) < 1e-13
 
 
 @pytest.mark.parametrize("cut", [1, 3])

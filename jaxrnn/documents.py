@@ -1,0 +1,50 @@
+"""Documents: where one ends and the next begins, the state of a model is emptied.
+
+A corpus of many short texts (names, messages, poems, articles) has a separator between them, `[corpus] separator`, one
+character. A document begins with the separator before it: the state is emptied just before that is read, so that what
+follows depends on nothing before it, in training, evaluation and sampling alike; and a sample that is seeded with the
+separator begins as every document did.
+
+Which token that is depends on the vocabulary. Here the two come together, and nowhere else: a config that a model is
+made of goes through `resolve_separator` first.
+"""
+
+from dataclasses import replace
+
+from jaxrnn.config import Config
+from jaxrnn.config.fields import show
+from jaxrnn.errors import ConfigError, VocabularyError
+from jaxrnn.vocabulary import Vocabulary, encode
+
+
+def resolve_separator(config: Config, vocabulary: Vocabulary) -> Config:
+    r"""The config with `model.reset_id`, the id of its separator in this vocabulary, or None where it has none.
+
+    Args:
+        config: as read from TOML, or resolved before, for another vocabulary perhaps.
+        vocabulary: that of the text to learn, or of the run.
+
+    Raises:
+        ConfigError: The vocabulary lacks the separator.
+
+    Example:
+        >>> from jaxrnn.config import CorpusConfig
+        >>> config = Config(corpus=CorpusConfig(separator="\n"))
+        >>> resolve_separator(config, Vocabulary("\n !abc")).model.reset_id
+        0
+    """
+    separator = config.corpus.separator
+    reset_id = _find_id(separator, vocabulary) if separator else None
+    return replace(config, model=replace(config.model, reset_id=reset_id))
+
+
+def _find_id(separator: str, vocabulary: Vocabulary) -> int:
+    named = f"corpus.separator = {show(separator)}"
+    try:
+        ids = encode(vocabulary, separator)
+    except VocabularyError:
+        raise ConfigError(
+            f"{named}: the text does not have this character, so nothing would separate its documents; "
+            "name the one that does, or leave the separator out"
+        ) from None
+    return int(ids[0])
