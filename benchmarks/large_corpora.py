@@ -192,10 +192,9 @@ def measure_speed(folder: Path, megabytes: int, rounds: int, units: int) -> dict
     vocabulary = vocabulary_of(tokens)
     stream = open_stream(tokens, vocabulary)
     found: dict[str, list[float]] = {}
-    for stateful in (True, False):
-        config = parse_config(
-            _CONFIG % {"size": units, "every": 0}, "config", [f"train.stateful={str(stateful).lower()}"]
-        )
+    for kind, stateful in (("streams", "true"), ("windows", "false")):
+        settings = _CONFIG % {"size": units, "every": 0}
+        config = parse_config(settings, "config", [f"train.stateful={stateful}"])
         if jax.config.jax_num_cpu_devices < 0:  # type: ignore[attr-defined]
             jax.config.update("jax_num_cpu_devices", choose_cpu_devices(config))  # type: ignore[no-untyped-call]
         feeding.BLOCK_BYTES = _SMALL_BLOCK
