@@ -32,7 +32,7 @@ _Starts: TypeAlias = np.ndarray[Any, np.dtype[np.int64]]
 class Block(NamedTuple):
     """Consecutive batches, read ahead from a text that is not on the device."""
 
-    first: Array  # int32 scalar, the number of the first batch
+    first: Array  # int32 scalar, the number of the first
     windows: Array  # [batches, batch, time + 1], uint8 or uint16: inputs, and the character after the last
     is_fresh: Array  # [batches], boolean: whether the carry starts empty
 

@@ -17,7 +17,15 @@ from jaxrnn.config import Config, Texts
 from jaxrnn.download import Report
 from jaxrnn.errors import CorpusError
 from jaxrnn.streaming.sources import RESIDENT_BYTES, Source, find_source
-from jaxrnn.texts import check_is_enough, decode_part, join_parts, read_bytes, several, shown
+from jaxrnn.texts import (
+    check_is_enough,
+    decode_part,
+    join_parts,
+    read_bytes,
+    separating_bytes,
+    several,
+    shown,
+)
 from jaxrnn.vocabulary import Text, Tokens
 
 _CHUNK = 1 << 20  # characters
@@ -37,20 +45,23 @@ class Corpus(NamedTuple):
         return "bytes" if isinstance(self.text, bytes) else "characters"
 
 
-def load_corpus(text: Texts, *, tokens: str = "characters", report: Report | None = None) -> Corpus:
+def load_corpus(
+    text: Texts, *, tokens: str = "characters", separator: str = "", report: Report | None = None
+) -> Corpus:
     """Load a corpus by name or path; a built-in one is fetched the first time.
 
     Args:
         text: the name of a built-in corpus, or the path of a UTF-8 file, of any file for bytes, or of a folder of such
             files; or several of them, whose texts follow each other. A name wins over a file; `./name` forces the file.
         tokens: "characters" for a text, or "bytes" for what the file holds, as it is.
+        separator: as for `read_corpus`.
         report: told how a download goes, as (what, bytes done, bytes in all or 0).
 
     Raises:
         CorpusError: if there is no such file, or it is not a text of at least two characters in UTF-8, or two bytes.
         DownloadError: if a built-in corpus could not be fetched, or the file in its place is another text.
     """
-    return read_corpus(find_source(text, report=report), tokens)
+    return read_corpus(find_source(text, report=report), tokens, separator)
 
 
 def read_corpus(source: Source, tokens: str = "characters", separator: str = "") -> Corpus:
@@ -69,7 +80,7 @@ def read_corpus(source: Source, tokens: str = "characters", separator: str = "")
     read = (read_bytes(file.path, file.name) for file in files)
     content: Text
     if tokens == "bytes":
-        content = check_is_enough(join_parts(read, separator.encode("latin-1")), name)
+        content = check_is_enough(join_parts(read, separating_bytes(separator)), name)
     else:
         decoded = (decode_part(data, file.name) for data, file in zip(read, files, strict=True))
         content = check_is_enough(join_parts(decoded, separator), name)
@@ -77,7 +88,12 @@ def read_corpus(source: Source, tokens: str = "characters", separator: str = "")
 
 
 def find_corpus(
-    names: Sequence[Texts], sha256: str, *, tokens: str = "characters", report: Report | None = None
+    names: Sequence[Texts],
+    sha256: str,
+    *,
+    tokens: str = "characters",
+    separator: str = "",
+    report: Report | None = None,
 ) -> Corpus:
     """Find the text that a run learns from, wherever it is now.
 
@@ -86,6 +102,7 @@ def find_corpus(
             or every file for bytes, but for those that are too large to be read just for that.
         sha256: of the text.
         tokens: as for `load_corpus`.
+        separator: as for `read_corpus`.
         report: as for `load_corpus`.
 
     Raises:
@@ -94,7 +111,7 @@ def find_corpus(
     problem: CorpusError | None = None
     for name in names:
         try:
-            corpus = load_corpus(name, tokens=tokens, report=report)
+            corpus = load_corpus(name, tokens=tokens, separator=separator, report=report)
         except CorpusError as error:
             problem = problem or error
             continue
@@ -103,7 +120,9 @@ def find_corpus(
         problem = problem or changed_text(name)
     for path in sorted(data_folder().glob("*" if tokens == "bytes" else "*.txt")):
         with contextlib.suppress(CorpusError, OSError):
-            if not path.is_file() or path.stat().st_size > RESIDENT_BYTES:
+            if tokens == "bytes" and not _holds(path, sha256):
+                continue
+            if tokens != "bytes" and path.stat().st_size > RESIDENT_BYTES:
                 continue
             corpus = load_corpus(str(path.absolute()), tokens=tokens, report=report)
             if corpus.sha256 == sha256:
@@ -115,6 +134,17 @@ def changed_text(name: Texts) -> CorpusError:
     """What to raise where a run's text should be and another is."""
     changed = f"{shown(several(name))} is not the text that the run began with (another SHA-256)"
     return CorpusError(f"{changed}: put that back, or start a new run")
+
+
+def _holds(path: Path, sha256: str) -> bool:
+    """Whether a file has this SHA-256, without holding all of it in memory: among any files there may be large ones."""
+    try:
+        if not path.is_file():
+            return False
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest() == sha256
+    except OSError:
+        return False
 
 
 def split_lengths(length: int, validation_fraction: float) -> tuple[int, int]:
@@ -149,18 +179,18 @@ def check_lengths(corpus: Corpus, config: Config) -> None:
     Raises:
         CorpusError: if a part is too short. The message has the numbers, and values that would fit.
     """
-    check_length(corpus.name, len(corpus.text), config)
+    check_length(corpus.name, len(corpus.text), corpus.tokens, config)
 
 
-def check_length(name: str, length: int, config: Config) -> None:
-    """What `check_lengths` does, for a text of which only name and length are known.
+def check_length(name: str, length: int, tokens: str, config: Config) -> None:
+    """What `check_lengths` does, for a text of which only name, length and kind are known.
 
     Raises:
         CorpusError: as `check_lengths`.
     """
     train, fraction = config.train, config.corpus.validation_fraction
     training, held_out = split_lengths(length, fraction)
-    have = f"{shown(name)} has {length:,} {config.corpus.tokens}, {training:,} to train on and {held_out:,} held out"
+    have = f"{shown(name)} has {length:,} {tokens}, {training:,} to train on and {held_out:,} held out"
     sizes, needed = f"seq_len = {train.seq_len}", train.seq_len + 1
     if train.stateful:
         sizes, needed = f"batch_size = {train.batch_size} with {sizes}", train.batch_size * needed + 1

@@ -10,7 +10,6 @@ from jaxrnn.config import Texts
 from jaxrnn.errors import CorpusError
 
 _Text = TypeVar("_Text", str, bytes)
-_NEEDS = "a text needs at least 2"
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 # Control characters, C0, DEL and C1, but a tab and a newline; and the lone surrogates that stand for bytes.
 _UNREADABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\udc80-\udcff]+")
@@ -78,9 +77,11 @@ def check_is_enough(text: _Text, name: str) -> _Text:
     Raises:
         CorpusError: it has fewer.
     """
+    if isinstance(text, bytes):
+        return check_bytes(text, name)
     if len(text) < 2:
-        unit, needs = ("byte", "at least 2 are needed") if isinstance(text, bytes) else ("character", _NEEDS)
-        raise CorpusError(f"{name} {f'has only 1 {unit}' if len(text) else 'is empty'}: {needs}")
+        found = "has only 1 character" if text else "is empty"
+        raise CorpusError(f"{name} {found}: a text needs at least 2")
     return text
 
 
@@ -99,7 +100,8 @@ def decode_part(data: bytes, name: str, start: int = 0) -> str:
         raise CorpusError(f"{name} looks like UTF-16: save it as UTF-8; {_ANY_FILE}")
     if (nul := data.find(b"\0")) >= 0:
         raise CorpusError(
-            f"{name} is binary, not text (a NUL byte at offset {start + nul:,}): give a UTF-8 text file; {_ANY_FILE}"
+            f"{name} is binary, not text (a NUL byte at offset {start + nul:,}): "
+            f"give a UTF-8 text file; {_ANY_FILE}"
         )
     mark = len(_BYTE_ORDER_MARK) if start == 0 and data.startswith(_BYTE_ORDER_MARK) else 0
     try:
@@ -125,6 +127,27 @@ def join_parts(parts: Iterable[_Text], separator: _Text) -> _Text:
             joined.append(separator)
         joined.append(part)
     return separator[:0].join(joined)
+
+
+def check_bytes(data: bytes, name: str) -> bytes:
+    """Bytes as they are, of which there have to be two at least.
+
+    Args:
+        data: what a file holds.
+        name: what messages call the file.
+
+    Raises:
+        CorpusError: if there are fewer.
+    """
+    if len(data) < 2:
+        found = "has only 1 byte" if data else "is empty"
+        raise CorpusError(f"{name} {found}: at least 2 are needed")
+    return data
+
+
+def separating_bytes(separator: str) -> bytes:
+    """A separator as the files of a text have it: in UTF-8, or the byte that a lone surrogate stands for."""
+    return separator.encode("utf-8", "surrogateescape")
 
 
 def as_bytes(text: str | bytes) -> bytes:

@@ -172,6 +172,7 @@ def test_a_config_whose_name_could_leave_checkpoints_names_no_run(config: str) -
 
 def test_the_record_says_where_the_run_comes_from() -> None:
     assert RECORD.corpus == "play.txt"
+    assert isinstance(RECORD.corpus_path, str)
     assert Path(RECORD.corpus_path).is_absolute()
     assert RECORD.jaxrnn_version == jaxrnn.__version__
     assert RECORD.created.endswith("+00:00")

@@ -72,6 +72,7 @@ def load_data_again(config: "Config", begun: Begun, *, quiet: bool) -> Data:
             record.corpus_sha256,
             vocabulary.tokens,
             config.corpus.streamed,
+            config.corpus.separator,
             report=report,
             tokenising=tokenising,
         )
@@ -146,9 +147,9 @@ def _load(config: "Config", *, quiet: bool) -> "Corpus | _Streamed":
     if len(source.files) > 1 and not quiet:
         console.note(f"{source.name}: {len(source.files):,} files, {console.format_bytes(source.size)}")
     if not is_streamed(corpus.streamed, source):
-        return read_corpus(source, corpus.tokens)
+        return read_corpus(source, corpus.tokens, corpus.separator)
     with console.work_display(quiet=quiet) as tokenising:
-        ids = tokenise(source, corpus.tokens, report=tokenising)
+        ids = tokenise(source, corpus.tokens, corpus.separator, report=tokenising)
     return _Streamed(source.name, source.path, ids.text_sha256, ids)
 
 
@@ -171,7 +172,7 @@ def _prepare(
     if config.log.tensorboard:
         check_tensorboard()
 
-    check_length(text.name, len(ids), config)
+    check_length(text.name, len(ids), vocabulary.tokens, config)
     try:  # now, not at the first sample of a long training
         seed_ids(vocabulary, config.sample.seed)
     except VocabularyError as error:

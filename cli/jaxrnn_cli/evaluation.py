@@ -125,6 +125,7 @@ def _read_texts(
 
     record = read_record(path)
     fraction, tokens = config.corpus.validation_fraction, vocabulary.tokens
+    separator = config.corpus.separator
     given: Corpus | None = None
     own: Corpus | TokenFile | None = None
     with (
@@ -134,12 +135,14 @@ def _read_texts(
         if options.corpus is not None:
             source = find_source(options.corpus, report=report)
             if not is_streamed("auto", source):
-                given = read_corpus(source, tokens)
+                given = read_corpus(source, tokens, separator)
                 own = given if given.sha256 == record.corpus_sha256 and fraction > 0 else None
-            elif hash_text(source, tokens, report=working) == record.corpus_sha256 and fraction > 0:
-                own = tokenise(source, tokens, report=working)
+            elif (
+                hash_text(source, tokens, separator, report=working) == record.corpus_sha256 and fraction > 0
+            ):
+                own = tokenise(source, tokens, separator, report=working)
             else:
-                given = first_part(source, tokens, options.limit or MOST)
+                given = first_part(source, tokens, options.limit or MOST, separator)
                 _say(
                     f"{source.name} is large: its first {len(given.text):,} {tokens} are scored; {_MORE}",
                     options,
@@ -162,6 +165,7 @@ def _read_texts(
                 record.corpus_sha256,
                 tokens,
                 config.corpus.streamed,
+                separator,
                 report=report,
                 tokenising=working,
             )

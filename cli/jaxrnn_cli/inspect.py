@@ -182,6 +182,7 @@ def _held_out(inspected: "Trained", run: Path) -> "Text":
                 record.corpus_sha256,
                 vocabulary.tokens,
                 config.corpus.streamed,
+                config.corpus.separator,
                 report=report,
                 tokenising=tokenising,
             )

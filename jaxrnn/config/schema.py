@@ -21,13 +21,13 @@ Texts = str | tuple[str, ...]  # what is named: a built-in corpus, a file or a f
 
 @dataclass(frozen=True, kw_only=True)
 class CorpusConfig(Checked):
-    """The text to learn from, how much of its end is held out, what stands between documents, and where it is kept."""
+    """The text to learn from: where it is, what it is made of, and how much of its end is held out."""
 
     text: Annotated[Texts, Text(empty=False, without="\0", several=True)] = "shakespeare"
     tokens: Annotated[str, OneOf(("characters", "bytes"))] = "characters"
     validation_fraction: Annotated[float, Range(0, 1, below=True)] = 0.1
-    separator: str = ""
     streamed: Annotated[str, OneOf(("auto", "always", "never"))] = "auto"
+    separator: str = ""
 
     def __post_init__(self) -> None:
         """Checks every field.

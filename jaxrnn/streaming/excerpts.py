@@ -47,7 +47,7 @@ def split_excerpts(
     return Excerpts(drop_unknown(vocabulary, before), after, num_training, num_held_out)
 
 
-def first_part(source: Source, tokens: str, most: int) -> Corpus:
+def first_part(source: Source, tokens: str, most: int, separator: str = "") -> Corpus:
     """The beginning of a text, read from its files; its hash is left empty.
 
     Raises:
@@ -55,7 +55,7 @@ def first_part(source: Source, tokens: str, most: int) -> Corpus:
     """
     read: list[bytes] = []
     length = 0
-    for part in read_text(source, tokens):
+    for part in read_text(source, tokens, separator):
         read.append(part.data)
         length += len(part.data) if tokens == "bytes" else len(part.data.decode())
         if length >= most:

@@ -56,8 +56,8 @@ def feeding(
         current = step - (step - first) % num_steps
         for begin in range(current, min(current + (AHEAD + 1) * num_steps, config.steps), num_steps):
             if begin not in pending:
-                first_batch, batches = begin * config.accumulate, num_steps * config.accumulate
-                starts, is_fresh = find_starts(config, local_key, first_batch, batches, ids.size)
+                first_batch, count = begin * config.accumulate, num_steps * config.accumulate
+                starts, is_fresh = find_starts(config, local_key, first_batch, count, ids.size)
                 pending[begin] = reader.submit(_read, config, mesh, ids, first_batch, starts, is_fresh)
         for begin in [begin for begin in pending if begin < current]:
             del pending[begin]
@@ -68,8 +68,8 @@ def feeding(
 
 def steps_per_block(config: TrainConfig, itemsize: int, remaining: int) -> int:
     """How many steps a block is enough for: at least one, and not more than there are."""
-    step_bytes = config.accumulate * config.batch_size * (config.seq_len + 1) * itemsize
-    return max(1, min(remaining, BLOCK_BYTES // step_bytes))
+    per_step = config.accumulate * config.batch_size * (config.seq_len + 1) * itemsize
+    return max(1, min(remaining, BLOCK_BYTES // per_step))
 
 
 def _read(
@@ -86,4 +86,5 @@ def _read(
         return ids.windows(starts[index[:2]], config.seq_len + 1)
 
     windows = place_rows(mesh, (*starts.shape, config.seq_len + 1), rows, axis=1)
-    return replicate(mesh, Block(jnp.asarray(np.int32(first)), windows, jnp.asarray(is_fresh)))
+    place, fresh = replicate(mesh, (jnp.asarray(np.int32(first)), jnp.asarray(is_fresh)))
+    return Block(place, windows, fresh)

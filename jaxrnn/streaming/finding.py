@@ -16,6 +16,7 @@ def find_text(
     sha256: str,
     tokens: str,
     streamed: str,
+    separator: str = "",
     *,
     report: Report | None = None,
     tokenising: Report | None = None,
@@ -27,6 +28,7 @@ def find_text(
         sha256: of the text.
         tokens: "characters" or "bytes".
         streamed: "auto", "always" or "never", as in a config.
+        separator: put between two files where the first does not end in it.
         report: told how a download goes.
         tokenising: told how writing its ids goes, where they are not there yet.
 
@@ -38,15 +40,15 @@ def find_text(
     """
     source = _first(names, report)
     if streamed == "never" or (source is not None and not is_streamed(streamed, source)):
-        return find_corpus(names, sha256, tokens=tokens, report=report)
+        return find_corpus(names, sha256, tokens=tokens, separator=separator, report=report)
     if written := open_tokens(entry_folder(sha256, tokens)):
         return written
     if source is None:
-        return find_corpus(names, sha256, tokens=tokens, report=report)
+        return find_corpus(names, sha256, tokens=tokens, separator=separator, report=report)
     problem: CorpusError | None = None
     for name in names:
         try:
-            found = tokenise(find_source(name, report=report), tokens, report=tokenising)
+            found = tokenise(find_source(name, report=report), tokens, separator, report=tokenising)
         except CorpusError as error:
             problem = problem or error
             continue

@@ -38,7 +38,7 @@ from jaxrnn.streaming.cache import (
 from jaxrnn.streaming.numbering import Numbered, Numbering, read_numbered
 from jaxrnn.streaming.pieces import normalised, read_pieces
 from jaxrnn.streaming.sources import Source
-from jaxrnn.texts import check_is_enough, decode_part, shown
+from jaxrnn.texts import check_is_enough, decode_part, separating_bytes, shown
 
 _CHECKPOINT = 1 << 28  # bytes of text after which the state is noted
 _PATIENCE = 0.2  # seconds between two looks at whether another process is done
@@ -75,7 +75,7 @@ def read_text(
     Raises:
         CorpusError: a file can't be read, is not text, or has grown since it was found.
     """
-    between = separator.encode("latin-1" if tokens == "bytes" else "utf-8")
+    between = separating_bytes(separator)
     is_text = tokens == "characters"
     before = sum(each.size for each in source.files[:file])
     for number in range(file, len(source.files)):

@@ -60,7 +60,7 @@ def end_of(
     return saved, losses
 
 
-@pytest.mark.parametrize("kind", [{}, {"reset_rate": 0.5}, {"stateful": False}])
+@pytest.mark.parametrize("kind", [{}, {"reset_rate": 0.5, "accumulate": 2}, {"stateful": False}])
 def test_the_bits_are_those_of_a_text_on_the_device_also_after_a_stop(
     config: Config,
     vocabulary: Vocabulary,
@@ -72,7 +72,7 @@ def test_the_bits_are_those_of_a_text_on_the_device_also_after_a_stop(
     monkeypatch.setattr(feeding, "BLOCK_BYTES", 5 * 4 * 7)  # a block is 5 steps
     # 60 steps are more than an epoch.
     few = {"steps": 60, "save_every": 23, "eval_every": 20, "sample_every": 0}
-    config = replace(config, train=replace(config.train, **{**few, **kind}))
+    config = replace(config, train=replace(config.train, **{**few, **kind}))  # type: ignore[arg-type]
     expected, losses = end_of(config, vocabulary, ids, lambda start, stop: ids[start:stop])
     cut = lambda start, stop: part(streamed, start, stop)  # noqa: E731
     found, found_losses = end_of(config, vocabulary, streamed, cut)

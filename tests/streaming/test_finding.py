@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from jaxrnn.config import Texts
 from jaxrnn.corpus import Corpus, load_corpus
 from jaxrnn.errors import CorpusError, VocabularyError
 from jaxrnn.finetuning import OnUnknown, cover
@@ -27,7 +28,7 @@ def test_a_text_is_found_streamed_or_not_by_its_content(put: Put) -> None:
     put("moved.txt", TEXT)
     put("other.txt", "another text")
     sha256 = load_corpus("moved.txt").sha256
-    names = ["gone.txt", ("other.txt", "moved.txt"), "moved.txt"]
+    names: list[Texts] = ["gone.txt", ("other.txt", "moved.txt"), "moved.txt"]
     assert isinstance(find_text(names, sha256, "characters", "auto"), Corpus)
     found = find_text(names, sha256, "characters", "always")
     assert isinstance(found, TokenFile)

@@ -1,11 +1,13 @@
 """From files to ids: the same as in memory, in however many pieces, from wherever it was stopped, by however many."""
 
 import errno
+import fcntl
 import hashlib
 import json
-import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -270,39 +272,39 @@ def test_what_is_there_is_gone_on_with_only_if_it_is_what_was_noted(put: Put, da
     assert check_tokens(tokens)
 
 
-def _tokenise(name: str) -> None:
-    pieces._PIECE, tokenising._CHECKPOINT = 1 << 10, 1 << 14
-    tokenise(find_source(name), "characters", report=lambda *_: time.sleep(0.002))
+SLOWLY = """
+import time
+from jaxrnn.streaming import pieces, tokenising
+from jaxrnn.streaming.sources import find_source
+
+pieces._PIECE, tokenising._CHECKPOINT = 1 << 10, 1 << 14
+tokenising.tokenise(find_source("t.txt"), "characters", report=lambda *_: time.sleep(0.002))
+"""
 
 
 def test_killed_or_two_at_once_all_ends_well(put: Put) -> None:
     put("t.txt", "some text, and more of it\n" * 10_000)
-    context = multiprocessing.get_context("fork")
-    killed, one, two = (context.Process(target=_tokenise, args=("t.txt",)) for _ in range(3))
-    killed.start()
-    while not list(tokens_folder().glob("partial-*/state.json")):
+    killed, waiting = (subprocess.Popen([sys.executable, "-c", SLOWLY]) for _ in range(2))
+    while not (states := list(tokens_folder().glob("partial-*/state.json"))):
+        assert killed.poll() is waiting.poll() is None
         time.sleep(0.002)
-    one.start()  # waits for the other
-    assert killed.pid
-    os.kill(killed.pid, signal.SIGKILL)
-    killed.join()
-    two.start()
-    for process in (one, two):
-        process.join(60)
-        assert process.exitcode == 0
+    killed.kill()
+    third = subprocess.Popen([sys.executable, "-c", SLOWLY])
+    assert killed.wait() == -signal.SIGKILL
+    assert waiting.wait(60) == third.wait(60) == 0
     (entry,) = tokens_folder().glob("*-characters")
     tokens = open_tokens(entry)
     assert tokens
     assert tokens.text_sha256 == load_corpus("t.txt").sha256
     assert check_tokens(tokens)
-    assert list(tokens_folder().glob("partial-*")) == []
+    assert not states[0].parent.exists()
 
 
 def test_without_locks_everyone_writes_for_themselves(put: Put, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: int) -> None:
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
 
-    monkeypatch.setattr(tokenising.fcntl, "flock", refuse)
+    monkeypatch.setattr(fcntl, "flock", refuse)
     put("t.txt", "some text")
     assert check_tokens(tokenise(find_source("t.txt"), "characters"))
 

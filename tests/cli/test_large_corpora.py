@@ -1,0 +1,178 @@
+"""Texts that stay on the disk: folders and lists, trained on, gone on with, fine-tuned on, scored and looked into."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from jaxrnn.manifest import read_manifest
+from jaxrnn.run_directory import read_config
+from jaxrnn.streaming import sources
+from jaxrnn.streaming.cache import tokens_folder
+from jaxrnn_cli import evaluation
+
+from .conftest import Command
+
+STREAMED = ("--set", "corpus.streamed=always")
+
+
+@pytest.fixture(autouse=True)
+def _tokens(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JAXRNN_TOKENS", str(place / "tokens"))
+
+
+@pytest.fixture
+def folder(place: Path) -> Path:
+    """The text of the other tests, in three files and a hidden one."""
+    text = (place / "text.txt").read_text(encoding="utf-8")
+    (place / "texts" / "more").mkdir(parents=True)
+    for name, part in {"a.txt": text[:900], "b.txt": text[900:2000], "more/c.txt": text[2000:]}.items():
+        (place / "texts" / name).write_text(part, encoding="utf-8")
+    (place / "texts" / ".notes").write_text("not a text of mine", encoding="utf-8")
+    return place / "texts"
+
+
+def arrays(run: Path, step: int = 20) -> dict[str, str]:
+    return {name: leaf.sha256 for name, leaf in read_manifest(run / "steps", step).leaves.items()}
+
+
+def test_a_folder_streamed_is_the_text_in_memory_to_the_last_bit(
+    jaxrnn: Command, trained: Path, place: Path, folder: Path
+) -> None:
+    told = jaxrnn("pretrain", "tiny.toml", "--to", "new", "--set", "corpus.text=texts", *STREAMED)
+    assert told.code == 0
+    assert "texts: 3 files, " in told.err
+    assert f"tokenising texts, once, into {place / 'tokens'}" in told.err
+    assert f"the text is read from the disk, as ids in {place / 'tokens'}" in told.err
+    new = place / "checkpoints" / "new"
+    assert arrays(new) == arrays(trained)
+    record, before = (json.loads((run / "run.json").read_text()) for run in (new, trained))
+    assert record["corpus_sha256"] == before["corpus_sha256"]
+    # From streamed to not, though the folder is not what it was named; and back, though there is no text at all.
+    shutil.rmtree(folder)
+    longer = ("--resume", "--set", "train.steps=30", "--quiet")
+    never = ("--set", "corpus.streamed=never")
+    assert jaxrnn("pretrain", "tiny.toml", "--to", "new", *longer, *never).code == 0
+    (place / "text.txt").unlink()
+    assert (
+        jaxrnn("pretrain", "tiny.toml", "--to", "new", "--resume", "--set", "train.steps=40", *STREAMED).code
+        == 0
+    )
+    assert read_config(new).train.steps == 40
+
+
+def test_a_list_is_remembered_with_all_its_places(jaxrnn: Command, place: Path, folder: Path) -> None:
+    names = 'corpus.text=["texts/b.txt", "texts/more"]'
+    done = jaxrnn("pretrain", "tiny.toml", "--to", "./list", "--set", names, "--set", "train.steps=1", "-q")
+    assert done.code == 0
+    record = json.loads((place / "list" / "run.json").read_text())
+    assert record["corpus"] == "texts/b.txt, texts/more"
+    assert record["corpus_path"] == [str(folder / "b.txt"), str(folder / "more")]
+    assert read_config(place / "list").corpus.text == ("texts/b.txt", "texts/more")
+    resumed = jaxrnn(
+        "pretrain", "tiny.toml", "--to", "./list", "--set", names, "--set", "train.steps=2", "--resume"
+    )
+    assert resumed.code == 0
+    plan = jaxrnn("pretrain", "tiny.toml", "--to", "./x", "--set", names, "--dry-run", *STREAMED).out
+    assert f"texts/b.txt, texts/more ({folder / 'b.txt'}, {folder / 'more'})" in plan
+    assert "which is one epoch, read from the disk" in plan
+    assert jaxrnn("evaluate", "--from", "./list").code == 0
+
+
+def test_what_an_evaluation_leaves_out_is_said_once(jaxrnn: Command) -> None:
+    few = ("--set", "train.eval_characters=100")
+    told = jaxrnn("pretrain", "tiny.toml", "--to", "./few", *few, *STREAMED)
+    (line,) = (line for line in told.err.splitlines() if "train.eval_characters" in line)
+    assert "an evaluation reads 100 of the " in line
+
+
+@pytest.mark.parametrize("on_unknown", ["extend", "drop"])
+def test_fine_tuning_on_a_text_on_the_disk_is_fine_tuning_on_it(
+    jaxrnn: Command, trained: Path, place: Path, on_unknown: str
+) -> None:
+    (place / "other.txt").write_text("ROMEO:\nQuìck — zebras jump.\n" * 60, encoding="utf-8")
+    tune = ("finetune", "--from", trained, "--corpus", "other.txt", "--on-unknown", on_unknown)
+    small = ("--set", "train.steps=6", "--set", "train.batch_size=4", "--set", "train.seq_len=8")
+    ends = []
+    for to, streamed in (("./a", "never"), ("./b", "always")):
+        done = jaxrnn(*tune, *small, "--to", to, "--set", f"corpus.streamed={streamed}")
+        assert done.code == 0, done
+        assert "characters are new to the model" in done.err
+        ends.append(arrays(place / to, 6))
+    assert ends[0] == ends[1]
+    resumed = jaxrnn(*tune, *small, "--to", "./b", "--resume", *STREAMED, "--set", "train.steps=7")
+    assert resumed.code == 0, resumed
+    refused = jaxrnn(*tune[:-1], "error", *small, "--to", "./c", *STREAMED)
+    assert "the model does not know 'Q' (U+0051), at position 7" in refused.error
+
+
+def test_of_a_large_text_parts_are_scored_and_that_is_said(
+    jaxrnn: Command, trained: Path, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = json.loads(jaxrnn("evaluate", "--from", trained, "--json").out)["runs"][0]
+    monkeypatch.setattr(sources, "RESIDENT_BYTES", 1000)  # so that the small text is a large one
+    large = jaxrnn("evaluate", "--from", trained, "--json")
+    assert json.loads(large.out)["runs"][0] == own
+    assert [path.name for path in tokens_folder().glob("*-characters")] == [
+        f"{json.loads((trained / 'run.json').read_text())['corpus_sha256']}-characters"
+    ]
+    monkeypatch.setattr(evaluation, "MOST", 100)
+    part = jaxrnn("evaluate", "--from", trained)
+    assert "held out, the first 100 are scored; --limit N scores more" in part.err
+    assert "99 characters scored" in part.out
+    again = jaxrnn("evaluate", "--from", trained, "--corpus", "text.txt", "--limit", "50")
+    assert "only the end that it held out is scored" in again.err
+    assert "49 characters scored" in again.out
+    (place / "other.txt").write_text((place / "text.txt").read_text() * 2)
+    other = jaxrnn("evaluate", "--from", trained, "--corpus", "other.txt")
+    assert "other.txt is large: its first 100 characters are scored" in other.err
+    assert "99 characters scored" in other.out
+    refused = jaxrnn("evaluate", "--from", trained, "--memorisation")
+    assert "is too large for --memorisation" in refused.error.splitlines()[-1]
+
+
+def test_a_limit_holds_for_small_texts_too(jaxrnn: Command, trained: Path, place: Path) -> None:
+    assert "29 characters scored" in jaxrnn("evaluate", "--from", trained, "--limit", "30").out
+    found = jaxrnn("evaluate", "--from", trained, "--corpus", "text.txt", "--limit", "30")
+    assert "29 characters scored" in found.out
+    (place / "other.txt").write_text("ROMEO:\n" * 100)
+    other = jaxrnn("evaluate", "--from", trained, "--corpus", "other.txt", "--limit", "30")
+    assert "29 characters scored" in other.out
+
+
+def test_inspect_looks_into_a_text_on_the_disk(
+    jaxrnn: Command, trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sources, "RESIDENT_BYTES", 1000)
+    for options in ((), ("--file", "text.txt")):
+        done = jaxrnn("inspect", "--from", trained, "--length", "40", "--output", "page.html", *options)
+        assert done.code == 0, done
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("corpus.text=empty", "empty is a folder without files"),
+        ('corpus.text=["text.txt", "gone.txt"]', "there is no file gone.txt"),
+        ("corpus.text=bad", "bad/x.txt is not UTF-8: bad byte 0xff at offset 2"),
+        ("corpus.text=short", "short has only 1 character"),
+    ],
+)
+def test_mistakes_are_one_line(jaxrnn: Command, place: Path, override: str, words: str) -> None:
+    for name, data in {"bad/x.txt": b"ab\xff", "short/x.txt": b"a"}.items():
+        (place / name).parent.mkdir()
+        (place / name).write_bytes(data)
+    (place / "empty").mkdir()
+    result = jaxrnn("pretrain", "tiny.toml", "--set", override, *STREAMED, "--quiet")
+    assert words in result.error
+    assert not (place / "checkpoints").exists()
+
+
+def test_a_place_that_cannot_be_written_is_one_line_of_another_kind(jaxrnn: Command, place: Path) -> None:
+    (place / "tokens").write_text("a file in the way")
+    result = jaxrnn("pretrain", "tiny.toml", *STREAMED, "--quiet")
+    assert result.code == 1
+    assert result.err.startswith("jaxrnn: error: ")
+    assert "the text's ids can't be written" in result.err
+    assert "JAXRNN_TOKENS" in result.err
