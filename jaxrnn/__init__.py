@@ -32,4 +32,4 @@ from jaxrnn.layers.rnn import rnn as rnn
 from jaxrnn.layers.rnn import rnn_carry as rnn_carry
 from jaxrnn.losses import softmax_cross_entropy as softmax_cross_entropy
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -101,6 +101,13 @@ def sample(
 
     Raises:
         ValueError: An argument is out of range.
+
+    Example:
+        >>> config, vocabulary = ModelConfig(), Vocabulary("abcdefgh")
+        >>> params = model.init(jax.random.key(0), config, vocabulary.size)
+        >>> blocks = sample(config, params, seed_ids(vocabulary, "head"), length=200, num_samples=2)
+        >>> [block.shape for block in blocks]
+        [(2, 128), (2, 72)]
     """
     options = (length, temperature, top_k, top_p, num_samples, rng_seed)
     return (ids for ids, _ in _generate(False, config, params, seed_ids, *options))

@@ -23,6 +23,10 @@ class Trained(NamedTuple):
 def load_trained(run: Path, name: str) -> Trained:
     """Loads the best checkpoint of a run.
 
+    Args:
+        run: the run directory, `checkpoints/shakespeare` say; nothing beside it is needed.
+        name: what to call it.
+
     Raises:
         CheckpointError: The run is missing or damaged.
         ConfigError: Its config is not valid.

@@ -114,6 +114,22 @@ def train(
         ConfigError: The vocabulary lacks the config's separator.
         DivergenceError: Five updates in a row were skipped, or the held-out loss or a parameter is not finite; states
             saved before are good.
+
+    Example:
+        >>> from jaxrnn.config import Config, DenseConfig, EmbeddingConfig, LSTMConfig, ModelConfig, TrainConfig
+        >>> from jaxrnn.train_state import init_state
+        >>> from jaxrnn.vocabulary import build_vocabulary, encode
+        >>> text = "to be or not to be, " * 20
+        >>> vocabulary = build_vocabulary(text)
+        >>> ids = encode(vocabulary, text)
+        >>> config = Config(
+        ...     model=ModelConfig(layers=(EmbeddingConfig(size=4), LSTMConfig(size=8), DenseConfig())),
+        ...     train=TrainConfig(steps=3, batch_size=2, seq_len=8, sample_every=0),
+        ... )
+        >>> for event in train(config, init_state(config, vocabulary.size), vocabulary, ids[:300], ids[300:]):
+        ...     if isinstance(event, Evaluated):
+        ...         print(f"step {event.step}: {event.val_loss:.0f} nats per character")
+        step 3: 2 nats per character
     """
     config = resolve_separator(config, vocabulary)
     every = config.train

@@ -12,7 +12,7 @@ import pytest
 from jaxrnn_cli import app
 
 ROOT = Path(__file__).parent.parent
-DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted(ROOT.glob("*/README.md"))]
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *ROOT.glob("*/README.md")])
 MATHS = ROOT / "docs" / "maths.md"
 SOURCES = sorted((ROOT / "jaxrnn").rglob("*.py"))
 

@@ -4,7 +4,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 
+
+@pytest.mark.usefixtures("optimised")
 def test_killed_twenty_times_it_ends_in_the_same_bits() -> None:
     root = Path(__file__).parents[1]
     trial = [sys.executable, "-m", "benchmarks.kill_and_resume", "--rounds", "20", "--steps", "6000"]

@@ -1,0 +1,46 @@
+"""The programs of `examples/` run, print what their docstrings say, and learn what they claim to."""
+
+import re
+import runpy
+from pathlib import Path
+
+import jax
+import pytest
+
+EXAMPLES = Path(__file__).parent.parent.parent / "examples"
+
+
+def run(name: str) -> dict[str, float]:
+    with jax.numpy_dtype_promotion("standard"):  # as in a reader's own session
+        result: dict[str, float] = runpy.run_path(str(EXAMPLES / name))["main"]()
+        return result
+
+
+def shown(name: str) -> str:
+    """The output at the end of a docstring, its numbers left out: their last digits depend on the machine."""
+    docstring = (EXAMPLES / name).read_text(encoding="utf-8").split('"""')[1]
+    return numberless(docstring.rstrip().rpartition("\n\n")[2])
+
+
+def numberless(output: str) -> str:
+    return re.sub(r"[\d.]+", "", " ".join(output.split()))
+
+
+def test_an_lstm_forecasts_better_than_what_has_no_memory(capsys: pytest.CaptureFixture[str]) -> None:
+    errors = run("unseen_predator.py")
+    assert errors["LSTM"] < 0.2 * errors["nothing changes"]
+    assert errors["LSTM"] < 0.6 * errors["linear in ten counts"]
+    assert errors["LSTM"] > 0.02  # the error of the counts, which nobody can foresee
+    assert numberless(capsys.readouterr().out) == shown("unseen_predator.py")
+
+
+def test_a_patient_gru_remembers_an_order(capsys: pytest.CaptureFixture[str]) -> None:
+    right = run("temporal_order.py")
+    assert right["patient"] > 0.99
+    assert right["as initialised"] < 0.75
+    assert numberless(capsys.readouterr().out) == shown("temporal_order.py")
+
+
+def test_every_example_is_tested_here() -> None:
+    tested = re.findall(r'run\("(\w+\.py)"\)', Path(__file__).read_text(encoding="utf-8"))
+    assert sorted(tested) == sorted(path.name for path in EXAMPLES.glob("*.py"))
