@@ -55,3 +55,31 @@ def test_a_segment_first_reads_what_stands_before_it() -> None:
 def test_one_character_has_nothing_to_predict() -> None:
     with pytest.raises(ValueError, match="a text of 1 characters has nothing to predict"):
         evaluation.segment(text(1))
+
+
+def test_a_long_text_is_read_in_pieces_and_costs_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ids = text(20_000)
+    expected = evaluation.evaluate(CONFIG, PARAMS, evaluation.segment(ids))
+    monkeypatch.setattr(evaluation, "_ON_DEVICE", 100)
+    monkeypatch.setattr(evaluation, "_PIECE", 3)
+    pieces = evaluation.lay_out(ids)
+    assert isinstance(pieces, evaluation.Pieces)
+    assert evaluation.evaluate(CONFIG, PARAMS, pieces) == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("limit", [1, 100, 1000, 5000])
+def test_a_limit_scores_stretches_spread_over_the_text(limit: int) -> None:
+    ids = np.arange(4097) % 251
+    warm_up, inputs, targets, weights = (np.asarray(part) for part in evaluation.segment(ids, limit=limit))
+    segments = warm_up.shape[0]
+    assert segments == 8
+    scored = np.flatnonzero(weights.swapaxes(0, 1).reshape(segments, -1)[0])
+    assert limit <= weights.sum() < limit + segments or weights.sum() == ids.size - 1
+    for row in range(segments):
+        start = row * 512
+        read = inputs.swapaxes(0, 1).reshape(segments, -1)[row, scored]
+        np.testing.assert_array_equal(read, ids[start : start + scored.size])
+        expected = targets.swapaxes(0, 1).reshape(segments, -1)[row, scored]
+        np.testing.assert_array_equal(expected, ids[start + 1 : start + 1 + scored.size])

@@ -140,6 +140,8 @@ def tokenise(source: Source, tokens: str, separator: str = "", *, report: Report
             tell(f"waiting for another process to write {partial.parent}", 0, source.size)
             time.sleep(_PATIENCE)
     except OSError as error:
+        if not (partial / _STATE).exists():  # nobody could go on with it, and the disk may be full
+            try_remove_tree(partial)
         raise _cant_write(partial, error) from error
 
 

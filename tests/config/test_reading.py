@@ -4,6 +4,7 @@ import pytest
 
 from jaxrnn.config import (
     Config,
+    CorpusConfig,
     DenseConfig,
     DropoutConfig,
     EmbeddingConfig,
@@ -11,6 +12,7 @@ from jaxrnn.config import (
     RNNBlockConfig,
     SampleConfig,
     TrainConfig,
+    dump_config,
     parse_config,
 )
 from jaxrnn.errors import ConfigError
@@ -164,3 +166,23 @@ def test_skip_is_read_with_and_without_layers():
     assert not parse_config(f"[model]\n{layers}", "my.toml").model.skip
     assert refused("[model]\nskip = 1") == "model.skip = 1: must be true or false"
     assert refused("[train]\nskip = true") == "train.skip: unknown key; did you mean model.skip?"
+
+
+@pytest.mark.parametrize("names", ["a.txt", ("a.txt",), ("a.txt", "b/", "hamlet")])
+def test_a_text_is_one_name_or_a_list_and_is_written_as_it_was_read(names: str | tuple[str, ...]) -> None:
+    config = Config(corpus=CorpusConfig(text=names))
+    assert parse_config(dump_config(config), "again") == config
+
+
+@pytest.mark.parametrize("value", ["[]", '["a", 3]', '[""]', '[["a"]]', '["a\\u0000"]'])
+def test_a_list_of_texts_holds_names_and_at_least_one(value: str) -> None:
+    with pytest.raises(ConfigError, match=r"corpus\.text = .*must be"):
+        parse_config(f"[corpus]\ntext = {value}\n", "file")
+
+
+def test_a_list_of_texts_is_set_as_toml_has_it() -> None:
+    def text(value: str) -> object:
+        return parse_config("", "file", [f"corpus.text={value}"]).corpus.text
+
+    assert text('["a.txt", "b"]') == ("a.txt", "b")
+    assert text("[draft].txt") == "[draft].txt"

@@ -201,9 +201,11 @@ def test_a_full_disk_is_one_line_and_what_is_there_is_gone_on_with(
         tokenise(find_source("t.txt"), "characters")
     monkeypatch.setattr(tokenising, "require_space", fail_for_space)
     assert tokenise(find_source("t.txt"), "characters").text_sha256 == whole.sha256
+    assert list(tokens_folder().glob("partial-*")) == []
     put("u.txt", "other text")
     with pytest.raises(SaveError, match=r"about 0\.0 MB are needed"):
         tokenise(find_source("u.txt"), "characters")
+    assert list(tokens_folder().glob("partial-*")) == []  # nothing was noted of it yet
 
 
 def fail_for_space(*_: object) -> None:
