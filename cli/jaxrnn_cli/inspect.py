@@ -129,6 +129,8 @@ def _choose_text(
     if file is not None:
         if not file.exists():
             raise CorpusError(f"there is no file {file}: check the path")
+        if file.is_dir():
+            raise CorpusError(f"{file} is a directory: give a text file")
         name = str(file) if file.is_absolute() or str(file).startswith(".") else f"./{file}"
         source = find_source(name)
         corpus = (
