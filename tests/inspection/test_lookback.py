@@ -17,6 +17,7 @@ CONFIG = ModelConfig(
     layers=(EmbeddingConfig(size=4), LSTMConfig(size=4), RNNBlockConfig(cell="rnn"), DenseConfig())
 )
 PARAMS = model.init(jax.random.key(0), CONFIG, VOCABULARY)
+apply = jax.jit(model.apply, static_argnums=0)
 IDS = np.random.default_rng(0).integers(0, VOCABULARY, 30).astype(np.uint8)
 
 
@@ -25,13 +26,13 @@ def expected(start: int, read: int, back: int) -> dict[tuple[int, str], float]:
     tokens = jnp.asarray(IDS[start : start + read + 1], jnp.int32)[None]
     carry = model.initial_carry(CONFIG, PARAMS, 1)
     if read > back:
-        carry, _ = model.apply(CONFIG, PARAMS, carry, tokens[:, : read - back])
+        carry, _ = apply(CONFIG, PARAMS, carry, tokens[:, : read - back])
 
     def loss(carry):
         _, logits = model.apply(CONFIG, PARAMS, carry, tokens[:, read - back : read])
         return softmax_cross_entropy(logits[0, -1], tokens[0, -1])
 
-    gradient = jax.grad(loss)(carry)
+    gradient = jax.jit(jax.grad(loss))(carry)
     return {
         (index, field): float(jnp.linalg.norm(value))
         for index, of_layer in enumerate(gradient)
