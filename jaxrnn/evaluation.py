@@ -24,8 +24,10 @@ from jaxrnn.types import Array, Carry, Params
 WARM_UP = 256  # characters a segment reads before the first one it is scored on
 _MAX_SEGMENTS = 64
 _CHUNK = 256  # characters a segment reads at a time: bounds the memory of the logits
-_ON_DEVICE = 1 << 24  # characters of a text that is laid out whole: 12 bytes each
-_PIECE = 256  # chunks of one that is not
+_ON_DEVICE = (
+    1 << 21
+)  # characters of a text that is laid out whole: 12 bytes each, and more while that is done
+_PIECE = 64  # chunks of one that is not: a million characters at a time
 
 Segments = tuple[Array, Array, Array, Array]  # a text laid out by `segment`, kept on the device
 

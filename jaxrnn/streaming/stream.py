@@ -6,6 +6,7 @@ memory of the process, however much of the text it has seen.
 
 import mmap
 import os
+import weakref
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -32,10 +33,7 @@ class Opened:
         """
         self.path = path
         self.handle = os.open(path, os.O_RDONLY)
-
-    def __del__(self) -> None:
-        if hasattr(self, "handle"):
-            os.close(self.handle)
+        weakref.finalize(self, os.close, self.handle)
 
 
 @dataclass(frozen=True)
