@@ -191,10 +191,10 @@ def check_alike(config: "Config", run: object, data: "Data", *, goes_on: bool) -
     facts |= {"the SHA-256 of the text": data.record.corpus_sha256, "the vocabulary": repr(data.vocabulary)}
     facts |= _flatten(config)
     if found := processes.differences(facts):
-        name, theirs, ours = found[0]
+        name, number, there, first = found[0]
         more = f" ({len(found) - 1} more differ)" if len(found) > 1 else ""
         raise ConfigError(
-            f"{name} is {ours[:200]} here, but {theirs[:200]} in process 0{more}; "
+            f"{name} is {there[:200]} in process {number}, but {first[:200]} in process 0{more}; "
             "all processes want the same command, config, text and versions"
         )
 
