@@ -13,7 +13,7 @@ import socket
 import time
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -215,18 +215,25 @@ def _next(topic: str) -> str:
     return f"{topic}/{_asked[topic]}"
 
 
-def differences(facts: dict[str, str]) -> list[tuple[str, str, str]]:
-    """Returns where these facts are other ones than those of process 0: name, theirs, ours. All of them ask.
+class Difference(NamedTuple):
+    """A fact that is another one in two processes."""
 
-    Nobody gets an answer before all have asked.
-    """
-    first, *_ = (json.loads(text) for text in gather("facts", json.dumps(facts)))
-    names = {**first, **facts}
-    return [
-        (name, first.get(name, "nothing"), facts.get(name, "nothing"))
-        for name in names
-        if first.get(name) != facts.get(name)
-    ]
+    name: str
+    process: int  # the first one in which it is not what it is in process 0
+    there: str
+    first: str  # in process 0
+
+
+def differences(facts: dict[str, str]) -> list[Difference]:
+    """Returns what is not the same in all processes; all of them ask, and all get the same answer."""
+    first, *others = (json.loads(text) for text in gather("facts", json.dumps(facts)))
+    found: dict[str, Difference] = {}
+    for process, there in enumerate(others, start=1):
+        for name in {**first, **there}:
+            pair = there.get(name, "nothing"), first.get(name, "nothing")
+            if pair[0] != pair[1] and name not in found:
+                found[name] = Difference(name, process, *pair)
+    return [*found.values()]
 
 
 # Numbers.

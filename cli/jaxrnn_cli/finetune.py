@@ -10,7 +10,7 @@ from jaxrnn_cli.destination import Begun, open_destination
 from jaxrnn_cli.jax_start import Platform, start_training_jax
 from jaxrnn_cli.loop import resume_run, train_run
 from jaxrnn_cli.names import complete_config, complete_run, find_config, find_destination
-from jaxrnn_cli.plan import find_last_step, print_plan
+from jaxrnn_cli.plan import print_plan
 from jaxrnn_cli.together import (
     Coordinator,
     Distributed,
@@ -117,7 +117,7 @@ def finetune(
         vocabulary, history = read_vocabulary(found), _history(found)
         data = load_data_for(vocabulary, resolved, on_unknown, history, quiet=quiet)  # type: ignore[arg-type]
     resolved = resolve_separator(resolved, data.vocabulary)
-    check_alike(resolved, run, data, begun and find_last_step(run))
+    check_alike(resolved, run, data, goes_on=begun is not None)
     if dry_run:
         print_plan(run, resolved, data, begun)
     elif begun:

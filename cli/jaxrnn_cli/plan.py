@@ -54,17 +54,12 @@ def print_plan(run: Path, config: "Config", data: Data, begun: Begun | None = No
         "would write": f"{run}/ with {', '.join(_files(config))}",
     }
     if begun:
-        rows["would go on"] = f"from step {find_last_step(run):,}"
+        from jaxrnn.saved_steps import find_step
+
+        rows["would go on"] = f"from step {find_step(run, 'last').step:,}"
         rows["changes"] = ", ".join(begun.changes) or "none"
     for name, value in rows.items():
         console.write(f"{name + ':':<15} {console.one_line(value)}\n")
-
-
-def find_last_step(run: Path) -> int:
-    """The step that a run goes on from."""
-    from jaxrnn.saved_steps import find_step
-
-    return find_step(run, "last").step
 
 
 def estimate_memory(config: "Config", data: Data) -> Memory:

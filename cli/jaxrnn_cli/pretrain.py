@@ -9,7 +9,7 @@ from jaxrnn_cli.destination import open_destination
 from jaxrnn_cli.jax_start import Platform, start_training_jax
 from jaxrnn_cli.loop import resume_run, train_run
 from jaxrnn_cli.names import complete_config, find_config, find_destination
-from jaxrnn_cli.plan import find_last_step, print_plan
+from jaxrnn_cli.plan import print_plan
 from jaxrnn_cli.together import (
     Coordinator,
     Distributed,
@@ -74,7 +74,7 @@ def pretrain(
     start_training_jax(resolved, platform)
     data = load_data_again(resolved, begun, quiet=quiet) if begun else load_data(resolved, quiet=quiet)
     resolved = resolve_separator(resolved, data.vocabulary)
-    check_alike(resolved, run, data, begun and find_last_step(run))
+    check_alike(resolved, run, data, goes_on=begun is not None)
     if dry_run:
         print_plan(run, resolved, data, begun)
     elif begun:

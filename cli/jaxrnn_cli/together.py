@@ -173,7 +173,7 @@ def _seconds(variable: str, default: float) -> float:
     return seconds
 
 
-def check_alike(config: "Config", run: object, data: "Data", step: int | None) -> None:
+def check_alike(config: "Config", run: object, data: "Data", *, goes_on: bool) -> None:
     """Returns once all processes are about to do the same; it is the last moment before something is written.
 
     Raises:
@@ -187,14 +187,14 @@ def check_alike(config: "Config", run: object, data: "Data", step: int | None) -
     if not processes.are_several():
         return
     facts = {name: importlib.metadata.version(name) for name in ("jaxrnn", "jax", "jaxlib", "optax")}
-    facts |= {"the run": str(run), "the step to go on from": "none" if step is None else str(step)}
+    facts |= {"the run": f"{run}, which {'goes on' if goes_on else 'is new'},"}
     facts |= {"the SHA-256 of the text": data.record.corpus_sha256, "the vocabulary": repr(data.vocabulary)}
     facts |= _flatten(config)
     if found := processes.differences(facts):
-        name, theirs, ours = found[0]
+        name, number, there, first = found[0]
         more = f" ({len(found) - 1} more differ)" if len(found) > 1 else ""
         raise ConfigError(
-            f"{name} is {ours[:200]} here, but {theirs[:200]} in process 0{more}; "
+            f"{name} is {there[:200]} in process {number}, but {first[:200]} in process 0{more}; "
             "all processes want the same command, config, text and versions"
         )
 

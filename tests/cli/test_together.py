@@ -224,8 +224,9 @@ def test_another_config_ends_both_and_is_named(folder: Path) -> None:
     ended = Pair(folder, *TRAINING, last=("--set", "train.learning_rate=0.5")).end()
     for each in ended:
         assert each.code == 2
+        assert len(each.err.splitlines()) == 1, ended
         (line,) = each.err.splitlines()
-        assert "train.learning_rate is 0.5 here, but 0.01 in process 0" in line
+        assert "train.learning_rate is 0.5 in process 1, but 0.01 in process 0" in line
     assert not (folder / "checkpoints").exists()
 
 
