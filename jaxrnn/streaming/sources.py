@@ -99,11 +99,14 @@ def _existing(name: str) -> Path:
 
 def _below(folder: Path, name: str) -> list[File]:
     """The regular files of a folder and of those in it, links to other folders not followed."""
-    ours = tokens_folder()
+    # Without links and `..`, for one folder has many paths.
+    ours, real = map(Path, map(os.path.realpath, (tokens_folder(), folder)))
     found: list[tuple[str, ...]] = []
     for here, folders, files in os.walk(folder, onerror=_refuse):
-        folders[:] = [each for each in folders if not each.startswith(".") and Path(here, each) != ours]
         parts = Path(here).relative_to(folder).parts
+        folders[:] = [
+            each for each in folders if not each.startswith(".") and real.joinpath(*parts, each) != ours
+        ]
         found += [(*parts, each) for each in files if not each.startswith(".") and Path(here, each).is_file()]
     return [_file(folder.joinpath(*parts), "/".join([name, *parts])) for parts in sorted(found)]
 

@@ -35,6 +35,14 @@ def test_a_folder_is_its_files_by_path_without_hidden_ones_and_what_is_kept_ther
     assert load_corpus("data").text == "".join(name.removeprefix("data/") for name in names)
 
 
+@pytest.mark.parametrize("name", ["data/../data", "link"])
+def test_what_is_kept_in_a_folder_is_left_out_whatever_the_folder_is_called(put: Put, name: str) -> None:
+    put("data/a.txt", "fine")
+    put("data/tokens/known/x.json", "{}")
+    Path("link").symlink_to("data")
+    assert [file.name for file in find_source(name).files] == [f"{name}/a.txt"]
+
+
 def test_a_list_keeps_its_order_and_may_hold_folders(put: Put) -> None:
     for name in ("b.txt", "a.txt", "more/x"):
         put(name, name)
