@@ -207,7 +207,8 @@ def _write(
             numbered = numbering.sync()
         if _stamp(source, tokens, separator) != stamps:
             raise _changed(source)
-        check_is_enough("x" * min(numbered.length, 2), source.name)
+        some = b"xx" if tokens == "bytes" else "xx"
+        check_is_enough(some[: numbered.length], shown(source.name))
     except JaxrnnError:  # the files must change first, and what is here is of no use then
         try_remove_tree(partial)
         raise
