@@ -207,8 +207,11 @@ def _write(
             numbered = numbering.sync()
         if _stamp(source, tokens, separator) != stamps:
             raise _changed(source)
-        some = b"xx" if tokens == "bytes" else "xx"
-        check_is_enough(some[: numbered.length], shown(source.name))
+        few = min(numbered.length, 2)
+        if tokens == "bytes":
+            check_is_enough(b"x" * few, shown(source.name))
+        else:
+            check_is_enough("x" * few, shown(source.name))
     except JaxrnnError:  # the files must change first, and what is here is of no use then
         try_remove_tree(partial)
         raise
