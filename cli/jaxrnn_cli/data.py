@@ -100,10 +100,12 @@ def load_data_for(
 
     Raises:
         CorpusError: As `load_data`.
-        ConfigError: Likewise.
+        ConfigError: Likewise; or the separator is left out of the text.
         SaveError: Likewise.
         VocabularyError: The text has a character that the model does not know, and `on_unknown` is "error".
     """
+    from jaxrnn.config.fields import show
+    from jaxrnn.errors import ConfigError
     from jaxrnn.finetuning import cover, describe_coverage
     from jaxrnn.streaming.covering import cover_tokens
     from jaxrnn.streaming.stream import open_stream
@@ -123,6 +125,11 @@ def load_data_for(
         ids = encode(vocabulary, known)
     if not quiet and vocabulary.tokens == "characters":  # a model of bytes knows them all
         console.note(describe_coverage(coverage, on_unknown))
+    if on_unknown == "drop" and config.corpus.separator in coverage.new:
+        raise ConfigError(
+            f"corpus.separator = {show(config.corpus.separator)}: the model does not know it, and --on-unknown drop "
+            "leaves it out of the text; --on-unknown extend gives it weights"
+        )
     return _prepare(config, text, ids, vocabulary, history)
 
 

@@ -160,11 +160,14 @@ def _read_texts(
                 return scored, None
         try:
             check_has_text(path, record)
+            streamed = config.corpus.streamed
+            if options.memorisation and streamed == "always":
+                streamed = "auto"  # needs the text itself, which may well be small
             own = find_text(
                 [config.corpus.text, record.corpus_path],
                 record.corpus_sha256,
                 tokens,
-                config.corpus.streamed,
+                streamed,
                 separator,
                 report=report,
                 tokenising=working,

@@ -139,7 +139,8 @@ def _destination(source: Path, path: Path | None, config: "Config", to: str | No
 
 def _stem(names: "Texts") -> str:
     """What to call a text in the name of a run: the first of several."""
-    return Path(names if isinstance(names, str) else names[0]).stem
+    path = Path(names if isinstance(names, str) else names[0])
+    return (path.resolve() if path.name in ("", "..") else path).stem
 
 
 def _check_source(run: Path, begun: Begun, source: Path) -> None:

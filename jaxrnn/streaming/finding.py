@@ -1,5 +1,6 @@
 """The text of a run, wherever it is now: in a file, or only as ids on the disk."""
 
+import contextlib
 from collections.abc import Sequence
 
 from jaxrnn.config import Texts
@@ -24,7 +25,7 @@ def find_text(
     """Find the text that a run learns from, and read it if it is not to be streamed.
 
     Args:
-        names: where it may be, the likeliest first.
+        names: where it may be, the likeliest first; then the texts in the data folder, as `find_corpus` does.
         sha256: of the text.
         tokens: "characters" or "bytes".
         streamed: "auto", "always" or "never", as in a config.
@@ -55,6 +56,8 @@ def find_text(
         if found.text_sha256 == sha256:
             return found
         problem = problem or changed_text(name)
+    with contextlib.suppress(CorpusError):
+        return find_corpus((), sha256, tokens=tokens, separator=separator)
     raise problem or CorpusError("no text is named")
 
 

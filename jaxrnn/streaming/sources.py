@@ -1,6 +1,7 @@
 """The files that a text is made of: a file, those of a folder, or those of a list of both, one after the other."""
 
 import difflib
+import errno
 import os
 import stat
 from pathlib import Path
@@ -99,13 +100,28 @@ def _existing(name: str) -> Path:
 
 def _below(folder: Path, name: str) -> list[File]:
     """The regular files of a folder and of those in it, links to other folders not followed."""
-    ours = tokens_folder()
+    # Without links and `..`, for one folder has many paths.
+    ours, real = map(Path, map(os.path.realpath, (tokens_folder(), folder)))
     found: list[tuple[str, ...]] = []
     for here, folders, files in os.walk(folder, onerror=_refuse):
-        folders[:] = [each for each in folders if not each.startswith(".") and Path(here, each) != ours]
         parts = Path(here).relative_to(folder).parts
-        found += [(*parts, each) for each in files if not each.startswith(".") and Path(here, each).is_file()]
+        folders[:] = [
+            each for each in folders if not each.startswith(".") and real.joinpath(*parts, each) != ours
+        ]
+        found += [
+            (*parts, each) for each in files if not each.startswith(".") and _is_regular(Path(here, each))
+        ]
     return [_file(folder.joinpath(*parts), "/".join([name, *parts])) for parts in sorted(found)]
+
+
+def _is_regular(path: Path) -> bool:
+    """Whether it is a regular file, or a link to one; what can't be looked at is refused, not passed over."""
+    try:
+        return stat.S_ISREG(path.stat().st_mode)
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+            _refuse(error)
+        return False
 
 
 def _refuse(error: OSError) -> None:

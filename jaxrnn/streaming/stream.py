@@ -62,11 +62,11 @@ class Stream:
     def take(self, positions: npt.NDArray[np.int64]) -> Ids:
         """The ids at these positions, counted from 0; before the first and after the last, the first and the last."""
         within = np.clip(positions, 0, self.size - 1)
-        return self.table[_map(self.file, self.dtype, self.stop)[self.start + within]]
+        return self._translate(_map(self.file, self.dtype, self.stop)[self.start + within])
 
     def read(self, start: int, stop: int) -> Ids:
         """The ids from one position to another."""
-        return self.table[_map(self.file, self.dtype, self.stop)[self.start + start : self.start + stop]]
+        return self._translate(_map(self.file, self.dtype, self.stop)[self.start + start : self.start + stop])
 
     def windows(self, starts: npt.NDArray[np.int64], length: int) -> Ids:
         """The ids of windows of this length, `[..., windows, length]`, that begin at `starts [..., windows]`."""
@@ -74,8 +74,20 @@ class Stream:
         views = np.lib.stride_tricks.sliding_window_view(ids, length)
         found = np.empty((*starts.shape, length), self.table.dtype)
         for index in np.ndindex(starts.shape[:-1]):
-            np.take(self.table, views[self.start + starts[index]], out=found[index], mode="clip")
+            read = views[self.start + starts[index]]
+            if read.size and read.max() >= self.table.size:
+                raise self._damaged()
+            np.take(self.table, read, out=found[index], mode="clip")
         return found
+
+    def _translate(self, ids: Ids) -> Ids:
+        try:
+            return self.table[ids]
+        except IndexError:  # an id that was never written
+            raise self._damaged() from None
+
+    def _damaged(self) -> CorpusError:
+        return CorpusError(f"{self.file.path} is damaged: delete its folder and start again")
 
 
 def open_stream(tokens: TokenFile, vocabulary: Vocabulary) -> Stream:

@@ -207,7 +207,11 @@ def _write(
             numbered = numbering.sync()
         if _stamp(source, tokens, separator) != stamps:
             raise _changed(source)
-        check_is_enough("x" * min(numbered.length, 2), source.name)
+        few = min(numbered.length, 2)
+        if tokens == "bytes":
+            check_is_enough(b"x" * few, shown(source.name))
+        else:
+            check_is_enough("x" * few, shown(source.name))
     except JaxrnnError:  # the files must change first, and what is here is of no use then
         try_remove_tree(partial)
         raise

@@ -99,6 +99,9 @@ def test_finetuning_finds_the_separator_in_its_own_vocabulary(jaxrnn, names: Pat
     assert forgets(jaxrnn, "more")
     error = jaxrnn(*finetune, "--to", "other", "--set", "corpus.separator=#").error
     assert "the text does not have this character" in error
+    drop = ("--on-unknown", "drop", "--set", "corpus.separator=J", "--quiet")
+    error = jaxrnn(*finetune, "--to", "other", *drop).error
+    assert "the model does not know it, and --on-unknown drop leaves it out" in error
     assert not Path("checkpoints/other").exists()
 
 

@@ -87,6 +87,16 @@ def test_what_an_evaluation_leaves_out_is_said_once(jaxrnn: Command) -> None:
     assert "an evaluation reads 100 of the " in line
 
 
+def test_a_fine_tuning_is_named_after_the_folder_that_it_reads(
+    jaxrnn: Command, trained: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = ("--dry-run", "--set", "train.batch_size=4", "--set", "train.seq_len=8")
+    for here, name in ((folder, "."), (folder / "more", "..")):
+        monkeypatch.chdir(here)
+        told = jaxrnn("finetune", "--from", trained, "--corpus", name, *few)
+        assert "-texts/ with run.json" in told.out
+
+
 @pytest.mark.parametrize("on_unknown", ["extend", "drop"])
 def test_fine_tuning_on_a_text_on_the_disk_is_fine_tuning_on_it(
     jaxrnn: Command, trained: Path, place: Path, on_unknown: str
@@ -130,6 +140,13 @@ def test_of_a_large_text_parts_are_scored_and_that_is_said(
     assert "99 characters scored" in other.out
     refused = jaxrnn("evaluate", "--from", trained, "--memorisation")
     assert "is too large for --memorisation" in refused.error.splitlines()[-1]
+
+
+def test_a_small_text_that_was_streamed_is_small_enough_for_memorisation(jaxrnn: Command) -> None:
+    short = ("--set", "train.steps=1", "--set", "train.sample_every=0")
+    assert jaxrnn("pretrain", "tiny.toml", "--to", "./one", *short, *STREAMED).code == 0
+    told = jaxrnn("evaluate", "--from", "./one", "--memorisation", "--length", "20", "--protocol", "stateful")
+    assert told.code == 0, told
 
 
 def test_a_limit_holds_for_small_texts_too(jaxrnn: Command, trained: Path, place: Path) -> None:

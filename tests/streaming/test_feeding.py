@@ -131,6 +131,20 @@ def test_ids_that_were_cut_short_meanwhile_end_in_one_line(
         end_of(config, vocabulary, streamed, lambda start, stop: part(streamed, start, stop))
 
 
+def test_ids_that_nobody_wrote_end_in_one_line(streamed: Stream) -> None:
+    with streamed.file.path.open("r+b") as file:
+        file.write(b"\xff")
+    places = np.arange(2)
+    reads = (
+        lambda: streamed.read(0, 2),
+        lambda: streamed.take(places),
+        lambda: streamed.windows(places, 3),
+    )
+    for read in reads:
+        with pytest.raises(CorpusError, match="is damaged: delete its folder and start again"):
+            read()
+
+
 def test_ids_that_were_deleted_meanwhile_are_read_all_the_same(streamed: Stream) -> None:
     streamed.file.path.unlink()
     assert streamed.read(0, 5).size == 5

@@ -48,6 +48,16 @@ def test_another_text_in_its_place_is_told(put: Put) -> None:
             find_text(["a.txt"], "0" * 64, "characters", streamed)
 
 
+def test_a_text_in_the_data_folder_is_found_whatever_stands_in_its_place(put: Put) -> None:
+    put("a.txt", "another text")
+    put("data/moved.txt", TEXT)
+    sha256 = load_corpus("data/moved.txt").sha256
+    for streamed in ("always", "never"):
+        found = find_text(["a.txt"], sha256, "characters", streamed)
+        assert isinstance(found, Corpus)
+        assert found.text == TEXT
+
+
 @pytest.mark.parametrize("known", ["the x", TEXT, "zq", "the tx,nav—ofrun "])
 @pytest.mark.parametrize("on_unknown", ["extend", "drop", "error"])
 def test_what_a_model_knows_of_it_is_what_it_knows_of_the_text_in_memory(

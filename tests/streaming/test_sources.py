@@ -1,5 +1,6 @@
 """Which files a text is made of, and in which order."""
 
+import errno
 import os
 from pathlib import Path
 
@@ -33,6 +34,14 @@ def test_a_folder_is_its_files_by_path_without_hidden_ones_and_what_is_kept_ther
     assert source.path == Path("data").absolute()
     assert source.size == sum(len(name.removeprefix("data/").encode()) for name in names)
     assert load_corpus("data").text == "".join(name.removeprefix("data/") for name in names)
+
+
+@pytest.mark.parametrize("name", ["data/../data", "link"])
+def test_what_is_kept_in_a_folder_is_left_out_whatever_the_folder_is_called(put: Put, name: str) -> None:
+    put("data/a.txt", "fine")
+    put("data/tokens/known/x.json", "{}")
+    Path("link").symlink_to("data")
+    assert [file.name for file in find_source(name).files] == [f"{name}/a.txt"]
 
 
 def test_a_list_keeps_its_order_and_may_hold_folders(put: Put) -> None:
@@ -71,6 +80,23 @@ def test_what_can_be_no_text_is_refused_in_one_line(put: Put, tmp_path: Path) ->
     os.mkfifo("pipe")
     assert "pipe is not a regular file" in refusal("pipe")
     refusal(("a\0b", "x" * 5000))
+
+
+def test_a_file_of_a_folder_that_cannot_be_looked_at_is_refused(
+    put: Put, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put("t/a.txt", "fine")
+    put("t/b.txt", "hidden")
+    (put("t/c.txt", "gone").parent / "round").symlink_to("round")
+    look = Path.stat
+
+    def stat(self: Path, **options: bool) -> os.stat_result:
+        if self.name == "b.txt":  # as in a folder that may be listed and no more
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(self))
+        return look(self, **options)
+
+    monkeypatch.setattr(Path, "stat", stat)
+    assert "t/b.txt (Permission denied): check its permissions" in refusal("t")
 
 
 def test_auto_streams_what_is_larger_than_it_says(put: Put) -> None:

@@ -162,6 +162,8 @@ def test_a_text_too_short_or_changed_meanwhile_is_refused(put: Put) -> None:
     put("t.txt", "x")
     with pytest.raises(CorpusError, match=r"t\.txt has only 1 character"):
         tokenise(find_source("t.txt"), "characters")
+    with pytest.raises(CorpusError, match=r"t\.txt has only 1 byte"):
+        tokenise(find_source("t.txt"), "bytes")
     path = put("t.txt", "xyz" * 1000)
 
     def append(*_: object) -> None:
