@@ -13,6 +13,7 @@ computes what to expect of so many devices that no machine here has them, by `ef
 
 import argparse
 import json
+import math
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -205,12 +206,19 @@ def show_efficiency(measured: Sequence[tuple[str, float, float]]) -> None:
     print(table("efficiency of 8, 64, 512 devices", head, lines))
 
 
+def _positive(text: str) -> float:
+    value = float(text)
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is not a number above 0")
+    return value
+
+
 def main() -> int:
     """Prints the efficiency to expect; and is the process that `run` asks."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.scaling", description=__doc__)
     parser.add_argument("--efficiency", action="store_true", help="of 8, 64 and 512 devices")
-    parser.add_argument("--milliseconds", type=float, help="a step of your own, measured on one device")
-    parser.add_argument("--megabytes", type=float, help="the size of its gradient")
+    parser.add_argument("--milliseconds", type=_positive, help="a step of your own, measured on one device")
+    parser.add_argument("--megabytes", type=_positive, help="the size of its gradient")
     parser.add_argument("--worker", type=json.loads, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.worker:

@@ -50,7 +50,8 @@ def join(
 
     Raises:
         ConfigError: JAX finds no surroundings that it knows.
-        JoinError: the port is taken, or nobody listens there in time. That some never come ends in an abort, JAX's own.
+        JoinError: the port is taken, nobody listens there in time, or process 0 was told of another number of
+            processes. That some never come ends in an abort, JAX's own.
     """
     from jax._src import distributed
 
@@ -83,6 +84,12 @@ def join(
                 "say --coordinator HOST:PORT --num-processes N --process-id I"
             ) from error
         raise JoinError(f"{coordinator}: can't join the other processes: {error}") from error
+    # The coordinator counts those that it was told of, whatever the others were told: they would wait for more.
+    if (there := tell("count", str(count()))) != str(count()):
+        raise JoinError(
+            f"process {index()} was told of {count()} processes, but process 0 of {there}; "
+            "start all with the same --num-processes"
+        )
 
 
 def _split(address: str) -> tuple[str, int]:

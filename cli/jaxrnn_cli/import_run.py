@@ -50,10 +50,12 @@ def import_run(
         raise typer.BadParameter(problem, param_hint="'--format'")
 
     from jaxrnn.errors import CheckpointError
-    from jaxrnn.interchange.importing import create_imported_run, read_model
+    from jaxrnn.interchange.importing import MODEL_FILE, create_imported_run, read_model
+    from jaxrnn.interchange.json_text import check_file
     from jaxrnn.model import count_parameters
     from jaxrnn.new_run import RunExistsError, check_destination
 
+    check_file(file, MODEL_FILE)  # a folder has no name to call the run after
     run = find_destination(to, file.stem)
     try:
         check_destination(run, overwrite=overwrite)
@@ -67,6 +69,7 @@ def import_run(
     create_imported_run(run, imported, file, overwrite=overwrite)
     layers = ", ".join(layer.type for layer in imported.config.layers)
     console.note(
-        f"{run}: {layers}; {count_parameters(imported.params):,} parameters, {imported.vocabulary.size} characters; "
+        f"{run}: {layers}; {count_parameters(imported.params):,} parameters, "
+        f"{imported.vocabulary.size} {imported.vocabulary.tokens}; "
         f"sample from it with: jaxrnn sample --from {shlex.quote(str(run))}"
     )

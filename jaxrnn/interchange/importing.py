@@ -29,6 +29,7 @@ from jaxrnn.vocabulary import Tokens, Vocabulary, byte_vocabulary
 
 Format = Literal["safetensors", "original"]
 
+MODEL_FILE = "a safetensors file, or a model of the original project"  # what messages ask for
 MOST_JSON_BYTES = 256_000_000  # of an original file: some ten million parameters
 _HEAD = 16
 _PICKLES = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
@@ -56,7 +57,7 @@ def read_model(path: Path, file_format: Format | None = None) -> Imported:
         InterchangeError: It is no model that a run can be made of; one line that says what is wrong, and where.
     """
     source = shown(str(path))
-    check_file(path, "a safetensors file, or a model of the original project")
+    check_file(path, MODEL_FILE)
     if (file_format or recognise(path)) == "safetensors":
         return _read_safetensors(path)
     config, params, characters, notes = read_original(
@@ -168,7 +169,7 @@ def _read_vocabulary(description: dict[str, Any], told_by: str) -> tuple[list[st
 
 def _read_separator(description: dict[str, Any], characters: list[str], tokens: Tokens, told_by: str) -> str:
     separator = description.get("separator")
-    if separator is None:
+    if separator is None or separator == "":  # as a config says it
         return ""
     if separator not in characters:
         raise InterchangeError(f"{told_by}: its separator, {show(separator)}, is none of its characters")

@@ -39,6 +39,7 @@ def test_the_table_of_efficiency(monkeypatch: pytest.MonkeyPatch, capsys: pytest
     monkeypatch.setattr(sys, "argv", command)
     assert main() == 0
     assert capsys.readouterr().out.count("yours") == 6
-    monkeypatch.setattr(sys, "argv", command[:-2])
-    with pytest.raises(SystemExit):
-        main()
+    for wrong in (command[:-2], [*command[:-1], "-17"], [*command[:-1], "nan"]):
+        monkeypatch.setattr(sys, "argv", wrong)
+        with pytest.raises(SystemExit):
+            main()

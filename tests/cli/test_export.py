@@ -9,6 +9,7 @@ import pytest
 
 from jaxrnn_cli import export as export_command
 from tests.cli.conftest import Command, look_at
+from tests.interchange.conftest import STACKS, make_trained
 from tests.interchange.test_original import SMALL, dump
 
 pytestmark = pytest.mark.usefixtures("place")
@@ -88,6 +89,15 @@ def test_an_imported_run_learns_another_text(jaxrnn: Command, model: Path, place
     assert record["imported_from"] == ""
 
 
+def test_a_model_of_bytes_is_said_to_be_one(jaxrnn: Command, place: Path) -> None:
+    pytest.importorskip("safetensors", reason="safetensors is not installed: pip install 'jaxrnn[export]'")
+    from jaxrnn.interchange.safetensors_file import write_safetensors
+
+    write_safetensors(make_trained(STACKS["gru"], text=b"ab"), place / "bytes.safetensors")
+    code, _, err = jaxrnn("import", "bytes.safetensors")
+    assert (code, ", 256 bytes; sample" in err) == (0, True), err
+
+
 def test_a_file_of_the_original_project_becomes_a_run(jaxrnn: Command, place: Path) -> None:
     (place / "old.json").write_bytes(dump(SMALL))
     assert jaxrnn("import", "old.json").code == 0
@@ -119,7 +129,7 @@ def test_odd_names_are_taken_as_they_are(jaxrnn: Command, model: Path, place: Pa
         (("export", "--format", "safetensors", "--output", "/dev/null", "--overwrite"), "no regular file"),
         (("import",), "missing argument 'FILE'"),
         (("import", "gone"), "gone: no such file"),
-        (("import", "."), "a directory|no run can be named"),
+        (("import", "."), ".: a directory; give a safetensors file"),
         (("import", "text.txt"), "neither a safetensors file nor JSON"),
         (("import", "text.txt", "--format", "original"), "not JSON"),
         (("import", "text.txt", "--format", "safetensors"), "its header would have"),

@@ -264,6 +264,15 @@ def test_those_that_never_come_are_not_waited_for_for_ever(folder: Path) -> None
     assert "not all processes were there after 3 s" in line
 
 
+def test_another_number_of_processes_ends_both(folder: Path) -> None:
+    first, second = Pair(folder, *TRAINING, last=("--num-processes", "3")).end()
+    assert (first.code, second.code) == (1, 1)
+    for each in (first, second):
+        (line,) = each.err.splitlines()
+        assert "process 1 was told of 3 processes, but process 0 of 2" in line
+    assert not (folder / "checkpoints").exists()
+
+
 # Options, which no other process is needed for.
 
 

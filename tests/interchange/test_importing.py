@@ -182,6 +182,12 @@ def test_a_run_is_made_and_says_honestly_where_it_is_from(tmp_path: Path, export
     assert read_config(run).corpus.text == record.corpus == "(none: imported from model.safetensors)"
 
 
+def test_a_separator_may_be_empty_as_in_a_config(exported: Path) -> None:
+    about = json.loads(exported.with_suffix(".json").read_text())
+    rewrite(exported, {"jaxrnn": json.dumps(about | {"separator": ""})})
+    assert read_model(exported).separator == ""
+
+
 @pytest.mark.parametrize("tokens", ["characters", "bytes"])
 def test_tokens_and_separators_come_back(tmp_path: Path, tokens: str) -> None:
     trained = make_trained(STACKS["gru"], text="ab\nc" if tokens == "characters" else b"ab")
