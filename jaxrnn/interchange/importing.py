@@ -97,6 +97,10 @@ def recognise(path: Path) -> Format:
         return "safetensors"
     if head.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] in (b"[", b"{") or head.isspace():
         return "original"
+    if path.suffix in (".onnx", ".stablehlo"):
+        raise InterchangeError(
+            f"{source}: such a file holds a program, not layers; give the weights it was made from, as safetensors"
+        )
     raise InterchangeError(f"{source}: neither a safetensors file nor JSON, the two that are read")
 
 

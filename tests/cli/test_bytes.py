@@ -166,7 +166,7 @@ def test_a_run_goes_on_and_other_tokens_are_refused(jaxrnn: Command, here: Path)
     assert jaxrnn("pretrain", "bytes.toml", "--quiet", "--set", "train.steps=10").code == 0
     change = ["--resume", "--set", "corpus.tokens=characters"]
     assert (
-        "another corpus.tokens: the run has bytes, the config characters"
+        'another corpus.tokens: the run has "bytes", the config "characters"'
         in jaxrnn("pretrain", "bytes.toml", *change).error
     )
     (here / "noise.bin").rename(here / "elsewhere")
