@@ -7,7 +7,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import jax
@@ -35,25 +35,34 @@ jax.config.update("jax_compilation_cache_dir", os.environ["JAX_COMPILATION_CACHE
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)  # type: ignore[no-untyped-call]
 
 # Compiling is most of what these tests do, and what runs for a millisecond need not be compiled to run fast; results
-# are the same to rounding. So it is for the processes that tests start, too. Where the last bits matter that a user
-# gets, a test has the fixture `optimised`; `JAX_DISABLE_MOST_OPTIMIZATIONS=false pytest` runs all as users have it.
-_QUICKLY = (
-    " --xla_cpu_use_fusion_emitters=false" if jax.__version_info__ < (0, 11) else ""
-)  # later there is no choice
-if os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "true") == "true":
-    jax.config.update("jax_disable_most_optimizations", True)  # type: ignore[no-untyped-call]
-    if _QUICKLY not in os.environ.get("XLA_FLAGS", ""):  # a worker has it from the process that started it
-        os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + _QUICKLY
+# are the same to rounding. So it is for the processes that tests start, too. Tests of bits in which the compiler has
+# a say ask for the fixture `optimised`; `JAX_DISABLE_MOST_OPTIMIZATIONS=false pytest` runs every test as users have it.
+_QUICKLY = os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "true") == "true"
+
+
+def _compile_quickly(quickly: bool) -> None:
+    os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = str(quickly).lower()
+    jax.config.update("jax_disable_most_optimizations", quickly)  # type: ignore[no-untyped-call]
+
+
+if _QUICKLY:
+    _compile_quickly(True)  # JAX is imported already
 
 # Ours is code that says what type it computes in; what optax leaves to promotion runs in a context of its own.
 jax.config.update("jax_numpy_dtype_promotion", "strict")  # type: ignore[no-untyped-call]
 
 
-@pytest.fixture
-def optimised(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The processes that a test starts compile as those of users do."""
-    monkeypatch.delenv("JAX_DISABLE_MOST_OPTIMIZATIONS")
-    monkeypatch.setenv("XLA_FLAGS", os.environ.get("XLA_FLAGS", "").replace(_QUICKLY, ""))
+@pytest.fixture(scope="module")
+def optimised() -> Iterator[None]:
+    """All is compiled as users have it, in this process and in those it starts; nothing is used that was not."""
+    if not _QUICKLY:
+        yield
+        return
+    jax.clear_caches()
+    _compile_quickly(False)
+    yield
+    _compile_quickly(True)
+    jax.clear_caches()
 
 
 @pytest.fixture(scope="session")

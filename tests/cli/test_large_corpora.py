@@ -1,6 +1,7 @@
 """Texts that stay on the disk: folders and lists, trained on, gone on with, fine-tuned on, scored and looked into."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -102,6 +103,7 @@ def test_fine_tuning_on_a_text_on_the_disk_is_fine_tuning_on_it(
     jaxrnn: Command, trained: Path, place: Path, on_unknown: str
 ) -> None:
     (place / "other.txt").write_text("ROMEO:\nQuìck — zebras jump.\n" * 60, encoding="utf-8")
+    os.utime(place / "other.txt", (0, 0))  # a file of just now is not known by its time, and is read again
     tune = ("finetune", "--from", trained, "--corpus", "other.txt", "--on-unknown", on_unknown)
     small = ("--set", "train.steps=6", "--set", "train.batch_size=4", "--set", "train.seq_len=8")
     ends = []

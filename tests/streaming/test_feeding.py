@@ -60,6 +60,7 @@ def end_of(
     return saved, losses
 
 
+@pytest.mark.usefixtures("optimised")  # two programs, which the compiler must not round apart
 @pytest.mark.parametrize("kind", [{}, {"reset_rate": 0.5, "accumulate": 2}, {"stateful": False}])
 def test_the_bits_are_those_of_a_text_on_the_device_also_after_a_stop(
     config: Config,
