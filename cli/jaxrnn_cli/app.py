@@ -19,6 +19,7 @@ import typer
 
 from jaxrnn_cli import (
     console,
+    ending,
     evaluate,
     export,
     finetune,
@@ -29,7 +30,6 @@ from jaxrnn_cli import (
     plot,
     pretrain,
     sample,
-    together,
 )
 from jaxrnn_cli.names import closest
 
@@ -89,7 +89,7 @@ def main() -> None:
     # These models are small: take what they need of a GPU, not three quarters of it.
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     code = run(sys.argv[1:])
-    sys.exit(together.part(code) if together.are_several() else code)
+    sys.exit(ending.part(code) if ending.are_several() else code)
 
 
 def run(args: Sequence[str]) -> int:
@@ -115,8 +115,8 @@ def run(args: Sequence[str]) -> int:
 
 
 def _fail(line: str, code: int) -> int:
-    if together.are_several():
-        together.fail(line, code)
+    if ending.are_several():
+        ending.fail(line, code)
     console.error(line)
     return code
 
@@ -136,7 +136,7 @@ def _explain(error: Exception) -> tuple[str, int]:
             return f"{error.filename}: {reason}" if error.filename else reason, 1
     if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error):
         return "out of memory; try a smaller batch_size, seq_len, model, or number of samples", 1
-    if together.are_several() and (lost := together.explain_lost(error)):
+    if ending.are_several() and (lost := ending.explain_lost(error)):
         return lost, 1
     hint = "set JAXRNN_TRACEBACK=1 to see where"
     return f"unexpected {type(error).__name__}: {console.one_line(str(error))} ({hint})", 1

@@ -1,31 +1,19 @@
-"""A command that runs in several processes at once: its options, who prints, and how all end when one does.
+"""A command that runs in several processes at once: its options, joining the others, and that all do the same.
 
-Process 0 prints and writes; the others say nothing but how they fail. Whatever ends one of them before its time ends
-all, each with one line and the same exit code:
-
-    a mistake, a disk that is full      the process tells the others by way of the coordinator before it leaves
-    killed, or its machine is gone      the others find out: at once where a connection breaks, else when its heartbeat
-                                        stays away. JAX aborts them then, and what is said is said in the abort
-
-Ends are abrupt (`os._exit`), as what waits for all processes would wait for ever. Nothing is lost by that: what a run
-keeps survives a kill.
+Process 0 prints and writes; the others say nothing but how they fail (`ending`).
 """
 
 import contextlib
-import ctypes
-import json
 import os
 import re
 import signal
-import sys
 import threading
-import time
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, NoReturn, TypeAlias
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
-from jaxrnn_cli import console
+from jaxrnn_cli import console, ending
 from jaxrnn_cli.numbers import integer
 
 if TYPE_CHECKING:
@@ -33,8 +21,6 @@ if TYPE_CHECKING:
     from jaxrnn_cli.data import Data
 
 _MOST = 65_536
-_TOLD_SECONDS = 5.0  # how long process 0, with which the coordinator goes, waits for the others to have heard
-_GRACE = 0.5  # seconds in which what one process says gets to the others before what they see of its end
 
 
 def _address(text: str) -> str:
@@ -125,9 +111,9 @@ def _join(coordinator: str | None, num_processes: int | None, process_id: int | 
         "--process-id and all with the same --num-processes (JAXRNN_CONNECT_SECONDS sets how long to wait)"
     )
     if not os.environ.get("JAXRNN_TRACEBACK"):
-        _keep_output_to_ourselves()
-    _end_in_words_if_aborted(never_came)
-    timer = threading.Timer(connect, lambda: _end(never_came, 1))
+        ending.keep_output_to_ourselves()
+    ending.end_in_words_if_aborted(never_came)
+    timer = threading.Timer(connect, lambda: ending.end(never_came, 1))
     timer.daemon = True
     with _interruptible():
         timer.start()
@@ -139,25 +125,11 @@ def _join(coordinator: str | None, num_processes: int | None, process_id: int | 
         return
     if not processes.is_first():
         console.say_only_errors()
-    _end_in_words_if_aborted(
-        f"{_name()}: lost {_the_others()}: nothing was heard of one for {heartbeat:g} s, or process 0 is gone; {_GO_ON}"
+    ending.end_in_words_if_aborted(
+        f"{ending.name()}: lost {ending.the_others()}: nothing was heard of one for {heartbeat:g} s, or process 0 is "
+        f"gone; {ending.GO_ON}"
     )
-    threading.Thread(target=_listen, name="others", daemon=True).start()
-
-
-_GO_ON = "the last checkpoint stands: start all processes again with --resume"
-
-
-def _the_others() -> str:
-    from jaxrnn import processes
-
-    return "the other process" if processes.count() == 2 else "another process"
-
-
-def _name() -> str:
-    from jaxrnn import processes
-
-    return f"process {processes.index()} of {processes.count()}"
+    ending.listen_to_others()
 
 
 def _seconds(variable: str, default: float) -> float:
@@ -211,140 +183,6 @@ def _flatten(config: object) -> dict[str, str]:
         else:
             found[field.name] = repr(value)
     return found
-
-
-# The end.
-
-
-_is_ending = threading.Lock()
-_codes: list[int] = []  # with which this process ends, once it is ending
-_kept: list[object] = []  # what C holds on to
-
-
-def are_several() -> bool:
-    """Whether this process has joined others; imports nothing."""
-    module = sys.modules.get("jaxrnn.processes")
-    return module is not None and bool(module.are_several())
-
-
-def part(code: int) -> int:
-    """Waits for the others at the end of a command, and lets go of them; returns the exit code."""
-    from jaxrnn import processes
-
-    processes.leave()
-    _is_ending.acquire(blocking=False)
-    for thread in threading.enumerate():
-        if thread.name == "others":
-            thread.join()  # a thread that waits in C++ must not live to see the end of Python
-    return code
-
-
-def fail(line: str, code: int) -> NoReturn:
-    """Ends all processes because this one can't go on: its line here and there, the same exit code."""
-    from jaxrnn import processes
-
-    _begin_to_end(code)
-    console.error(f"{_name()}: {line}")
-    with contextlib.suppress(Exception):  # with the coordinator gone, nobody is left to be told
-        processes.publish("failed", json.dumps([processes.index(), line, code]))
-        _wait_until_heard()
-    _leave_at_once(code)
-
-
-def _wait_until_heard() -> None:
-    from jaxrnn import processes
-
-    deadline = time.monotonic() + (_TOLD_SECONDS if processes.is_first() else 0)
-    for number in range(1, processes.count()):
-        while not processes.is_published(f"heard/{number}") and time.monotonic() < deadline:
-            time.sleep(0.02)
-    if not processes.is_first():
-        time.sleep(_GRACE)
-
-
-def explain_lost(error: Exception) -> str | None:
-    """What to say of an error that means that another process is gone; None where it does not."""
-    text = str(error)
-    if not re.search(r"Gloo|NCCL|nccl|UNAVAILABLE|coordination service|preempted", text):
-        return None
-    time.sleep(_GRACE)  # if the other one had something to say before it ended, that is what ends this one
-    address = re.search(r"\[((?:\d+\.){3}\d+|[0-9a-f:]+)\]:\d+", text)
-    at = f" at {address[1]}" if address else ""
-    return f"lost {_the_others()}{at}: it was killed, or its machine or the network is gone; {_GO_ON}"
-
-
-def _listen() -> None:
-    """Waits for another process to say that it fails, and ends this one too."""
-    from jaxrnn import processes
-
-    try:
-        number, line, code = json.loads(processes.read("failed"))
-    except (
-        Exception
-    ):  # the coordinator is gone: at the end of a command, or for other reasons, which JAX sees too
-        return
-    with contextlib.suppress(Exception):
-        processes.publish(f"heard/{processes.index()}", "yes")
-    if number != processes.index():
-        _begin_to_end(code)
-        console.error(f"{_name()}: process {number} ended: {line}")
-        if processes.is_first():
-            time.sleep(2 * _GRACE)  # the others may still be reading what is kept here
-        _leave_at_once(code)
-
-
-def _begin_to_end(code: int) -> None:
-    """Returns to the first caller alone, who says why; what others have to say comes of that."""
-    if not _is_ending.acquire(blocking=False):
-        time.sleep(2 * _TOLD_SECONDS)
-        os._exit(_codes[0] if _codes else 1)
-    _codes.append(code)
-
-
-def _end(line: str, code: int) -> None:
-    """Says the line and ends the process at once."""
-    _begin_to_end(code)
-    console.error(line)
-    _leave_at_once(code)
-
-
-def _leave_at_once(code: int) -> NoReturn:
-    console.show_cursor()
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(OSError, ValueError):
-            stream.flush()
-    os._exit(code)
-
-
-def _end_in_words_if_aborted(line: str) -> None:
-    """Has the C++ of JAX, which aborts when a process is lost, end this one with a line and exit code 1 instead.
-
-    The signal comes in the thread that aborts, from a place of its own choosing, so that Python may still run there.
-    """
-    handler_type = ctypes.CFUNCTYPE(None, ctypes.c_int)
-    handler = handler_type(lambda _signal: _end(line, 1))
-    _kept.append(handler)
-    library = ctypes.CDLL(None)
-    library.signal.argtypes, library.signal.restype = [ctypes.c_int, handler_type], ctypes.c_void_p
-    library.signal(signal.SIGABRT, handler)
-
-
-def _keep_output_to_ourselves() -> None:
-    """Moves our stdout and stderr to descriptors of their own, and leaves C++'s words for 1 and 2 nowhere to go.
-
-    It says who is connected in stdout, and of a process that is lost it prints a stack of its own.
-    """
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    for name, descriptor in (("stdout", 1), ("stderr", 2)):
-        stream = getattr(sys, name)
-        stream.flush()
-        kept = os.dup(descriptor)
-        moved = open(  # noqa: PTH123, SIM115  (a descriptor, open until the end)
-            kept, "w", encoding=stream.encoding, errors=stream.errors, buffering=1
-        )
-        setattr(sys, name, moved)
-        os.dup2(nowhere, descriptor)
-    os.close(nowhere)
 
 
 @contextlib.contextmanager
