@@ -344,7 +344,7 @@ def _reason(error: BaseException) -> str:
             return cause.strerror
         cause = cause.__cause__ or cause.__context__
     text = " ".join(str(error).split())
-    number = re.search(r"OS error (\d+)", text)
+    number = re.search(r"(?:OS error |os_error_code=')(\d+)", text)  # older and newer versions of tensorstore
     if number or "RESOURCE_EXHAUSTED" in text:
         return os.strerror(int(number[1]) if number else errno.ENOSPC)
     return f"{type(error).__name__}: {text}"[:200]

@@ -135,6 +135,9 @@ def test_a_full_disk_is_named(run: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     [
         ValueError("RESOURCE_EXHAUSTED: Error writing x: [OS error 28: ENOSPC No space left on device]"),
         ValueError("RESOURCE_EXHAUSTED: Error writing x"),
+        ValueError(
+            "UNKNOWN: Error writing x: No space left on device [tensorstore_spec='{}'] [os_error_code='28']"
+        ),
     ],
 )
 def test_a_disk_that_fills_while_orbax_writes_is_named_too(error: Exception) -> None:

@@ -88,6 +88,8 @@ def main() -> None:
         command.main(prog_name=PROGRAM)
     # These models are small: take what they need of a GPU, not three quarters of it.
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+    if not os.environ.get("JAXRNN_TRACEBACK"):
+        console.quiet_threads_of_libraries()
     code = run(sys.argv[1:])
     sys.exit(ending.part(code) if ending.are_several() else code)
 

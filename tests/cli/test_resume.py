@@ -231,6 +231,25 @@ def test_a_disk_that_is_full_costs_nothing_that_was_saved(jaxrnn, monkeypatch, t
     assert metrics(RUN) == metrics(trained)
 
 
+# The command on a disk that fills just when room for a checkpoint was made, so that orbax is what fails.
+FILLED_MEANWHILE = """
+import resource
+from jaxrnn import checkpoint
+from jaxrnn_cli.app import main
+checkpoint.reserve = lambda *_: resource.setrlimit(resource.RLIMIT_FSIZE, (200, 200))
+main()
+"""
+
+
+@pytest.mark.usefixtures("stopped")
+def test_a_save_that_fails_in_many_threads_at_once_is_still_one_line() -> None:
+    command = [sys.executable, "-c", FILLED_MEANWHILE, "pretrain", "tiny.toml", "--resume", "--quiet"]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ended.returncode == 1
+    (line,) = ended.stderr.splitlines()
+    assert "steps/20: the checkpoint could not be saved: File too large" in line
+
+
 def test_a_read_only_run_is_told_before_training(jaxrnn, monkeypatch, trained: Path) -> None:
     shutil.copytree(trained, RUN)
 
