@@ -4,13 +4,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
 
-
-@pytest.mark.usefixtures("optimised")
-def test_killed_twenty_times_it_ends_in_the_same_bits() -> None:
+def test_killed_twenty_times_it_ends_in_the_same_bits(users_environment: dict[str, str]) -> None:
     root = Path(__file__).parents[1]
     trial = [sys.executable, "-m", "benchmarks.kill_and_resume", "--rounds", "20", "--steps", "6000"]
-    done = subprocess.run(trial, cwd=root, capture_output=True, text=True, check=False)
+    done = subprocess.run(trial, cwd=root, env=users_environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "killed 20 times" in done.stdout

@@ -16,9 +16,8 @@ from jaxrnn.config import DenseConfig, EmbeddingConfig, GRUConfig, ModelConfig, 
 from jaxrnn.errors import VocabularyError
 from jaxrnn.vocabulary import build_vocabulary
 
-pytestmark = pytest.mark.usefixtures(
-    "optimised"
-)  # which samples are alike to the last bit depends on the compiler
+# Which samples are alike to the last bit depends on the compiler.
+pytestmark = pytest.mark.usefixtures("all_optimised")
 
 CONFIG = ModelConfig(layers=(EmbeddingConfig(size=4), GRUConfig(size=6), DenseConfig()))
 PARAMS = jax.tree.map(lambda leaf: 2 * leaf, model.init(jax.random.key(2), CONFIG, 7))
@@ -101,12 +100,14 @@ def write_beside_others(size: int, layers: int) -> None:
         np.testing.assert_array_equal(texts(num_samples), most[:num_samples])
 
 
-@pytest.mark.usefixtures("optimised")  # how products are rounded is up to the compiler
-def test_a_sample_is_the_same_whatever_is_written_beside_it() -> None:
+def test_a_sample_is_the_same_whatever_is_written_beside_it(users_environment: dict[str, str]) -> None:
     code = "from tests.test_sampling import write_beside_others as write\n"
     code += "for sizes in ((64, 1), (192, 1), (192, 2), (600, 1)): write(*sizes)"
     root = Path(__file__).parent.parent
-    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=False)
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(
+        command, cwd=root, env=users_environment, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
 
 

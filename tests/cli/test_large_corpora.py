@@ -98,6 +98,7 @@ def test_a_fine_tuning_is_named_after_the_folder_that_it_reads(
         assert "-texts/ with run.json" in told.out
 
 
+@pytest.mark.usefixtures("optimised")  # two programs, which the compiler must not round apart
 @pytest.mark.parametrize("on_unknown", ["extend", "drop"])
 def test_fine_tuning_on_a_text_on_the_disk_is_fine_tuning_on_it(
     jaxrnn: Command, trained: Path, place: Path, on_unknown: str
