@@ -29,6 +29,7 @@ from jaxrnn_cli import (
     play,
     plot,
     pretrain,
+    quiet,
     sample,
 )
 from jaxrnn_cli.names import closest
@@ -88,8 +89,7 @@ def main() -> None:
         command.main(prog_name=PROGRAM)
     # These models are small: take what they need of a GPU, not three quarters of it.
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
-    if not os.environ.get("JAXRNN_TRACEBACK"):
-        console.quiet_threads_of_libraries()
+    quiet.quiet_threads()
     code = run(sys.argv[1:])
     sys.exit(ending.part(code) if ending.are_several() else code)
 
@@ -110,7 +110,7 @@ def run(args: Sequence[str]) -> int:
     except KeyboardInterrupt:
         return _fail("interrupted", 130)
     except Exception as error:
-        if os.environ.get("JAXRNN_TRACEBACK"):
+        if not quiet.is_wanted():
             traceback.print_exc()
         return _fail(*_explain(error))
     return 0

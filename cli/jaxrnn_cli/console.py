@@ -6,7 +6,6 @@ and the names of files are shown as they are, but for control characters, which 
 
 import contextlib
 import io
-import logging
 import os
 import re
 import sys
@@ -44,16 +43,6 @@ def use_utf8() -> None:
     """Makes stdout write UTF-8 whatever the locale, and a path with undecodable bytes as those bytes."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")
-
-
-def quiet_threads_of_libraries() -> None:
-    """Keeps tracebacks of what nobody waits for any more off stderr.
-
-    When a save fails, orbax leaves its other writes behind. Their errors arrive after its event loop has closed, in
-    threads of C++ and in asyncio's log, between our lines or after them. What failed is in the error that we report.
-    """
-    sys.unraisablehook = lambda _: None
-    logging.getLogger("asyncio").addFilter(lambda _: False)
 
 
 def escape(text: str) -> str:

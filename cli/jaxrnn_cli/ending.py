@@ -28,6 +28,10 @@ _GRACE = 0.5  # seconds in which what one process says gets to the others before
 
 GO_ON = "the last checkpoint stands: start all processes again with --resume"
 
+_is_ending = threading.Lock()
+_codes: list[int] = []  # with which this process ends, once it is ending
+_kept: list[object] = []  # what C holds on to
+
 
 def the_others() -> str:
     """What a message calls the processes beside this one, of which one is lost."""
@@ -36,16 +40,11 @@ def the_others() -> str:
     return "the other process" if processes.count() == 2 else "another process"
 
 
-def name() -> str:
+def this_process() -> str:
     """What a message calls this process."""
     from jaxrnn import processes
 
     return f"process {processes.index()} of {processes.count()}"
-
-
-_is_ending = threading.Lock()
-_codes: list[int] = []  # with which this process ends, once it is ending
-_kept: list[object] = []  # what C holds on to
 
 
 def are_several() -> bool:
@@ -71,7 +70,7 @@ def fail(line: str, code: int) -> NoReturn:
     from jaxrnn import processes
 
     _begin_to_end(code)
-    console.error(f"{name()}: {line}")
+    console.error(f"{this_process()}: {line}")
     with contextlib.suppress(Exception):  # with the coordinator gone, nobody is left to be told
         processes.publish("failed", json.dumps([processes.index(), line, code]))
         _wait_until_heard()
@@ -111,15 +110,13 @@ def _listen() -> None:
 
     try:
         number, line, code = json.loads(processes.read("failed"))
-    except (
-        Exception
-    ):  # the coordinator is gone: at the end of a command, or for other reasons, which JAX sees too
-        return
+    except Exception:
+        return  # the coordinator is gone: at the end of a command, or for other reasons, which JAX sees too
     with contextlib.suppress(Exception):
         processes.publish(f"heard/{processes.index()}", "yes")
     if number != processes.index():
         _begin_to_end(code)
-        console.error(f"{name()}: process {number} ended: {line}")
+        console.error(f"{this_process()}: process {number} ended: {line}")
         if processes.is_first():
             time.sleep(2 * _GRACE)  # the others may still be reading what is kept here
         _leave_at_once(code)
@@ -133,7 +130,7 @@ def _begin_to_end(code: int) -> None:
     _codes.append(code)
 
 
-def end(line: str, code: int) -> None:
+def end(line: str, code: int) -> NoReturn:
     """Says the line and ends the process at once."""
     _begin_to_end(code)
     console.error(line)
@@ -159,21 +156,3 @@ def end_in_words_if_aborted(line: str) -> None:
     library = ctypes.CDLL(None)
     library.signal.argtypes, library.signal.restype = [ctypes.c_int, handler_type], ctypes.c_void_p
     library.signal(signal.SIGABRT, handler)
-
-
-def keep_output_to_ourselves() -> None:
-    """Moves our stdout and stderr to descriptors of their own, and leaves C++'s words for 1 and 2 nowhere to go.
-
-    It says who is connected in stdout, and of a process that is lost it prints a stack of its own.
-    """
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    for name, descriptor in (("stdout", 1), ("stderr", 2)):
-        stream = getattr(sys, name)
-        stream.flush()
-        kept = os.dup(descriptor)
-        moved = open(  # noqa: PTH123, SIM115  (a descriptor, open until the end)
-            kept, "w", encoding=stream.encoding, errors=stream.errors, buffering=1
-        )
-        setattr(sys, name, moved)
-        os.dup2(nowhere, descriptor)
-    os.close(nowhere)

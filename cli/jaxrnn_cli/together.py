@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
-from jaxrnn_cli import console, ending
+from jaxrnn_cli import console, ending, quiet
 from jaxrnn_cli.numbers import integer
 
 if TYPE_CHECKING:
@@ -110,8 +110,7 @@ def _join(coordinator: str | None, num_processes: int | None, process_id: int | 
         f"{here}: not all processes were there after {connect:g} s; start all of them, each with its own "
         "--process-id and all with the same --num-processes (JAXRNN_CONNECT_SECONDS sets how long to wait)"
     )
-    if not os.environ.get("JAXRNN_TRACEBACK"):
-        ending.keep_output_to_ourselves()
+    quiet.quiet_cpp()
     ending.end_in_words_if_aborted(never_came)
     timer = threading.Timer(connect, lambda: ending.end(never_came, 1))
     timer.daemon = True
@@ -126,8 +125,8 @@ def _join(coordinator: str | None, num_processes: int | None, process_id: int | 
     if not processes.is_first():
         console.say_only_errors()
     ending.end_in_words_if_aborted(
-        f"{ending.name()}: lost {ending.the_others()}: nothing was heard of one for {heartbeat:g} s, or process 0 is "
-        f"gone; {ending.GO_ON}"
+        f"{ending.this_process()}: lost {ending.the_others()}: nothing was heard of one for {heartbeat:g} s, or "
+        f"process 0 is gone; {ending.GO_ON}"
     )
     ending.listen_to_others()
 
