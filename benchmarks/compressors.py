@@ -20,9 +20,9 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from jaxrnn.corpus import load_corpus, split_lengths
+from jaxrnn.data.corpus import load_corpus, split_lengths
+from jaxrnn.data.texts import as_bytes
 from jaxrnn.errors import JaxrnnError
-from jaxrnn.texts import as_bytes
 
 _SMALLEST_WINDOW = 2**16
 

@@ -23,10 +23,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from jaxrnn.lock import LOCK
-from jaxrnn.manifest import read_manifest
-from jaxrnn.run_directory import METRICS, SAMPLES, STEPS
-from jaxrnn.saved_steps import step_numbers
+from jaxrnn.runs.directory import METRICS, SAMPLES, STEPS
+from jaxrnn.runs.lock import LOCK
+from jaxrnn.runs.manifest import read_manifest
+from jaxrnn.runs.saved_steps import step_numbers
 
 _CONFIG = """
 [corpus]

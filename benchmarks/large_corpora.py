@@ -178,11 +178,11 @@ def measure_speed(folder: Path, megabytes: int, rounds: int, units: int) -> dict
     import jax
 
     from jaxrnn.config import parse_config
-    from jaxrnn.devices import choose_cpu_devices
-    from jaxrnn.streaming import feeding
-    from jaxrnn.streaming.sources import find_source
-    from jaxrnn.streaming.stream import open_stream, vocabulary_of
-    from jaxrnn.streaming.tokenising import tokenise
+    from jaxrnn.data import feeding
+    from jaxrnn.data.sources import find_source
+    from jaxrnn.data.stream import open_stream, vocabulary_of
+    from jaxrnn.data.tokenizing import tokenise
+    from jaxrnn.parallel.devices import choose_cpu_devices
 
     path = folder / f"first-{megabytes}.txt"
     if not path.exists():
@@ -223,8 +223,8 @@ def _train(config: Any, vocabulary: Any, ids: Any) -> Iterator[Any]:
     """The events of a training, nothing being held out."""
     import numpy as np
 
-    from jaxrnn.train_state import init_state
-    from jaxrnn.training import train
+    from jaxrnn.training.loop import train
+    from jaxrnn.training.state import init_state
 
     return train(config, init_state(config, vocabulary.size), vocabulary, ids, np.zeros(0, np.uint8))
 

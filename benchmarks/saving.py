@@ -16,12 +16,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxrnn.checkpoint import save_new
 from jaxrnn.config import Config, DenseConfig, EmbeddingConfig, LSTMConfig, ModelConfig
-from jaxrnn.model import count_parameters
-from jaxrnn.run_directory import STEPS
-from jaxrnn.saving import Checkpoints
-from jaxrnn.train_state import TrainState, init_state
+from jaxrnn.models.stack import count_parameters
+from jaxrnn.runs.checkpoint import save_new
+from jaxrnn.runs.directory import STEPS
+from jaxrnn.runs.saving import Checkpoints
+from jaxrnn.training.state import TrainState, init_state
 
 _SIZES = (160, 1760)  # LSTM units for about 1 and 100 MB of parameters
 

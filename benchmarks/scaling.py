@@ -104,9 +104,9 @@ def measure(case: Case, devices: int, accumulate: int) -> dict[str, Any]:
     from benchmarks.collectives import find_collectives
     from jaxrnn.config import Config, DenseConfig, EmbeddingConfig, LSTMConfig, ModelConfig, TrainConfig
     from jaxrnn.config.schema import LayerConfig
-    from jaxrnn.devices import replicate, training_mesh
-    from jaxrnn.train_state import init_state, place
-    from jaxrnn.updating import run_steps
+    from jaxrnn.parallel.devices import replicate, training_mesh
+    from jaxrnn.training.state import init_state, place
+    from jaxrnn.training.step import run_steps
 
     cells: list[LayerConfig] = [LSTMConfig(size=case.hidden)] * case.layers
     layers = (EmbeddingConfig(size=case.embedding), *cells, DenseConfig())

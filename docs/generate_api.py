@@ -28,17 +28,17 @@ PUBLIC: dict[str, tuple[str, tuple[str, ...] | None]] = {
             *("RNNConfig", "LSTMConfig", "GRUConfig", "RNNBlockConfig"),
         ),
     ),
-    "jaxrnn.corpus": ("a text", ("Corpus", "load_corpus", "split_corpus")),
-    "jaxrnn.vocabulary": ("characters and ids", ("Vocabulary", "build_vocabulary", "encode", "decode")),
-    "jaxrnn.model": (
+    "jaxrnn.data.corpus": ("a text", ("Corpus", "load_corpus", "split_corpus")),
+    "jaxrnn.data.vocabulary": ("characters and ids", ("Vocabulary", "build_vocabulary", "encode", "decode")),
+    "jaxrnn.models.stack": (
         "a stack of layers",
         ("init", "initial_carry", "apply", "step", "project_table", "count_parameters"),
     ),
-    "jaxrnn.train_state": ("what a training has come to", ("TrainState", "init_state", "start_state")),
-    "jaxrnn.training": ("the loop", ("train", "Progress", "Evaluated", "Sampled", "Save")),
-    "jaxrnn.trained": ("a run's model", ("Trained", "load_trained")),
-    "jaxrnn.sampling": ("generation", ("sample", "sample_with_surprise", "seed_ids")),
-    "jaxrnn.scoring": ("what a text costs", ("Scores", "score_stateful", "score_windows")),
+    "jaxrnn.training.state": ("what a training has come to", ("TrainState", "init_state", "start_state")),
+    "jaxrnn.training.loop": ("the loop", ("train", "Progress", "Evaluated", "Sampled", "Save")),
+    "jaxrnn.runs.loading": ("a run's model", ("Trained", "load_trained")),
+    "jaxrnn.sampling.generation": ("generation", ("sample", "sample_with_surprise", "seed_ids")),
+    "jaxrnn.evaluation.scoring": ("what a text costs", ("Scores", "score_stateful", "score_windows")),
     "jaxrnn.errors": ("what can go wrong", None),
 }
 

@@ -16,6 +16,7 @@ from jaxrnn.layers.gru import GRUParams as GRUParams
 from jaxrnn.layers.gru import gru as gru
 from jaxrnn.layers.gru import gru_carry as gru_carry
 from jaxrnn.layers.gru import init_gru as init_gru
+from jaxrnn.layers.losses import softmax_cross_entropy as softmax_cross_entropy
 from jaxrnn.layers.lstm import LSTMCarry as LSTMCarry
 from jaxrnn.layers.lstm import LSTMParams as LSTMParams
 from jaxrnn.layers.lstm import init_lstm as init_lstm
@@ -30,6 +31,5 @@ from jaxrnn.layers.rnn import RNNParams as RNNParams
 from jaxrnn.layers.rnn import init_rnn as init_rnn
 from jaxrnn.layers.rnn import rnn as rnn
 from jaxrnn.layers.rnn import rnn_carry as rnn_carry
-from jaxrnn.losses import softmax_cross_entropy as softmax_cross_entropy
 
 __version__ = "0.2.0"

@@ -23,7 +23,7 @@ from jaxrnn.config import (
     SampleConfig,
     TrainConfig,
 )
-from jaxrnn.vocabulary import Vocabulary, build_vocabulary, encode
+from jaxrnn.data.vocabulary import Vocabulary, build_vocabulary, encode
 
 # Neither these tests nor the processes that they start write into the user's cache: they share one of their own, so
 # that no two of them compile the same.

@@ -66,7 +66,7 @@ def test_every_link_points_at_something(document: Path) -> None:
     "link",
     [
         "[x](../jaxrnn/nowhere.py)",
-        "[`nothing`](../jaxrnn/model.py)",
+        "[`nothing`](../jaxrnn/models/stack.py)",
         "[x](#no-such-heading)",
         "[x](results.md#no-such-heading)",
     ],

@@ -10,7 +10,6 @@ import numpy as np
 
 from benchmarks.cases import Case
 from benchmarks.task import Task
-from jaxrnn import model
 from jaxrnn.config import (
     Config,
     DenseConfig,
@@ -20,12 +19,13 @@ from jaxrnn.config import (
     ModelConfig,
     TrainConfig,
 )
-from jaxrnn.devices import choose_cpu_devices, replicate, split_rows, training_mesh
-from jaxrnn.losses import softmax_cross_entropy
-from jaxrnn.sampling import sample as sample_blocks
-from jaxrnn.train_state import init_state
+from jaxrnn.layers.losses import softmax_cross_entropy
+from jaxrnn.models import stack
+from jaxrnn.parallel.devices import choose_cpu_devices, replicate, split_rows, training_mesh
+from jaxrnn.sampling.generation import sample as sample_blocks
+from jaxrnn.training.state import init_state
+from jaxrnn.training.step import run_steps
 from jaxrnn.types import Array, Carry, Params
-from jaxrnn.updating import run_steps
 
 
 def train(case: Case, precision: str = "float32") -> Task:
@@ -71,14 +71,14 @@ def residuals(case: Case) -> Task:
 
     def backward(params: Params, carry: Carry, tokens: Array) -> Any:
         def losses(params: Params) -> Array:
-            _, logits = model.apply(config, params, carry, tokens)
+            _, logits = stack.apply(config, params, carry, tokens)
             return softmax_cross_entropy(logits, tokens)
 
         return jax.vjp(losses, params)[1]  # a tree, whose leaves are what it keeps
 
     def run(_count: int) -> float:
-        params = jax.eval_shape(lambda: model.init(jax.random.key(0), config, case.vocabulary))
-        carry = jax.eval_shape(lambda params: model.initial_carry(config, params, case.batch), params)
+        params = jax.eval_shape(lambda: stack.init(jax.random.key(0), config, case.vocabulary))
+        carry = jax.eval_shape(lambda params: stack.initial_carry(config, params, case.batch), params)
         tokens = jax.eval_shape(lambda: jnp.zeros((case.batch, case.time), jnp.int32))
         traced = jax.make_jaxpr(backward)(params, carry, tokens).jaxpr
         kept = set(traced.outvars) - set(traced.invars)

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from rich.progress import Progress as ProgressBar
     from rich.progress import TaskID
 
-    from jaxrnn.gradients import Check
-    from jaxrnn.training import Evaluated, Progress, Sampled
+    from jaxrnn.gradcheck.check import Check
+    from jaxrnn.training.loop import Evaluated, Progress, Sampled
 
 # C0, DEL and C1; a newline and a tab only move the cursor where text may move it.
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")

@@ -11,12 +11,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from jaxrnn.config import Config
-    from jaxrnn.corpus import Corpus
-    from jaxrnn.finetuning import OnUnknown
-    from jaxrnn.run_directory import Ancestor, RunRecord
-    from jaxrnn.streaming.cache import TokenFile
-    from jaxrnn.streaming.stream import Stream
-    from jaxrnn.vocabulary import Vocabulary
+    from jaxrnn.data.cache import TokenFile
+    from jaxrnn.data.corpus import Corpus
+    from jaxrnn.data.stream import Stream
+    from jaxrnn.data.vocabulary import Vocabulary
+    from jaxrnn.runs.directory import Ancestor, RunRecord
+    from jaxrnn.training.finetuning import OnUnknown
 
 
 class Data(NamedTuple):
@@ -36,8 +36,8 @@ def load_data(config: "Config", *, quiet: bool) -> Data:
         ConfigError: The seed to sample from has characters that the text does not have.
         SaveError: It is to be streamed, and its ids can't be written.
     """
-    from jaxrnn.streaming.stream import open_stream, vocabulary_of
-    from jaxrnn.vocabulary import build_vocabulary, encode
+    from jaxrnn.data.stream import open_stream, vocabulary_of
+    from jaxrnn.data.vocabulary import build_vocabulary, encode
 
     text = _load(config, quiet=quiet)
     if isinstance(text, _Streamed):
@@ -55,11 +55,11 @@ def load_data_again(config: "Config", begun: Begun, *, quiet: bool) -> Data:
         ConfigError: As `load_data`.
         SaveError: As `load_data`.
     """
-    from jaxrnn.corpus import Corpus
-    from jaxrnn.streaming.finding import find_text
-    from jaxrnn.streaming.stream import open_stream
-    from jaxrnn.streaming.tokenising import without
-    from jaxrnn.vocabulary import drop_unknown, encode
+    from jaxrnn.data.corpus import Corpus
+    from jaxrnn.data.finding import find_text
+    from jaxrnn.data.stream import open_stream
+    from jaxrnn.data.tokenizing import without
+    from jaxrnn.data.vocabulary import drop_unknown, encode
 
     record, vocabulary = begun.record, begun.vocabulary
     names = [config.corpus.text, record.corpus_path]
@@ -105,12 +105,12 @@ def load_data_for(
         VocabularyError: The text has a character that the model does not know, and `on_unknown` is "error".
     """
     from jaxrnn.config.fields import show
+    from jaxrnn.data.covering import cover_tokens
+    from jaxrnn.data.stream import open_stream
+    from jaxrnn.data.texts import shown
+    from jaxrnn.data.vocabulary import encode
     from jaxrnn.errors import ConfigError
-    from jaxrnn.finetuning import cover, describe_coverage
-    from jaxrnn.streaming.covering import cover_tokens
-    from jaxrnn.streaming.stream import open_stream
-    from jaxrnn.texts import shown
-    from jaxrnn.vocabulary import encode
+    from jaxrnn.training.finetuning import cover, describe_coverage
 
     text = _load(config, quiet=quiet)
     ids: Any
@@ -144,9 +144,9 @@ class _Streamed(NamedTuple):
 
 def _load(config: "Config", *, quiet: bool) -> "Corpus | _Streamed":
     """The text of a config: read, or its ids written where it is to be streamed and they are not there yet."""
-    from jaxrnn.corpus import read_corpus
-    from jaxrnn.streaming.sources import find_source, is_streamed
-    from jaxrnn.streaming.tokenising import tokenise
+    from jaxrnn.data.corpus import read_corpus
+    from jaxrnn.data.sources import find_source, is_streamed
+    from jaxrnn.data.tokenizing import tokenise
 
     corpus = config.corpus
     with console.download_display(quiet=quiet) as report:
@@ -167,14 +167,14 @@ def _prepare(
     vocabulary: "Vocabulary",
     history: "tuple[Ancestor, ...]" = (),
 ) -> Data:
-    from jaxrnn.corpus import check_length, split_corpus, split_lengths
+    from jaxrnn.data.corpus import check_length, split_corpus, split_lengths
+    from jaxrnn.data.sources import LARGEST_RESIDENT
+    from jaxrnn.data.stream import Stream, part
+    from jaxrnn.data.texts import shown
     from jaxrnn.errors import ConfigError, CorpusError, VocabularyError
-    from jaxrnn.run_directory import new_record
-    from jaxrnn.sampling import seed_ids
-    from jaxrnn.streaming.sources import LARGEST_RESIDENT
-    from jaxrnn.streaming.stream import Stream, part
-    from jaxrnn.tensorboard import check_tensorboard
-    from jaxrnn.texts import shown
+    from jaxrnn.runs.directory import new_record
+    from jaxrnn.runs.tensorboard import check_tensorboard
+    from jaxrnn.sampling.generation import seed_ids
 
     if config.log.tensorboard:
         check_tensorboard()

@@ -7,8 +7,8 @@ import typer
 
 if TYPE_CHECKING:
     from jaxrnn.config import Config
-    from jaxrnn.run_directory import RunRecord
-    from jaxrnn.vocabulary import Vocabulary
+    from jaxrnn.data.vocabulary import Vocabulary
+    from jaxrnn.runs.directory import RunRecord
 
 
 class Begun(NamedTuple):
@@ -29,10 +29,10 @@ def open_destination(run: Path, config: "Config", *, resume: bool, overwrite: bo
         typer.BadParameter: Both were asked for.
     """
     from jaxrnn.errors import CheckpointError
-    from jaxrnn.new_run import RunExistsError, check_destination
-    from jaxrnn.resuming import check_resumable
-    from jaxrnn.run_directory import is_run, read_record
-    from jaxrnn.trained import read_resolved
+    from jaxrnn.runs.creation import RunExistsError, check_destination
+    from jaxrnn.runs.directory import is_run, read_record
+    from jaxrnn.runs.loading import read_resolved
+    from jaxrnn.runs.resume import check_resumable
 
     if resume and overwrite:
         raise typer.BadParameter("can't be combined with --overwrite", param_hint="'--resume'")

@@ -35,27 +35,27 @@ _kept: list[object] = []  # what C holds on to
 
 def the_others() -> str:
     """What a message calls the processes beside this one, of which one is lost."""
-    from jaxrnn import processes
+    from jaxrnn.parallel import processes
 
     return "the other process" if processes.count() == 2 else "another process"
 
 
 def this_process() -> str:
     """What a message calls this process."""
-    from jaxrnn import processes
+    from jaxrnn.parallel import processes
 
     return f"process {processes.index()} of {processes.count()}"
 
 
 def are_several() -> bool:
     """Whether this process has joined others; imports nothing."""
-    module = sys.modules.get("jaxrnn.processes")
+    module = sys.modules.get("jaxrnn.parallel.processes")
     return module is not None and bool(module.are_several())
 
 
 def part(code: int) -> int:
     """Waits for the others at the end of a command, and lets go of them; returns the exit code."""
-    from jaxrnn import processes
+    from jaxrnn.parallel import processes
 
     processes.leave()
     _is_ending.acquire(blocking=False)
@@ -67,7 +67,7 @@ def part(code: int) -> int:
 
 def fail(line: str, code: int) -> NoReturn:
     """Ends all processes because this one can't go on: its line here and there, the same exit code."""
-    from jaxrnn import processes
+    from jaxrnn.parallel import processes
 
     _begin_to_end(code)
     console.error(f"{this_process()}: {line}")
@@ -78,7 +78,7 @@ def fail(line: str, code: int) -> NoReturn:
 
 
 def _wait_until_heard() -> None:
-    from jaxrnn import processes
+    from jaxrnn.parallel import processes
 
     deadline = time.monotonic() + (_TOLD_SECONDS if processes.is_first() else 0)
     for number in range(1, processes.count()):
@@ -106,7 +106,7 @@ def listen_to_others() -> None:
 
 def _listen() -> None:
     """Waits for another process to say that it fails, and ends this one too."""
-    from jaxrnn import processes
+    from jaxrnn.parallel import processes
 
     try:
         number, line, code = json.loads(processes.read("failed"))

@@ -16,7 +16,7 @@ from jaxrnn_cli.output import check_output
 from jaxrnn_cli.together import Coordinator, Distributed, NumProcesses, ProcessId, join_others
 
 if TYPE_CHECKING:
-    from jaxrnn.dynamic import Rates
+    from jaxrnn.evaluation.dynamic import Rates
 
 
 def evaluate(
@@ -133,9 +133,9 @@ def evaluate(
             raise typer.BadParameter(problem, param_hint="'--per-character'")
         check_output(per_character, "--per-character")
 
-    from jaxrnn import processes
-    from jaxrnn.run_directory import find_run
-    from jaxrnn.scored_text import write_csv
+    from jaxrnn.evaluation.scored_text import write_csv
+    from jaxrnn.parallel import processes
+    from jaxrnn.runs.directory import find_run
 
     join_others(distributed, coordinator, num_processes, process_id)
     found = [find_run(run)] if run is not None or not names else []
@@ -179,6 +179,6 @@ def _read_rates(rate: float | None, decay: float | None) -> "Rates | None":
         raise typer.BadParameter("give both rates of dynamic evaluation, or neither", param_hint=missing)
     if rate is None or decay is None:
         return None
-    from jaxrnn.dynamic import Rates
+    from jaxrnn.evaluation.dynamic import Rates
 
     return Rates(rate, decay)

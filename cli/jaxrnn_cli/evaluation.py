@@ -10,12 +10,12 @@ if TYPE_CHECKING:
     import numpy as np
 
     from jaxrnn.config import Config
-    from jaxrnn.corpus import Corpus
-    from jaxrnn.dynamic import Rates, Report
-    from jaxrnn.scored_text import ScoredText
-    from jaxrnn.scoring import Scores
-    from jaxrnn.streaming.cache import TokenFile
-    from jaxrnn.vocabulary import Text, Vocabulary
+    from jaxrnn.data.cache import TokenFile
+    from jaxrnn.data.corpus import Corpus
+    from jaxrnn.data.vocabulary import Text, Vocabulary
+    from jaxrnn.evaluation.dynamic import Rates, Report
+    from jaxrnn.evaluation.scored_text import ScoredText
+    from jaxrnn.evaluation.scoring import Scores
 
 PROTOCOLS = ("stateful", "windows", "dynamic")
 MOST = 5_000_000  # characters that are scored of a text too large to be in memory
@@ -62,11 +62,11 @@ def evaluate_run(path: Path, options: Options) -> Evaluation:
         JaxrnnError: The run or a text is missing or damaged, or there is nothing to score.
         DivergenceError: A loss is not finite.
     """
-    from jaxrnn.checkpoint import load_params
-    from jaxrnn.model import count_parameters
-    from jaxrnn.saved_steps import find_step
-    from jaxrnn.trained import read_resolved
-    from jaxrnn.vocabulary import encode
+    from jaxrnn.data.vocabulary import encode
+    from jaxrnn.models.stack import count_parameters
+    from jaxrnn.runs.checkpoint import load_params
+    from jaxrnn.runs.loading import read_resolved
+    from jaxrnn.runs.saved_steps import find_step
 
     config, vocabulary = read_resolved(path)
     scored, training = _read_texts(path, config, vocabulary, options)
@@ -114,14 +114,14 @@ def _read_texts(
     path: Path, config: "Config", vocabulary: "Vocabulary", options: Options
 ) -> "tuple[ScoredText, Text | None]":
     """The text to score, and the training text where it is needed and found."""
-    from jaxrnn.corpus import Corpus, read_corpus
+    from jaxrnn.data.corpus import Corpus, read_corpus
+    from jaxrnn.data.excerpts import first_part
+    from jaxrnn.data.finding import find_text
+    from jaxrnn.data.sources import find_source, is_streamed
+    from jaxrnn.data.tokenizing import hash_text, tokenise
     from jaxrnn.errors import CorpusError
-    from jaxrnn.run_directory import read_record
-    from jaxrnn.scored_text import whole_text
-    from jaxrnn.streaming.excerpts import first_part
-    from jaxrnn.streaming.finding import find_text
-    from jaxrnn.streaming.sources import find_source, is_streamed
-    from jaxrnn.streaming.tokenising import hash_text, tokenise
+    from jaxrnn.evaluation.scored_text import whole_text
+    from jaxrnn.runs.directory import read_record
 
     record = read_record(path)
     fraction, tokens = config.corpus.validation_fraction, vocabulary.tokens
@@ -191,11 +191,11 @@ def _split(
     scored: "ScoredText | None" = None,
 ) -> "tuple[ScoredText, Text]":
     """What a run held out, unless something else is scored, and what it was trained on; of a large text, parts."""
-    from jaxrnn.corpus import Corpus
+    from jaxrnn.data.corpus import Corpus
+    from jaxrnn.data.excerpts import split_excerpts
     from jaxrnn.errors import CorpusError
-    from jaxrnn.run_directory import read_record
-    from jaxrnn.scored_text import held_out_text, split_text
-    from jaxrnn.streaming.excerpts import split_excerpts
+    from jaxrnn.evaluation.scored_text import held_out_text, split_text
+    from jaxrnn.runs.directory import read_record
 
     fraction = config.corpus.validation_fraction
     if isinstance(own, Corpus):
@@ -238,7 +238,7 @@ def _check_without_training(error: Exception, options: Options) -> None:
 
 
 def _score(protocol: str, run: _Run, ids: "np.ndarray", options: Options) -> "tuple[dict[str, Any], Scores]":
-    from jaxrnn.scoring import score_stateful, score_windows
+    from jaxrnn.evaluation.scoring import score_stateful, score_windows
 
     match protocol:
         case "stateful":
@@ -254,9 +254,9 @@ def _score(protocol: str, run: _Run, ids: "np.ndarray", options: Options) -> "tu
 def _score_dynamic(
     run: _Run, ids: "np.ndarray", options: Options, report: "Report | None"
 ) -> "tuple[dict[str, Any], Scores]":
-    from jaxrnn import dynamic
+    from jaxrnn.data.vocabulary import encode
     from jaxrnn.errors import CorpusError
-    from jaxrnn.vocabulary import encode
+    from jaxrnn.evaluation import dynamic
 
     model, params, segment = run.config.model, run.params, options.segment
     if run.training is None:
@@ -287,7 +287,7 @@ def _means(protocol: str, run: _Run, scores: "Scores") -> dict[str, Any]:
     import math
 
     from jaxrnn.errors import DivergenceError
-    from jaxrnn.scoring import summarise
+    from jaxrnn.evaluation.scoring import summarise
 
     summary = summarise(scores, run.scored.num_bytes)
     if not math.isfinite(summary.nats_per_character):
@@ -312,7 +312,7 @@ def _write(run: _Run, length: int, num_samples: int, rng_seed: int) -> "np.ndarr
     """The ids of text in the model's own words, at temperature 1, its samples one after the other."""
     import numpy as np
 
-    from jaxrnn.sampling import sample, seed_ids
+    from jaxrnn.sampling.generation import sample, seed_ids
 
     blocks = sample(
         run.config.model,
@@ -327,9 +327,9 @@ def _write(run: _Run, length: int, num_samples: int, rng_seed: int) -> "np.ndarr
 
 def _memorisation(run: _Run, options: Options) -> dict[str, Any]:
     """What stands in the training text of what the model writes, and of as much of the text that is scored."""
-    from jaxrnn.memorisation import find_copied
-    from jaxrnn.texts import readable
-    from jaxrnn.vocabulary import encode, spell
+    from jaxrnn.data.texts import readable
+    from jaxrnn.data.vocabulary import encode, spell
+    from jaxrnn.evaluation.memorization import find_copied
 
     source = encode(run.vocabulary, run.training or "")
     texts = {

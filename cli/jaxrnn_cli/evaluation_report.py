@@ -106,7 +106,7 @@ def _print_table(head: list[str], rows: list[list[str]], words: set[str]) -> Non
 
 
 def _print_unseen(text: dict[str, Any], prefix: str) -> None:
-    from jaxrnn.vocabulary import describe_character
+    from jaxrnn.data.vocabulary import describe_character
 
     unseen = text["unseen"]
     if not unseen:

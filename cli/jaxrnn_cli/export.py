@@ -42,8 +42,8 @@ def export(
     from jaxrnn.interchange import FORMATS as WRITERS
     from jaxrnn.interchange.exporting import check_free
     from jaxrnn.interchange.exporting import export as write
-    from jaxrnn.run_directory import find_run
-    from jaxrnn.trained import load_trained
+    from jaxrnn.runs.directory import find_run
+    from jaxrnn.runs.loading import load_trained
 
     found = find_run(run)
     if run is None:

@@ -22,9 +22,9 @@ from jaxrnn_cli.together import (
 
 if TYPE_CHECKING:
     from jaxrnn.config import Config, Texts
-    from jaxrnn.run_directory import Ancestor
-    from jaxrnn.train_state import TrainState
-    from jaxrnn.vocabulary import Vocabulary
+    from jaxrnn.data.vocabulary import Vocabulary
+    from jaxrnn.runs.directory import Ancestor
+    from jaxrnn.training.state import TrainState
 
 _ON_UNKNOWN = ("extend", "drop", "error")
 
@@ -98,8 +98,8 @@ def finetune(
             f"{on_unknown!r} is none of {', '.join(_ON_UNKNOWN)}", param_hint="'--on-unknown'"
         )
     from jaxrnn.config import load_finetune_config
-    from jaxrnn.documents import resolve_separator
-    from jaxrnn.run_directory import find_run, read_config, read_vocabulary
+    from jaxrnn.data.documents import resolve_separator
+    from jaxrnn.runs.directory import find_run, read_config, read_vocabulary
 
     join_others(distributed, coordinator, num_processes, process_id)
     found = find_run(source)
@@ -156,8 +156,8 @@ def _check_source(run: Path, begun: Begun, source: Path) -> None:
 
 
 def _history(source: Path) -> "tuple[Ancestor, ...]":
-    from jaxrnn.run_directory import Ancestor, read_record
-    from jaxrnn.saved_steps import find_step
+    from jaxrnn.runs.directory import Ancestor, read_record
+    from jaxrnn.runs.saved_steps import find_step
 
     record, step = read_record(source), find_step(source, "best").step
     return (*record.history, Ancestor(str(source.resolve()), step, record.corpus, record.corpus_sha256))
@@ -170,10 +170,10 @@ def _first_state(
     import jax
     import jax.numpy as jnp
 
-    from jaxrnn import evaluation
-    from jaxrnn.checkpoint import load_params
-    from jaxrnn.finetuning import adapt_params
-    from jaxrnn.train_state import start_state
+    from jaxrnn.evaluation import validation
+    from jaxrnn.runs.checkpoint import load_params
+    from jaxrnn.training.finetuning import adapt_params
+    from jaxrnn.training.state import start_state
 
     params = load_params(source, config.model, vocabulary.size)
     key = jax.random.key(config.train.rng_seed)
@@ -181,7 +181,7 @@ def _first_state(
     state = start_state(config, params)
     if not data.val_ids.size:
         return state, None
-    val_loss = evaluation.evaluate(
-        config.model, params, evaluation.lay_out(data.val_ids, config.train.eval_characters)
+    val_loss = validation.evaluate(
+        config.model, params, validation.lay_out(data.val_ids, config.train.eval_characters)
     )
     return state._replace(best_val_loss=jnp.float32(val_loss)), val_loss

@@ -19,7 +19,7 @@ def gradcheck(
     Prints the relative error of each hand-derived gradient against automatic differentiation, against the plain
     NumPy layers, and against central differences, in float64. Ends with exit code 1 if one is wrong.
     """
-    from jaxrnn.gradients import check_gradients
+    from jaxrnn.gradcheck.check import check_gradients
 
     start_jax(platform)
     checks = check_gradients(layer)

@@ -52,8 +52,8 @@ def import_run(
     from jaxrnn.errors import CheckpointError
     from jaxrnn.interchange.importing import MODEL_FILE, create_imported_run, read_model
     from jaxrnn.interchange.json_text import check_file
-    from jaxrnn.model import count_parameters
-    from jaxrnn.new_run import RunExistsError, check_destination
+    from jaxrnn.models.stack import count_parameters
+    from jaxrnn.runs.creation import RunExistsError, check_destination
 
     check_file(file, MODEL_FILE)  # a folder has no name to call the run after
     run = find_destination(to, file.stem)

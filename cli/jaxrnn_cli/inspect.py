@@ -15,8 +15,8 @@ from jaxrnn_cli.output import check_output, write_output
 from jaxrnn_cli.standard_input import read_stdin, text_of_stdin
 
 if TYPE_CHECKING:
-    from jaxrnn.trained import Trained
-    from jaxrnn.vocabulary import Text
+    from jaxrnn.data.vocabulary import Text
+    from jaxrnn.runs.loading import Trained
 
 _LONGEST = 20_000
 _READ = 50 * _LONGEST  # characters of a file: enough, also where many are left out
@@ -74,8 +74,8 @@ def inspect(
 
     from jaxrnn.inspection.page import inspect as look_into
     from jaxrnn.inspection.page import render
-    from jaxrnn.run_directory import find_run
-    from jaxrnn.trained import load_trained
+    from jaxrnn.runs.directory import find_run
+    from jaxrnn.runs.loading import load_trained
 
     found = find_run(run)
     if run is None:
@@ -109,11 +109,11 @@ def inspect(
 def _choose_text(
     inspected: "Trained", run: Path, text: str | None, file: Path | None, sample: int | None, rng_seed: int
 ) -> "Text":
-    from jaxrnn.corpus import read_corpus
+    from jaxrnn.data.corpus import read_corpus
+    from jaxrnn.data.excerpts import first_part
+    from jaxrnn.data.sources import find_source, is_streamed
+    from jaxrnn.data.vocabulary import in_tokens
     from jaxrnn.errors import CorpusError
-    from jaxrnn.streaming.excerpts import first_part
-    from jaxrnn.streaming.sources import find_source, is_streamed
-    from jaxrnn.vocabulary import in_tokens
 
     tokens = inspected.vocabulary.tokens
     if text is not None:
@@ -145,9 +145,9 @@ def _choose_text(
 def _write_sample(inspected: "Trained", run: Path, length: int, rng_seed: int) -> "Text":
     import numpy as np
 
-    from jaxrnn.run_directory import read_config
-    from jaxrnn.sampling import sample, seed_ids
-    from jaxrnn.vocabulary import spell
+    from jaxrnn.data.vocabulary import spell
+    from jaxrnn.runs.directory import read_config
+    from jaxrnn.sampling.generation import sample, seed_ids
 
     options = read_config(run).sample
     blocks = sample(
@@ -164,12 +164,12 @@ def _write_sample(inspected: "Trained", run: Path, length: int, rng_seed: int) -
 
 
 def _held_out(inspected: "Trained", run: Path) -> "Text":
-    from jaxrnn.corpus import Corpus
+    from jaxrnn.data.corpus import Corpus
+    from jaxrnn.data.excerpts import split_excerpts
+    from jaxrnn.data.finding import find_text
     from jaxrnn.errors import CorpusError
-    from jaxrnn.run_directory import read_config, read_record
-    from jaxrnn.scored_text import split_text
-    from jaxrnn.streaming.excerpts import split_excerpts
-    from jaxrnn.streaming.finding import find_text
+    from jaxrnn.evaluation.scored_text import split_text
+    from jaxrnn.runs.directory import read_config, read_record
 
     config, record = read_config(run), read_record(run)
     check_has_text(run, record, "give one with --text, --file or --sample")
@@ -199,8 +199,8 @@ def _held_out(inspected: "Trained", run: Path) -> "Text":
 
 def _keep(inspected: "Trained", text: "Text", length: int) -> "Text":
     """What of a text is read: what the model knows, up to so many characters; what is left out is said."""
+    from jaxrnn.data.vocabulary import count_unknown, describe_character, drop_unknown
     from jaxrnn.errors import VocabularyError
-    from jaxrnn.vocabulary import count_unknown, describe_character, drop_unknown
 
     unknown = count_unknown(inspected.vocabulary, text[:length])
     known = drop_unknown(inspected.vocabulary, text) if count_unknown(inspected.vocabulary, text) else text
@@ -223,6 +223,6 @@ def _describe(layer: object) -> str:
 
 
 def _count(inspected: "Trained") -> int:
-    from jaxrnn.model import count_parameters
+    from jaxrnn.models.stack import count_parameters
 
     return count_parameters(inspected.params)

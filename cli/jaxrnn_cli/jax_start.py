@@ -49,8 +49,8 @@ def start_training_jax(config: "Config", platform: str | None) -> None:
     """
     import jax
 
-    from jaxrnn import processes
-    from jaxrnn.devices import choose_cpu_devices, training_mesh
+    from jaxrnn.parallel import processes
+    from jaxrnn.parallel.devices import choose_cpu_devices, training_mesh
 
     devices = choose_cpu_devices(config, processes.count())
     if jax.config.jax_num_cpu_devices < 0:  # type: ignore[attr-defined]

@@ -16,11 +16,11 @@ from jaxrnn_cli.destination import Begun
 
 if TYPE_CHECKING:
     from jaxrnn.config import Config
-    from jaxrnn.saved_steps import SavedStep
-    from jaxrnn.saving import Checkpoints
-    from jaxrnn.tensorboard import Write
-    from jaxrnn.train_state import TrainState
-    from jaxrnn.training import Evaluated
+    from jaxrnn.runs.saved_steps import SavedStep
+    from jaxrnn.runs.saving import Checkpoints
+    from jaxrnn.runs.tensorboard import Write
+    from jaxrnn.training.loop import Evaluated
+    from jaxrnn.training.state import TrainState
 
 LOSS_CURVE = "loss.png"
 
@@ -51,14 +51,14 @@ def train_run(
         DivergenceError: The loss is not finite any more; the last good checkpoint stays.
         SaveError: The run can't be written any more.
     """
-    from jaxrnn import processes
-    from jaxrnn.checkpoint import help_save_new
-    from jaxrnn.devices import training_mesh
-    from jaxrnn.losses import nats_to_bits
-    from jaxrnn.model import count_parameters
-    from jaxrnn.new_run import create_run
-    from jaxrnn.saving import Checkpoints
-    from jaxrnn.train_state import place
+    from jaxrnn.layers.losses import nats_to_bits
+    from jaxrnn.models.stack import count_parameters
+    from jaxrnn.parallel import processes
+    from jaxrnn.parallel.devices import training_mesh
+    from jaxrnn.runs.checkpoint import help_save_new
+    from jaxrnn.runs.creation import create_run
+    from jaxrnn.runs.saving import Checkpoints
+    from jaxrnn.training.state import place
 
     say = _say_nothing if quiet else console.note
     tokens = config.corpus.tokens
@@ -111,13 +111,13 @@ def resume_run(run: Path, config: "Config", data: Data, begun: Begun, *, quiet: 
     """
     import jax
 
-    from jaxrnn import processes
-    from jaxrnn.environment import differences
-    from jaxrnn.logs import seconds_trained
-    from jaxrnn.resuming import describe_schedule
-    from jaxrnn.run_directory import write_config
-    from jaxrnn.saving import Checkpoints
-    from jaxrnn.train_state import init_state
+    from jaxrnn.parallel import processes
+    from jaxrnn.runs.directory import write_config
+    from jaxrnn.runs.environment import differences
+    from jaxrnn.runs.logs import seconds_trained
+    from jaxrnn.runs.resume import describe_schedule
+    from jaxrnn.runs.saving import Checkpoints
+    from jaxrnn.training.state import init_state
 
     say = _say_nothing if quiet else console.note
     environment = _environment(config)
@@ -152,7 +152,7 @@ def resume_run(run: Path, config: "Config", data: Data, begun: Begun, *, quiet: 
 
 def _say_how_it_is_read(config: "Config", data: Data, say: Callable[[str], None]) -> None:
     """Says what is not as it is with a small text."""
-    from jaxrnn.streaming.stream import Stream
+    from jaxrnn.data.stream import Stream
 
     if isinstance(data.train_ids, Stream):
         folder = data.train_ids.file.path.parent
@@ -166,15 +166,15 @@ def _say_how_it_is_read(config: "Config", data: Data, say: Callable[[str], None]
 
 
 def _environment(config: "Config") -> dict[str, str]:
-    from jaxrnn.devices import training_mesh
-    from jaxrnn.environment import describe_environment
+    from jaxrnn.parallel.devices import training_mesh
+    from jaxrnn.runs.environment import describe_environment
 
     return describe_environment(training_mesh(config.train))
 
 
 def _hear_signals(signals: "list[signal.Signals]") -> None:
     """Adds what asked another process to stop: all of them stop, and with the same exit code."""
-    from jaxrnn import processes
+    from jaxrnn.parallel import processes
 
     heard = int(processes.gather_numbers((signals[0] if signals else 0,)).max())
     if heard and not signals:
@@ -191,7 +191,7 @@ def _conclude(
     say: Callable[[str], None],
 ) -> None:
     """Says how a training ended and what to do next."""
-    from jaxrnn import processes
+    from jaxrnn.parallel import processes
 
     tokens = config.corpus.tokens
     if processes.is_first():
@@ -249,10 +249,10 @@ def _go_back(training: _Training, seconds: float) -> "TrainState":
     """The last good state of a run that has diverged, with a lower learning rate; noted in its metrics."""
     import jax
 
-    from jaxrnn import processes
-    from jaxrnn.run_directory import append_metrics
-    from jaxrnn.train_state import after_rollback, init_state
-    from jaxrnn.updating import current_rate
+    from jaxrnn.parallel import processes
+    from jaxrnn.runs.directory import append_metrics
+    from jaxrnn.training.state import after_rollback, init_state
+    from jaxrnn.training.step import current_rate
 
     config = training.config
     abstract = jax.eval_shape(lambda: init_state(config, training.data.vocabulary.size))
@@ -274,8 +274,8 @@ def _follow_events(
     training: _Training, state: "TrainState", clock: list[float], display: console.TrainingDisplay
 ) -> "Evaluated | None":
     """Goes through the events of a training; `clock` keeps the seconds it took so far."""
-    from jaxrnn import processes
-    from jaxrnn.tensorboard import open_events
+    from jaxrnn.parallel import processes
+    from jaxrnn.runs.tensorboard import open_events
 
     if not (training.config.log.tensorboard and processes.is_first()):
         return _follow_each(training, state, clock, display, lambda _: None)
@@ -290,9 +290,9 @@ def _follow_each(
     display: console.TrainingDisplay,
     write_curves: "Write",
 ) -> "Evaluated | None":
-    from jaxrnn import processes
-    from jaxrnn.run_directory import append_metrics, append_sample
-    from jaxrnn.training import Evaluated, Progress, Sampled, Save, train
+    from jaxrnn.parallel import processes
+    from jaxrnn.runs.directory import append_metrics, append_sample
+    from jaxrnn.training.loop import Evaluated, Progress, Sampled, Save, train
 
     run, config, data = training.run, training.config, training.data
     latest = None
@@ -326,14 +326,14 @@ def _follow_each(
 
 def _first_row(val_loss: float) -> dict[str, object]:
     """The row of metrics.csv for a model before its first step."""
-    from jaxrnn.losses import nats_to_bits
+    from jaxrnn.layers.losses import nats_to_bits
 
     row = {"step": 0, "characters": 0, "seconds": 0.0, "event": "evaluation"}
     return {**row, "val_loss": val_loss, "bits_per_char": nats_to_bits(val_loss)}
 
 
 def _metrics_row(event: "Evaluated") -> dict[str, object]:
-    from jaxrnn.run_directory import METRICS_COLUMNS
+    from jaxrnn.runs.directory import METRICS_COLUMNS
 
     row = {column: getattr(event, column) for column in METRICS_COLUMNS if column != "event"}
     return {**row, "event": "evaluation"}
@@ -360,8 +360,8 @@ def _summary(latest: "Evaluated", best_loss: float | None, tokens: str) -> str:
 
 def _draw_losses(run: Path, tokens: str, say: Callable[[str], None]) -> None:
     """Draws the loss curve, where that is possible; a run is complete without it."""
-    from jaxrnn.plotting import plot_losses
-    from jaxrnn.run_directory import METRICS
+    from jaxrnn.runs.directory import METRICS
+    from jaxrnn.runs.plotting import plot_losses
 
     try:
         plot_losses(run / METRICS, run / LOSS_CURVE, tokens[:-1])

@@ -49,7 +49,7 @@ def find_destination(name: str | None, config: str) -> Path:
         CheckpointError: No folder can be called that.
     """
     from jaxrnn.errors import CheckpointError
-    from jaxrnn.run_directory import RUNS, default_run
+    from jaxrnn.runs.directory import RUNS, default_run
 
     if name is None:
         return default_run(config)

@@ -28,8 +28,8 @@ class Memory(NamedTuple):
 
 def print_plan(run: Path, config: "Config", data: Data, begun: Begun | None = None) -> None:
     """Prints to stdout what would be trained and written."""
-    from jaxrnn.streaming.stream import Stream
-    from jaxrnn.texts import several
+    from jaxrnn.data.stream import Stream
+    from jaxrnn.data.texts import several
 
     train = config.train
     where = ", read from the disk" if isinstance(data.train_ids, Stream) else ""
@@ -54,7 +54,7 @@ def print_plan(run: Path, config: "Config", data: Data, begun: Begun | None = No
         "would write": f"{run}/ with {', '.join(_files(config))}",
     }
     if begun:
-        from jaxrnn.saved_steps import find_step
+        from jaxrnn.runs.saved_steps import find_step
 
         rows["would go on"] = f"from step {find_step(run, 'last').step:,}"
         rows["changes"] = ", ".join(begun.changes) or "none"
@@ -67,9 +67,9 @@ def estimate_memory(config: "Config", data: Data) -> Memory:
     import jax
     import jax.numpy as jnp
 
-    from jaxrnn.losses import softmax_cross_entropy
-    from jaxrnn.model import apply, count_parameters
-    from jaxrnn.train_state import init_state
+    from jaxrnn.layers.losses import softmax_cross_entropy
+    from jaxrnn.models.stack import apply, count_parameters
+    from jaxrnn.training.state import init_state
 
     state = jax.eval_shape(lambda: init_state(config, data.vocabulary.size))
 
@@ -100,8 +100,8 @@ def _bytes(tree: Any) -> int:
 
 
 def _files(config: "Config") -> list[str]:
-    from jaxrnn import run_directory as names
-    from jaxrnn.tensorboard import FOLDER
+    from jaxrnn.runs import directory as names
+    from jaxrnn.runs.tensorboard import FOLDER
     from jaxrnn_cli.loop import LOSS_CURVE
 
     files = [names.RECORD, names.CONFIG, names.VOCABULARY, names.METRICS, names.SAMPLES, f"{names.STEPS}/"]

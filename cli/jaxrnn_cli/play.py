@@ -58,8 +58,8 @@ def play(
         raise SaveError(
             "there is no starlette or no uvicorn: pip install 'jaxrnn[play]', or in a clone -e '.[play]'"
         ) from None
-    from jaxrnn.run_directory import find_run
-    from jaxrnn.trained import load_trained
+    from jaxrnn.runs.directory import find_run
+    from jaxrnn.runs.loading import load_trained
 
     found = find_run(run)
     if run is None:

@@ -42,8 +42,8 @@ def plot(
 
     from jaxrnn.disk import reason
     from jaxrnn.errors import CheckpointError, SaveError
-    from jaxrnn.plotting import plot_runs, read_curve
-    from jaxrnn.run_directory import METRICS, find_run, read_config
+    from jaxrnn.runs.directory import METRICS, find_run, read_config
+    from jaxrnn.runs.plotting import plot_runs, read_curve
 
     found = [find_run(run) for run in runs]
     check_output(output)

@@ -63,8 +63,8 @@ def pretrain(
     Ctrl-C saves and ends; pressed twice, it ends at once. With --resume it goes on later as if it had not been stopped.
     """
     from jaxrnn.config import load_config
-    from jaxrnn.documents import resolve_separator
-    from jaxrnn.train_state import init_state
+    from jaxrnn.data.documents import resolve_separator
+    from jaxrnn.training.state import init_state
 
     join_others(distributed, coordinator, num_processes, process_id)
     path = find_config(config)

@@ -17,7 +17,7 @@ from jaxrnn_cli.standard_input import read_stdin, text_of_stdin
 
 if TYPE_CHECKING:
     from jaxrnn.config import SampleConfig
-    from jaxrnn.vocabulary import Ids, Vocabulary
+    from jaxrnn.data.vocabulary import Ids, Vocabulary
 
 
 def sample(
@@ -98,11 +98,11 @@ def sample(
     if on_unknown not in ("error", "skip"):
         raise typer.BadParameter(f"{on_unknown!r} is neither error nor skip", param_hint="'--on-unknown'")
 
-    from jaxrnn import sampling
-    from jaxrnn.checkpoint import load_params
-    from jaxrnn.run_directory import find_run
-    from jaxrnn.trained import read_resolved
-    from jaxrnn.vocabulary import in_tokens, spell
+    from jaxrnn.data.vocabulary import in_tokens, spell
+    from jaxrnn.runs.checkpoint import load_params
+    from jaxrnn.runs.directory import find_run
+    from jaxrnn.runs.loading import read_resolved
+    from jaxrnn.sampling import generation
 
     read = read_stdin() if seed == "-" else None
     given: dict[str, Any] = {
@@ -133,7 +133,7 @@ def sample(
     is_painted = show_probabilities and console.can_paint()
     if show_probabilities:
         console.explain_surprise(is_painted=is_painted)
-    generate = sampling.sample_with_surprise if is_painted else sampling.sample
+    generate = generation.sample_with_surprise if is_painted else generation.sample
     blocks = generate(
         config.model,
         params,
@@ -156,7 +156,7 @@ def _spell_block(
     vocabulary: "Vocabulary", block: "Ids | tuple[Ids, Any]", nats: list[list[float]]
 ) -> list[Any]:
     """Returns each sample's block, text or bytes; the surprise of its tokens, if known, is added to `nats`."""
-    from jaxrnn.vocabulary import spell
+    from jaxrnn.data.vocabulary import spell
 
     if isinstance(block, tuple):
         block, surprise = block
@@ -190,9 +190,9 @@ def _read_seed(vocabulary: "Vocabulary", seed: str, *, skip: bool) -> "Ids":
     Raises:
         VocabularyError: The model does not know one of the characters, or with `skip` none of them.
     """
+    from jaxrnn.data.vocabulary import describe_character, unknown_characters
     from jaxrnn.errors import VocabularyError
-    from jaxrnn.sampling import seed_ids
-    from jaxrnn.vocabulary import describe_character, unknown_characters
+    from jaxrnn.sampling.generation import seed_ids
 
     try:
         return seed_ids(vocabulary, seed)

@@ -101,7 +101,7 @@ def join_others(
 
 
 def _join(coordinator: str | None, num_processes: int | None, process_id: int | None) -> None:
-    from jaxrnn import processes
+    from jaxrnn.parallel import processes
 
     connect = _seconds("JAXRNN_CONNECT_SECONDS", processes.CONNECT_SECONDS)
     heartbeat = _seconds("JAXRNN_HEARTBEAT_SECONDS", processes.HEARTBEAT_SECONDS)
@@ -152,8 +152,8 @@ def check_alike(config: "Config", run: object, data: "Data", *, goes_on: bool) -
     """
     import importlib.metadata
 
-    from jaxrnn import processes
     from jaxrnn.errors import ConfigError
+    from jaxrnn.parallel import processes
 
     if not processes.are_several():
         return

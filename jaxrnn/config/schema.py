@@ -120,7 +120,7 @@ LAYER_TYPES: dict[str, type[LayerConfig]] = {
 
 
 # The field of a model that stands in no file: it follows from the corpus's separator and the vocabulary
-# (`jaxrnn.documents`).
+# (`jaxrnn.data.documents`).
 RESOLVED = "reset_id"
 SKIP = Field("skip", bool, None, optional=False, required=False)
 

@@ -7,15 +7,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxrnn import model
 from jaxrnn.config import ModelConfig
+from jaxrnn.evaluation.scoring import rank
 from jaxrnn.layers.block import RNNBlockParams
 from jaxrnn.layers.gru import GRUParams, gru_loop, gru_project
+from jaxrnn.layers.losses import softmax_cross_entropy
 from jaxrnn.layers.lstm import LSTMParams, lstm_loop, lstm_project
 from jaxrnn.layers.mogrifier import MogrifierLSTMParams, mogrifier_loop
 from jaxrnn.layers.rnn import RNNParams, rnn
-from jaxrnn.losses import softmax_cross_entropy
-from jaxrnn.scoring import rank
+from jaxrnn.models import stack
 from jaxrnn.types import Array, Params
 
 # What is tanh of something lies between -1 and 1, a gate between 0 and 1, a cell anywhere.
@@ -68,12 +68,12 @@ def _observe(
     config: ModelConfig, k: int, params: Params, ids: Array
 ) -> tuple[tuple[Array, ...], dict[int, dict[str, Array]]]:
     """One pass: nats, ranks, likeliest ids and their probabilities; and by layer and kind `[time, units]`."""
-    carry = model.initial_carry(config, params, 1)
-    inputs, logits = model.layer_inputs(config, params, carry, ids[None])
+    carry = stack.initial_carry(config, params, 1)
+    inputs, logits = stack.layer_inputs(config, params, carry, ids[None])
     logits = logits[0].astype(jnp.float32)
     nats = softmax_cross_entropy(logits[:-1], ids[1:])
     probabilities, likeliest = jax.lax.top_k(jax.nn.softmax(logits), k)
-    resets = model.find_resets(config, ids[:, None])
+    resets = stack.find_resets(config, ids[:, None])
     activity = {
         index: {kind: values[:, 0] for kind, values in kinds.items()}
         for index, layer in enumerate(config.layers)

@@ -17,9 +17,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxrnn import model
 from jaxrnn.config import ModelConfig
-from jaxrnn.losses import softmax_cross_entropy
+from jaxrnn.layers.losses import softmax_cross_entropy
+from jaxrnn.models import stack
 from jaxrnn.types import Array, Carry, Params
 
 _WINDOWS = 64  # places in the text that are looked back from
@@ -67,12 +67,12 @@ def look_back(config: ModelConfig, params: Params, ids: np.ndarray, steps: int =
 @partial(jax.jit, static_argnums=(0, 1))
 def _norms(config: ModelConfig, warm_up: int, params: Params, windows: Array) -> Carry:
     """Of windows `[places, length]`: norms `[steps, places]` by layer and field, the nearest state first."""
-    carry = model.initial_carry(config, params, windows.shape[0])
+    carry = stack.initial_carry(config, params, windows.shape[0])
     first, inputs, targets = windows[:, : warm_up + 1], windows[:, warm_up + 1 : -1].T, windows[:, -1]
-    carry, _ = model.apply(config, params, carry, first)
+    carry, _ = stack.apply(config, params, carry, first)
 
     def read(carry: Carry, token: Array) -> tuple[Carry, Array]:
-        return model.step(config, params, None, carry, token)
+        return stack.step(config, params, None, carry, token)
 
     def forward(carry: Carry, token: Array) -> tuple[Carry, Carry]:
         return read(carry, token)[0], carry

@@ -13,12 +13,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxrnn.config import ModelConfig
+from jaxrnn.data.vocabulary import Text, drop_unknown, encode
 from jaxrnn.inspection.activity import GATES, NAMES, STATES, Activity, Track, observe, saturation
 from jaxrnn.inspection.lookback import LookBack, look_back
 from jaxrnn.inspection.packing import levels_per_byte, pack
 from jaxrnn.inspection.readable import Tracking, find_tracking
-from jaxrnn.trained import Trained
-from jaxrnn.vocabulary import Text, drop_unknown, encode
+from jaxrnn.runs.loading import Trained
 
 # Shades of states and of gates, the finest first; those are taken with which all activities fit the budget. What
 # the page says of a value is then a range, as wide as its shade.

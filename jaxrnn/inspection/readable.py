@@ -14,8 +14,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from jaxrnn.data.vocabulary import Text
 from jaxrnn.inspection.activity import STATES, Track
-from jaxrnn.vocabulary import Text
 
 _FEWEST = (
     8  # characters in each half that have a feature, and that do not: below that there is nothing to follow

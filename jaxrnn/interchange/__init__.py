@@ -28,7 +28,7 @@ from pathlib import Path
 from jaxrnn.interchange.onnx_file import write_onnx
 from jaxrnn.interchange.safetensors_file import write_safetensors
 from jaxrnn.interchange.stablehlo_file import write_stablehlo
-from jaxrnn.trained import Trained
+from jaxrnn.runs.loading import Trained
 
 # By the name that `jaxrnn export --format` takes, which is also what a file's name ends in where nobody says.
 FORMATS: dict[str, Callable[[Trained, Path], list[Path]]] = {

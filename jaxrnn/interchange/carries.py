@@ -1,15 +1,15 @@
 """A model's carry by names, as programs outside see it: `h_1` is what layer 1 hands on, `c_1` its cell.
 
-Layers are counted from 0, the embedding's number, as in a config and in `--set model.layers.1.size`.
+Layers are counted from 0, the embedding's number, as in a config and in `--set stack.layers.1.size`.
 """
 
 from typing import Any
 
 import jax
 
-from jaxrnn import model
 from jaxrnn.interchange.description import describe
-from jaxrnn.trained import Trained
+from jaxrnn.models import stack
+from jaxrnn.runs.loading import Trained
 from jaxrnn.types import Array, Carry
 
 
@@ -36,7 +36,7 @@ def after(name: str) -> str:
 
 def empty_carry(trained: Trained) -> Carry:
     """The shapes and types of the carry of one row; no memory is taken."""
-    return jax.eval_shape(lambda: model.initial_carry(trained.config, trained.params, 1))
+    return jax.eval_shape(lambda: stack.initial_carry(trained.config, trained.params, 1))
 
 
 def describe_with_states(trained: Trained) -> dict[str, Any]:

@@ -6,12 +6,12 @@ and the columns of the last layer are moved to ours.
 
 import re
 
+from jaxrnn.data.vocabulary import Vocabulary, describe_character
 from jaxrnn.errors import InterchangeError
 from jaxrnn.interchange.json_text import show
 from jaxrnn.layers.dense import DenseParams
 from jaxrnn.layers.embedding import EmbeddingParams
 from jaxrnn.types import Params
-from jaxrnn.vocabulary import Vocabulary, describe_character
 
 _MOST = 1 << 16
 _MOST_TABLES = 3

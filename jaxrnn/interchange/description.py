@@ -6,7 +6,7 @@ from typing import Any
 import jaxrnn
 from jaxrnn.config import Config, ModelConfig
 from jaxrnn.config.reading import to_tables
-from jaxrnn.trained import Trained
+from jaxrnn.runs.loading import Trained
 
 KIND = "jaxrnn model"
 FORMAT_VERSION = 1

@@ -9,7 +9,7 @@ from typing import Any
 
 from jaxrnn.disk import reason, sync, try_remove_tree
 from jaxrnn.errors import InterchangeError, SaveError
-from jaxrnn.trained import Trained
+from jaxrnn.runs.loading import Trained
 
 
 def require(package: str, extra: str = "export") -> Any:

@@ -10,6 +10,8 @@ from typing import Any, Literal, NamedTuple
 
 from jaxrnn.config import Config, CorpusConfig, ModelConfig
 from jaxrnn.config.toml import printable
+from jaxrnn.data.texts import shown
+from jaxrnn.data.vocabulary import Tokens, Vocabulary, byte_vocabulary
 from jaxrnn.disk import reason
 from jaxrnn.errors import InterchangeError
 from jaxrnn.interchange.characters import read_characters, sort_characters
@@ -20,12 +22,10 @@ from jaxrnn.interchange.safetensors_file import METADATA, open_safetensors
 from jaxrnn.interchange.safetensors_header import MOST_BYTES, read_header
 from jaxrnn.interchange.torch_model import plan_described, plan_found, read_params
 from jaxrnn.interchange.torch_modules import find_modules
-from jaxrnn.new_run import create_run
-from jaxrnn.run_directory import new_record
-from jaxrnn.texts import shown
-from jaxrnn.train_state import start_state
+from jaxrnn.runs.creation import create_run
+from jaxrnn.runs.directory import new_record
+from jaxrnn.training.state import start_state
 from jaxrnn.types import Params
-from jaxrnn.vocabulary import Tokens, Vocabulary, byte_vocabulary
 
 Format = Literal["safetensors", "original"]
 

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from jaxrnn.data.texts import shown
 from jaxrnn.disk import reason
 from jaxrnn.errors import InterchangeError
-from jaxrnn.texts import shown
 
 Floats = NDArray[np.float32]
 

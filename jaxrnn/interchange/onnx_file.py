@@ -33,8 +33,8 @@ from jaxrnn.interchange.exporting import require
 from jaxrnn.layers.gru import GRUParams
 from jaxrnn.layers.lstm import LSTMParams
 from jaxrnn.layers.rnn import RNNParams
-from jaxrnn.model import count_parameters
-from jaxrnn.trained import Trained
+from jaxrnn.models.stack import count_parameters
+from jaxrnn.runs.loading import Trained
 from jaxrnn.types import Params
 
 # Old enough for every onnxruntime since 1.12 (2022), in a browser too; the operators here have not changed since 14.

@@ -12,13 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jaxrnn.config import summed_layers
+from jaxrnn.data.texts import shown
 from jaxrnn.errors import InterchangeError
 from jaxrnn.interchange.description import describe, to_json
 from jaxrnn.interchange.exporting import require
 from jaxrnn.interchange.json_text import show
 from jaxrnn.interchange.torch_names import torch_modules, torch_tensors
-from jaxrnn.texts import shown
-from jaxrnn.trained import Trained
+from jaxrnn.runs.loading import Trained
 
 METADATA = "jaxrnn"  # the key of the description
 

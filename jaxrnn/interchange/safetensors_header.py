@@ -13,10 +13,10 @@ import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from jaxrnn.data.texts import shown
 from jaxrnn.disk import reason
 from jaxrnn.errors import InterchangeError
 from jaxrnn.interchange.json_text import parse_json, show
-from jaxrnn.texts import shown
 
 MOST_BYTES = 8_000_000  # of the header; with 65,536 characters in it, it has about one million
 MOST_NUMBERS = 1 << 30

@@ -3,7 +3,7 @@
     call({"h_1": [batch, hidden], "c_1": ...}, tokens int32 [batch, time])
         -> ({"h_1": [batch, hidden], "c_1": ...}, logits float32 [batch, time, vocabulary])
 
-The program is `model.apply` with the parameters in it, made by the layers' own code, so that every model can be
+The program is `stack.apply` with the parameters in it, made by the layers' own code, so that every model can be
 exported. Whoever calls it needs jax, and nothing of this library.
 """
 
@@ -16,11 +16,11 @@ import jax
 import jax.numpy as jnp
 from jax import export
 
-from jaxrnn import model
 from jaxrnn.interchange.carries import by_name, describe_with_states, empty_carry
 from jaxrnn.interchange.description import to_json
 from jaxrnn.interchange.onnx_file import check_size
-from jaxrnn.trained import Trained
+from jaxrnn.models import stack
+from jaxrnn.runs.loading import Trained
 from jaxrnn.types import Array
 
 PLATFORMS = ("cpu", "cuda", "tpu")
@@ -49,13 +49,13 @@ def write_stablehlo(trained: Trained, path: Path) -> list[Path]:
 
 def _exported(trained: Trained) -> export.Exported:
     config, params, carry = trained.config, trained.params, empty_carry(trained)
-    projected = model.project_table(config, params) if trained.vocabulary.size <= _PROJECTED else None
+    projected = stack.project_table(config, params) if trained.vocabulary.size <= _PROJECTED else None
     names, structure = list(by_name(carry)), jax.tree.structure(carry)
 
     def call(states: Named, tokens: Array) -> tuple[Named, Array]:
         carry = jax.tree.unflatten(structure, [states[name] for name in names])
         # Whether a table pays off depends on the size of the call, which is not known here: it was decided above.
-        carry, logits = model.apply_projected(config, params, projected, carry, tokens)
+        carry, logits = stack.apply_projected(config, params, projected, carry, tokens)
         return by_name(carry), logits
 
     batch, time = export.symbolic_shape("batch, time")

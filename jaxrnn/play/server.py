@@ -37,10 +37,10 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from jaxrnn.data.vocabulary import Vocabulary, decode, describe_character, unknown_characters
 from jaxrnn.play.writing import Block, Writer, prepare, recurrent_layers, write
-from jaxrnn.sampling import seed_ids
-from jaxrnn.trained import Trained
-from jaxrnn.vocabulary import Vocabulary, decode, describe_character, unknown_characters
+from jaxrnn.runs.loading import Trained
+from jaxrnn.sampling.generation import seed_ids
 
 LONGEST_BODY = 64 * 1024  # bytes
 LONGEST_TEXT = 10_000  # characters

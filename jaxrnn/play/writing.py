@@ -12,10 +12,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxrnn import model
 from jaxrnn.config import ModelConfig
-from jaxrnn.losses import softmax_cross_entropy
-from jaxrnn.sampling import Choice, begin, choose, draw_noise, make_choice, read
+from jaxrnn.layers.losses import softmax_cross_entropy
+from jaxrnn.models import stack
+from jaxrnn.sampling.generation import Choice, begin, choose, draw_noise, make_choice, read
 from jaxrnn.types import Array, Carry, Params
 
 BLOCK = 8  # characters a dispatch: soon there, and shared fairly between those who wait
@@ -57,7 +57,7 @@ def prepare(config: ModelConfig, params: Params) -> Writer:
 
 def recurrent_layers(config: ModelConfig, params: Params) -> tuple[int, ...]:
     """The places in the config's list of the layers that `Block.states` holds."""
-    carry = jax.eval_shape(partial(model.initial_carry, config, batch_size=1), params)
+    carry = jax.eval_shape(partial(stack.initial_carry, config, batch_size=1), params)
     return tuple(index for index, of_layer in enumerate(carry) if of_layer)
 
 
@@ -71,7 +71,7 @@ def write(
     top_p: float,
     rng_seed: int,
 ) -> Iterator[Block]:
-    """Go on from a text, a few characters at a time; the arguments are those of `jaxrnn.sampling.sample`.
+    """Go on from a text, a few characters at a time; the arguments are those of `jaxrnn.sampling.generation.sample`.
 
     The same seed and text write the same as `jaxrnn sample` with one sample.
 
@@ -107,7 +107,7 @@ def _block(
     noise = draw_noise(at, (BLOCK, 1, vocabulary_size))
 
     def step(state: tuple[Carry, Array], noise: Array) -> tuple[tuple[Carry, Array], tuple[Any, ...]]:
-        carry, logits = model.step(config, params, projected, *state)
+        carry, logits = stack.step(config, params, projected, *state)
         logits = logits.astype(jnp.float32)
         tokens = choose(logits, noise, choice)
         nats = softmax_cross_entropy(logits, tokens)

@@ -15,10 +15,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jaxrnn import evaluation
-from jaxrnn.corpus import split_lengths
-from jaxrnn.sampling import sample as draw
-from jaxrnn.trained import load_trained
+from jaxrnn.data.corpus import split_lengths
+from jaxrnn.evaluation import validation
+from jaxrnn.runs.loading import load_trained
+from jaxrnn.sampling.generation import sample as draw
 from jaxrnn_cli import app
 from tests.cli.conftest import Command, Result
 from tests.cli.test_inspect import data_of
@@ -226,5 +226,5 @@ def test_bytes_learn_other_bytes_and_never_characters(jaxrnn: Command, here: Pat
     (before,) = [line for line in done.err.splitlines() if "before the first step" in line]
     run, data = load_trained(RUN, "bytes"), (here / "text.txt").read_bytes()
     held_out = np.frombuffer(data, np.uint8)[split_lengths(len(data), 0.1)[0] :]
-    nats = evaluation.evaluate(run.config, run.params, evaluation.segment(held_out))
+    nats = validation.evaluate(run.config, run.params, validation.segment(held_out))
     assert f"step: {nats:.4f} nats" in before

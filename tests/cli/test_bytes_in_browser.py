@@ -10,12 +10,12 @@ import jax
 import numpy as np
 import pytest
 
-from jaxrnn import model
 from jaxrnn.config import DenseConfig, EmbeddingConfig, ModelConfig, RNNConfig
+from jaxrnn.data.vocabulary import byte_vocabulary, encode
 from jaxrnn.inspection.page import inspect, render
+from jaxrnn.models import stack
 from jaxrnn.play.writing import Block
-from jaxrnn.trained import Trained
-from jaxrnn.vocabulary import byte_vocabulary, encode
+from jaxrnn.runs.loading import Trained
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page, Route
@@ -55,7 +55,7 @@ def spans(page: "Page") -> list[str]:
 
 
 def test_the_page_of_inspect_shows_characters_where_bytes_are_some(page: "Page", tmp_path: Path) -> None:
-    run = Trained("b", CONFIG, model.init(jax.random.key(0), CONFIG, 256), byte_vocabulary())
+    run = Trained("b", CONFIG, stack.init(jax.random.key(0), CONFIG, 256), byte_vocabulary())
     html = render(run, inspect(run, DATA), {"bytes": str(len(DATA))})
     (tmp_path / "page.html").write_text(html, encoding="utf-8")
     page.goto((tmp_path / "page.html").as_uri())

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from jaxrnn.training import Evaluated, Progress, Sampled
+from jaxrnn.training.loop import Evaluated, Progress, Sampled
 from jaxrnn_cli import console
 
 EVALUATED = Evaluated(

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from jaxrnn.run_directory import read_config
-from jaxrnn.trained import load_trained, read_resolved
+from jaxrnn.runs.directory import read_config
+from jaxrnn.runs.loading import load_trained, read_resolved
 from jaxrnn_cli import app
 
 from .conftest import Command, write_files

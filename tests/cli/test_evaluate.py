@@ -14,9 +14,9 @@ import jax
 import numpy as np
 import pytest
 
-from jaxrnn import checkpoint
-from jaxrnn.run_directory import read_vocabulary
-from jaxrnn.saved_steps import find_step
+from jaxrnn.runs import checkpoint
+from jaxrnn.runs.directory import read_vocabulary
+from jaxrnn.runs.saved_steps import find_step
 
 pytestmark = pytest.mark.usefixtures("place")
 
@@ -187,7 +187,7 @@ def test_without_the_training_text_dynamic_needs_rates_and_is_told_so(
 
 
 def test_weights_that_run_away_are_said_to(evaluate, monkeypatch) -> None:
-    from jaxrnn import dynamic
+    from jaxrnn.evaluation import dynamic
 
     score = dynamic.score_dynamic
     run_away = lambda *args: score(*args)._replace(nats=np.array([1, np.nan]))  # noqa: E731

@@ -20,7 +20,7 @@ def exported(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The safetensors file of the trained run."""
     pytest.importorskip("safetensors", reason="safetensors is not installed: pip install 'jaxrnn[export]'")
     from jaxrnn.interchange.safetensors_file import write_safetensors
-    from jaxrnn.trained import load_trained
+    from jaxrnn.runs.loading import load_trained
 
     return write_safetensors(
         load_trained(trained, "tiny"), tmp_path_factory.mktemp("exported") / "model.safetensors"

@@ -18,13 +18,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxrnn import model
 from jaxrnn.config import DenseConfig, EmbeddingConfig, ModelConfig
+from jaxrnn.data.vocabulary import Vocabulary, encode
 from jaxrnn.interchange.onnx_file import write_onnx
 from jaxrnn.layers.dense import DenseParams
 from jaxrnn.layers.embedding import EmbeddingParams
-from jaxrnn.trained import Trained, load_trained
-from jaxrnn.vocabulary import Vocabulary, encode
+from jaxrnn.models import stack
+from jaxrnn.runs.loading import Trained, load_trained
 from jaxrnn_cli import app
 from tests.cli.conftest import Command, write_files
 from tests.interchange.stacks import STACKS, drawn
@@ -55,8 +55,8 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
     write_files(folder)
     (folder / "text.txt").write_text(TEXT * 60, encoding="utf-8")
     settings = [
-        "model.layers.1.type=lstm",
-        "model.layers.1.size=24",
+        "stack.layers.1.type=lstm",
+        "stack.layers.1.size=24",
         "train.steps=200",
         "train.learning_rate=0.03",
     ]
@@ -100,8 +100,8 @@ def modules(source: str) -> set[str]:
 def expected_logits(trained: Trained, texts: list[str]) -> np.ndarray:
     config, params = trained.config, trained.params
     tokens = jnp.asarray([encode(trained.vocabulary, text) for text in texts], jnp.int32)
-    carry = model.initial_carry(config, params, len(texts))
-    return np.asarray(jax.jit(model.apply, static_argnums=0)(config, params, carry, tokens)[1])
+    carry = stack.initial_carry(config, params, len(texts))
+    return np.asarray(jax.jit(stack.apply, static_argnums=0)(config, params, carry, tokens)[1])
 
 
 def write_with(path: Path, *args: str) -> str:

@@ -9,10 +9,10 @@ import jax
 import numpy as np
 import pytest
 
-from jaxrnn.checkpoint import load_params
-from jaxrnn.manifest import read_manifest
-from jaxrnn.run_directory import read_config, read_record, read_vocabulary
-from jaxrnn.saved_steps import find_step
+from jaxrnn.runs.checkpoint import load_params
+from jaxrnn.runs.directory import read_config, read_record, read_vocabulary
+from jaxrnn.runs.manifest import read_manifest
+from jaxrnn.runs.saved_steps import find_step
 
 pytestmark = pytest.mark.usefixtures("place")
 

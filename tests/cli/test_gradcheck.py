@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from jaxrnn.gradients import Check
+from jaxrnn.gradcheck.check import Check
 
 
 def test_a_layer_is_proven_row_by_row(jaxrnn) -> None:
@@ -25,7 +25,7 @@ def test_a_wrong_gradient_is_named_and_fails(jaxrnn, monkeypatch: pytest.MonkeyP
         yield Check("lstm", "params.w_x", 1e-15, 1e-15, 1e-10)
         yield Check("lstm", "params.b", 0.5, 1e-15, float("nan"))
 
-    monkeypatch.setattr("jaxrnn.gradients.check_gradients", checks)
+    monkeypatch.setattr("jaxrnn.gradcheck.check.check_gradients", checks)
     code, out, err = jaxrnn("gradcheck")
     assert code == 1
     _, good, bad = out.splitlines()

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from jaxrnn.manifest import read_manifest
-from jaxrnn.run_directory import read_config
-from jaxrnn.streaming import sources
-from jaxrnn.streaming.cache import tokens_folder
+from jaxrnn.data import sources
+from jaxrnn.data.cache import tokens_folder
+from jaxrnn.runs.directory import read_config
+from jaxrnn.runs.manifest import read_manifest
 from jaxrnn_cli import evaluation
 
 from .conftest import Command

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 import numpy as np
 import pytest
 
-from jaxrnn.run_directory import read_vocabulary
+from jaxrnn.runs.directory import read_vocabulary
 from tests.cli.conftest import Command
 
 pytest.importorskip("starlette")

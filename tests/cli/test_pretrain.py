@@ -12,11 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from jaxrnn import train_state, training
 from jaxrnn.config import load_config
-from jaxrnn.new_run import create_run
-from jaxrnn.run_directory import METRICS_COLUMNS, is_run, read_config
-from jaxrnn.saved_steps import list_steps
+from jaxrnn.runs.creation import create_run
+from jaxrnn.runs.directory import METRICS_COLUMNS, is_run, read_config
+from jaxrnn.runs.saved_steps import list_steps
+from jaxrnn.training import loop
+from jaxrnn.training.state import init_state
 
 pytestmark = pytest.mark.usefixtures("place")
 
@@ -130,15 +131,15 @@ def test_the_estimate_of_memory_grows_with_the_batch_and_the_model() -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_saves_and_ends_with_its_exit_code(jaxrnn, monkeypatch, number: signal.Signals) -> None:
-    train = training.train
+    train = loop.train
 
-    def interrupted(*args, **kwargs) -> Iterator[training.Event]:
+    def interrupted(*args, **kwargs) -> Iterator[loop.Event]:
         for event in train(*args, **kwargs):
             yield event
-            if isinstance(event, training.Evaluated) and event.step == 10:
+            if isinstance(event, loop.Evaluated) and event.step == 10:
                 os.kill(os.getpid(), number)
 
-    monkeypatch.setattr(training, "train", interrupted)
+    monkeypatch.setattr(loop, "train", interrupted)
     before = [signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)]
     code, _, err = jaxrnn("pretrain", "tiny.toml")
     assert code == 128 + number
@@ -172,7 +173,7 @@ def test_a_run_that_can_not_be_written_any_more_ends_the_training(jaxrnn, monkey
     def full(*_args: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("jaxrnn.run_directory.append_text", full)
+    monkeypatch.setattr("jaxrnn.runs.directory.append_text", full)
     code, _, err = jaxrnn("pretrain", "tiny.toml", "--quiet")
     assert code == 1
     (line,) = err.splitlines()
@@ -195,7 +196,7 @@ def make_run(path: Path) -> None:
 
     config = load_config(Path("tiny.toml"))
     data = load_data(config, quiet=True)
-    state = train_state.init_state(config, data.vocabulary.size)
+    state = init_state(config, data.vocabulary.size)
     create_run(path, config, data.vocabulary, data.record, state)
 
 

@@ -15,11 +15,12 @@ from pathlib import Path
 
 import pytest
 
-from jaxrnn import saving, training
-from jaxrnn.lock import lock_run, unlock_run
-from jaxrnn.manifest import read_manifest
-from jaxrnn.run_directory import read_config
-from jaxrnn.saved_steps import step_numbers
+from jaxrnn.runs import saving
+from jaxrnn.runs.directory import read_config
+from jaxrnn.runs.lock import lock_run, unlock_run
+from jaxrnn.runs.manifest import read_manifest
+from jaxrnn.runs.saved_steps import step_numbers
+from jaxrnn.training import loop
 
 pytestmark = pytest.mark.usefixtures("place")
 
@@ -44,17 +45,17 @@ def metrics(run: Path) -> list[dict[str, str]]:
 @pytest.fixture
 def stop_at(monkeypatch: pytest.MonkeyPatch):
     """Has the next training get a SIGTERM when it has evaluated this step."""
-    train = training.train
+    train = loop.train
 
     def arrange(step: int) -> None:
-        def interrupted(*args: object, **kwargs: object) -> Iterator[training.Event]:
-            monkeypatch.setattr(training, "train", train)
+        def interrupted(*args: object, **kwargs: object) -> Iterator[loop.Event]:
+            monkeypatch.setattr(loop, "train", train)
             for event in train(*args, **kwargs):  # type: ignore[arg-type]
                 yield event
-                if isinstance(event, training.Evaluated) and event.step == step:
+                if isinstance(event, loop.Evaluated) and event.step == step:
                     os.kill(os.getpid(), signal.SIGTERM)
 
-        monkeypatch.setattr(training, "train", interrupted)
+        monkeypatch.setattr(loop, "train", interrupted)
 
     return arrange
 
@@ -234,7 +235,7 @@ def test_a_disk_that_is_full_costs_nothing_that_was_saved(jaxrnn, monkeypatch, t
 # The command on a disk that fills just when room for a checkpoint was made, so that orbax is what fails.
 FILLED_MEANWHILE = """
 import resource
-from jaxrnn import checkpoint
+from jaxrnn.runs import checkpoint
 from jaxrnn_cli.app import main
 checkpoint.reserve = lambda *_: resource.setrlimit(resource.RLIMIT_FSIZE, (200, 200))
 main()

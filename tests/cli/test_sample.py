@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from jaxrnn.run_directory import read_config, read_vocabulary
+from jaxrnn.runs.directory import read_config, read_vocabulary
 from jaxrnn_cli.sample import until
 
 pytestmark = pytest.mark.usefixtures("place")

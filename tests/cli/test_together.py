@@ -14,10 +14,10 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from jaxrnn.checkpoint import load_part
-from jaxrnn.manifest import read_manifest
-from jaxrnn.run_directory import read_record
-from jaxrnn.saved_steps import step_numbers
+from jaxrnn.runs.checkpoint import load_part
+from jaxrnn.runs.directory import read_record
+from jaxrnn.runs.manifest import read_manifest
+from jaxrnn.runs.saved_steps import step_numbers
 
 from .conftest import write_files
 

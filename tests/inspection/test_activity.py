@@ -7,7 +7,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxrnn import model
 from jaxrnn.config import (
     DenseConfig,
     DropoutConfig,
@@ -18,8 +17,9 @@ from jaxrnn.config import (
     RNNBlockConfig,
     RNNConfig,
 )
+from jaxrnn.evaluation.scoring import score_stateful
 from jaxrnn.inspection.activity import GATES, NAMES, Activity, observe, saturation
-from jaxrnn.scoring import score_stateful
+from jaxrnn.models import stack
 
 VOCABULARY = 7
 IDS = np.random.default_rng(0).integers(0, VOCABULARY, 40).astype(np.uint8)
@@ -44,7 +44,7 @@ def config(request: pytest.FixtureRequest) -> ModelConfig:
 
 @pytest.fixture(scope="module")
 def params(config: ModelConfig):
-    drawn = model.init(jax.random.key(1), config, VOCABULARY)
+    drawn = stack.init(jax.random.key(1), config, VOCABULARY)
     return jax.tree.map(lambda leaf: leaf * 2, drawn)  # so that gates move
 
 
@@ -61,8 +61,8 @@ def by_layer(activity: Activity) -> dict[int, dict[str, np.ndarray]]:
 
 
 def test_states_are_those_of_the_model_read_step_by_step(config, params, activity) -> None:
-    step = jax.jit(model.step, static_argnums=0)
-    carry = model.initial_carry(config, params, 1)
+    step = jax.jit(stack.step, static_argnums=0)
+    carry = stack.initial_carry(config, params, 1)
     carries = []
     for token in IDS:
         carry, _ = step(config, params, None, carry, jnp.array([token], jnp.int32))
@@ -122,7 +122,7 @@ def test_every_kind_has_a_name_and_gates_stay_between_0_and_1(activity) -> None:
 
 def test_a_single_character_has_no_surprise_but_a_state() -> None:
     config = ModelConfig(layers=(EmbeddingConfig(size=5), RNNConfig(size=5), DenseConfig()))
-    activity = observe(config, model.init(jax.random.key(0), config, 3), np.array([1]))
+    activity = observe(config, stack.init(jax.random.key(0), config, 3), np.array([1]))
     assert activity.nats.shape == (0,)
     assert activity.likeliest.shape == (1, 3)  # of three characters at most three
     assert activity.tracks[0].values.shape == (1, 5)

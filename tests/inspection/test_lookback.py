@@ -7,29 +7,29 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxrnn import model
 from jaxrnn.config import DenseConfig, EmbeddingConfig, LSTMConfig, ModelConfig, RNNBlockConfig, RNNConfig
 from jaxrnn.inspection import lookback
-from jaxrnn.losses import softmax_cross_entropy
+from jaxrnn.layers.losses import softmax_cross_entropy
+from jaxrnn.models import stack
 
 VOCABULARY = 6
 CONFIG = ModelConfig(
     layers=(EmbeddingConfig(size=4), LSTMConfig(size=4), RNNBlockConfig(cell="rnn"), DenseConfig())
 )
-PARAMS = model.init(jax.random.key(0), CONFIG, VOCABULARY)
-apply = jax.jit(model.apply, static_argnums=0)
+PARAMS = stack.init(jax.random.key(0), CONFIG, VOCABULARY)
+apply = jax.jit(stack.apply, static_argnums=0)
 IDS = np.random.default_rng(0).integers(0, VOCABULARY, 30).astype(np.uint8)
 
 
 def expected(start: int, read: int, back: int) -> dict[tuple[int, str], float]:
     """Norms for the character after `read` ones from `start` on, by the states `back` characters before its loss."""
     tokens = jnp.asarray(IDS[start : start + read + 1], jnp.int32)[None]
-    carry = model.initial_carry(CONFIG, PARAMS, 1)
+    carry = stack.initial_carry(CONFIG, PARAMS, 1)
     if read > back:
         carry, _ = apply(CONFIG, PARAMS, carry, tokens[:, : read - back])
 
     def loss(carry):
-        _, logits = model.apply(CONFIG, PARAMS, carry, tokens[:, read - back : read])
+        _, logits = stack.apply(CONFIG, PARAMS, carry, tokens[:, read - back : read])
         return softmax_cross_entropy(logits[0, -1], tokens[0, -1])
 
     gradient = jax.jit(jax.grad(loss))(carry)
@@ -79,7 +79,7 @@ def test_nothing_is_seen_beyond_a_separator() -> None:
 def test_a_unit_that_forgets_nothing_hands_its_gradient_back_whole() -> None:
     """With every forget gate open and w_h zero, the cell's gradient is the same at any distance."""
     config = ModelConfig(layers=(EmbeddingConfig(size=4), LSTMConfig(size=4), DenseConfig()))
-    embedding, lstm, dense = model.init(jax.random.key(0), config, VOCABULARY)
+    embedding, lstm, dense = stack.init(jax.random.key(0), config, VOCABULARY)
     open_ = lstm.b.at[4:8].set(50.0).at[:4].set(-50.0)  # f = 1, i = 0: the cell stays as it is
     lstm = lstm._replace(w_h=jnp.zeros_like(lstm.w_h), w_x=jnp.zeros_like(lstm.w_x), b=open_)
     curves = {curve.field: curve.norms for curve in lookback.look_back(config, (embedding, lstm, dense), IDS)}
@@ -90,7 +90,7 @@ def test_a_unit_that_forgets_nothing_hands_its_gradient_back_whole() -> None:
 
 def test_an_rnn_with_small_weights_forgets_geometrically() -> None:
     config = ModelConfig(layers=(EmbeddingConfig(size=4), RNNConfig(size=4), DenseConfig()))
-    embedding, rnn, dense = model.init(jax.random.key(0), config, VOCABULARY)
+    embedding, rnn, dense = stack.init(jax.random.key(0), config, VOCABULARY)
     rnn = rnn._replace(w_h=0.5 * jnp.eye(4), w_x=jnp.zeros_like(rnn.w_x))  # h stays 0, tanh' = 1
     (curve,) = lookback.look_back(config, (embedding, rnn, dense), IDS)
     np.testing.assert_allclose(curve.norms[1:] / curve.norms[:-1], 0.5, rtol=1e-4)

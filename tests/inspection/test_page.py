@@ -7,13 +7,13 @@ import jax
 import numpy as np
 import pytest
 
-from jaxrnn import model
 from jaxrnn.config import DenseConfig, EmbeddingConfig, LSTMConfig, ModelConfig, RNNBlockConfig
+from jaxrnn.data.vocabulary import build_vocabulary
 from jaxrnn.errors import VocabularyError
 from jaxrnn.inspection import page
 from jaxrnn.inspection.page import inspect, layer_name, render
-from jaxrnn.trained import Trained
-from jaxrnn.vocabulary import build_vocabulary
+from jaxrnn.models import stack
+from jaxrnn.runs.loading import Trained
 from tests.inspection.test_packing import unpack
 
 HOSTILE = (
@@ -26,7 +26,7 @@ CONFIG = ModelConfig(
 
 def run(text: str, name: str = "tiny") -> Trained:
     vocabulary = build_vocabulary(text)
-    return Trained(name, CONFIG, model.init(jax.random.key(0), CONFIG, vocabulary.size), vocabulary)
+    return Trained(name, CONFIG, stack.init(jax.random.key(0), CONFIG, vocabulary.size), vocabulary)
 
 
 def html_of(text: str = HOSTILE, name: str = "tiny") -> str:

@@ -7,12 +7,12 @@ import jax
 import numpy as np
 import pytest
 
-from jaxrnn import model
 from jaxrnn.config import ModelConfig
 from jaxrnn.config.reading import read_config
-from jaxrnn.trained import Trained
+from jaxrnn.data.vocabulary import build_vocabulary, encode
+from jaxrnn.models import stack
+from jaxrnn.runs.loading import Trained
 from jaxrnn.types import Params
-from jaxrnn.vocabulary import build_vocabulary, encode
 
 TEXT = "To be, or not to be: that is the question."
 EMBEDDING, DENSE = {"type": "embedding", "size": 6}, {"type": "dense"}
@@ -33,7 +33,7 @@ def make_config(layers: list[dict], *, skip: bool = False) -> ModelConfig:
 def make_params(config: ModelConfig, vocabulary_size: int) -> Params:
     """Parameters of which none is zero: a bias that goes astray is noticed."""
     rng = np.random.default_rng(0)
-    abstract = jax.eval_shape(lambda: model.init(jax.random.key(0), config, vocabulary_size))
+    abstract = jax.eval_shape(lambda: stack.init(jax.random.key(0), config, vocabulary_size))
     return jax.tree.map(lambda leaf: rng.normal(0, 0.7, leaf.shape).astype(np.float32), abstract)
 
 
@@ -46,8 +46,8 @@ def our_logits(trained: Trained, text: str) -> np.ndarray:
     """The logits of what follows each character, [time, vocabulary]."""
     params = jax.tree.map(jax.numpy.asarray, trained.params)
     ids = encode(trained.vocabulary, text).astype(np.int32)[None]
-    carry = model.initial_carry(trained.config, params, 1)
-    return np.asarray(model.apply(trained.config, params, carry, jax.numpy.asarray(ids))[1][0])
+    carry = stack.initial_carry(trained.config, params, 1)
+    return np.asarray(stack.apply(trained.config, params, carry, jax.numpy.asarray(ids))[1][0])
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,6 @@
 import jax
 import numpy as np
 
-from jaxrnn import model
 from jaxrnn.config import (
     DenseConfig,
     DropoutConfig,
@@ -15,10 +14,11 @@ from jaxrnn.config import (
     RNNBlockConfig,
     RNNConfig,
 )
+from jaxrnn.data.vocabulary import Vocabulary
 from jaxrnn.interchange.carries import by_name
+from jaxrnn.models import stack
 from jaxrnn.reference.model import initial_carry, model_forward
-from jaxrnn.trained import Trained
-from jaxrnn.vocabulary import Vocabulary
+from jaxrnn.runs.loading import Trained
 
 STACKS: dict[str, tuple[LayerConfig, ...]] = {
     "rnn": (RNNConfig(size=4),),
@@ -45,7 +45,7 @@ CHARACTERS = "\n !abcdefgé"
 def drawn(layers: tuple[LayerConfig, ...], *, skip: bool = False, scale: float = 0.7) -> Trained:
     """A model whose parameters, every bias too, are drawn from a normal distribution."""
     config = ModelConfig(skip=skip, layers=(EmbeddingConfig(size=6), *layers, DenseConfig()))
-    shapes = jax.eval_shape(lambda key: model.init(key, config, len(CHARACTERS)), jax.random.key(0))
+    shapes = jax.eval_shape(lambda key: stack.init(key, config, len(CHARACTERS)), jax.random.key(0))
     rng = np.random.default_rng(3)
     params = jax.tree.map(lambda leaf: rng.normal(scale=scale, size=leaf.shape).astype(np.float32), shapes)
     return Trained("drawn", config, params, Vocabulary(CHARACTERS))

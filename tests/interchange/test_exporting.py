@@ -13,7 +13,7 @@ from jaxrnn.config.reading import read_config
 from jaxrnn.errors import InterchangeError, SaveError
 from jaxrnn.interchange import FORMATS
 from jaxrnn.interchange.exporting import export, require
-from jaxrnn.trained import Trained
+from jaxrnn.runs.loading import Trained
 from tests.interchange.conftest import STACKS, make_config, make_params, make_trained
 
 SAFETENSORS = FORMATS["safetensors"]

@@ -14,8 +14,8 @@ import pytest
 from jaxrnn.errors import InterchangeError
 from jaxrnn.interchange.importing import create_imported_run, read_model, recognise
 from jaxrnn.interchange.safetensors_file import write_safetensors
-from jaxrnn.run_directory import read_config, read_record
-from jaxrnn.trained import load_trained
+from jaxrnn.runs.directory import read_config, read_record
+from jaxrnn.runs.loading import load_trained
 from tests.interchange.conftest import STACKS, make_trained
 from tests.interchange.test_original import SMALL, dump
 

@@ -9,7 +9,7 @@ import pytest
 from jaxrnn.errors import InterchangeError
 from jaxrnn.interchange.characters import sort_characters
 from jaxrnn.interchange.original import read_original
-from jaxrnn.trained import Trained
+from jaxrnn.runs.loading import Trained
 from tests.interchange.conftest import our_logits
 
 CHARACTERS = list("hello wrd\n")

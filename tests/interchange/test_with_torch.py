@@ -12,7 +12,7 @@ from jaxrnn.errors import InterchangeError
 from jaxrnn.interchange import FORMATS
 from jaxrnn.interchange.exporting import export
 from jaxrnn.interchange.importing import read_model
-from jaxrnn.trained import Trained, load_trained
+from jaxrnn.runs.loading import Trained, load_trained
 from jaxrnn_cli import app
 from tests.cli.conftest import write_files
 from tests.interchange.conftest import STACKS, TEXT, make_trained, our_logits

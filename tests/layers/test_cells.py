@@ -21,12 +21,12 @@ from jaxrnn import (
     lstm,
     lstm_carry,
     mogrifier_lstm,
-    plain,
     rnn,
     rnn_block,
     rnn_block_carry,
     rnn_carry,
 )
+from jaxrnn.gradcheck import plain
 
 # All different, so that two axes that were swapped can't agree by chance.
 TIME, BATCH, INPUT, HIDDEN = 7, 3, 2, 5

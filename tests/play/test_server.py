@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
+from jaxrnn.data.vocabulary import byte_vocabulary
 from jaxrnn.play.writing import Block
-from jaxrnn.vocabulary import byte_vocabulary
 
 pytest.importorskip("starlette")
 pytest.importorskip("uvicorn")

@@ -1,4 +1,4 @@
-"""What the page of `jaxrnn play` is told: the text of `sampling.sample`, and the model's own numbers beside it."""
+"""What the page of `jaxrnn play` is told: the text of `generation.sample`, and the model's own numbers beside it."""
 
 from typing import Any
 
@@ -7,7 +7,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxrnn import model, sampling
 from jaxrnn.config import (
     DenseConfig,
     EmbeddingConfig,
@@ -16,13 +15,15 @@ from jaxrnn.config import (
     ModelConfig,
     RNNBlockConfig,
 )
+from jaxrnn.models import stack
 from jaxrnn.play.writing import BLOCK, Block, prepare, recurrent_layers, write
+from jaxrnn.sampling import generation
 
 VOCABULARY = 7
 CONFIG = ModelConfig(
     layers=(EmbeddingConfig(size=4), GRUConfig(size=4), RNNBlockConfig(cell="lstm"), DenseConfig())
 )
-PARAMS = jax.tree.map(lambda leaf: 2 * leaf, model.init(jax.random.key(2), CONFIG, VOCABULARY))
+PARAMS = jax.tree.map(lambda leaf: 2 * leaf, stack.init(jax.random.key(2), CONFIG, VOCABULARY))
 SEED = np.array([3, 1, 4], np.uint8)
 OPTIONS: dict[str, Any] = {
     "length": 3 * BLOCK + 5,
@@ -41,14 +42,14 @@ def written() -> Block:
 
 
 def test_it_is_the_text_that_sample_writes(written: Block) -> None:
-    blocks = sampling.sample(CONFIG, PARAMS, SEED, **OPTIONS)
+    blocks = generation.sample(CONFIG, PARAMS, SEED, **OPTIONS)
     np.testing.assert_array_equal(written.ids, np.concatenate(list(blocks), axis=1)[0])
 
 
 def test_numbers_are_the_model_s_own_whatever_the_temperature(written: Block) -> None:
     text = np.concatenate([SEED, written.ids])
     tokens = jnp.asarray(text, jnp.int32)[None]
-    _, logits = model.apply(CONFIG, PARAMS, model.initial_carry(CONFIG, PARAMS, 1), tokens)
+    _, logits = stack.apply(CONFIG, PARAMS, stack.initial_carry(CONFIG, PARAMS, 1), tokens)
     probabilities = np.asarray(jax.nn.softmax(logits[0]))[len(SEED) - 1 : -1]
     of_written = probabilities[np.arange(len(written.ids)), written.ids]
     np.testing.assert_allclose(written.nats, -np.log(of_written), atol=1e-5)
@@ -60,8 +61,8 @@ def test_numbers_are_the_model_s_own_whatever_the_temperature(written: Block) ->
 
 def test_states_are_those_that_each_character_was_chosen_from(written: Block) -> None:
     assert recurrent_layers(CONFIG, PARAMS) == (1, 2)
-    carry = model.initial_carry(CONFIG, PARAMS, 1)
-    step = jax.jit(model.step, static_argnums=0)
+    carry = stack.initial_carry(CONFIG, PARAMS, 1)
+    step = jax.jit(stack.step, static_argnums=0)
     for t, token in enumerate(np.concatenate([SEED, written.ids])[:-1]):
         carry, _ = step(CONFIG, PARAMS, None, carry, jnp.array([token], jnp.int32))
         if t >= len(SEED) - 1:
@@ -71,7 +72,7 @@ def test_states_are_those_that_each_character_was_chosen_from(written: Block) ->
 
 def test_a_vocabulary_of_three_has_three_alternatives() -> None:
     config = ModelConfig(layers=(EmbeddingConfig(size=4), LSTMConfig(size=4), DenseConfig()))
-    writer = prepare(config, model.init(jax.random.key(0), config, 3))
+    writer = prepare(config, stack.init(jax.random.key(0), config, 3))
     (block,) = write(writer, SEED[1:2], length=2, temperature=0, top_k=0, top_p=1, rng_seed=0)
     assert block.likeliest.shape == (2, 3)
     np.testing.assert_array_equal(block.ids, block.likeliest[:, 0])  # greedy

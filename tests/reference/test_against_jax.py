@@ -8,7 +8,7 @@ import numpy as np
 import optax
 import pytest
 
-from jaxrnn import losses, model, reference
+from jaxrnn import reference
 from jaxrnn.config import (
     DenseConfig,
     EmbeddingConfig,
@@ -18,6 +18,8 @@ from jaxrnn.config import (
     RNNBlockConfig,
     RNNConfig,
 )
+from jaxrnn.layers import losses
+from jaxrnn.models import stack
 
 from .oracle import leaves
 
@@ -52,7 +54,7 @@ def sixty_four_bits():
 
 @cache
 def first_params(stack):
-    return model.init(jax.random.key(0), ModelConfig(layers=STACKS[stack]), VOCABULARY_SIZE, jnp.float64)
+    return stack.init(jax.random.key(0), ModelConfig(layers=STACKS[stack]), VOCABULARY_SIZE, jnp.float64)
 
 
 def stream_of_batches():
@@ -75,7 +77,7 @@ def train_in_jax(layers, params, optimizer, reset_id=None):
     config = ModelConfig(layers=layers, reset_id=reset_id)
 
     def mean_loss(params, carry, tokens, targets):
-        carry, logits = model.apply(config, params, carry, tokens)
+        carry, logits = stack.apply(config, params, carry, tokens)
         return losses.softmax_cross_entropy(logits, targets).mean(), carry
 
     @jax.jit
@@ -85,7 +87,7 @@ def train_in_jax(layers, params, optimizer, reset_id=None):
             updates, opt_state = optimizer.update(gradients, opt_state, params)
         return optax.apply_updates(params, updates), opt_state, carry, loss
 
-    opt_state, carry = optimizer.init(params), model.initial_carry(config, params, BATCH_SIZE)
+    opt_state, carry = optimizer.init(params), stack.initial_carry(config, params, BATCH_SIZE)
     found = []
     for tokens, targets in stream_of_batches():
         params, opt_state, carry, loss = update(params, opt_state, carry, tokens, targets)
@@ -119,7 +121,7 @@ def test_with_a_separator_they_learn_the_same():
         LSTMConfig(size=3, mogrifier_rounds=2, mogrifier_rank=2),
     )
     layers = (EmbeddingConfig(size=4), *middle, DenseConfig())
-    params = model.init(jax.random.key(0), ModelConfig(layers=layers), VOCABULARY_SIZE, jnp.float64)
+    params = stack.init(jax.random.key(0), ModelConfig(layers=layers), VOCABULARY_SIZE, jnp.float64)
     make_optimizer, learning_rate = OPTIMIZERS["adam"]
     jax_params, jax_losses = train_in_jax(layers, params, make_optimizer(learning_rate), reset_id=2)
     reference_params, reference_losses = reference.train(
@@ -138,11 +140,11 @@ def test_logits_and_carries_from_a_random_carry_are_equal(stack):
     config = ModelConfig(layers=layers)
     params = first_params(stack)
     rng = np.random.default_rng(0)
-    carry = model.initial_carry(config, params, BATCH_SIZE)
+    carry = stack.initial_carry(config, params, BATCH_SIZE)
     carry = jax.tree.map(lambda leaf: jnp.asarray(rng.standard_normal(leaf.shape)), carry)
     tokens = rng.integers(VOCABULARY_SIZE, size=(BATCH_SIZE, SEQ_LEN))
 
-    jax_outputs = jax.jit(partial(model.apply, config))(params, carry, tokens)
+    jax_outputs = jax.jit(partial(stack.apply, config))(params, carry, tokens)
     reference_outputs = reference.model_forward(layers, to_reference(params), to_reference(carry), tokens)[:2]
 
     for ours, theirs in zip(leaves(reference_outputs), leaves(to_reference(jax_outputs)), strict=True):

@@ -1,0 +1,1 @@
+"""A corpus from files or a built-in name, its vocabulary, its tokens, and the batches of each step."""

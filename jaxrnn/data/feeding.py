@@ -1,0 +1,90 @@
+"""The batches of the next steps: read from the disk and put on the devices while these compute.
+
+A block holds the batches of many steps. While the steps of one are computed, a thread reads the next two. Which
+characters they are does not depend on it: `batching.find_starts` says that of any batch by its number.
+"""
+
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, TypeAlias
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+
+from jaxrnn.config import TrainConfig
+from jaxrnn.data.batching import Block, find_starts
+from jaxrnn.data.stream import Stream
+from jaxrnn.parallel.devices import place_rows, replicate
+from jaxrnn.types import Array, Key
+
+BLOCK_BYTES = 1 << 23  # of ids
+AHEAD = 2  # blocks that are read before they are needed
+
+Feed: TypeAlias = Callable[[int], tuple[Array | Block, int]]
+"""From a step to what its batch is taken from, and the step up to which that is enough."""
+
+
+def feeding(
+    config: TrainConfig, mesh: Mesh, key: Key, ids: "np.ndarray[Any, Any] | Stream", first: int
+) -> Feed:
+    """What a training from step `first` on is fed with: its whole text, or one block after the other.
+
+    Args:
+        config: `steps`, `batch_size`, `seq_len`, `accumulate`, `stateful`.
+        mesh: the devices that share a batch.
+        key: the one that `batching.batch` gets.
+        ids: the training text.
+        first: the step that comes next; steps are asked for in their order.
+
+    Returns:
+        A function; the thread that reads ends with it.
+    """
+    if not isinstance(ids, Stream):
+        whole = replicate(mesh, jnp.asarray(ids))
+        return lambda _: (whole, config.steps)
+    num_steps = steps_per_block(config, ids.table.itemsize, config.steps - first)
+    # On this process's own device, as whatever is drawn is needed here.
+    local_key = jax.random.wrap_key_data(
+        jnp.asarray(np.asarray(jax.random.key_data(key))), impl=jax.random.key_impl(key)
+    )
+    pending: dict[int, Future[Block]] = {}
+    reader = ThreadPoolExecutor(1, "jaxrnn-reader")
+
+    def feed(step: int) -> tuple[Block, int]:
+        current = step - (step - first) % num_steps
+        for begin in range(current, min(current + (AHEAD + 1) * num_steps, config.steps), num_steps):
+            if begin not in pending:
+                first_batch, count = begin * config.accumulate, num_steps * config.accumulate
+                starts, is_fresh = find_starts(config, local_key, first_batch, count, ids.size)
+                pending[begin] = reader.submit(_read, config, mesh, ids, first_batch, starts, is_fresh)
+        for begin in [begin for begin in pending if begin < current]:
+            del pending[begin]
+        return pending[current].result(), current + num_steps
+
+    return feed
+
+
+def steps_per_block(config: TrainConfig, itemsize: int, remaining: int) -> int:
+    """How many steps a block is enough for: at least one, and not more than there are."""
+    per_step = config.accumulate * config.batch_size * (config.seq_len + 1) * itemsize
+    return max(1, min(remaining, BLOCK_BYTES // per_step))
+
+
+def _read(
+    config: TrainConfig,
+    mesh: Mesh,
+    ids: Stream,
+    first: int,
+    starts: "np.ndarray[Any, np.dtype[np.int64]]",
+    is_fresh: "np.ndarray[Any, np.dtype[np.bool]]",
+) -> Block:
+    """One block; of each batch, a process reads the rows that its own devices get."""
+
+    def rows(index: tuple[slice, ...]) -> "np.ndarray[Any, Any]":
+        return ids.windows(starts[index[:2]], config.seq_len + 1)
+
+    windows = place_rows(mesh, (*starts.shape, config.seq_len + 1), rows, axis=1)
+    place, fresh = replicate(mesh, (jnp.asarray(np.int32(first)), jnp.asarray(is_fresh)))
+    return Block(place, windows, fresh)

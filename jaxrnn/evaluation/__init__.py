@@ -1,0 +1,1 @@
+"""Losses of a trained model under named protocols, and memorization."""

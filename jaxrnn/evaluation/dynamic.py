@@ -1,0 +1,257 @@
+"""Dynamic evaluation: the weights adapt to a text as they read it.
+
+The text is read once, statefully, in segments of a few characters. Each is scored first, with the weights theta as
+they are by then. Then the weights take a step down the gradient g of the segment's mean loss, and a step back to
+theta_0, the weights that training left:
+
+    theta <- theta + lambda * D * (theta_0 - theta) - eta * g / (RMS + eps)
+
+    RMS     the root of the mean square of g over segments of the training text, one number for each weight
+    D       RMS / mean(RMS), the mean taken over all weights; where lambda * D would be above 1, it is 1
+    eps     a tenth of mean(RMS): a weight that training text hardly ever moves does not jump when it is moved at last
+
+A weight that the training text moves much takes small steps and is held tightly, the others may roam. eta and lambda
+are chosen on the end of the training text, never on the text that is scored. Gradients end where a segment begins; the
+state goes on. Nothing is scored with weights that have seen it, but a score under this protocol compares only with
+others under it: it is that of a model that goes on learning.
+
+RMS comes from streams side by side in one batch. Their gradients are as good as independent with a mean of nearly zero,
+so the square of the sum of R of them, divided by R, is on the mean the square of one.
+
+Source: Krause, Kahembwe, Murray and Renals (2018), "Dynamic evaluation of neural sequence models", section 4 (RMS
+decay). There eps is a number to be tuned; as a share of mean(RMS) it need not be.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple, TypeAlias
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxrnn.config import ModelConfig
+from jaxrnn.evaluation.scoring import Scores, rank
+from jaxrnn.layers.losses import softmax_cross_entropy
+from jaxrnn.models import stack
+from jaxrnn.types import Array, Carry, Params
+
+SEGMENT = 20  # characters from one step to the next
+EPSILON = 0.1  # eps, as a share of mean(RMS)
+_ROWS = 32  # streams side by side, for RMS
+_STATISTICS = 200_000  # characters of the training text, at most, that RMS is taken from
+_TUNING = 20_000  # characters at its end, at most, on which the rates are chosen
+_BLOCK = 512  # segments a dispatch: a signal is answered and progress told in between
+
+# What is tried. Around these every length of segment from 5 to 20 gains about the same, and long ones are read faster.
+RATES = (2e-4, 5e-4, 1e-3, 2e-3)
+DECAYS = (1e-3, 3e-3, 1e-2)
+
+Report: TypeAlias = Callable[
+    [str, int, int], None
+]  # what is being done, how much of it is, and how much there is
+
+
+class Rates(NamedTuple):
+    """How fast the weights adapt."""
+
+    rate: float  # eta
+    decay: float  # lambda
+
+
+class Trial(NamedTuple):
+    """What a pair of rates makes of the end of the training text."""
+
+    rates: Rates
+    nats: float  # per character; infinite where the weights ran away
+
+
+def gradient_rms(config: ModelConfig, params: Params, ids: np.ndarray, segment: int = SEGMENT) -> Params:
+    """RMS: a tree like the parameters.
+
+    Args:
+        config: the layers.
+        params: theta_0.
+        ids: the training text `[characters]`, at least two; streams spread evenly over it are read.
+        segment: characters a gradient is of.
+
+    Raises:
+        ValueError: Fewer than two characters, or no segment.
+    """
+    _check(ids, segment)
+    scored = ids.size - 1
+    segment = min(segment, scored)
+    rows = max(1, min(_ROWS, scored // (4 * segment)))
+    segments = max(1, min(scored, _STATISTICS) // (rows * segment))
+    starts = np.arange(rows) * (scored // rows)
+    positions = starts[:, None] + np.arange(segments * segment)
+    inputs, targets = (
+        np.take(ids, positions + k).astype(np.int32).reshape(rows, segments, segment).swapaxes(0, 1)
+        for k in (0, 1)
+    )
+    return _gradient_rms(config, params, inputs, targets)
+
+
+def score_dynamic(
+    config: ModelConfig,
+    params: Params,
+    ids: np.ndarray,
+    rms: Params,
+    rates: Rates,
+    segment: int = SEGMENT,
+    report: Report | None = None,
+) -> Scores:
+    """Score a text with weights that adapt to it.
+
+    Args:
+        config: the layers.
+        params: theta_0; they stay as they are.
+        ids: the text `[characters]`, at least two.
+        rms: from `gradient_rms`, for the same length of segment.
+        rates: eta and lambda, 0 or more.
+        segment: characters from one step to the next.
+        report: told how far it is, a few times a second.
+
+    Returns:
+        The scores; not finite from where the weights ran away, if they did.
+
+    Raises:
+        ValueError: Fewer than two characters, or no segment.
+    """
+    _check(ids, segment)
+    scored = ids.size - 1
+    segment = min(segment, scored)
+    block = min(_BLOCK, -(-scored // segment)) * segment
+    factors = jnp.asarray(rates, jnp.float32)
+    state = (jax.tree.map(jnp.copy, params), stack.initial_carry(config, params, 1))
+    nats, ranks = [], []
+    report = report or _say_nothing
+    for start in range(0, scored, block):
+        report("adapting to the text", start, scored)
+        positions = start + np.arange(block)
+        inputs, targets = (np.take(ids, positions + k, mode="clip").astype(np.int32) for k in (0, 1))
+        state, found = _read_block(
+            config, state, params, rms, factors, inputs.reshape(-1, segment), targets.reshape(-1, segment)
+        )
+        nats.append(np.asarray(found[0]).reshape(-1))
+        ranks.append(np.asarray(found[1]).reshape(-1))
+    return Scores(np.concatenate(nats)[:scored], np.concatenate(ranks)[:scored])
+
+
+def tune(
+    config: ModelConfig,
+    params: Params,
+    train_ids: np.ndarray,
+    rms: Params,
+    segment: int = SEGMENT,
+    report: Report | None = None,
+) -> list[Trial]:
+    """Try rates on the end of the training text: eta first, then lambda with the best eta.
+
+    Args:
+        config: the layers.
+        params: theta_0.
+        train_ids: the training text `[characters]`, at least two.
+        rms: from `gradient_rms`.
+        segment: characters from one step to the next.
+        report: told how far it is.
+
+    Returns:
+        All that was tried, the best first.
+    """
+    ids = train_ids[-_TUNING - 1 :]
+    trials: list[Trial] = []
+    report = report or _say_nothing
+
+    def attempt(rates: Rates) -> None:
+        report("choosing the rates of adaptation", len(trials), len(RATES) + len(DECAYS) - 1)
+        scores = score_dynamic(config, params, ids, rms, rates, segment)
+        nats = float(scores.nats.mean(dtype=np.float64))
+        trials.append(Trial(rates, nats if np.isfinite(nats) else np.inf))
+        trials.sort(key=lambda trial: trial.nats)
+
+    middle = DECAYS[len(DECAYS) // 2]
+    for rate in RATES:
+        attempt(Rates(rate, middle))
+    best = trials[0].rates.rate
+    for decay in DECAYS:
+        if decay != middle:
+            attempt(Rates(best, decay))
+    return trials
+
+
+def _say_nothing(_what: str, _done: int, _total: int) -> None:
+    pass
+
+
+def _check(ids: np.ndarray, segment: int) -> None:
+    if ids.size < 2:
+        raise ValueError(f"evaluation: a text of {ids.size} characters has nothing to predict")
+    if segment < 1:
+        raise ValueError(f"evaluation: a segment has 1 character at least, not {segment}")
+
+
+def _segment_gradient(
+    config: ModelConfig, params: Params, carry: Carry, inputs: Array, targets: Array
+) -> tuple[Params, tuple[Carry, Array, Array]]:
+    """The gradient of the mean loss of `[rows, segment]`, summed over rows; the carry after it, nats and ranks."""
+
+    def loss(params: Params) -> tuple[Array, tuple[Carry, Array, Array]]:
+        carry_out, logits = stack.apply(config, params, carry, inputs)
+        nats = softmax_cross_entropy(logits, targets)
+        return nats.mean(axis=1).sum(), (carry_out, nats, rank(logits, targets))
+
+    gradient, scores = jax.grad(loss, has_aux=True)(params)
+    return gradient, scores
+
+
+@partial(jax.jit, static_argnums=0)
+def _gradient_rms(config: ModelConfig, params: Params, inputs: Array, targets: Array) -> Params:
+    """RMS from inputs and targets `[segments, rows, segment]`."""
+    segments, rows, _ = inputs.shape
+
+    def read(state: tuple[Params, Carry], here: tuple[Array, Array]) -> tuple[tuple[Params, Carry], None]:
+        squares, carry = state
+        gradient, (carry, _, _) = _segment_gradient(config, params, carry, *here)
+        return (jax.tree.map(lambda total, g: total + g * g, squares, gradient), carry), None
+
+    zeros = jax.tree.map(jnp.zeros_like, params)
+    begin = (zeros, stack.initial_carry(config, params, rows))
+    (squares, _), _ = jax.lax.scan(read, begin, (inputs, targets))
+    return jax.tree.map(lambda total: jnp.sqrt(total / (segments * rows)), squares)
+
+
+_State: TypeAlias = tuple[Params, Carry]
+
+
+@partial(jax.jit, static_argnums=0, donate_argnums=1)
+def _read_block(
+    config: ModelConfig,
+    state: _State,
+    origin: Params,
+    rms: Params,
+    rates: Array,
+    inputs: Array,
+    targets: Array,
+) -> tuple[_State, tuple[Array, Array]]:
+    """Reads inputs and targets `[segments, segment]`; returns the state after them, and nats and ranks like them."""
+    rate, decay = rates
+    leaves = jax.tree.leaves(rms)
+    mean = sum((leaf.sum() for leaf in leaves), jnp.zeros((), jnp.float32)) / sum(
+        leaf.size for leaf in leaves
+    )
+    mean = jnp.maximum(mean, np.finfo(np.float32).tiny)  # a model without any gradient stays as it is
+
+    def update(theta: Array, theta_0: Array, g: Array, scale: Array) -> Array:
+        pull = jnp.minimum(decay * scale / mean, 1)  # lambda * D
+        new: Array = theta + pull * (theta_0 - theta) - rate * g / (scale + EPSILON * mean)
+        return new
+
+    def read(state: _State, here: tuple[Array, Array]) -> tuple[_State, tuple[Array, Array]]:
+        theta, carry = state
+        xs, ys = here
+        gradient, (carry, nats, ranks) = _segment_gradient(config, theta, carry, xs[None], ys[None])
+        theta = jax.tree.map(update, theta, origin, gradient, rms)
+        return (theta, carry), (nats[0], ranks[0])
+
+    return jax.lax.scan(read, state, (inputs, targets))

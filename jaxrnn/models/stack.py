@@ -1,0 +1,192 @@
+"""A model is a stack of layers: parameters, the carry to begin with, a whole sequence, a single step.
+
+Everything here is a pure function of the model's config (hashable: a static argument of `jit`), the parameters, the
+carry and the tokens. Parameters and carries are tuples with one entry a layer, `()` where a layer has none.
+
+The projected table. A recurrent layer begins with `xs @ w_x + b`. Where xs are rows of an embedding table E, the
+product and the look-up may change places: `E[ids] @ w_x + b = (E @ w_x + b)[ids]`, equal to rounding. Projecting the
+table's V rows instead of the T * B looked-up ones is the cheaper, forward and backward, as long as V < T * B; and in
+sampling the projected table serves for every character of the call.
+
+Skip connections (`config.skip`). The last layer reads hs_1 + hs_2 + ... + hs_n, the sum of what the n recurrent layers
+put out, each after the dropout that directly follows it, and not hs_n alone.
+
+Documents (`config.reset_id`). The state of every layer is emptied before that id is read, as if a text began with it:
+what comes after it depends on nothing that stood before.
+"""
+
+from functools import reduce
+from operator import add
+
+import jax
+import jax.numpy as jnp
+from jax.typing import DTypeLike
+
+from jaxrnn.config import DropoutConfig, ModelConfig, summed_layers
+from jaxrnn.layers.embedding import EmbeddingParams, embedding
+from jaxrnn.models.registry import LAYERS
+from jaxrnn.types import Array, Carry, Key, Params
+
+
+def init(key: Key, config: ModelConfig, vocabulary_size: int, dtype: DTypeLike = jnp.float32) -> Params:
+    """Draw the parameters: a tuple with one entry a layer.
+
+    Raises:
+        ConfigError: The list of layers can't be a model (checked where the config is made).
+    """
+    params = []
+    size = 0
+    for layer_key, layer in zip(jax.random.split(key, len(config.layers)), config.layers, strict=True):
+        params.append(LAYERS[layer.type].init(layer_key, layer, size, vocabulary_size, dtype))
+        size = size if isinstance(layer, DropoutConfig) else layer.size or size
+    return tuple(params)
+
+
+def initial_carry(config: ModelConfig, params: Params, batch_size: int) -> Carry:
+    """The carry before the first character: zeros, a tuple with one entry a layer."""
+    layers = zip(config.layers, params, strict=True)
+    return tuple(LAYERS[layer.type].carry(layer_params, batch_size) for layer, layer_params in layers)
+
+
+def apply(
+    config: ModelConfig, params: Params, carry: Carry, tokens: Array, key: Key | None = None
+) -> tuple[Carry, Array]:
+    """Run the stack over sequences of characters.
+
+    Args:
+        config: the layers.
+        params: from `init`.
+        carry: from `initial_carry`, or what an earlier call returned for the text just before.
+        tokens: ids `[batch, time]`.
+        key: for dropout; `None` means none. Or keys `[batch]`, one for each sequence.
+
+    Returns:
+        The carry after the last character, and the logits of each next character, `[batch, time, vocabulary]`.
+
+    Raises:
+        ValueError: `tokens` is not of rank 2.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from jaxrnn.config import ModelConfig
+        >>> config = ModelConfig()
+        >>> params = init(jax.random.key(0), config, vocabulary_size=65)
+        >>> carry, logits = apply(config, params, initial_carry(config, params, 2), jnp.zeros((2, 7), jnp.int32))
+        >>> logits.shape
+        (2, 7, 65)
+    """
+    if tokens.ndim != 2:
+        raise ValueError(f"model: tokens must be [batch, time], got shape {tokens.shape}")
+    vocabulary_size = params[0].table.shape[0]
+    projected = project_table(config, params) if tokens.size > vocabulary_size else None
+    return apply_projected(config, params, projected, carry, tokens, key)
+
+
+def apply_projected(
+    config: ModelConfig,
+    params: Params,
+    projected: Array | None,
+    carry: Carry,
+    tokens: Array,
+    key: Key | None = None,
+) -> tuple[Carry, Array]:
+    """What `apply` returns, with a `project_table` of the caller's, or with None."""
+    carry, logits = _apply_time_major(config, params, projected, carry, tokens.T, key)
+    return carry, logits.swapaxes(0, 1)
+
+
+def step(
+    config: ModelConfig, params: Params, projected: Array | None, carry: Carry, tokens: Array
+) -> tuple[Carry, Array]:
+    """Read one character of each sequence.
+
+    Args:
+        config: the layers.
+        params: from `init`.
+        projected: `project_table(config, params)`, made once for many steps.
+        carry: as for `apply`.
+        tokens: ids `[batch]`.
+
+    Returns:
+        The carry after the character, and the logits of the next one, `[batch, vocabulary]`.
+    """
+    carry, logits = _apply_time_major(config, params, projected, carry, tokens[None], None)
+    return carry, logits[0]
+
+
+def layer_inputs(
+    config: ModelConfig, params: Params, carry: Carry, tokens: Array
+) -> tuple[list[Array], Array]:
+    """What each layer reads, to look into a model layer by layer.
+
+    Args:
+        config: the layers.
+        params: from `init`.
+        carry: as for `apply`.
+        tokens: ids `[batch, time]`.
+
+    Returns:
+        One array a layer, time-major: the first layer's is ids `[time, batch]`, the others' are `[time, batch, size]`;
+        and the logits of each next character, `[batch, time, vocabulary]`.
+    """
+    inputs: list[Array] = []
+    _, logits = _apply_time_major(config, params, None, carry, tokens.T, None, inputs)
+    return inputs, logits.swapaxes(0, 1)
+
+
+def project_table(config: ModelConfig, params: Params) -> Array | None:
+    """The embedding table, projected by the recurrent layer that follows it: `[vocabulary, gates * hidden]`.
+
+    None where the second layer is of another kind (dropout, say, which must come between look-up and product).
+    """
+    project = LAYERS[config.layers[1].type].project
+    return None if project is None else project(params[1], params[0].table)
+
+
+def find_resets(config: ModelConfig, ids: Array) -> Array | None:
+    """Where the state is emptied before an id is read: bool like `ids`, or None where it never is."""
+    return None if config.reset_id is None else ids == config.reset_id
+
+
+def count_parameters(params: Params) -> int:
+    """How many numbers a tree of parameters holds."""
+    return sum(leaf.size for leaf in jax.tree.leaves(params))
+
+
+def _apply_time_major(
+    config: ModelConfig,
+    params: Params,
+    projected: Array | None,
+    carry: Carry,
+    ids: Array,
+    key: Key | None,
+    inputs: list[Array] | None = None,
+) -> tuple[Carry, Array]:
+    """The stack over ids `[time, batch]`; logits `[time, batch, vocabulary]`. `inputs` gets what each layer reads."""
+    xs, carry_out = ids, []
+    resets = find_resets(config, ids)
+    summed = summed_layers(config.layers) if config.skip else ()
+    outputs = []
+    for index, (layer, layer_params, layer_carry) in enumerate(
+        zip(config.layers, params, carry, strict=True)
+    ):
+        layer_key = None if key is None else _fold_in(key, index)
+        if inputs is not None:
+            inputs.append(xs)
+        zs = embedding(EmbeddingParams(projected), ids) if index == 1 and projected is not None else None
+        layer_carry, xs = LAYERS[layer.type].apply(
+            layer, layer_params, layer_carry, xs, zs, layer_key, resets
+        )
+        carry_out.append(layer_carry)
+        if index in summed:
+            outputs.append(xs)
+            if index == summed[-1]:  # only the last layer comes after it
+                xs = reduce(add, outputs)
+    return tuple(carry_out), xs
+
+
+def _fold_in(key: Key, number: int) -> Key:
+    """Another key for each number; of each key where there are several."""
+    fold_in = jax.random.fold_in if key.ndim == 0 else jax.vmap(jax.random.fold_in, (0, None))
+    folded: Key = fold_in(key, number)
+    return folded

@@ -1,0 +1,1 @@
+"""Run directories: created atomically, checkpointed, verified, locked, resumed and loaded."""

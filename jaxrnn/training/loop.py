@@ -1,0 +1,270 @@
+"""The training loop, as a stream of the events a run is made of.
+
+Nothing here prints or writes. `train` is a generator of events; whoever drives it shows them, saves the state when a
+`Save` comes by, and may stop it at any time.
+"""
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple, TypeAlias
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxrnn.config import Config, ModelConfig, TrainConfig
+from jaxrnn.data.documents import resolve_separator
+from jaxrnn.data.feeding import feeding
+from jaxrnn.data.stream import Stream
+from jaxrnn.data.texts import readable
+from jaxrnn.data.vocabulary import Vocabulary, in_tokens, spell
+from jaxrnn.errors import DivergenceError
+from jaxrnn.evaluation import validation
+from jaxrnn.layers.losses import nats_to_bits
+from jaxrnn.parallel import processes
+from jaxrnn.parallel.devices import replicate, training_mesh
+from jaxrnn.sampling.generation import sample, seed_ids
+from jaxrnn.training.averaging import Averaging, TwoTailed, averaged, switch_tails
+from jaxrnn.training.optimizer import update_plateau
+from jaxrnn.training.state import TrainState, place
+from jaxrnn.training.step import MAX_SKIPPED, run_steps
+
+_DISPATCH_SECONDS = 0.3  # how long Python waits for the device: a signal is answered within that time
+
+
+class Progress(NamedTuple):
+    """After each dispatch of steps, a few times a second."""
+
+    step: int  # updates made so far
+    characters: int  # read so far, accumulate * batch_size * seq_len a step
+    train_loss: float  # nats per character, mean over the dispatch
+    learning_rate: float  # of the last update
+    grad_norm: float  # of the last gradient, before clipping
+    chars_per_second: float  # over the dispatch, evaluation and saving not counted
+    seconds: float  # since training began
+    skipped: int  # updates of the dispatch that were skipped, their loss or gradient not being finite
+
+
+class Evaluated(NamedTuple):
+    """After each pass over the held-out text."""
+
+    step: int
+    characters: int
+    train_loss: float  # nats per character, mean since the last evaluation
+    val_loss: float | None  # nats per character; None where nothing is held out
+    learning_rate: float
+    grad_norm: float
+    chars_per_second: float  # over the steps since the last evaluation
+    seconds: float
+    skipped: int  # in the last dispatch
+    is_best: bool  # no earlier evaluation was as good
+
+    @property
+    def bits_per_char(self) -> float | None:
+        """The held-out loss in bits per character."""
+        return None if self.val_loss is None else nats_to_bits(self.val_loss)
+
+
+class Sampled(NamedTuple):
+    """Text that the model writes as it learns."""
+
+    step: int
+    text: str  # of bytes, what `jaxrnn.data.texts.readable` shows of them
+
+
+class Save(NamedTuple):
+    """The state is worth keeping now. Save it before asking for the next event: then its buffers are used again."""
+
+    step: int
+    state: TrainState
+    val_loss: float | None  # at this very step, where it was evaluated
+
+
+Event: TypeAlias = Progress | Evaluated | Sampled | Save
+
+
+def train(
+    config: Config,
+    state: TrainState,
+    vocabulary: Vocabulary,
+    train_ids: np.ndarray | Stream,
+    val_ids: np.ndarray | Stream,
+    *,
+    should_stop: Callable[[], bool] = lambda: False,
+    seconds: float = 0.0,
+) -> Iterator[Event]:
+    """Train from `state` to `config.train.steps`, as a stream of events.
+
+    Args:
+        config: the run's.
+        state: from `init_state`, or loaded; its buffers are used up.
+        vocabulary: for the text that is sampled, and for what separates its documents.
+        train_ids: the training text `[characters]`, uint8 or uint16; or on the disk, with the same bits in the end.
+        val_ids: the held-out text; empty, or at least two characters.
+        should_stop: asked after every dispatch (a fraction of a second); once true, in one of several processes, a last
+            `Save` ends the stream, in all of them.
+        seconds: how long the training took that led to `state`, for the events to count on.
+
+    Yields:
+        `Progress` after every dispatch; `Evaluated`, `Sampled` and `Save`, in this order, where they are due. The end
+        of training is always evaluated and saved, and a new best is always saved. In several processes each has the
+        same events at the same steps, but for `Sampled`, which is process 0's.
+
+    Raises:
+        ConfigError: The vocabulary lacks the config's separator.
+        DivergenceError: Five updates in a row were skipped, or the held-out loss or a parameter is not finite; states
+            saved before are good.
+
+    Example:
+        >>> from jaxrnn.config import Config, DenseConfig, EmbeddingConfig, LSTMConfig, ModelConfig, TrainConfig
+        >>> from jaxrnn.training.state import init_state
+        >>> from jaxrnn.data.vocabulary import build_vocabulary, encode
+        >>> text = "to be or not to be, " * 20
+        >>> vocabulary = build_vocabulary(text)
+        >>> ids = encode(vocabulary, text)
+        >>> config = Config(
+        ...     model=ModelConfig(layers=(EmbeddingConfig(size=4), LSTMConfig(size=8), DenseConfig())),
+        ...     train=TrainConfig(steps=3, batch_size=2, seq_len=8, sample_every=0),
+        ... )
+        >>> for event in train(config, init_state(config, vocabulary.size), vocabulary, ids[:300], ids[300:]):
+        ...     if isinstance(event, Evaluated):
+        ...         print(f"step {event.step}: {event.val_loss:.0f} nats per character")
+        step 3: 2 nats per character
+    """
+    config = resolve_separator(config, vocabulary)
+    every = config.train
+    characters_per_step = every.characters_per_step
+    mesh = training_mesh(every)
+    state = place(mesh, state)
+    segments = validation.lay_out(val_ids, every.eval_characters, mesh) if val_ids.size else None
+    step = int(state.step)
+    feed = feeding(every, mesh, jax.random.split(state.key)[0], train_ids, step)
+    began = time.monotonic() - seconds
+    seconds_per_step = math.inf  # so that the first dispatch, which compiles, is a single step
+    timed_steps, timed_seconds = 0, 0.0  # since the last evaluation, compilation not counted
+
+    while step < every.steps:
+        dispatched = time.monotonic()
+        ids, end = feed(step)
+        stop = min(_next_stop(every, step), end)
+        num_steps = max(1, min(stop - step, int(_DISPATCH_SECONDS / seconds_per_step)))
+        # Clocks and signals differ between processes; what they do must not.
+        told = processes.gather_numbers((should_stop(), num_steps))
+        if told[:, 0].any():
+            yield Save(step, state, None)
+            return
+        num_steps = int(told[0, 1])
+        state, tally, is_finite = run_steps(config.model, every, mesh, state, ids, jnp.int32(num_steps))
+        step_before, step = step, int(state.step)  # waits for the device
+        elapsed = time.monotonic() - dispatched
+        tally = jax.device_get(tally)
+        if math.isfinite(seconds_per_step):
+            timed_steps, timed_seconds = timed_steps + step - step_before, timed_seconds + elapsed
+        seconds_per_step = elapsed / (step - step_before)
+        progress = Progress(
+            step=step,
+            characters=step * characters_per_step,
+            train_loss=float(tally.loss_sum) / updates if (updates := int(tally.updates)) else math.nan,
+            learning_rate=float(tally.learning_rate),
+            grad_norm=float(tally.grad_norm),
+            chars_per_second=characters_per_step / seconds_per_step,
+            seconds=time.monotonic() - began,
+            skipped=step - step_before - updates,
+        )
+        if int(state.skipped) >= MAX_SKIPPED or not bool(is_finite):
+            raise DivergenceError(_report_divergence(progress, float(tally.loss)))
+        yield progress
+
+        is_end = step == every.steps
+        is_save_due = is_end or _is_due(every.save_every, step)
+        val_loss = None
+        if is_end or _is_due(every.eval_every, step):
+            if segments is not None:
+                val_loss, average = _evaluate(config.model, state, segments)
+                state = state._replace(average=replicate(mesh, average))
+                if not math.isfinite(val_loss):
+                    raise DivergenceError(_report_divergence(progress, val_loss))
+            if timed_steps:
+                progress = progress._replace(
+                    chars_per_second=timed_steps * characters_per_step / timed_seconds
+                )
+            progress = progress._replace(seconds=time.monotonic() - began)
+            evaluated = _evaluated(progress, state, val_loss)
+            # On every device again, as it was: another layout would compile the steps anew.
+            state = state._replace(**replicate(mesh, _note_evaluation(every, state, evaluated)))
+            timed_steps, timed_seconds = 0, 0.0
+            is_save_due |= evaluated.is_best
+            yield evaluated
+        is_sample_due = every.sample_every and (is_end or _is_due(every.sample_every, step))
+        if is_sample_due and processes.is_first():
+            yield Sampled(step, _write(config, state, vocabulary, step))
+        if is_save_due:
+            yield Save(step, state, val_loss)
+
+
+def _is_due(every: int, step: int) -> bool:
+    return every > 0 and step % every == 0
+
+
+def _next_stop(config: TrainConfig, step: int) -> int:
+    """The next step at which something is evaluated, sampled or saved."""
+    periods = [every for every in (config.eval_every, config.save_every, config.sample_every) if every > 0]
+    return min([config.steps, *(step - step % every + every for every in periods)])
+
+
+def _evaluate(
+    config: ModelConfig, state: TrainState, segments: validation.LaidOut
+) -> tuple[float, Averaging]:
+    """The held-out loss of what is to be used, nats per character, and the average to go on with."""
+    if isinstance(state.average, TwoTailed):
+        losses = [validation.evaluate(config, tail.params, segments) for tail in state.average]
+        average, loss = switch_tails(state.average, *losses)
+        return loss, average
+    return validation.evaluate(config, averaged(state.params, state.average), segments), state.average
+
+
+def _evaluated(progress: Progress, state: TrainState, val_loss: float | None) -> Evaluated:
+    train_loss = float(state.loss_sum) / max(1, int(state.loss_count))
+    score = train_loss if val_loss is None else val_loss
+    is_best = score < float(state.best_val_loss)
+    return Evaluated(**{**progress._asdict(), "train_loss": train_loss}, val_loss=val_loss, is_best=is_best)
+
+
+def _note_evaluation(config: TrainConfig, state: TrainState, evaluated: Evaluated) -> dict[str, Any]:
+    """The fields of the state that an evaluation changes."""
+    score = evaluated.train_loss if evaluated.val_loss is None else evaluated.val_loss
+    return {
+        "plateau": update_plateau(config, state.plateau, improved=evaluated.is_best),
+        "best_val_loss": jnp.float32(score) if evaluated.is_best else state.best_val_loss,
+        "loss_sum": jnp.zeros((), jnp.float32),
+        "loss_count": jnp.zeros((), jnp.int32),
+    }
+
+
+def _write(config: Config, state: TrainState, vocabulary: Vocabulary, step: int) -> str:
+    """What the model makes of the config's seed now, with the config's settings; the seed included."""
+    options = config.sample
+    seed = seed_ids(vocabulary, options.seed)
+    blocks = sample(
+        config.model,
+        averaged(state.params, state.average),
+        seed,
+        length=options.length,
+        temperature=options.temperature,
+        top_k=options.top_k,
+        top_p=options.top_p,
+        rng_seed=config.train.rng_seed + step,
+    )
+    new: Any = spell(vocabulary, np.concatenate([block[0] for block in blocks]))
+    if options.stop:
+        new, _, _ = new.partition(in_tokens(vocabulary, options.stop))
+    text = spell(vocabulary, seed) + new
+    return readable(text) if isinstance(text, bytes) else text
+
+
+def _report_divergence(progress: Progress, loss: float) -> str:
+    return (
+        f"training diverged by step {progress.step}: loss {loss:g}, gradient norm {progress.grad_norm:g}, "
+        f"learning rate {progress.learning_rate:g}; lower train.learning_rate, or train.clip_norm if it is above 1"
+    )

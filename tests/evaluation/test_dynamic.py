@@ -1,0 +1,182 @@
+"""Dynamic evaluation against the NumPy model, segment by segment."""
+
+from dataclasses import replace
+
+import jax
+import numpy as np
+import pytest
+
+from jaxrnn import reference
+from jaxrnn.config import DenseConfig, DropoutConfig, EmbeddingConfig, GRUConfig, LSTMConfig, ModelConfig
+from jaxrnn.evaluation import dynamic
+from jaxrnn.evaluation.dynamic import EPSILON, Rates, gradient_rms, score_dynamic, tune
+from jaxrnn.evaluation.scoring import score_stateful
+from jaxrnn.gradcheck.check import to_reference
+from jaxrnn.models import stack
+from jaxrnn.reference.optimizer import map_leaves
+
+VOCABULARY = 5
+CONFIG = ModelConfig(
+    layers=(EmbeddingConfig(size=3), LSTMConfig(size=4), DropoutConfig(rate=0.5), DenseConfig())
+)
+GRU = ModelConfig(layers=(EmbeddingConfig(size=3), GRUConfig(size=4), DenseConfig()))
+
+
+def init(config: ModelConfig):
+    return jax.tree.map(lambda leaf: 2 * leaf, stack.init(jax.random.key(0), config, VOCABULARY))
+
+
+PARAMS = init(CONFIG)
+
+
+def text(length: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, VOCABULARY, length).astype(np.uint8)
+
+
+def segments(ids: np.ndarray, length: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Inputs and targets `[1, length]` each; the last may be shorter."""
+    starts = range(0, len(ids) - 1, length)
+    return [
+        (ids[None, i : i + length][:, : len(ids) - 1 - i], ids[None, i + 1 : i + length + 1]) for i in starts
+    ]
+
+
+def slow_rms(config: ModelConfig, streams: np.ndarray, length: int):
+    """Streams `[rows, characters]`: the mean square over segments of the rows' summed gradients, by row."""
+    params = to_reference(init(config))
+    squares = map_leaves(np.zeros_like, params)
+    carries = [reference.initial_carry(config.layers, params, 1) for _ in streams]
+    pieces = [segments(stream, length) for stream in streams]
+    for k in range(len(pieces[0])):
+        total = map_leaves(np.zeros_like, params)
+        for row, piece in enumerate(pieces):
+            _, gradients, carries[row] = reference.loss_and_gradients(
+                config.layers, params, carries[row], *piece[k], reset_id=config.reset_id
+            )
+            total = map_leaves(np.add, total, gradients)
+        squares = map_leaves(lambda s, g: s + g**2 / len(streams), squares, total)
+    return map_leaves(lambda s: np.sqrt(s / len(pieces[0])), squares)
+
+
+def slow_nats(config: ModelConfig, rms, ids: np.ndarray, rates: Rates, length: int) -> np.ndarray:
+    first = params = to_reference(init(config))
+    carry = reference.initial_carry(config.layers, params, 1)
+    mean = np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(rms)]).mean()
+    nats = []
+    for tokens, targets in segments(ids, length):
+        _, logits, _ = reference.model_forward(config.layers, params, carry, tokens, reset_id=config.reset_id)
+        losses, _ = reference.softmax_cross_entropy_forward(logits, targets)
+        nats.extend(losses[0])
+        _, gradients, carry = reference.loss_and_gradients(
+            config.layers, params, carry, tokens, targets, reset_id=config.reset_id
+        )
+        params = map_leaves(
+            lambda p, p0, g, r: (
+                p + np.minimum(rates.decay * r / mean, 1) * (p0 - p) - rates.rate * g / (r + EPSILON * mean)
+            ),
+            params,
+            first,
+            gradients,
+            rms,
+        )
+    return np.array(nats)
+
+
+LENGTHS = [(2, 5), (6, 5), (64, 5), (64, 1), (50, 7), (9, 20)]
+
+
+@pytest.mark.parametrize(
+    ("config", "length", "segment"),
+    [(config, *sizes) for config in (CONFIG, GRU) for sizes in LENGTHS] + [(replace(GRU, reset_id=3), 64, 5)],
+)
+def test_it_is_score_then_learn_segment_by_segment(monkeypatch, config, length: int, segment: int) -> None:
+    monkeypatch.setattr(dynamic, "_BLOCK", 3)  # so that the weights pass from one call to the next
+    ids, rates = (
+        text(length),
+        Rates(rate=0.02, decay=0.6),
+    )  # a decay at which some weights go all the way back
+    rms = slow_rms(config, text(101, seed=1)[None], segment)
+    nats = slow_nats(config, rms, ids, rates, segment)
+    params = init(config)
+    as_ours = jax.tree.unflatten(
+        jax.tree.structure(params), [x.astype(np.float32) for x in jax.tree.leaves(rms)]
+    )
+    scores = score_dynamic(config, params, ids, as_ours, rates, segment)
+    assert scores.nats.shape == scores.ranks.shape == (length - 1,)
+    np.testing.assert_allclose(scores.nats, nats, rtol=1e-3, atol=1e-4)
+    if length > 2 * segment:
+        assert abs(nats - slow_nats(config, rms, ids, Rates(0, 0), segment)).max() > 0.01
+
+
+def test_the_statistics_are_of_streams_spread_over_the_text() -> None:
+    ids = text(241, seed=1)  # 240 to predict: 12 streams of 20, four segments of 5 each
+    streams = np.stack([ids[k * 20 : k * 20 + 21] for k in range(12)])
+    expected = jax.tree.leaves(slow_rms(CONFIG, streams, 5))
+    for leaf, oracle in zip(jax.tree.leaves(gradient_rms(CONFIG, PARAMS, ids, 5)), expected, strict=True):
+        np.testing.assert_allclose(leaf, oracle, rtol=1e-3, atol=1e-6)
+
+
+@pytest.mark.parametrize("length", [2, 3, 6, 22])
+def test_a_short_text_has_statistics_too(length: int) -> None:
+    for leaf in jax.tree.leaves(gradient_rms(CONFIG, PARAMS, text(length), 5)):
+        assert np.isfinite(leaf).all()
+
+
+def test_at_a_rate_of_zero_it_is_stateful_and_the_parameters_stay() -> None:
+    ids = text(203)
+    before = jax.tree.map(np.array, PARAMS)
+    rms = gradient_rms(CONFIG, PARAMS, ids)
+    stateful = score_stateful(CONFIG, PARAMS, ids)
+    scores = score_dynamic(CONFIG, PARAMS, ids, rms, Rates(0.0, 0.1))
+    np.testing.assert_allclose(scores.nats, stateful.nats, rtol=1e-4, atol=1e-5)
+    np.testing.assert_array_equal(scores.ranks, stateful.ranks)
+    score_dynamic(CONFIG, PARAMS, ids, rms, Rates(0.1, 0.1))
+    jax.tree.map(np.testing.assert_array_equal, PARAMS, before)
+
+
+def test_no_character_is_scored_with_what_comes_after_it() -> None:
+    ids = text(60)
+    other = np.concatenate([ids[:31], (ids[31:] + 1) % VOCABULARY])
+    rms = gradient_rms(CONFIG, PARAMS, ids)
+    one, two = (score_dynamic(CONFIG, PARAMS, i, rms, Rates(0.1, 0.0)).nats for i in (ids, other))
+    np.testing.assert_array_equal(one[:30], two[:30])
+    assert (one[30:] != two[30:]).all()
+
+
+def test_on_a_text_that_repeats_itself_adapting_pays_and_tuning_finds_that_out() -> None:
+    train_ids, ids = np.tile(text(20), 40), np.tile(text(20, seed=3), 40)
+    rms = gradient_rms(CONFIG, PARAMS, train_ids)
+    told = []
+    trials = tune(CONFIG, PARAMS, train_ids, rms, report=lambda *args: told.append(args))
+    assert len(trials) == len(dynamic.RATES) + len(dynamic.DECAYS) - 1 == len(told)
+    assert [trial.nats for trial in trials] == sorted(trial.nats for trial in trials)
+    adapted = score_dynamic(CONFIG, PARAMS, ids, rms, trials[0].rates).nats.mean()
+    assert adapted < score_stateful(CONFIG, PARAMS, ids).nats.mean() - 0.01
+
+
+def test_the_rates_are_chosen_on_the_end_of_the_training_text_alone(monkeypatch) -> None:
+    monkeypatch.setattr(dynamic, "_TUNING", 100)
+    rms = gradient_rms(CONFIG, PARAMS, text(500))
+    one = tune(CONFIG, PARAMS, text(500), rms)
+    two = tune(CONFIG, PARAMS, np.concatenate([text(300, seed=5), text(500)[-101:]]), rms)
+    assert one == two
+    expected = score_dynamic(CONFIG, PARAMS, text(500)[-101:], rms, one[0].rates).nats.mean(dtype=np.float64)
+    assert one[0].nats == pytest.approx(expected)
+
+
+def test_weights_that_run_away_are_infinitely_bad(monkeypatch) -> None:
+    monkeypatch.setattr(dynamic, "RATES", (1e-3, 1e38))
+    ids = text(300)
+    trials = tune(CONFIG, PARAMS, ids, gradient_rms(CONFIG, PARAMS, ids))
+    assert trials[0].rates.rate == 1e-3
+    assert trials[-1].nats == np.inf
+
+
+def test_nothing_to_predict_is_refused() -> None:
+    rms = gradient_rms(CONFIG, PARAMS, text(9))
+    with pytest.raises(ValueError, match="a text of 1 characters has nothing to predict"):
+        score_dynamic(CONFIG, PARAMS, text(1), rms, Rates(0.1, 0.1))
+    with pytest.raises(ValueError, match="a text of 0 characters has nothing to predict"):
+        gradient_rms(CONFIG, PARAMS, text(0))
+    with pytest.raises(ValueError, match="a segment has 1 character at least, not 0"):
+        score_dynamic(CONFIG, PARAMS, text(9), rms, Rates(0.1, 0.1), segment=0)

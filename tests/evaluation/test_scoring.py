@@ -1,0 +1,121 @@
+"""Each protocol against an obvious and slow one: the NumPy model, one character at a time."""
+
+import itertools
+import math
+from dataclasses import replace
+
+import jax
+import numpy as np
+import pytest
+
+from jaxrnn import reference
+from jaxrnn.config import DenseConfig, EmbeddingConfig, LSTMConfig, ModelConfig
+from jaxrnn.evaluation import scoring, validation
+from jaxrnn.evaluation.scoring import Scores, score_stateful, score_windows, summarise
+from jaxrnn.gradcheck.check import to_reference
+from jaxrnn.models import stack
+
+VOCABULARY = 5
+CONFIG = ModelConfig(layers=(EmbeddingConfig(size=4), LSTMConfig(size=6), DenseConfig()))
+PARAMS = jax.tree.map(lambda leaf: 2 * leaf, stack.init(jax.random.key(0), CONFIG, VOCABULARY))
+
+
+def text(length: int) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, VOCABULARY, length).astype(np.uint8)
+
+
+def slow(ids: np.ndarray, window: int, reset_id: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Nats and ranks of every character but the first, the state zero again after every `window` characters."""
+    params = to_reference(PARAMS)
+    nats, ranks = [], []
+    carry = None
+    for position, (character, successor) in enumerate(itertools.pairwise(ids)):
+        if position % window == 0:
+            carry = reference.initial_carry(CONFIG.layers, params, 1)
+        assert carry is not None
+        token = np.array([[character]])
+        carry, logits, _ = reference.model_forward(CONFIG.layers, params, carry, token, reset_id=reset_id)
+        probabilities = np.exp(logits[0, 0]) / np.exp(logits[0, 0]).sum()
+        nats.append(-np.log(probabilities[successor]))
+        ranks.append(sorted(probabilities, reverse=True).index(probabilities[successor]) + 1)
+    return np.array(nats), np.array(ranks)
+
+
+@pytest.mark.parametrize("length", [2, 3, 700])
+def test_stateful_is_one_pass_character_by_character(length: int) -> None:
+    ids = text(length)
+    nats, ranks = slow(ids, window=length)
+    scores = score_stateful(CONFIG, PARAMS, ids)
+    np.testing.assert_allclose(scores.nats, nats, rtol=1e-4, atol=1e-5)
+    np.testing.assert_array_equal(scores.ranks, ranks)
+
+
+def test_with_a_separator_every_protocol_reads_documents() -> None:
+    ids, config = text(1201), replace(CONFIG, reset_id=3)
+    assert validation.segment(ids)[0].shape[0] > 1
+    nats, ranks = slow(ids, window=1201, reset_id=3)
+    scores = score_stateful(config, PARAMS, ids)
+    np.testing.assert_allclose(scores.nats, nats, rtol=1e-3, atol=1e-4)
+    np.testing.assert_array_equal(scores.ranks, ranks)
+    assert validation.evaluate(config, PARAMS, validation.segment(ids)) == pytest.approx(
+        nats.mean(), rel=1e-5
+    )
+    assert abs(nats - slow(ids, window=1201)[0]).max() > 0.01
+    windows = score_windows(config, PARAMS, ids[:300], 7)
+    np.testing.assert_allclose(windows.nats, slow(ids[:300], 7, reset_id=3)[0], rtol=1e-4, atol=1e-5)
+
+
+def test_stateful_is_what_training_measures_and_in_the_order_of_the_text() -> None:
+    ids = text(3001)
+    scores = score_stateful(CONFIG, PARAMS, ids)
+    assert scores.nats.shape == scores.ranks.shape == (3000,)
+    assert scores.nats.mean() == pytest.approx(
+        validation.evaluate(CONFIG, PARAMS, validation.segment(ids)), rel=1e-5
+    )
+    np.testing.assert_allclose(scores.nats, slow(ids, window=3001)[0], rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("length", "window"), [(2, 256), (300, 7), (300, 299), (300, 300), (300, 1), (1000, 3)]
+)
+def test_windows_begin_from_a_zero_state_and_the_last_one_is_scored_too(length: int, window: int) -> None:
+    ids = text(length)
+    nats, ranks = slow(ids, window)
+    scores = score_windows(CONFIG, PARAMS, ids, window)
+    np.testing.assert_allclose(scores.nats, nats, rtol=1e-4, atol=1e-5)
+    np.testing.assert_array_equal(scores.ranks, ranks)
+
+
+@pytest.mark.parametrize("rows", [1, 2, 64])
+def test_however_windows_are_laid_out_and_read_in_pieces_the_scores_are_the_same(
+    monkeypatch, rows: int
+) -> None:
+    ids = text(700)
+    nats, ranks = slow(ids, window=150)
+    monkeypatch.setattr(scoring, "_CHUNK", 40)  # so that a window is read in four pieces, the last one padded
+    monkeypatch.setattr(scoring, "_ROWS", rows)
+    scores = score_windows(CONFIG, PARAMS, ids, 150)
+    np.testing.assert_allclose(scores.nats, nats, rtol=1e-4, atol=1e-5)
+    np.testing.assert_array_equal(scores.ranks, ranks)
+
+
+def test_the_summary_has_every_unit() -> None:
+    scores = Scores(np.array([1, 2, 6], np.float32), np.array([1, 1, 4], np.int32))
+    summary = summarise(scores, num_bytes=4)
+    assert summary.nats_per_character == pytest.approx(3)
+    assert summary.bits_per_character == pytest.approx(3 / math.log(2))
+    assert summary.bits_per_byte == pytest.approx(9 / math.log(2) / 4)
+    assert summary.perplexity == pytest.approx(math.exp(3))
+    assert summary.first_choices == pytest.approx(2 / 3)
+    assert summarise(Scores(np.array([800.0]), np.array([2])), 1).perplexity == math.inf
+
+
+def test_nothing_to_predict_is_refused() -> None:
+    for score in (
+        lambda: score_stateful(CONFIG, PARAMS, text(1)),
+        lambda: score_windows(CONFIG, PARAMS, text(1), 256),
+    ):
+        with pytest.raises(ValueError, match="a text of 1 characters has nothing to predict"):
+            score()
+    with pytest.raises(ValueError, match="a window has 1 character at least, not 0"):
+        score_windows(CONFIG, PARAMS, text(9), 0)

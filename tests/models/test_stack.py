@@ -1,0 +1,341 @@
+"""The stack: one sequence or many pieces of it, step by step or at once, projected table or not: the same logits."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxrnn.config import (
+    DenseConfig,
+    DropoutConfig,
+    EmbeddingConfig,
+    GRUConfig,
+    LayerConfig,
+    LSTMConfig,
+    ModelConfig,
+    RNNBlockConfig,
+    RNNConfig,
+)
+from jaxrnn.gradcheck import plain
+from jaxrnn.layers.losses import softmax_cross_entropy
+from jaxrnn.models import stack
+from jaxrnn.models.registry import LAYERS
+from jaxrnn.types import Carry, Params
+
+VOCABULARY, BATCH, TIME = 5, 3, 8
+apply = jax.jit(stack.apply, static_argnums=0)
+step = jax.jit(stack.step, static_argnums=0)
+SECOND: dict[str, LayerConfig] = {
+    "rnn": RNNConfig(size=4),
+    "lstm": LSTMConfig(size=4),
+    "gru": GRUConfig(size=4),
+    "block": RNNBlockConfig(cell="gru"),
+    "capped": LSTMConfig(size=4, cap_input_gate=True),
+    "mogrifier": LSTMConfig(size=4, mogrifier_rounds=3, mogrifier_rank=2, cap_input_gate=True),
+    "dense": DenseConfig(size=4),
+}
+
+
+def layers_of(*layers: LayerConfig) -> ModelConfig:
+    return ModelConfig(layers=(EmbeddingConfig(size=4), *layers, DenseConfig()))
+
+
+def of_documents(*layers: LayerConfig, skip: bool = False) -> ModelConfig:
+    return replace(layers_of(*layers), reset_id=2, skip=skip)
+
+
+def begin(config: ModelConfig) -> tuple[Params, Carry, jax.Array]:
+    params = stack.init(jax.random.key(0), config, VOCABULARY)
+    tokens = jax.random.randint(jax.random.key(1), (BATCH, TIME), 0, VOCABULARY)
+    return params, stack.initial_carry(config, params, BATCH), tokens
+
+
+def assert_close(a: object, b: object) -> None:
+    jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-5, atol=1e-6), a, b)
+
+
+@pytest.mark.parametrize("name", SECOND)
+def test_a_stack_is_its_plain_layers_one_after_the_other(name: str) -> None:
+    config = layers_of(SECOND[name])
+    params, carry, tokens = begin(config)
+    params = jax.tree.map(lambda leaf: 2 * leaf, params)  # gates far enough open for their caps to matter
+    assert_close(apply(config, params, carry, tokens), plain.apply(config, params, carry, tokens))
+
+
+@pytest.mark.parametrize("rounds", [0, 2])
+def test_a_state_is_dropped_out_while_training_only(rounds: int) -> None:
+    config = layers_of(LSTMConfig(size=4, recurrent_dropout=0.5, mogrifier_rounds=rounds))
+    without = layers_of(LSTMConfig(size=4, mogrifier_rounds=rounds))
+    params, carry, tokens = begin(config)
+    carry = jax.tree.map(lambda leaf: leaf + 0.5, carry)
+    assert_close(apply(config, params, carry, tokens), apply(without, params, carry, tokens))
+    one, same, other = (apply(config, params, carry, tokens, jax.random.key(seed))[1] for seed in (0, 0, 1))
+    np.testing.assert_array_equal(one, same)
+    assert (jnp.abs(one - other) > 1e-4).any()
+
+
+def test_logits_have_a_row_for_each_position_and_a_column_for_each_character() -> None:
+    config = layers_of(LSTMConfig(size=6), RNNConfig(size=3))
+    params, carry, tokens = begin(config)
+    carry_out, logits = apply(config, params, carry, tokens)
+    assert logits.shape == (BATCH, TIME, VOCABULARY)
+    assert jax.tree.map(jnp.shape, carry_out) == jax.tree.map(jnp.shape, carry)
+
+
+@pytest.mark.parametrize("name", SECOND)
+def test_two_pieces_with_the_carry_between_them_are_one_sequence(name: str) -> None:
+    config = layers_of(SECOND[name], RNNConfig(size=3))
+    params, carry, tokens = begin(config)
+    whole = apply(config, params, carry, tokens)
+    carry, first = apply(config, params, carry, tokens[:, :3])
+    carry, second = apply(config, params, carry, tokens[:, 3:])
+    assert_close((carry, jnp.concatenate([first, second], axis=1)), whole)
+
+
+@pytest.mark.parametrize("name", SECOND)
+def test_steps_one_by_one_give_the_logits_of_the_whole(name: str) -> None:
+    config = layers_of(SECOND[name])
+    params, carry, tokens = begin(config)
+    whole = apply(config, params, carry, tokens)
+    projected = stack.project_table(config, params)
+    logits = []
+    for t in range(TIME):
+        carry, step_logits = step(config, params, projected, carry, tokens[:, t])
+        logits.append(step_logits)
+    assert_close((carry, jnp.stack(logits, axis=1)), whole)
+
+
+@pytest.mark.parametrize("name", ["rnn", "lstm", "gru", "block"])
+def test_the_projected_table_gives_the_same_logits_and_gradients(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = layers_of(SECOND[name])
+    params, carry, tokens = begin(config)
+
+    def loss(params: Params) -> jax.Array:
+        _, logits = stack.apply(config, params, carry, tokens)
+        return softmax_cross_entropy(logits, tokens).mean()
+
+    with_table = jax.value_and_grad(loss)(params)
+    monkeypatch.setattr(stack, "project_table", lambda _config, _params: None)
+    assert_close(jax.value_and_grad(loss)(params), with_table)
+
+
+def rows_projected(config: ModelConfig, positions: int, monkeypatch: pytest.MonkeyPatch) -> int:
+    """How many rows the second layer projects for a text of so many positions."""
+    seen: list[int] = []
+    kind = config.layers[1].type
+    layer = LAYERS[kind]
+    assert layer.project is not None
+    project = layer.project
+
+    def watch(params: Params, xs: jax.Array) -> jax.Array | None:
+        seen.append(xs.size // xs.shape[-1])
+        return project(params, xs)
+
+    watched = layer._replace(
+        project=watch,
+        apply=lambda config, params, carry, xs, zs, key, resets: layer.apply(
+            config, params, carry, xs, watch(params, xs) if zs is None else zs, key, resets
+        ),
+    )
+    monkeypatch.setitem(LAYERS, kind, watched)
+    params = stack.init(jax.random.key(0), config, VOCABULARY)
+    stack.apply(config, params, stack.initial_carry(config, params, 1), jnp.zeros((1, positions), jnp.int32))
+    (rows,) = seen
+    return rows
+
+
+def test_the_table_is_projected_exactly_where_it_has_fewer_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = layers_of(LSTMConfig(size=4))
+    with monkeypatch.context() as patch:
+        assert rows_projected(config, VOCABULARY + 1, patch) == VOCABULARY
+    with monkeypatch.context() as patch:
+        assert (
+            rows_projected(config, VOCABULARY, patch) == VOCABULARY
+        )  # as many positions: the look-up's rows
+    with monkeypatch.context() as patch:
+        assert rows_projected(config, VOCABULARY - 1, patch) == VOCABULARY - 1
+
+
+def test_nothing_is_projected_across_a_dropout() -> None:
+    config = layers_of(DropoutConfig(rate=0.5), LSTMConfig(size=4))
+    params, _, _ = begin(config)
+    assert stack.project_table(config, params) is None
+
+
+def test_dropout_draws_by_its_key_and_not_without_one() -> None:
+    config = layers_of(DropoutConfig(rate=0.5), LSTMConfig(size=4), DropoutConfig(rate=0.5))
+    params, carry, tokens = begin(config)
+
+    def logits(key: jax.Array | None) -> jax.Array:
+        return apply(config, params, carry, tokens, key)[1]  # type: ignore[no-any-return]
+
+    assert_close(logits(None), logits(None))
+    assert_close(logits(jax.random.key(3)), logits(jax.random.key(3)))
+    assert not np.allclose(logits(jax.random.key(3)), logits(jax.random.key(4)))
+    assert not np.allclose(logits(jax.random.key(3)), logits(None))
+
+
+def test_each_dropout_of_a_stack_draws_its_own_mask() -> None:
+    config = layers_of(DropoutConfig(rate=0.5), DropoutConfig(rate=0.5))
+    params, carry, _ = begin(config)
+    table, head = params[0], params[-1]
+    params = (
+        table._replace(table=jnp.ones_like(table.table)),
+        *params[1:-1],
+        head._replace(w=jnp.eye(4, VOCABULARY)),  # the logits are what is left of the features
+    )
+    _, logits = apply(config, params, carry, jnp.zeros((BATCH, 500), jnp.int32), jax.random.key(0))
+    assert abs((logits[..., :4] != 0).mean() - 0.25) < 0.05  # one mask twice would leave a half
+
+
+def test_a_block_without_a_size_has_that_of_its_input() -> None:
+    config = layers_of(DropoutConfig(rate=0.1), RNNBlockConfig(cell="rnn"))
+    params, _, _ = begin(config)
+    assert params[2].cell.w_h.shape == (4, 4)
+
+
+def test_parameters_are_counted() -> None:
+    params, _, _ = begin(layers_of(LSTMConfig(size=6)))
+    # table 5x4, w_x 4x24, w_h 6x24, b 24, head 6x5 and 5
+    assert stack.count_parameters(params) == 20 + 96 + 144 + 24 + 30 + 5
+
+
+def test_tokens_of_another_rank_are_refused_with_their_shape() -> None:
+    config = layers_of(LSTMConfig(size=4))
+    params, carry, tokens = begin(config)
+    with pytest.raises(ValueError, match=r"tokens must be \[batch, time\], got shape \(8,\)"):
+        stack.apply(config, params, carry, tokens[0])
+
+
+# Skip connections.
+
+SKIPPING = (
+    LSTMConfig(size=4),
+    DropoutConfig(rate=0.5),
+    DenseConfig(size=6),
+    RNNConfig(size=4),
+    RNNBlockConfig(cell="gru"),
+    DropoutConfig(rate=0.5),
+)
+
+
+def with_skip(*layers: LayerConfig) -> ModelConfig:
+    return ModelConfig(skip=True, layers=(EmbeddingConfig(size=4), *layers, DenseConfig()))
+
+
+def test_with_skip_the_last_layer_reads_the_sum_of_the_recurrent_ones() -> None:
+    config = with_skip(*SKIPPING)
+    params, carry, tokens = begin(config)
+    _, logits = apply(config, params, carry, tokens)
+    parts = []
+    for last in (1, 4, 5):  # a stack that ends with the first, the second, the third recurrent layer
+        shorter = ModelConfig(layers=(*config.layers[: last + 1], DenseConfig()))
+        shorter_params = (*params[: last + 1], params[-1])
+        shorter_carry = (*carry[: last + 1], ())
+        parts.append(apply(shorter, shorter_params, shorter_carry, tokens)[1] - params[-1].b)
+    assert_close(logits, sum(parts) + params[-1].b)
+
+
+def test_with_skip_steps_and_pieces_and_a_plain_stack_give_the_same() -> None:
+    config = with_skip(*SKIPPING)
+    params, carry, tokens = begin(config)
+    whole = apply(config, params, carry, tokens)
+    assert_close(plain.apply(config, params, carry, tokens), whole)
+    projected = stack.project_table(config, params)
+    logits = []
+    for t in range(TIME):
+        carry, step_logits = step(config, params, projected, carry, tokens[:, t])
+        logits.append(step_logits)
+    assert_close((carry, jnp.stack(logits, axis=1)), whole)
+
+
+def test_with_skip_the_gradient_is_that_of_a_plain_stack() -> None:
+    config = with_skip(*SKIPPING)
+    params, carry, tokens = begin(config)
+
+    def gradient(function: Callable[..., Any]) -> Params:
+        def loss(params: Params) -> jax.Array:
+            return softmax_cross_entropy(function(config, params, carry, tokens)[1], tokens).mean()
+
+        return jax.grad(loss)(params)  # type: ignore[no-any-return]
+
+    assert_close(gradient(stack.apply), gradient(plain.apply))
+
+
+def test_with_skip_each_output_is_dropped_out_before_the_sum() -> None:
+    config = with_skip(LSTMConfig(size=4), DropoutConfig(rate=0.999), RNNConfig(size=4))
+    params, carry, tokens = begin(config)
+    _, logits = apply(config, params, carry, tokens, jax.random.key(0))
+    nothing_dropped = apply(config, params, carry, tokens)[1]
+    # Next to nothing of the first layer is left for the head: what is left is the second's, which reads zeros.
+    alone = ModelConfig(layers=(EmbeddingConfig(size=4), RNNConfig(size=4), DenseConfig()))
+    zero_embedding = params[0]._replace(table=jnp.zeros_like(params[0].table))
+    expected = apply(alone, (zero_embedding, *params[3:]), carry[2:], tokens)[1]
+    assert np.isclose(logits, expected, atol=1e-5).mean() > 0.9
+    assert not np.allclose(logits, nothing_dropped)
+
+
+def test_without_skip_one_recurrent_layer_is_a_sum_of_one() -> None:
+    layers = (LSTMConfig(size=4), DropoutConfig(rate=0.5))
+    params, carry, tokens = begin(layers_of(*layers))
+    outputs = [apply(make(*layers), params, carry, tokens) for make in (layers_of, with_skip)]
+    jax.tree.map(np.testing.assert_array_equal, *outputs)
+
+
+# Documents: the state is emptied before a token.
+
+RECURRENT = [name for name in SECOND if name != "dense"]
+
+
+def test_every_layer_of_a_stack_is_emptied_before_the_separator() -> None:
+    config = of_documents(*(SECOND[name] for name in RECURRENT), skip=True)
+    params, carry, tokens = begin(config)
+    assert np.asarray(tokens[:, 1:] == config.reset_id).any()
+    carry = jax.tree.map(lambda leaf: leaf + 0.5, carry)
+    whole = apply(config, params, carry, tokens)
+    assert_close(whole, plain.apply(config, params, carry, tokens))
+
+    logits = []
+    for t in range(TIME):
+        carry, step_logits = step(config, params, None, carry, tokens[:, t])
+        logits.append(step_logits)
+    assert_close((carry, jnp.stack(logits, axis=1)), whole)
+
+
+@pytest.mark.parametrize(("name", "reset_id"), [("lstm", None), *((name, 2) for name in RECURRENT)])
+def test_what_follows_a_separator_depends_on_nothing_before_it(name: str, reset_id: int | None) -> None:
+    config = replace(layers_of(SECOND[name]), reset_id=reset_id)
+    params, carry, tokens = begin(config)
+    tokens = tokens.at[:, 4].set(2)
+    other_carry = jax.tree.map(lambda leaf: leaf + 1, carry)
+    (end, logits), (other_end, other_logits) = (
+        apply(config, params, *given)
+        for given in ((carry, tokens), (other_carry, tokens.at[:, :4].set((tokens[:, :4] + 1) % VOCABULARY)))
+    )
+    is_same = jax.tree.map(
+        lambda a, b: bool((a == b).all()), (end, logits[:, 4:]), (other_end, other_logits[:, 4:])
+    )
+    assert set(jax.tree.leaves(is_same)) == {reset_id is not None}
+    assert not np.allclose(logits[:, :4], other_logits[:, :4])
+
+
+def test_no_gradient_goes_back_across_a_separator() -> None:
+    config = of_documents(GRUConfig(size=4), LSTMConfig(size=4))
+    params, carry, tokens = begin(config)
+    tokens = jnp.zeros_like(tokens).at[1, 3].set(2)
+
+    def loss(carry: Carry) -> jax.Array:
+        return apply(config, params, carry, tokens)[1][:, 3:].sum()  # type: ignore[no-any-return]
+
+    for leaf in jax.tree.leaves(jax.grad(loss)(carry)):
+        assert [bool(row.any()) for row in leaf] == [True, False, True]
+
+
+def test_without_a_separator_nothing_is_compared() -> None:
+    assert stack.find_resets(ModelConfig(), jnp.zeros((3, 2), jnp.int32)) is None

@@ -1,0 +1,68 @@
+"""A process of its own hears itself; others are joined in time or not at all. Real ones: tests/cli/test_together.py."""
+
+import socket
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from jaxrnn.errors import ConfigError, JoinError
+from jaxrnn.parallel import processes
+
+
+@pytest.fixture
+def taken() -> Iterator[int]:
+    """A port that somebody listens at."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        yield listener.getsockname()[1]
+
+
+def test_a_process_of_its_own_is_the_first_of_one() -> None:
+    assert (processes.index(), processes.count()) == (0, 1)
+    assert processes.is_first()
+    assert not processes.are_several()
+
+
+def test_a_process_of_its_own_hears_itself() -> None:
+    assert processes.tell("topic", "words") == "words"
+    assert processes.gather("topic", "words") == ["words"]
+    assert processes.differences({"a": "b"}) == []
+    np.testing.assert_array_equal(processes.gather_numbers((3, 4)), [[3, 4]])
+    arrays = {"x": np.arange(3)}
+    assert processes.share(arrays) is arrays
+
+
+def test_a_port_that_is_taken_is_a_line(taken: int) -> None:
+    with pytest.raises(
+        JoinError, match=rf"^127\.0\.0\.1:{taken}: process 0 can't listen here: Address already in use"
+    ):
+        processes.join(f"127.0.0.1:{taken}", 2, 0)
+
+
+def test_an_address_of_another_machine_is_no_place_to_listen() -> None:
+    with pytest.raises(JoinError, match="can't listen here"):
+        processes.join("192.0.2.1:9", 2, 0)
+
+
+def test_nobody_who_listens_is_a_line_within_the_time(taken: int) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))  # bound, but nobody listens
+        port = free.getsockname()[1]
+        assert port != taken
+        with pytest.raises(JoinError, match=r"nobody listens here after 0\.2 s"):
+            processes.join(f"127.0.0.1:{port}", 2, 1, connect_seconds=0.2)
+
+
+def test_without_surroundings_there_is_nobody_to_join(monkeypatch: pytest.MonkeyPatch) -> None:
+    import jax
+
+    def find_nothing(*_args: object, **_options: object) -> None:
+        raise ValueError("coordinator_address should be defined.")
+
+    monkeypatch.setattr(jax.distributed, "initialize", find_nothing)
+    with pytest.raises(
+        ConfigError, match=r"^--distributed: JAX finds no processes to join here .*--coordinator"
+    ):
+        processes.join()

@@ -1,0 +1,23 @@
+"""What the bits of a training depend on."""
+
+import jax
+
+from jaxrnn.config import TrainConfig
+from jaxrnn.parallel.devices import training_mesh
+from jaxrnn.runs.environment import describe_environment, differences
+
+
+def test_it_names_devices_and_versions_and_flags(monkeypatch) -> None:
+    monkeypatch.setenv("XLA_FLAGS", "--xla_some_flag")
+    found = describe_environment(training_mesh(TrainConfig(devices=1)))
+    assert found["devices"].startswith("1 x ")
+    assert found["jax"] == jax.__version__
+    assert found["XLA_FLAGS"] == "--xla_some_flag"
+    assert all(isinstance(value, str) for value in found.values())
+
+
+def test_differences_are_told_and_nothing_else() -> None:
+    before = {"jax": "1", "devices": "1 x cpu", "XLA_FLAGS": ""}
+    assert differences(before, before) == []
+    assert differences(before, {"jax": "2", "devices": "1 x cpu"}) == ["jax 1 -> 2"]
+    assert differences({}, {"jax": "2", "XLA_FLAGS": ""}) == ["jax (none) -> 2"]

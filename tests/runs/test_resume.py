@@ -1,0 +1,77 @@
+"""What may change between the beginning of a run and its going on."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jaxrnn.config import Config, CorpusConfig, EmbeddingConfig, LayerConfig, ModelConfig, TrainConfig
+from jaxrnn.errors import ConfigError
+from jaxrnn.runs.resume import check_resumable, describe_schedule
+
+BEGUN = Config()
+LAYERS = BEGUN.model.layers
+RUN = Path("checkpoints/run")
+
+
+def with_train(**values: Any) -> Config:
+    return replace(BEGUN, train=replace(BEGUN.train, **values))
+
+
+def with_layers(*layers: LayerConfig) -> Config:
+    return replace(BEGUN, model=ModelConfig(layers=layers))
+
+
+def test_the_same_config_has_no_changes_wherever_the_text_lies() -> None:
+    elsewhere = replace(BEGUN, corpus=CorpusConfig(text="elsewhere.txt"))
+    assert check_resumable(RUN, BEGUN, elsewhere) == []
+
+
+def test_what_may_change_is_told() -> None:
+    wanted = with_train(steps=5, learning_rate=0.5)
+    wanted = replace(wanted, sample=replace(wanted.sample, length=3))
+    assert check_resumable(RUN, BEGUN, wanted) == [
+        "train.steps 1600 -> 5",
+        "train.learning_rate 0.01 -> 0.5",
+        "sample.length 500 -> 3",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "key"),
+    [
+        (with_train(batch_size=8), "train.batch_size"),
+        (with_train(seq_len=8), "train.seq_len"),
+        (with_train(stateful=False), "train.stateful"),
+        (with_train(rng_seed=8), "train.rng_seed"),
+        (with_train(optimizer="lion"), "train.optimizer"),
+        (with_train(ema_decay=0.5), "train.ema_decay"),
+        (with_train(two_tailed=True), "train.two_tailed"),
+        (with_train(accumulate=2), "train.accumulate"),
+        (replace(BEGUN, model=replace(BEGUN.model, skip=True)), "model.skip"),
+        (replace(BEGUN, corpus=CorpusConfig(validation_fraction=0.2)), "corpus.validation_fraction"),
+        (replace(BEGUN, corpus=CorpusConfig(tokens="bytes")), "corpus.tokens"),
+        (replace(BEGUN, corpus=CorpusConfig(separator="\n")), "corpus.separator"),
+        (with_layers(EmbeddingConfig(size=8), *LAYERS[1:]), "model.layers[0]"),
+        (with_layers(*LAYERS[:2], *LAYERS[1:]), "model.layers[2]"),
+    ],
+)  # fmt: skip
+def test_what_would_make_it_another_training_is_refused_by_name(wanted: Config, key: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        check_resumable(RUN, BEGUN, wanted)
+    assert key in str(error.value)
+    assert "\n" not in str(error.value)
+    assert str(RUN) in str(error.value)
+
+
+def test_more_steps_say_what_they_do_to_the_rate() -> None:
+    begun = TrainConfig(steps=100, learning_rate=1.0, warmup_steps=0)
+    longer = replace(begun, steps=200)
+    assert describe_schedule(begun, begun, 50) is None
+    told = describe_schedule(begun, longer, 100)
+    assert told is not None
+    assert "linear" in told
+    assert "from 0 to 0.5" in told
+    constant = replace(longer, schedule="constant")
+    assert "does not depend" in (describe_schedule(begun, constant, 100) or "")

@@ -1,0 +1,80 @@
+"""Event files hold what metrics.csv holds, and go on where a training goes on."""
+
+import importlib.util
+import math
+import struct
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jaxrnn.errors import ConfigError, SaveError
+from jaxrnn.runs.tensorboard import check_tensorboard, open_events
+
+event_pb2 = pytest.importorskip("tensorboardX.proto.event_pb2")
+
+
+def events(run: Path) -> list[Any]:
+    """Every event of every file, in the order of writing: records of length, checksum, data, checksum."""
+    found = []
+    for path in sorted((run / "tensorboard").iterdir()):
+        data = path.read_bytes()
+        while data:
+            (length,) = struct.unpack("<Q", data[:8])
+            found.append(event_pb2.Event.FromString(data[12 : 12 + length]))
+            data = data[12 + length + 4 :]
+    return found
+
+
+def scalars(run: Path) -> list[tuple[str, int, float]]:
+    return [(value.tag, e.step, value.simple_value) for e in events(run) for value in e.summary.value]
+
+
+ROW = {
+    "step": 10,
+    "train_loss": 2.5,
+    "val_loss": 2.0,
+    "learning_rate": 0.5,
+    "grad_norm": 1.0,
+    "event": "evaluation",
+}
+
+
+def test_every_curve_has_its_name(tmp_path: Path) -> None:
+    with open_events(tmp_path, 0) as write:
+        write(ROW)
+        assert len(scalars(tmp_path)) == 4  # there to be seen while training goes on
+    assert sorted(scalars(tmp_path)) == [
+        ("loss/held_out", 10, 2.0),
+        ("loss/train", 10, 2.5),
+        ("optimizer/grad_norm", 10, 1.0),
+        ("optimizer/learning_rate", 10, 0.5),
+    ]
+
+
+@pytest.mark.parametrize("value", [None, math.nan, math.inf, ""])
+def test_what_is_no_number_is_left_out(tmp_path: Path, value: object) -> None:
+    with open_events(tmp_path, 0) as write:
+        write({"step": 1, "train_loss": value, "val_loss": 1.0})
+    assert scalars(tmp_path) == [("loss/held_out", 1, 1.0)]
+
+
+def test_a_training_that_goes_on_takes_back_what_came_after(tmp_path: Path) -> None:
+    for step in (0, 10):
+        with open_events(tmp_path, step) as write:
+            write({"step": step + 10, "train_loss": 1.0})
+    starts = [event.step for event in events(tmp_path) if event.session_log.status == 1]  # START
+    assert starts == [1, 11]
+
+
+def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+    (tmp_path / "tensorboard").write_text("")
+    with pytest.raises(SaveError, match="tensorboard: can't be written"), open_events(tmp_path, 0):
+        pass
+
+
+def test_without_the_package_it_is_said_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    check_tensorboard()
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    with pytest.raises(ConfigError, match=r"pip install 'jaxrnn\[tensorboard\]'"):
+        check_tensorboard()

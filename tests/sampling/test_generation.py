@@ -1,0 +1,198 @@
+"""Sampling: what the model makes of a text, drawn as it was asked to be."""
+
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxrnn.config import DenseConfig, EmbeddingConfig, GRUConfig, ModelConfig, RNNConfig
+from jaxrnn.data.vocabulary import build_vocabulary
+from jaxrnn.errors import VocabularyError
+from jaxrnn.models import stack
+from jaxrnn.sampling import generation
+
+# Which samples are alike to the last bit depends on the compiler.
+pytestmark = pytest.mark.usefixtures("all_optimised")
+
+CONFIG = ModelConfig(layers=(EmbeddingConfig(size=4), GRUConfig(size=6), DenseConfig()))
+PARAMS = jax.tree.map(lambda leaf: 2 * leaf, stack.init(jax.random.key(2), CONFIG, 7))
+SEED = np.array([3, 1, 4], np.uint8)
+
+
+def write(seed: np.ndarray = SEED, *, config: Any = CONFIG, **options: Any) -> np.ndarray:
+    """All samples `[num_samples, length]`."""
+    blocks = generation.sample(config, PARAMS, seed, **{"length": 40, "rng_seed": 5, **options})
+    return np.concatenate(list(blocks), axis=1)
+
+
+def teacher_forced_logits(ids: np.ndarray, config: ModelConfig = CONFIG) -> np.ndarray:
+    tokens = jnp.asarray(ids, jnp.int32)[None]
+    _, logits = stack.apply(config, PARAMS, stack.initial_carry(CONFIG, PARAMS, 1), tokens)
+    return np.asarray(logits[0])
+
+
+@pytest.mark.parametrize("length", [1, 63, 64, 65, 200])
+def test_a_sample_has_exactly_the_length_that_was_asked_for(length: int) -> None:
+    assert write(length=length).shape == (1, length)
+
+
+@pytest.mark.parametrize("seed_length", [1, 2, 3, 1024, 1025, 1026, 2500])
+def test_greedy_takes_the_likeliest_character_after_the_whole_text_so_far(seed_length: int) -> None:
+    seed = np.random.default_rng(0).integers(0, 7, seed_length)
+    sample = write(seed, temperature=0)[0]
+    text = np.concatenate([seed, sample])
+    likeliest = teacher_forced_logits(text).argmax(-1)
+    np.testing.assert_array_equal(sample, likeliest[len(seed) - 1 : -1])
+
+
+@pytest.mark.parametrize("reset_id", [None, 2])
+def test_a_separator_empties_the_state_when_it_is_read_and_when_it_is_drawn(reset_id: int | None) -> None:
+    config = replace(CONFIG, reset_id=reset_id)
+    after = [write(np.array(seed), config=config) for seed in ([3, 1, 2], [6, 6, 6, 0, 2], [2])]
+    is_same = [bool((sample == after[0]).all()) for sample in after[1:]]
+    assert is_same == [reset_id is not None] * 2
+    if reset_id is None:
+        return
+
+    seed = np.array([3, 1, 4, 1, 5])
+    drawn = write(seed, config=config, length=200)[0]
+    assert (drawn == 2).sum() > 3
+    text = np.concatenate([seed, drawn])
+    surprise = list(generation.sample_with_surprise(config, PARAMS, seed, length=200, rng_seed=5))
+    np.testing.assert_array_equal(np.concatenate([ids[0] for ids, _ in surprise]), drawn)
+    logits = jax.nn.log_softmax(teacher_forced_logits(text, config))
+    expected = -np.take_along_axis(np.asarray(logits)[4:-1], drawn[:, None], axis=1)[:, 0]
+    np.testing.assert_allclose(np.concatenate([nats[0] for _, nats in surprise]), expected, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"top_k": 1}, {"top_p": 1e-6}, {"temperature": 1e-300}, {"temperature": 1e-40}, {"top_p": 1e-300}],
+)
+def test_the_narrowest_choice_is_greedy(options: dict[str, Any]) -> None:
+    np.testing.assert_array_equal(write(**options), write(temperature=0))
+
+
+def test_the_same_rng_seed_writes_the_same_and_another_something_else() -> None:
+    np.testing.assert_array_equal(write(), write())
+    assert (write(rng_seed=6) != write()).any()
+
+
+def write_beside_others(size: int, layers: int) -> None:
+    recurrent = [RNNConfig(size=size)] * layers
+    config = ModelConfig(layers=(EmbeddingConfig(size=size), *recurrent, DenseConfig()))
+    # Weights so large that the states are chaotic: another last bit is another text fifty characters on.
+    params = jax.tree.map(lambda leaf: 3 * leaf, stack.init(jax.random.key(0), config, 65))
+    params = (params[0]._replace(table=params[0].table / 10), *params[1:])
+
+    def texts(num_samples: int) -> np.ndarray:
+        blocks = generation.sample(config, params, SEED, length=100, num_samples=num_samples)
+        return np.concatenate(list(blocks), axis=1)
+
+    most = texts(64)
+    assert len(np.unique(most, axis=0)) == 64
+    for num_samples in (1, 2, 5, 8, 9):
+        np.testing.assert_array_equal(texts(num_samples), most[:num_samples])
+
+
+def test_a_sample_is_the_same_whatever_is_written_beside_it(users_environment: dict[str, str]) -> None:
+    code = "from tests.test_sampling import write_beside_others as write\n"
+    code += "for sizes in ((64, 1), (192, 1), (192, 2), (600, 1)): write(*sizes)"
+    root = Path(__file__).parent.parent
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(
+        command, cwd=root, env=users_environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_longer_sample_begins_as_a_shorter_one() -> None:
+    np.testing.assert_array_equal(write(length=70)[0], write(length=200)[0, :70])
+
+
+def first_draws(**options: Any) -> np.ndarray:
+    """Two thousand draws of the character after the seed."""
+    return write(length=1, num_samples=2000, **options)[:, 0]
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 2.0])
+def test_characters_come_as_often_as_their_probability_says(temperature: float) -> None:
+    expected = np.asarray(jax.nn.softmax(teacher_forced_logits(SEED)[-1] / temperature))
+    counts = np.bincount(first_draws(temperature=temperature), minlength=7)
+    # chi-square with 6 degrees of freedom is above 30 once in twenty thousand times
+    assert ((counts - 2000 * expected) ** 2 / (2000 * expected)).sum() < 30
+
+
+@pytest.mark.parametrize("top_k", [2, 4])
+def test_nothing_but_the_k_likeliest_is_drawn(top_k: int) -> None:
+    likeliest = np.argsort(-teacher_forced_logits(SEED)[-1])[:top_k]
+    assert set(first_draws(top_k=top_k, temperature=3.0)) == set(likeliest.tolist())
+
+
+def test_nothing_but_the_head_that_reaches_p_is_drawn() -> None:
+    probabilities = np.asarray(jax.nn.softmax(teacher_forced_logits(SEED)[-1]))
+    order = np.argsort(-probabilities)
+    top_p = float(probabilities[order[:3]].sum()) - 1e-3  # the third is needed to reach it
+    assert set(first_draws(top_p=top_p)) == set(order[:3].tolist())
+
+
+def test_nothing_is_compiled_anew_for_another_length_seed_choice_or_number(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    options = {"temperature": 0.3, "top_k": 3, "top_p": 0.5, "rng_seed": 9}
+    with jax.log_compiles():
+        jax.clear_caches()
+        write()
+        assert "Compiling" in caplog.text
+        caplog.clear()
+        write(np.array([2], np.uint8), length=100, num_samples=9, **options)
+        write(np.arange(2000) % 7, length=1, num_samples=2, temperature=0)
+        assert "Compiling" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"length": -1},
+        {"top_k": -1},
+        {"num_samples": 0},
+        {"temperature": -0.1},
+        {"temperature": float("nan")},
+        {"top_p": 0.0},
+        {"top_p": 1.1},
+    ],
+    ids=str,
+)
+def test_values_out_of_range_are_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=next(iter(options))):
+        write(**options)
+
+
+def test_an_empty_seed_is_refused() -> None:
+    with pytest.raises(ValueError, match="the seed text is empty"):
+        write(np.array([], np.uint8))
+
+
+def test_a_newline_that_the_text_lacks_gives_way_to_a_space_or_the_first_character() -> None:
+    assert generation.seed_ids(build_vocabulary("a b"), "\n").tolist() == [0]
+    assert generation.seed_ids(build_vocabulary("xyz"), "\n").tolist() == [0]
+    assert generation.seed_ids(build_vocabulary("!a\n"), "\n").tolist() == [0]
+    with pytest.raises(VocabularyError):
+        generation.seed_ids(build_vocabulary("a b"), "c")
+
+
+@pytest.mark.parametrize("options", [{}, {"temperature": 0.5, "top_k": 3}, {"num_samples": 5}])
+def test_surprise_is_the_model_s_own_and_does_not_change_the_text(options: dict[str, Any]) -> None:
+    blocks = list(generation.sample_with_surprise(CONFIG, PARAMS, SEED, length=150, rng_seed=5, **options))
+    ids, nats = (np.concatenate(parts, axis=1) for parts in zip(*blocks, strict=True))
+    np.testing.assert_array_equal(ids, write(length=150, **options))
+    for sample, surprise in zip(ids, nats, strict=True):
+        text = np.concatenate([SEED, sample])
+        expected = -jax.nn.log_softmax(teacher_forced_logits(text))[np.arange(len(text) - 1), text[1:]]
+        np.testing.assert_allclose(surprise, expected[len(SEED) - 1 :], atol=1e-5)

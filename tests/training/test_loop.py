@@ -1,0 +1,355 @@
+"""The loop: what it yields and when, and that nothing but the config decides what comes out."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from itertools import pairwise
+
+import jax
+import numpy as np
+import pytest
+
+from jaxrnn.config import Config, DenseConfig, EmbeddingConfig, ModelConfig
+from jaxrnn.data.vocabulary import Vocabulary
+from jaxrnn.errors import ConfigError, DivergenceError
+from jaxrnn.evaluation import validation
+from jaxrnn.training import loop
+from jaxrnn.training.averaging import averaged
+from jaxrnn.training.loop import Evaluated, Event, Progress, Sampled, Save, train
+from jaxrnn.training.state import TrainState, init_state
+
+
+def with_train(config: Config, **values: object) -> Config:
+    return replace(config, train=replace(config.train, **values))  # type: ignore[arg-type]
+
+
+def run(
+    config: Config,
+    vocabulary: Vocabulary,
+    ids: np.ndarray,
+    state: TrainState | None = None,
+    held_out: int = 200,
+) -> list[Event]:
+    """All events of a training; a saved state is copied, as its buffers are used again."""
+    train_ids, val_ids = ids[:1000], ids[1000 : 1000 + held_out]
+    state = state or init_state(config, vocabulary.size)
+    return list(map(keep, train(config, state, vocabulary, train_ids, val_ids)))
+
+
+def keep(event: Event) -> Event:
+    return (
+        event._replace(state=jax.tree.map(lambda leaf: leaf.copy(), event.state))
+        if isinstance(event, Save)
+        else event
+    )
+
+
+def last_state(events: Iterable[Event]) -> TrainState:
+    return [event.state for event in events if isinstance(event, Save)][-1]
+
+
+def assert_identical(a: TrainState, b: TrainState) -> None:
+    a, b = (state._replace(key=jax.random.key_data(state.key)) for state in (a, b))
+    jax.tree.map(np.testing.assert_array_equal, a, b)
+
+
+@pytest.fixture(scope="module")
+def events(config: Config, vocabulary: Vocabulary, ids: np.ndarray) -> list[Event]:
+    return run(config, vocabulary, ids)
+
+
+def test_a_separator_is_found_in_the_vocabulary_and_trained_and_evaluated_with(
+    config: Config, vocabulary: Vocabulary, ids: np.ndarray, events: list[Event]
+) -> None:
+    of_words = replace(config, corpus=replace(config.corpus, separator=" "))
+    reset_id = vocabulary.characters.index(" ")
+    resolved = replace(of_words.model, reset_id=reset_id)
+    found = run(of_words, vocabulary, ids)
+    with_id = run(replace(of_words, model=resolved), vocabulary, ids)
+    assert_identical(last_state(found), last_state(with_id))
+    losses, without = (
+        [event.val_loss for event in of if isinstance(event, Evaluated)] for of in (found, events)
+    )
+    assert losses != without
+    segments = validation.segment(ids[1000:1200])
+    assert losses[-1] == validation.evaluate(resolved, last_state(found).params, segments)
+    with pytest.raises(ConfigError, match=r'corpus\.separator = "z": the text does not have this character'):
+        run(replace(config, corpus=replace(config.corpus, separator="z")), vocabulary, ids)
+
+
+def test_events_come_where_they_are_due_and_in_their_order(events: list[Event]) -> None:
+    seen = [(event.step, type(event)) for event in events if not isinstance(event, Progress)]
+    bests = {event.step for event in events if isinstance(event, Evaluated) and event.is_best}
+    expected: list[tuple[int, type]] = []
+    for step in range(1, 13):
+        expected += [(step, Evaluated)] * (step in (4, 8, 12))
+        expected += [(step, Sampled)] * (step in (8, 12))
+        expected += [(step, Save)] * (step in (6, 12) or step in bests)
+    assert seen == expected
+    assert [event.step for event in events if isinstance(event, Progress)][-1] == 12
+
+
+def test_numbers_count_steps_and_characters(events: list[Event]) -> None:
+    for event in events:
+        if isinstance(event, Progress | Evaluated):
+            assert event.characters == event.step * 4 * 6
+            assert event.chars_per_second > 0
+            assert event.grad_norm > 0
+
+
+def test_bits_are_nats_over_log_two(events: list[Event]) -> None:
+    evaluated = next(event for event in events if isinstance(event, Evaluated))
+    assert evaluated.val_loss is not None
+    assert evaluated.bits_per_char == pytest.approx(evaluated.val_loss / np.log(2))
+
+
+def test_a_saved_state_carries_the_loss_of_its_own_step_only(events: list[Event]) -> None:
+    evaluated = {event.step: event.val_loss for event in events if isinstance(event, Evaluated)}
+    for event in events:
+        if isinstance(event, Save):
+            assert event.val_loss == evaluated.get(event.step)
+            assert int(event.state.step) == event.step
+
+
+def test_a_sample_is_the_seed_and_as_many_characters_as_were_asked_for(events: list[Event]) -> None:
+    sampled = [event for event in events if isinstance(event, Sampled)]
+    assert all(event.text.startswith("to") and len(event.text) == 12 for event in sampled)
+
+
+def test_a_sample_ends_where_the_stop_text_begins(
+    config: Config, vocabulary: Vocabulary, ids: np.ndarray
+) -> None:
+    stopping = replace(config, sample=replace(config.sample, stop=" ", length=60))
+    texts = [event.text for event in run(stopping, vocabulary, ids) if isinstance(event, Sampled)]
+    assert texts
+    assert all(" " not in text for text in texts)
+
+
+def test_a_repeating_text_is_learnt(config: Config, vocabulary: Vocabulary, ids: np.ndarray) -> None:
+    longer = with_train(config, steps=150, eval_every=0, save_every=0, sample_every=0)
+    (evaluated,) = (event for event in run(longer, vocabulary, ids) if isinstance(event, Evaluated))
+    assert evaluated.val_loss is not None
+    assert evaluated.val_loss < 0.2 < np.log(vocabulary.size)
+
+
+def test_the_train_loss_is_the_mean_of_all_steps_since_the_last_evaluation(
+    config: Config,
+    vocabulary: Vocabulary,
+    ids: np.ndarray,
+    monkeypatch: pytest.MonkeyPatch,
+    events: list[Event],
+) -> None:
+    monkeypatch.setattr(loop, "_DISPATCH_SECONDS", 0.0)  # a step a dispatch
+    single = [event.train_loss for event in run(config, vocabulary, ids) if isinstance(event, Progress)]
+    assert len(single) == 12
+    means = [event.train_loss for event in events if isinstance(event, Evaluated)]
+    np.testing.assert_allclose(means, np.array(single).reshape(3, 4).mean(1), rtol=1e-5)
+
+
+def test_the_length_of_a_dispatch_changes_nothing(
+    config: Config,
+    vocabulary: Vocabulary,
+    ids: np.ndarray,
+    monkeypatch: pytest.MonkeyPatch,
+    events: list[Event],
+) -> None:
+    monkeypatch.setattr(loop, "_DISPATCH_SECONDS", 0.0)
+    assert_identical(last_state(run(config, vocabulary, ids)), last_state(events))
+
+
+def test_a_training_that_goes_on_from_a_saved_state_ends_as_one_that_was_never_stopped(
+    config: Config, vocabulary: Vocabulary, ids: np.ndarray, events: list[Event]
+) -> None:
+    (middle,) = (event.state for event in events if isinstance(event, Save) and event.step == 6)
+    copy = jax.tree.map(lambda leaf: leaf.copy(), middle)
+    assert_identical(last_state(run(config, vocabulary, ids, copy)), last_state(events))
+
+
+def test_a_training_stopped_anywhere_goes_on_as_if_it_had_not_been(
+    config: Config,
+    vocabulary: Vocabulary,
+    ids: np.ndarray,
+    monkeypatch: pytest.MonkeyPatch,
+    events: list[Event],
+) -> None:
+    monkeypatch.setattr(loop, "_DISPATCH_SECONDS", 0.0)
+    asked = iter([False] * 3 + [True])
+    state = init_state(config, vocabulary.size)
+    *_, stopped = train(config, state, vocabulary, ids[:1000], ids[1000:], should_stop=lambda: next(asked))
+    assert isinstance(stopped, Save)
+    assert stopped.step == 3  # where nothing was due
+    rest = run(config, vocabulary, ids, stopped.state)
+    assert_identical(last_state(rest), last_state(events))
+    losses = [[event.val_loss for event in part if isinstance(event, Evaluated)] for part in (events, rest)]
+    assert losses[0] == losses[1]
+    samples = [[event.text for event in part if isinstance(event, Sampled)] for part in (events, rest)]
+    assert samples[0] == samples[1]
+
+
+def test_asked_to_stop_it_saves_and_ends(config: Config, vocabulary: Vocabulary, ids: np.ndarray) -> None:
+    state = init_state(config, vocabulary.size)
+    seen: list[Event] = []
+    seen.extend(train(config, state, vocabulary, ids[:1000], ids[:0], should_stop=lambda: len(seen) > 0))
+    assert [type(event) for event in seen] == [Progress, Save]
+    assert seen[-1].step < 12
+
+
+def test_another_rng_seed_is_another_training(config: Config, vocabulary: Vocabulary) -> None:
+    state, other = (init_state(with_train(config, rng_seed=seed), vocabulary.size) for seed in (0, 1))
+    assert not np.array_equal(other.params[0].table, state.params[0].table)
+    assert (jax.random.key_data(other.key) != jax.random.key_data(state.key)).any()
+
+
+def test_without_held_out_text_the_training_loss_finds_the_best(
+    config: Config, vocabulary: Vocabulary, ids: np.ndarray
+) -> None:
+    evaluations = [
+        event for event in run(config, vocabulary, ids, held_out=0) if isinstance(event, Evaluated)
+    ]
+    assert [event.val_loss for event in evaluations] == [None] * 3
+    assert evaluations[0].is_best
+
+
+def test_windows_from_zero_state_train_as_well(
+    config: Config, vocabulary: Vocabulary, ids: np.ndarray
+) -> None:
+    events = run(with_train(config, stateful=False, steps=40), vocabulary, ids)
+    losses = [event.val_loss for event in events if isinstance(event, Evaluated)]
+    assert losses[-1] is not None
+    assert losses[0] is not None
+    assert losses[-1] < losses[0]
+
+
+def test_a_plateau_lowers_the_rate(config: Config, vocabulary: Vocabulary, ids: np.ndarray) -> None:
+    # So small a patience and so high a rate that some evaluation is no improvement.
+    plateau = with_train(config, schedule="plateau", patience=1, learning_rate=5.0, steps=40, warmup_steps=0)
+    evaluations = [event for event in run(plateau, vocabulary, ids) if isinstance(event, Evaluated)]
+    worse = [not event.is_best for event in evaluations]
+    assert any(worse[:-1])
+    rates = [event.learning_rate for event in evaluations]
+    falls = [later < earlier for earlier, later in pairwise(rates)]
+    assert falls == worse[:-1]
+
+
+def test_a_loss_that_is_not_finite_ends_the_training_before_anything_bad_is_saved(
+    config: Config, vocabulary: Vocabulary, ids: np.ndarray
+) -> None:
+    state = init_state(config, vocabulary.size)
+    broken = state._replace(params=jax.tree.map(lambda leaf: leaf * np.float32(np.inf), state.params))
+    seen: list[Event] = []
+    with pytest.raises(
+        DivergenceError, match=r"training diverged by step 1: loss nan.*lower train\.learning_rate"
+    ):
+        seen.extend(train(config, broken, vocabulary, ids[:1000], ids[1000:]))
+    assert seen == []
+
+
+def test_an_absurd_learning_rate_ends_with_a_report_and_every_saved_state_is_finite(
+    config: Config, vocabulary: Vocabulary, ids: np.ndarray
+) -> None:
+    deep = ModelConfig(layers=(EmbeddingConfig(size=4), *[DenseConfig(size=4)] * 10, DenseConfig()))
+    absurd = with_train(
+        replace(config, model=deep), learning_rate=100.0, clip_norm=0.0, save_every=1, schedule="constant"
+    )
+    state = init_state(absurd, vocabulary.size)
+    seen: list[Event] = []
+    with pytest.raises(DivergenceError, match=r"learning rate 100; lower train\.learning_rate"):
+        seen.extend(map(keep, train(absurd, state, vocabulary, ids[:1000], ids[1000:])))
+    assert isinstance(seen[-1], Save)
+    for event in seen:
+        if isinstance(event, Save):
+            leaves = jax.tree.leaves((event.state.params, event.state.loss_sum))
+            assert all(np.isfinite(leaf).all() for leaf in leaves)
+
+
+def test_a_held_out_loss_that_is_not_finite_ends_the_training_too(
+    config: Config, vocabulary: Vocabulary, ids: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(validation, "evaluate", lambda *_: float("nan"))
+    seen: list[Event] = []
+    state = init_state(config, vocabulary.size)
+    with pytest.raises(DivergenceError, match="diverged by step 4: loss nan"):
+        seen.extend(train(config, state, vocabulary, ids[:1000], ids[1000:]))
+    assert all(isinstance(event, Progress) for event in seen)
+
+
+# Averages, and what else a step may depend on.
+
+OPTIONS: list[dict[str, object]] = [
+    {"ema_decay": 0.8, "optimizer": "muon", "beta1": 0.95},
+    {"two_tailed": True, "reset_rate": 0.2, "optimizer": "lion", "learning_rate": 0.01},
+]
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+def test_with_options_too_a_training_goes_on_as_if_it_had_never_been_stopped(
+    config: Config, vocabulary: Vocabulary, ids: np.ndarray, options: dict[str, object]
+) -> None:
+    config = with_train(config, **options)
+    events = run(config, vocabulary, ids)
+    (middle,) = (event.state for event in events if isinstance(event, Save) and event.step == 6)
+    copy = jax.tree.map(lambda leaf: leaf.copy(), middle)
+    rest = run(config, vocabulary, ids, copy)
+    assert_identical(last_state(rest), last_state(events))
+    losses = [
+        [event.val_loss for event in part if isinstance(event, Evaluated) and event.step > 6]
+        for part in (events, rest)
+    ]
+    assert losses[0] == losses[1]
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+def test_what_is_evaluated_and_sampled_is_the_average(
+    config: Config,
+    vocabulary: Vocabulary,
+    ids: np.ndarray,
+    monkeypatch: pytest.MonkeyPatch,
+    options: dict[str, object],
+) -> None:
+    sampled: list[object] = []
+
+    def sample(_config: object, params: object, *_args: object, **_options: object) -> list[np.ndarray]:
+        sampled.append(jax.device_get(params))
+        return [ids[:10][None]]
+
+    monkeypatch.setattr(loop, "sample", sample)
+    config = with_train(config, save_every=1, **options)
+    segments = validation.segment(ids[1000:1200])
+    evaluated = samples = 0
+    for event in run(config, vocabulary, ids):
+        if isinstance(event, Sampled):
+            samples += 1
+        if not isinstance(event, Save):
+            continue
+        params = averaged(event.state.params, event.state.average)
+        assert not np.array_equal(params[0].table, event.state.params[0].table) or event.step == 1
+        if event.val_loss is not None:
+            assert validation.evaluate(config.model, params, segments) == event.val_loss
+            evaluated += 1
+        if event.step in (8, 12):
+            jax.tree.map(np.testing.assert_array_equal, sampled.pop(0), params)
+    assert (evaluated, samples) == (3, 2)
+
+
+def test_of_two_tails_the_better_one_is_what_an_evaluation_tells(
+    config: Config, vocabulary: Vocabulary, ids: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    losses = iter([3.0, 3.0, 2.0, 2.5, 2.4, 1.5])  # of the long and the short one, at three evaluations
+    monkeypatch.setattr(validation, "evaluate", lambda *_: next(losses))
+    events = run(with_train(config, two_tailed=True, save_every=4), vocabulary, ids)
+    assert [event.val_loss for event in events if isinstance(event, Evaluated)] == [3.0, 2.0, 1.5]
+    counts = [
+        (int(event.state.average.long.updates), int(event.state.average.short.updates))  # type: ignore[union-attr]
+        for event in events
+        if isinstance(event, Save)
+    ]
+    assert counts == [(4, 0), (8, 4), (8, 0)]
+
+
+def test_an_average_learns_a_repeating_text_as_well(
+    config: Config, vocabulary: Vocabulary, ids: np.ndarray
+) -> None:
+    for options in OPTIONS:
+        longer = with_train(config, steps=200, eval_every=50, save_every=0, sample_every=0, **options)
+        losses = [event.val_loss for event in run(longer, vocabulary, ids) if isinstance(event, Evaluated)]
+        assert losses[-1] is not None
+        assert losses[-1] < 0.3, (options, losses)
