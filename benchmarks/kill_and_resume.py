@@ -45,11 +45,11 @@ steps = %d
 batch_size = 8
 seq_len = 16
 schedule = "plateau"
-patience = 2
+plateau_patience = 2
 eval_every = 60
 save_every = 25
 sample_every = 150
-devices = %d
+num_devices = %d
 
 [sample]
 length = 40
@@ -68,7 +68,7 @@ _WORDS = [
     "and",
     "juliet",
 ]
-_TIMES = ("chars_per_second", "seconds")
+_TIMES = ("tokens_per_second", "seconds")
 
 
 class Outcome(NamedTuple):
@@ -89,7 +89,11 @@ def main() -> int:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         return _try(
-            Path(folder), options.rounds, options.steps or 200 * options.rounds, options.devices, options.seed
+            Path(folder),
+            options.rounds,
+            options.steps or 200 * options.rounds,
+            options.devices,
+            options.prompt,
         )
 
 

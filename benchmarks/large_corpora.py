@@ -168,7 +168,7 @@ def _has_begun(log: Path) -> bool:
 def _rate(run: Path) -> float:
     """Characters a second, the median of the evaluations."""
     with (run / "metrics.csv").open(encoding="utf-8", newline="") as file:
-        rates = [float(row["chars_per_second"]) for row in csv.DictReader(file) if row["chars_per_second"]]
+        rates = [float(row["tokens_per_second"]) for row in csv.DictReader(file) if row["tokens_per_second"]]
     return statistics.median(rates) if rates else 0.0
 
 
@@ -231,10 +231,10 @@ def _train(config: Any, vocabulary: Any, ids: Any) -> Iterator[Any]:
 
 def _take_turn(events: Iterator[Any]) -> float:
     """Goes on with a training for some seconds: characters a second."""
-    read, before = 0, next(events).characters
+    read, before = 0, next(events).tokens
     begun = time.monotonic()
     while time.monotonic() - begun < _TURN:
-        read = next(events).characters - before
+        read = next(events).tokens - before
     return read / (time.monotonic() - begun)
 
 

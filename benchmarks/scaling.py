@@ -110,7 +110,9 @@ def measure(case: Case, devices: int, accumulate: int) -> dict[str, Any]:
 
     cells: list[LayerConfig] = [LSTMConfig(size=case.hidden)] * case.layers
     layers = (EmbeddingConfig(size=case.embedding), *cells, DenseConfig())
-    train = TrainConfig(batch_size=case.batch, seq_len=case.time, devices=devices, accumulate=accumulate)
+    train = TrainConfig(
+        batch_size=case.batch, seq_len=case.time, num_devices=devices, accumulate_steps=accumulate
+    )
     config = Config(model=ModelConfig(layers=layers), train=train)
     mesh = training_mesh(train)
     text = np.random.default_rng(0).integers(0, case.vocabulary, case.characters, np.uint8)
@@ -129,7 +131,7 @@ def measure(case: Case, devices: int, accumulate: int) -> dict[str, Any]:
         "devices": devices,
         "batch": case.batch,
         "accumulate": accumulate,
-        "characters": train.characters_per_step,
+        "characters": train.tokens_per_step,
         "flop": accumulate * step_flop(replace(case, batch=case.batch // devices)),
         "collectives": len(found),
         "reduced": size,

@@ -37,7 +37,7 @@ PUBLIC: dict[str, tuple[str, tuple[str, ...] | None]] = {
     "jaxrnn.training.state": ("what a training has come to", ("TrainState", "init_state", "start_state")),
     "jaxrnn.training.loop": ("the loop", ("train", "Progress", "Evaluated", "Sampled", "Save")),
     "jaxrnn.runs.loading": ("a run's model", ("Trained", "load_trained")),
-    "jaxrnn.sampling.generation": ("generation", ("sample", "sample_with_surprise", "seed_ids")),
+    "jaxrnn.sampling.generation": ("generation", ("sample", "sample_with_surprise", "prompt_ids")),
     "jaxrnn.evaluation.scoring": ("what a text costs", ("Scores", "score_stateful", "score_windows")),
     "jaxrnn.errors": ("what can go wrong", None),
 }

@@ -112,9 +112,9 @@ def config() -> Config:
             eval_every=4,
             save_every=6,
             sample_every=8,
-            devices=1,
+            num_devices=1,
         ),
-        sample=SampleConfig(seed="to", length=10),
+        sample=SampleConfig(prompt="to", length=10),
     )
 
 

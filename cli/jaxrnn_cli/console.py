@@ -276,7 +276,7 @@ class TrainingDisplay:
             self._print(f"step {event.step}: {updates} skipped, the loss or the gradient not being finite")
         if self._bar is not None:
             state = (
-                f"loss {event.train_loss:.3f}{self._held_out}  {event.chars_per_second:,.0f} {self._speed}"
+                f"loss {event.train_loss:.3f}{self._held_out}  {event.tokens_per_second:,.0f} {self._speed}"
             )
             self._bar.update(self._task, completed=event.step, description=state)
 
@@ -284,12 +284,12 @@ class TrainingDisplay:
         """Prints the line of an evaluation."""
         width = len(str(self._steps))
         line = f"step {event.step:{width}}/{self._steps}  train loss {event.train_loss:.4f}"
-        if event.val_loss is not None and event.bits_per_char is not None:
+        if event.val_loss is not None and event.bits_per_token is not None:
             self._held_out = (
-                f"  val {event.val_loss:.3f} ({event.bits_per_char:.2f} bits/{TOKEN[self._tokens]})"
+                f"  val {event.val_loss:.3f} ({event.bits_per_token:.2f} bits/{TOKEN[self._tokens]})"
             )
-            line += f"  val loss {format_loss(event.val_loss, event.bits_per_char, self._tokens)}"
-        line += f"  {event.chars_per_second:,.0f} {self._speed}"
+            line += f"  val loss {format_loss(event.val_loss, event.bits_per_token, self._tokens)}"
+        line += f"  {event.tokens_per_second:,.0f} {self._speed}"
         if event.step < self._steps and event.step > 0:
             left = event.seconds / event.step * (self._steps - event.step)
             line += f"  {format_seconds(left)} left"

@@ -174,16 +174,16 @@ def _prepare(
     from jaxrnn.errors import ConfigError, CorpusError, VocabularyError
     from jaxrnn.runs.directory import new_record
     from jaxrnn.runs.tensorboard import check_tensorboard
-    from jaxrnn.sampling.generation import seed_ids
+    from jaxrnn.sampling.generation import prompt_ids
 
     if config.log.tensorboard:
         check_tensorboard()
 
     check_length(text.name, len(ids), vocabulary.tokens, config)
     try:  # now, not at the first sample of a long training
-        seed_ids(vocabulary, config.sample.seed)
+        prompt_ids(vocabulary, config.sample.prompt)
     except VocabularyError as error:
-        raise ConfigError(f"sample.seed: {error}") from None
+        raise ConfigError(f"sample.prompt: {error}") from None
     record = new_record(text.name, text.path, text.sha256, vocabulary, history)
     fraction = config.corpus.validation_fraction
     if isinstance(ids, Stream):

@@ -273,7 +273,7 @@ def _score_dynamic(
         trials = dynamic.tune(model, params, train_ids, rms, segment, report)
         rates = trials[0].rates
     scores = dynamic.score_dynamic(model, params, ids, rms, rates, segment, report)
-    tried = [{**trial.rates._asdict(), "nats_per_character": _finite(trial.nats)} for trial in trials]
+    tried = [{**trial.rates._asdict(), "nll": _finite(trial.nll)} for trial in trials]
     return {
         "segment": segment,
         **rates._asdict(),
@@ -290,7 +290,7 @@ def _means(protocol: str, run: _Run, scores: "Scores") -> dict[str, Any]:
     from jaxrnn.evaluation.scoring import summarise
 
     summary = summarise(scores, run.scored.num_bytes)
-    if not math.isfinite(summary.nats_per_character):
+    if not math.isfinite(summary.nll):
         why = "its parameters are no good, the training diverged"
         if protocol == "dynamic":
             why = "the weights ran away; try a smaller --dynamic-rate"
@@ -312,12 +312,12 @@ def _write(run: _Run, length: int, num_samples: int, rng_seed: int) -> "np.ndarr
     """The ids of text in the model's own words, at temperature 1, its samples one after the other."""
     import numpy as np
 
-    from jaxrnn.sampling.generation import sample, seed_ids
+    from jaxrnn.sampling.generation import prompt_ids, sample
 
     blocks = sample(
         run.config.model,
         run.params,
-        seed_ids(run.vocabulary, "\n"),
+        prompt_ids(run.vocabulary, "\n"),
         length=-(-length // num_samples),
         num_samples=num_samples,
         rng_seed=rng_seed,

@@ -8,7 +8,7 @@ from jaxrnn_cli.console import TOKEN
 
 _SHOWN = 8  # unseen characters that are named
 _LONGEST = 300  # characters of a copied passage that are shown
-_LOSSES = ("nats_per_character", "bits_per_character", "bits_per_byte")
+_LOSSES = ("nll", "bits_per_token", "bits_per_byte")
 
 
 def print_report(runs: Sequence[dict[str, Any]]) -> None:

@@ -182,6 +182,6 @@ def _first_state(
     if not data.val_ids.size:
         return state, None
     val_loss = validation.evaluate(
-        config.model, params, validation.lay_out(data.val_ids, config.train.eval_characters)
+        config.model, params, validation.lay_out(data.val_ids, config.train.eval_tokens)
     )
     return state._replace(best_val_loss=jnp.float32(val_loss)), val_loss

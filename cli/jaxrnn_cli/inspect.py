@@ -99,7 +99,7 @@ def inspect(
         tokens: f"{len(kept):,}",
     }
     if len(kept) > 1:
-        nats = float(inspection.activity.nats.mean())
+        nats = float(inspection.activity.nll.mean())
         about["surprise"] = f"{nats:.3f} nats a {tokens[:-1]}"
     html = render(inspected, inspection, about)
     write_output(page, html)
@@ -147,13 +147,13 @@ def _write_sample(inspected: "Trained", run: Path, length: int, rng_seed: int) -
 
     from jaxrnn.data.vocabulary import spell
     from jaxrnn.runs.directory import read_config
-    from jaxrnn.sampling.generation import sample, seed_ids
+    from jaxrnn.sampling.generation import prompt_ids, sample
 
     options = read_config(run).sample
     blocks = sample(
         inspected.config,
         inspected.params,
-        seed_ids(inspected.vocabulary, _BY_ITSELF),
+        prompt_ids(inspected.vocabulary, _BY_ITSELF),
         length=length,
         temperature=options.temperature,
         top_k=options.top_k,

@@ -157,11 +157,11 @@ def _say_how_it_is_read(config: "Config", data: Data, say: Callable[[str], None]
     if isinstance(data.train_ids, Stream):
         folder = data.train_ids.file.path.parent
         say(f"the text is read from the disk, as ids in {folder} (made again if deleted)")
-    most, held_out = config.train.eval_characters, len(data.val_ids)
+    most, held_out = config.train.eval_tokens, len(data.val_ids)
     if 0 < most < held_out:
         say(
             f"an evaluation reads {most:,} of the {held_out:,} held-out {config.corpus.tokens}, in stretches spread "
-            "over all of them (train.eval_characters)"
+            "over all of them (train.eval_tokens)"
         )
 
 
@@ -260,7 +260,7 @@ def _go_back(training: _Training, seconds: float) -> "TrainState":
     step = int(state.step)
     row = {
         "step": step,
-        "characters": step * config.train.characters_per_step,
+        "tokens": step * config.train.tokens_per_step,
         "learning_rate": float(current_rate(config.train, state)),
         "seconds": seconds,
         "event": "rollback",
@@ -328,8 +328,8 @@ def _first_row(val_loss: float) -> dict[str, object]:
     """The row of metrics.csv for a model before its first step."""
     from jaxrnn.layers.losses import nats_to_bits
 
-    row = {"step": 0, "characters": 0, "seconds": 0.0, "event": "evaluation"}
-    return {**row, "val_loss": val_loss, "bits_per_char": nats_to_bits(val_loss)}
+    row = {"step": 0, "tokens": 0, "seconds": 0.0, "event": "evaluation"}
+    return {**row, "val_loss": val_loss, "bits_per_token": nats_to_bits(val_loss)}
 
 
 def _metrics_row(event: "Evaluated") -> dict[str, object]:
@@ -349,10 +349,10 @@ def _what_is_left(run: Path, checkpoints: "Checkpoints") -> str:
 
 def _summary(latest: "Evaluated", best_loss: float | None, tokens: str) -> str:
     token = console.TOKEN[tokens]
-    speed = f"{latest.step:,} steps in {latest.seconds:.1f} s, {latest.chars_per_second:,.0f} {token}/s"
-    if latest.val_loss is None or latest.bits_per_char is None:
+    speed = f"{latest.step:,} steps in {latest.seconds:.1f} s, {latest.tokens_per_second:,.0f} {token}/s"
+    if latest.val_loss is None or latest.bits_per_token is None:
         return f"{speed}; train loss {latest.train_loss:.4f} nats"
-    line = f"{speed}; held-out loss {console.format_loss(latest.val_loss, latest.bits_per_char, tokens)}"
+    line = f"{speed}; held-out loss {console.format_loss(latest.val_loss, latest.bits_per_token, tokens)}"
     if best_loss is not None and best_loss < latest.val_loss:
         line += f", at best {best_loss:.4f}"
     return line

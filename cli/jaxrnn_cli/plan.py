@@ -34,10 +34,10 @@ def print_plan(run: Path, config: "Config", data: Data, begun: Begun | None = No
     train = config.train
     where = ", read from the disk" if isinstance(data.train_ids, Stream) else ""
     characters, tokens = len(data.train_ids), data.vocabulary.tokens
-    per_step = train.characters_per_step
+    per_step = train.tokens_per_step
     sizes = f"{train.batch_size} x {train.seq_len}"
-    if train.accumulate > 1:
-        sizes = f"{train.accumulate} batches of {sizes}"
+    if train.accumulate_steps > 1:
+        sizes = f"{train.accumulate_steps} batches of {sizes}"
     memory = estimate_memory(config, data)
     state, update, text, total = map(
         console.format_bytes, (memory.state, memory.update, memory.text, memory.total)
@@ -84,7 +84,7 @@ def estimate_memory(config: "Config", data: Data) -> Memory:
         return jax.vjp(loss, params)[1]
 
     remembered = jax.eval_shape(backward, state.params, state.carry, state.key)
-    gradients = 2 if config.train.accumulate > 1 else 1  # of the batches so far, and of this one
+    gradients = 2 if config.train.accumulate_steps > 1 else 1  # of the batches so far, and of this one
     return Memory(
         parameters=count_parameters(state.params),
         state=_bytes(state),

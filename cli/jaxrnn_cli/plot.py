@@ -9,7 +9,7 @@ from jaxrnn_cli import console
 from jaxrnn_cli.names import complete_run, name_runs
 from jaxrnn_cli.output import check_output
 
-_AXES = ("steps", "characters", "seconds")
+_AXES = ("steps", "tokens", "seconds")
 
 
 def plot(

@@ -106,7 +106,7 @@ def sample(
 
     read = read_stdin() if seed == "-" else None
     given: dict[str, Any] = {
-        "seed": seed if read is None else read.decode("utf-8", "surrogateescape"),
+        "prompt": seed if read is None else read.decode("utf-8", "surrogateescape"),
         "length": length,
         "temperature": temperature,
         "top_k": top_k,
@@ -122,9 +122,9 @@ def sample(
         console.note(f"sampling from {found}, the newest run")
     config, vocabulary = read_resolved(found)
     if read is not None and vocabulary.tokens == "characters":
-        given["seed"] = text_of_stdin(read)
+        given["prompt"] = text_of_stdin(read)
     options = _merge(config.sample, given, any_bytes=vocabulary.tokens == "bytes")
-    ids = _read_seed(vocabulary, given.get("seed", options.seed), skip=on_unknown == "skip")
+    ids = _read_seed(vocabulary, given.get("prompt", options.prompt), skip=on_unknown == "skip")
     if rng_seed is None:
         rng_seed = secrets.randbelow(2**31)
         console.note(f"--rng-seed {rng_seed} writes this again")
@@ -192,10 +192,10 @@ def _read_seed(vocabulary: "Vocabulary", seed: str, *, skip: bool) -> "Ids":
     """
     from jaxrnn.data.vocabulary import describe_character, unknown_characters
     from jaxrnn.errors import VocabularyError
-    from jaxrnn.sampling.generation import seed_ids
+    from jaxrnn.sampling.generation import prompt_ids
 
     try:
-        return seed_ids(vocabulary, seed)
+        return prompt_ids(vocabulary, seed)
     except VocabularyError as error:
         if not skip:
             message = f"the seed can't be read: {error}; change it, or add --on-unknown skip"
@@ -205,7 +205,7 @@ def _read_seed(vocabulary: "Vocabulary", seed: str, *, skip: bool) -> "Ids":
     if not known:
         raise VocabularyError("the model knows none of the characters of the seed; give another text")
     console.note(f"left out of the seed: {', '.join(map(describe_character, sorted(unknown)))}")
-    return seed_ids(vocabulary, known)
+    return prompt_ids(vocabulary, known)
 
 
 def _print_samples(

@@ -16,6 +16,7 @@ import typing
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple, TypeVar
 
+from jaxrnn.config.other_names import OTHER_NAMES
 from jaxrnn.config.toml import parse_value, shortened, toml_string
 from jaxrnn.errors import ConfigError
 
@@ -236,8 +237,12 @@ def refuse_unknown(
     for key in found:
         if key in known:
             continue
-        near, path = nearest(key, known), elsewhere.get(normalised(key))
-        guesses = [guess for guess in (near, None if normalised(key) == near else path) if guess]
+        spelled = normalised(key)
+        near, path = nearest(key, known), elsewhere.get(spelled)
+        other = OTHER_NAMES.get(spelled)
+        guesses = (
+            [other] if other else [guess for guess in (near, None if spelled == near else path) if guess]
+        )
         advice = f"did you mean {' or '.join(guesses)}?" if guesses else f"{called} has {', '.join(known)}"
         raise FieldError(show_key(key), f"unknown key; {advice}")
 

@@ -214,38 +214,38 @@ def _check_layers(layers: tuple[LayerConfig, ...]) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig(Checked):
-    """How to train: one step is one update from `accumulate` batches of `batch_size` x `seq_len` characters."""
+    """How to train: one step is one update from `accumulate_steps` batches of `batch_size` x `seq_len` characters."""
 
     steps: Steps = 1600
     batch_size: Length = 32
     seq_len: Length = 32
     stateful: bool = True
     reset_rate: Annotated[float, Range(0, 1)] = 0.0
-    accumulate: Annotated[int, Range(1, 65_536)] = 1
+    accumulate_steps: Annotated[int, Range(1, 65_536)] = 1
     optimizer: Annotated[str, OneOf(("adamw", "lion", "muon"))] = "adamw"
     learning_rate: Annotated[float, Range(0, 100, above=True)] = 1e-2
     warmup_steps: StepsOrZero = 20
     schedule: Annotated[str, OneOf(("linear", "cosine", "constant", "plateau"))] = "linear"
-    patience: Steps = 3
-    decay_factor: Annotated[float, Range(0, 1, above=True, below=True)] = 0.5
+    plateau_patience: Steps = 3
+    plateau_factor: Annotated[float, Range(0, 1, above=True, below=True)] = 0.5
     beta1: Annotated[float, Range(0, 1, below=True)] = 0.9
     beta2: Annotated[float, Range(0, 1, below=True)] = 0.99
     weight_decay: Annotated[float, Range(0, 100)] = 0.1
-    clip_norm: Annotated[float, Range(0, 1_000_000)] = 1.0
+    max_grad_norm: Annotated[float, Range(0, 1_000_000)] = 1.0
     ema_decay: Annotated[float, Range(0, 1, below=True)] = 0.0
     two_tailed: bool = False
     eval_every: StepsOrZero = 200
-    eval_characters: StepsOrZero = 5_000_000
+    eval_tokens: StepsOrZero = 5_000_000
     save_every: StepsOrZero = 200
     sample_every: StepsOrZero = 400
     rng_seed: Annotated[int, Range(0, 2**32 - 1)] = 0
-    devices: Annotated[int, Range(0, 65_536)] = 0
+    num_devices: Annotated[int, Range(0, 65_536)] = 0
     precision: Annotated[str, OneOf(("float32", "bfloat16"))] = "float32"
 
     @property
-    def characters_per_step(self) -> int:
+    def tokens_per_step(self) -> int:
         """How many characters one update learns from."""
-        return self.accumulate * self.batch_size * self.seq_len
+        return self.accumulate_steps * self.batch_size * self.seq_len
 
     def __post_init__(self) -> None:
         """Checks every field, and the options that exclude each other.
@@ -260,11 +260,11 @@ class TrainConfig(Checked):
         if self.two_tailed and self.ema_decay > 0:
             problem = f"ema_decay = {self.ema_decay} averages too, in another way; one of the two must be off"
             raise FieldError("two_tailed", problem, self.two_tailed)
-        if self.accumulate > 1 and self.steps * self.accumulate >= 2**31:
+        if self.accumulate_steps > 1 and self.steps * self.accumulate_steps >= 2**31:
             problem = (
                 f"with steps = {self.steps} there would be 2^31 batches or more, which are not counted so far"
             )
-            raise FieldError("accumulate", problem, self.accumulate)
+            raise FieldError("accumulate_steps", problem, self.accumulate_steps)
 
 
 # What `[train]` does not say of a fine-tuning: smaller steps and fewer than from nothing, and a look at the held-out
@@ -282,7 +282,7 @@ FINETUNE: dict[str, int | float] = {
 class SampleConfig(Checked):
     """How to sample from the trained model unless told otherwise."""
 
-    seed: Annotated[str, Text(empty=False)] = "\n"
+    prompt: Annotated[str, Text(empty=False)] = "\n"
     length: Steps = 500
     temperature: Annotated[float, Range(0, 1000)] = 0.8
     top_k: Annotated[int, Range(0, 0x110000)] = 0

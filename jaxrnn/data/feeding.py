@@ -32,7 +32,7 @@ def feeding(
     """What a training from step `first` on is fed with: its whole text, or one block after the other.
 
     Args:
-        config: `steps`, `batch_size`, `seq_len`, `accumulate`, `stateful`.
+        config: `steps`, `batch_size`, `seq_len`, `accumulate_steps`, `stateful`.
         mesh: the devices that share a batch.
         key: the one that `batching.batch` gets.
         ids: the training text.
@@ -56,7 +56,7 @@ def feeding(
         current = step - (step - first) % num_steps
         for begin in range(current, min(current + (AHEAD + 1) * num_steps, config.steps), num_steps):
             if begin not in pending:
-                first_batch, count = begin * config.accumulate, num_steps * config.accumulate
+                first_batch, count = begin * config.accumulate_steps, num_steps * config.accumulate_steps
                 starts, is_fresh = find_starts(config, local_key, first_batch, count, ids.size)
                 pending[begin] = reader.submit(_read, config, mesh, ids, first_batch, starts, is_fresh)
         for begin in [begin for begin in pending if begin < current]:
@@ -68,7 +68,7 @@ def feeding(
 
 def steps_per_block(config: TrainConfig, itemsize: int, remaining: int) -> int:
     """How many steps a block is enough for: at least one, and not more than there are."""
-    per_step = config.accumulate * config.batch_size * (config.seq_len + 1) * itemsize
+    per_step = config.accumulate_steps * config.batch_size * (config.seq_len + 1) * itemsize
     return max(1, min(remaining, BLOCK_BYTES // per_step))
 
 

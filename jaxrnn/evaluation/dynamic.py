@@ -63,7 +63,7 @@ class Trial(NamedTuple):
     """What a pair of rates makes of the end of the training text."""
 
     rates: Rates
-    nats: float  # per character; infinite where the weights ran away
+    nll: float  # per character; infinite where the weights ran away
 
 
 def gradient_rms(config: ModelConfig, params: Params, ids: np.ndarray, segment: int = SEGMENT) -> Params:
@@ -166,9 +166,9 @@ def tune(
     def attempt(rates: Rates) -> None:
         report("choosing the rates of adaptation", len(trials), len(RATES) + len(DECAYS) - 1)
         scores = score_dynamic(config, params, ids, rms, rates, segment)
-        nats = float(scores.nats.mean(dtype=np.float64))
+        nats = float(scores.nll.mean(dtype=np.float64))
         trials.append(Trial(rates, nats if np.isfinite(nats) else np.inf))
-        trials.sort(key=lambda trial: trial.nats)
+        trials.sort(key=lambda trial: trial.nll)
 
     middle = DECAYS[len(DECAYS) // 2]
     for rate in RATES:

@@ -17,8 +17,8 @@ from jaxrnn.disk import reason
 from jaxrnn.errors import CorpusError, SaveError
 from jaxrnn.evaluation.scoring import Scores
 
-COLUMNS = ("position", "character", "nats", "rank")
-BYTE_COLUMNS = ("position", "byte", "nats", "rank")
+COLUMNS = ("position", "character", "nll", "rank")
+BYTE_COLUMNS = ("position", "byte", "nll", "rank")
 
 
 class ScoredText(NamedTuple):
@@ -122,7 +122,7 @@ def write_csv(path: Path, scored: ScoredText, scores: Scores) -> None:
         with path.open("w", encoding="utf-8", newline="") as file:
             rows = csv.writer(file, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")
             rows.writerow(BYTE_COLUMNS if isinstance(scored.text, bytes) else COLUMNS)
-            for (position, c), nats, rank in zip(places, scores.nats, scores.ranks, strict=True):
+            for (position, c), nats, rank in zip(places, scores.nll, scores.ranks, strict=True):
                 rows.writerow((position, c, round(float(nats), 6), int(rank)))
     except OSError as error:
         raise SaveError(f"{path}: can't be written: {reason(error)}") from error

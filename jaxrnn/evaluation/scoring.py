@@ -35,7 +35,7 @@ _CHUNK = 256  # characters a window reads at a time
 class Scores(NamedTuple):
     """Of each character of a text but the first."""
 
-    nats: np.ndarray  # [characters - 1], float32: how surprising it was
+    nll: np.ndarray  # [characters - 1], float32: how surprising it was
     ranks: (
         np.ndarray
     )  # [characters - 1], int32: 1 where it was the likeliest, 2 where one other was likelier, ...
@@ -44,8 +44,8 @@ class Scores(NamedTuple):
 class Summary(NamedTuple):
     """The means of a text's scores."""
 
-    nats_per_character: float
-    bits_per_character: float
+    nll: float
+    bits_per_token: float
     bits_per_byte: float  # of the scored characters in UTF-8
     perplexity: float  # exp(nats): as hard as a choice among so many; infinite beyond what a float holds
     first_choices: float  # the share of characters that were the likeliest
@@ -58,8 +58,8 @@ def summarise(scores: Scores, num_bytes: int) -> Summary:
         scores: of a text.
         num_bytes: how many bytes the scored characters (all but the first) have in UTF-8.
     """
-    total = float(scores.nats.sum(dtype=np.float64))
-    nats = total / scores.nats.size
+    total = float(scores.nll.sum(dtype=np.float64))
+    nats = total / scores.nll.size
     perplexity = math.exp(nats) if nats < 700 else math.inf
     is_first = float((scores.ranks == 1).mean())
     return Summary(nats, nats_to_bits(nats), nats_to_bits(total) / num_bytes, perplexity, is_first)

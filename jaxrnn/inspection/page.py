@@ -101,7 +101,7 @@ def _payload(run: Trained, inspection: Inspection, about: Mapping[str, str]) -> 
         "text": inspection.text if isinstance(inspection.text, str) else inspection.text.decode("latin-1"),
         "token": run.vocabulary.tokens[:-1],
         "vocabulary": run.vocabulary.characters,
-        "nats": _rounded(activity.nats, 3),
+        "nats": _rounded(activity.nll, 3),
         "ranks": activity.ranks.tolist(),
         "likeliest": activity.likeliest.tolist(),
         "probabilities": _rounded(activity.probabilities, 4),

@@ -25,9 +25,9 @@ _WIDE = 512  # units; no gain of two CPU devices over one was measured at this w
 def choose_cpu_devices(config: Config, processes: int = 1) -> int:
     """How many devices to split a CPU into (`jax_num_cpu_devices`), to be set before JAX starts.
 
-    `train.devices` where it is given. Else two where there are two cores, the batch is even and every recurrent layer
-    is narrower than 512: what surrounds the products of a step, small operations one after the other, keeps one core
-    busy; of half a batch each, it keeps two. For wider layers a step's products read weights that no longer fit in a
+    `train.num_devices` where it is given. Otherwise two on a machine with two cores or more, if the batch is even and
+    every recurrent layer has fewer than 512 units: the small operations around the products of a step keep one core
+    busy, and those of two half batches keep two. The products of wider layers read weights that no longer fit in a
     core's cache, and two devices read them twice. Measured on two cores, one device's time over two's: 1.25 at 256
     units, 1.2 at 384, 1.0 at 512, 0.8 at 1024.
 
@@ -38,9 +38,9 @@ def choose_cpu_devices(config: Config, processes: int = 1) -> int:
     Raises:
         ConfigError: they can't share `train.batch_size`.
     """
-    if config.train.devices:
-        _check_divides(config.train, config.train.devices * processes, processes)
-        return config.train.devices
+    if config.train.num_devices:
+        _check_divides(config.train, config.train.num_devices * processes, processes)
+        return config.train.num_devices
     is_narrow = all(
         (layer.size or 0) < _WIDE for layer in config.model.layers if not isinstance(layer, DropoutConfig)
     )
@@ -49,22 +49,24 @@ def choose_cpu_devices(config: Config, processes: int = 1) -> int:
 
 
 def training_mesh(config: TrainConfig) -> Mesh:
-    """The devices that share the batch: `train.devices` of each process, or as many as there are and divide the batch.
+    """Return the mesh of devices that share the batch.
 
-    In several processes, which may all be on machines of their own, none is left out: there, without `train.devices`,
-    it is all devices of all processes.
+    These are `train.num_devices` of each process, or as many as there are and divide the batch.
+
+    Several processes, which may run on machines of their own, use all devices of all processes unless
+    `train.num_devices` is given.
 
     Raises:
-        ConfigError: they can't share `train.batch_size`, or there are fewer than `train.devices`.
+        ConfigError: they can't share `train.batch_size`, or there are fewer than `train.num_devices`.
     """
     ours = [jax.local_devices(process) for process in range(jax.process_count())]
     fewest = min(map(len, ours))
-    if config.devices > fewest:
+    if config.num_devices > fewest:
         raise ConfigError(
-            f"train.devices is {config.devices}, but JAX sees {fewest}; lower it, or 0 to choose automatically"
+            f"train.num_devices is {config.num_devices}, but JAX sees {fewest}; lower it, or 0 to choose automatically"
         )
-    if len(ours) > 1 or config.devices:
-        devices = [device for each in ours for device in each[: config.devices or len(each)]]
+    if len(ours) > 1 or config.num_devices:
+        devices = [device for each in ours for device in each[: config.num_devices or len(each)]]
         _check_divides(config, len(devices), len(ours))
     else:
         count = max(n for n in range(1, fewest + 1) if config.batch_size % n == 0)
@@ -77,7 +79,9 @@ def _check_divides(config: TrainConfig, devices: int, processes: int = 1) -> Non
         below = config.batch_size - remainder
         near = f"{below} or {below + devices}" if below else f"{devices}"
         sharers = (
-            f"train.devices {devices}" if processes == 1 else f"{devices} devices of {processes} processes"
+            f"train.num_devices {devices}"
+            if processes == 1
+            else f"{devices} devices of {processes} processes"
         )
         raise ConfigError(
             f"train.batch_size {config.batch_size} can't be shared by {sharers}: use a batch_size of {near}"

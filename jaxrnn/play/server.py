@@ -40,7 +40,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from jaxrnn.data.vocabulary import Vocabulary, decode, describe_character, unknown_characters
 from jaxrnn.play.writing import Block, Writer, prepare, recurrent_layers, write
 from jaxrnn.runs.loading import Trained
-from jaxrnn.sampling.generation import seed_ids
+from jaxrnn.sampling.generation import prompt_ids
 
 LONGEST_BODY = 64 * 1024  # bytes
 LONGEST_TEXT = 10_000  # characters
@@ -118,7 +118,7 @@ def describe(run: Trained, layers: tuple[int, ...]) -> dict[str, Any]:
         "tokens": run.vocabulary.tokens,
         "characters": run.vocabulary.characters,
         "layers": [f"{index + 1}: {run.config.layers[index].type}" for index in layers],
-        "beginning": decode(run.vocabulary, seed_ids(run.vocabulary, "\n")),  # where nothing was typed
+        "beginning": decode(run.vocabulary, prompt_ids(run.vocabulary, "\n")),  # where nothing was typed
         "longest_text": LONGEST_TEXT,
         "longest_answer": LONGEST_ANSWER,
     }
@@ -184,7 +184,7 @@ def _names(vocabulary: Vocabulary) -> list[str]:
 
 def _as_event(block: Block, vocabulary: Vocabulary, layer: int) -> dict[str, Any]:
     characters = _names(vocabulary)
-    rows = zip(block.ids, block.nats, block.likeliest, block.probabilities, strict=True)
+    rows = zip(block.ids, block.nll, block.likeliest, block.probabilities, strict=True)
     return {
         "characters": [
             {
@@ -239,7 +239,7 @@ def read_request(body: object, vocabulary: Vocabulary, num_layers: int) -> Asked
         if isinstance(value, bool) or not isinstance(value, accepted) or not least <= value <= most:
             raise HTTPException(422, f"{name} must be a number from {least:g} to {most:g}")
         values[name] = kind(value)
-    return Asked(ids=seed_ids(vocabulary, text), **values)
+    return Asked(ids=prompt_ids(vocabulary, text), **values)
 
 
 async def _read_json(request: Request) -> object:

@@ -35,7 +35,7 @@ class Block(NamedTuple):
     """Characters, and how they came about."""
 
     ids: np.ndarray  # [characters], int32
-    nats: np.ndarray  # [characters], float32: the model's own surprise, whatever the temperature
+    nll: np.ndarray  # [characters], float32: the model's own surprise, whatever the temperature
     likeliest: (
         np.ndarray
     )  # [characters, alternatives], int32: what else could have stood there, the likeliest first
@@ -63,7 +63,7 @@ def recurrent_layers(config: ModelConfig, params: Params) -> tuple[int, ...]:
 
 def write(
     writer: Writer,
-    seed_ids: np.ndarray,
+    prompt_ids: np.ndarray,
     *,
     length: int,
     temperature: float,
@@ -78,13 +78,13 @@ def write(
     Raises:
         ValueError: The seed text is empty, or an argument is out of range.
     """
-    if len(seed_ids) == 0:
+    if len(prompt_ids) == 0:
         raise ValueError("write: the seed text is empty; one character at least is needed to begin")
     choice = make_choice(writer.params[0].table.shape[0], temperature, top_k, top_p)
     carry = read(
-        writer.config, writer.params, writer.projected, writer.blank, np.asarray(seed_ids[:-1], np.int32)
+        writer.config, writer.params, writer.projected, writer.blank, np.asarray(prompt_ids[:-1], np.int32)
     )
-    state = carry, jnp.asarray(seed_ids[-1:], jnp.int32)
+    state = carry, jnp.asarray(prompt_ids[-1:], jnp.int32)
     random = np.uint32(rng_seed % 2**32)
     for start in range(0, length, BLOCK):
         at = random, np.int32(0), np.int32(start)

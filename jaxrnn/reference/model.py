@@ -273,7 +273,7 @@ def train(
 def sample(
     layers: Sequence[LayerConfig],
     params: Params,
-    seed_ids: Sequence[int],
+    prompt_ids: Sequence[int],
     length: int,
     *,
     temperature: float = 1.0,
@@ -288,7 +288,7 @@ def sample(
     Args:
         layers: the model.
         params: its parameters.
-        seed_ids: the text to continue, at least one id.
+        prompt_ids: the text to continue, at least one id.
         length: how many ids to draw.
         temperature: logits are divided by it: 1 draws what the model believes, below 1 the likely becomes
             likelier, and 0 takes the likeliest each time.
@@ -299,7 +299,7 @@ def sample(
         The new ids, without the seed.
     """
     carry = initial_carry(layers, params, batch_size=1)
-    unread = np.array([seed_ids])  # [1, T]
+    unread = np.array([prompt_ids])  # [1, T]
     new_ids: list[int] = []
     for _ in range(length):
         carry, logits, _ = model_forward(layers, params, carry, unread, reset_id=reset_id)

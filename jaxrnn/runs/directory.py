@@ -42,13 +42,13 @@ STEPS = "steps"
 
 METRICS_COLUMNS = (
     "step",
-    "characters",
+    "tokens",
     "train_loss",
     "val_loss",
-    "bits_per_char",
+    "bits_per_token",
     "learning_rate",
     "grad_norm",
-    "chars_per_second",
+    "tokens_per_second",
     "seconds",
     "event",
 )

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 # What curves can be drawn over: the column of metrics.csv, and what an axis calls it.
 AXES = {
     "steps": ("step", "step"),
-    "characters": ("characters", "characters read"),
+    "tokens": ("tokens", "tokens read"),
     "seconds": ("seconds", "seconds"),
 }
 
@@ -22,7 +22,7 @@ class Curve(NamedTuple):
     """What a run's metrics.csv says, row by row; NaN where a cell is empty."""
 
     steps: list[float]
-    characters: list[float]
+    tokens: list[float]
     seconds: list[float]
     train: list[float]  # nats per character
     held_out: list[float]  # nats per character
@@ -35,7 +35,7 @@ class Curve(NamedTuple):
         return found
 
 
-_COLUMNS = ("step", "characters", "seconds", "train_loss", "val_loss", "learning_rate", "grad_norm")
+_COLUMNS = ("step", "tokens", "seconds", "train_loss", "val_loss", "learning_rate", "grad_norm")
 
 
 def read_curve(metrics: Path) -> Curve:

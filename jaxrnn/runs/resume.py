@@ -15,7 +15,7 @@ from jaxrnn.training.optimizer import learning_rate
 _PLACE = (
     "train.batch_size",
     "train.seq_len",
-    "train.accumulate",
+    "train.accumulate_steps",
     "train.stateful",
     "train.rng_seed",
 )

@@ -16,10 +16,10 @@ FOLDER = "tensorboard"
 _CURVES = {
     "loss/train": "train_loss",
     "loss/held_out": "val_loss",
-    "loss/held_out_bits": "bits_per_char",
+    "loss/held_out_bits": "bits_per_token",
     "optimizer/learning_rate": "learning_rate",
     "optimizer/grad_norm": "grad_norm",
-    "speed/chars_per_second": "chars_per_second",
+    "speed/tokens_per_second": "tokens_per_second",
 }
 
 Write = Callable[[Mapping[str, object]], None]

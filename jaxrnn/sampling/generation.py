@@ -56,7 +56,7 @@ def make_choice(vocabulary_size: int, temperature: float, top_k: int, top_p: flo
     return Choice(jnp.float32(temperature), jnp.int32(most_likely), jnp.float32(top_p))
 
 
-def seed_ids(vocabulary: Vocabulary, seed: str) -> np.ndarray:
+def prompt_ids(vocabulary: Vocabulary, seed: str) -> np.ndarray:
     """The ids of the text to go on from.
 
     A lone newline, the seed where none is given, has to work for every text: where the vocabulary lacks it, a space
@@ -73,7 +73,7 @@ def seed_ids(vocabulary: Vocabulary, seed: str) -> np.ndarray:
 def sample(
     config: ModelConfig,
     params: Params,
-    seed_ids: np.ndarray,
+    prompt_ids: np.ndarray,
     *,
     length: int,
     temperature: float = 1.0,
@@ -87,7 +87,7 @@ def sample(
     Args:
         config: the layers.
         params: their parameters.
-        seed_ids: the text to go on from, `[characters]`, at least one.
+        prompt_ids: the text to go on from, `[characters]`, at least one.
         length: new characters a sample.
         temperature: divides the logits; 0 takes the most likely character every time.
         top_k: draw from the k most likely characters only; 0 is all.
@@ -105,18 +105,18 @@ def sample(
     Example:
         >>> config, vocabulary = ModelConfig(), Vocabulary("abcdefgh")
         >>> params = stack.init(jax.random.key(0), config, vocabulary.size)
-        >>> blocks = sample(config, params, seed_ids(vocabulary, "head"), length=200, num_samples=2)
+        >>> blocks = sample(config, params, prompt_ids(vocabulary, "head"), length=200, num_samples=2)
         >>> [block.shape for block in blocks]
         [(2, 128), (2, 72)]
     """
     options = (length, temperature, top_k, top_p, num_samples, rng_seed)
-    return (ids for ids, _ in _generate(False, config, params, seed_ids, *options))
+    return (ids for ids, _ in _generate(False, config, params, prompt_ids, *options))
 
 
 def sample_with_surprise(
     config: ModelConfig,
     params: Params,
-    seed_ids: np.ndarray,
+    prompt_ids: np.ndarray,
     *,
     length: int,
     temperature: float = 1.0,
@@ -135,14 +135,14 @@ def sample_with_surprise(
         ValueError: As `sample`.
     """
     options = (length, temperature, top_k, top_p, num_samples, rng_seed)
-    return _generate(True, config, params, seed_ids, *options)
+    return _generate(True, config, params, prompt_ids, *options)
 
 
 def _generate(
     scored: bool,
     config: ModelConfig,
     params: Params,
-    seed_ids: np.ndarray,
+    prompt_ids: np.ndarray,
     length: int,
     temperature: float,
     top_k: int,
@@ -151,7 +151,7 @@ def _generate(
     rng_seed: int,
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Blocks of ids and nats; where they are not `scored`, there are no nats in them."""
-    if len(seed_ids) == 0:
+    if len(prompt_ids) == 0:
         raise ValueError("sample: the seed text is empty; one character at least is needed to begin")
     if length < 0 or num_samples < 1:
         raise ValueError("sample: length must be at least 0, num_samples at least 1")
@@ -159,9 +159,9 @@ def _generate(
     # By way of the host, from wherever training holds them: sampling runs on the default device alone.
     params = jax.tree.map(jnp.asarray, jax.device_get(params))
     projected, carry = begin(config, params)
-    carry = read(config, params, projected, carry, np.asarray(seed_ids[:-1], np.int32))
+    carry = read(config, params, projected, carry, np.asarray(prompt_ids[:-1], np.int32))
     rows = _rows(params)
-    state = _repeat(rows, (carry, np.asarray(seed_ids[-1:], np.int32)))
+    state = _repeat(rows, (carry, np.asarray(prompt_ids[-1:], np.int32)))
     states = [state] * -(-num_samples // rows)
     random = np.uint32(rng_seed % 2**32)
 

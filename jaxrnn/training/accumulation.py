@@ -1,4 +1,4 @@
-"""The mean gradient of several batches, which devices exchange once (`train.accumulate`).
+"""The mean gradient of several batches, which devices exchange once (`train.accumulate_steps`).
 
 Each device adds up the gradients of its own rows, batch after batch, in sums of its own; only these are added up over
 devices. To the compiler, a sum is an array with one more axis in front, as long as there are devices, and shared out

@@ -24,7 +24,7 @@ from jaxrnn.evaluation import validation
 from jaxrnn.layers.losses import nats_to_bits
 from jaxrnn.parallel import processes
 from jaxrnn.parallel.devices import replicate, training_mesh
-from jaxrnn.sampling.generation import sample, seed_ids
+from jaxrnn.sampling.generation import prompt_ids, sample
 from jaxrnn.training.averaging import Averaging, TwoTailed, averaged, switch_tails
 from jaxrnn.training.optimizer import update_plateau
 from jaxrnn.training.state import TrainState, place
@@ -37,11 +37,11 @@ class Progress(NamedTuple):
     """After each dispatch of steps, a few times a second."""
 
     step: int  # updates made so far
-    characters: int  # read so far, accumulate * batch_size * seq_len a step
+    tokens: int  # read so far, accumulate_steps * batch_size * seq_len a step
     train_loss: float  # nats per character, mean over the dispatch
     learning_rate: float  # of the last update
     grad_norm: float  # of the last gradient, before clipping
-    chars_per_second: float  # over the dispatch, evaluation and saving not counted
+    tokens_per_second: float  # over the dispatch, evaluation and saving not counted
     seconds: float  # since training began
     skipped: int  # updates of the dispatch that were skipped, their loss or gradient not being finite
 
@@ -50,18 +50,18 @@ class Evaluated(NamedTuple):
     """After each pass over the held-out text."""
 
     step: int
-    characters: int
+    tokens: int
     train_loss: float  # nats per character, mean since the last evaluation
     val_loss: float | None  # nats per character; None where nothing is held out
     learning_rate: float
     grad_norm: float
-    chars_per_second: float  # over the steps since the last evaluation
+    tokens_per_second: float  # over the steps since the last evaluation
     seconds: float
     skipped: int  # in the last dispatch
     is_best: bool  # no earlier evaluation was as good
 
     @property
-    def bits_per_char(self) -> float | None:
+    def bits_per_token(self) -> float | None:
         """The held-out loss in bits per character."""
         return None if self.val_loss is None else nats_to_bits(self.val_loss)
 
@@ -134,10 +134,10 @@ def train(
     """
     config = resolve_separator(config, vocabulary)
     every = config.train
-    characters_per_step = every.characters_per_step
+    tokens_per_step = every.tokens_per_step
     mesh = training_mesh(every)
     state = place(mesh, state)
-    segments = validation.lay_out(val_ids, every.eval_characters, mesh) if val_ids.size else None
+    segments = validation.lay_out(val_ids, every.eval_tokens, mesh) if val_ids.size else None
     step = int(state.step)
     feed = feeding(every, mesh, jax.random.split(state.key)[0], train_ids, step)
     began = time.monotonic() - seconds
@@ -164,11 +164,11 @@ def train(
         seconds_per_step = elapsed / (step - step_before)
         progress = Progress(
             step=step,
-            characters=step * characters_per_step,
+            tokens=step * tokens_per_step,
             train_loss=float(tally.loss_sum) / updates if (updates := int(tally.updates)) else math.nan,
             learning_rate=float(tally.learning_rate),
             grad_norm=float(tally.grad_norm),
-            chars_per_second=characters_per_step / seconds_per_step,
+            tokens_per_second=tokens_per_step / seconds_per_step,
             seconds=time.monotonic() - began,
             skipped=step - step_before - updates,
         )
@@ -186,9 +186,7 @@ def train(
                 if not math.isfinite(val_loss):
                     raise DivergenceError(_report_divergence(progress, val_loss))
             if timed_steps:
-                progress = progress._replace(
-                    chars_per_second=timed_steps * characters_per_step / timed_seconds
-                )
+                progress = progress._replace(tokens_per_second=timed_steps * tokens_per_step / timed_seconds)
             progress = progress._replace(seconds=time.monotonic() - began)
             evaluated = _evaluated(progress, state, val_loss)
             # On every device again, as it was: another layout would compile the steps anew.
@@ -245,7 +243,7 @@ def _note_evaluation(config: TrainConfig, state: TrainState, evaluated: Evaluate
 def _write(config: Config, state: TrainState, vocabulary: Vocabulary, step: int) -> str:
     """What the model makes of the config's seed now, with the config's settings; the seed included."""
     options = config.sample
-    seed = seed_ids(vocabulary, options.seed)
+    seed = prompt_ids(vocabulary, options.prompt)
     blocks = sample(
         config.model,
         averaged(state.params, state.average),
@@ -266,5 +264,5 @@ def _write(config: Config, state: TrainState, vocabulary: Vocabulary, step: int)
 def _report_divergence(progress: Progress, loss: float) -> str:
     return (
         f"training diverged by step {progress.step}: loss {loss:g}, gradient norm {progress.grad_norm:g}, "
-        f"learning rate {progress.learning_rate:g}; lower train.learning_rate, or train.clip_norm if it is above 1"
+        f"learning rate {progress.learning_rate:g}; lower train.learning_rate, or train.max_grad_norm if it is above 1"
     )

@@ -46,7 +46,7 @@ def make_optimizer(config: TrainConfig) -> optax.GradientTransformation:
     alone, whatever number of updates the optimizer has counted.
     """
     return optax.chain(
-        optax.clip_by_global_norm(config.clip_norm) if config.clip_norm > 0 else optax.identity(),
+        optax.clip_by_global_norm(config.max_grad_norm) if config.max_grad_norm > 0 else optax.identity(),
         _OPTIMIZERS[config.optimizer](config.beta1, config.beta2),
         optax.add_decayed_weights(config.weight_decay, mask=_matrices),
         optax.scale(-1.0),
@@ -101,10 +101,10 @@ def init_plateau() -> Plateau:
 
 
 def update_plateau(config: TrainConfig, plateau: Plateau, *, improved: bool) -> Plateau:
-    """After an evaluation: `patience` of them without a new best multiply the rate by `decay_factor`."""
+    """After an evaluation: `patience` of them without a new best multiply the rate by `plateau_factor`."""
     if config.schedule != "plateau":
         return plateau
     waited = 0 if improved else int(plateau.waited) + 1
-    if waited < config.patience:
+    if waited < config.plateau_patience:
         return plateau._replace(waited=jnp.asarray(waited, jnp.int32))
-    return Plateau(scale=plateau.scale * config.decay_factor, waited=jnp.zeros((), jnp.int32))
+    return Plateau(scale=plateau.scale * config.plateau_factor, waited=jnp.zeros((), jnp.int32))

@@ -70,12 +70,12 @@ def update(
         return softmax_cross_entropy(logits, targets).mean(), carry_out
 
     differentiate = jax.value_and_grad(mean_loss, has_aux=True)
-    if config.accumulate == 1:
+    if config.accumulate_steps == 1:
         inputs, targets, carry = read(state.step, state.carry)
         step_key = jax.random.fold_in(dropout_key, state.step)
         (loss, carry), gradients = differentiate(state.params, carry, inputs, targets, step_key)
     else:
-        count = config.accumulate
+        count = config.accumulate_steps
         first = state.step * count
         loss, carry, gradients = mean_gradient(
             differentiate, read, state.params, state.carry, dropout_key, first, count, mesh

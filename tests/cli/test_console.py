@@ -9,16 +9,16 @@ from jaxrnn.training.loop import Evaluated, Progress, Sampled
 from jaxrnn_cli import console
 
 EVALUATED = Evaluated(
-    step=5, characters=50, train_loss=2.5, val_loss=1.0, learning_rate=1e-3, grad_norm=0.5,
-    chars_per_second=1234.0, seconds=10.0, skipped=0, is_best=True,
+    step=5, tokens=50, train_loss=2.5, val_loss=1.0, learning_rate=1e-3, grad_norm=0.5,
+    tokens_per_second=1234.0, seconds=10.0, skipped=0, is_best=True,
 )  # fmt: skip
 PROGRESS = Progress(
     step=3,
-    characters=30,
+    tokens=30,
     train_loss=2.25,
     learning_rate=1e-3,
     grad_norm=0.5,
-    chars_per_second=999.0,
+    tokens_per_second=999.0,
     seconds=6.0,
     skipped=0,
 )

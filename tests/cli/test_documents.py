@@ -75,7 +75,7 @@ def test_a_run_follows_its_separator_in_every_command(jaxrnn, names: Path) -> No
                         "--dynamic-rate", "0.001", "--dynamic-decay", "0.01")  # fmt: skip
         assert result.code == 0, result.err
         (record,) = json.loads(result.out)["runs"]
-        return [protocol["bits_per_character"] for protocol in record["protocols"].values()]
+        return [protocol["bits_per_token"] for protocol in record["protocols"].values()]
 
     with_separator = bits()
     assert jaxrnn("inspect", "--from", names, "--length", "60").code == 0

@@ -78,7 +78,7 @@ def test_stateful_is_the_loss_that_training_reported(report, trained: Path, plac
     assert found["text"]["part"] == "held out"
     assert found["text"]["scored_characters"] == len(held_out(place)) - 1
     assert list(found["protocols"]) == ["stateful"]
-    assert found["protocols"]["stateful"]["nats_per_character"] == pytest.approx(best.val_loss, rel=1e-5)
+    assert found["protocols"]["stateful"]["nll"] == pytest.approx(best.val_loss, rel=1e-5)
 
 
 def test_another_text_is_scored_whole_in_every_unit(report, place: Path) -> None:
@@ -88,8 +88,8 @@ def test_another_text_is_scored_whole_in_every_unit(report, place: Path) -> None
     assert (text["corpus"], text["part"]) == ("other.txt", "whole")
     assert text["scored_characters"] == text["scored_bytes"] == 13 * 20 - 1
     assert windows["window"] == 7
-    nats = windows["nats_per_character"]
-    for unit in ("bits_per_character", "bits_per_byte"):
+    nats = windows["nll"]
+    for unit in ("bits_per_token", "bits_per_byte"):
         assert windows[unit] == pytest.approx(nats / math.log(2))
     assert windows["perplexity"] == pytest.approx(math.exp(nats))
     assert (text["unseen"], text["unseen_characters"]) == ({}, 0)
@@ -151,9 +151,9 @@ def test_dynamic_chooses_its_rates_and_says_so(jaxrnn, trained, report) -> None:
     dynamic = found["dynamic"]
     best, *others = dynamic["tried"]
     assert (best["rate"], best["decay"]) == (dynamic["rate"], dynamic["decay"])
-    assert all(best["nats_per_character"] <= other["nats_per_character"] for other in others)
+    assert all(best["nll"] <= other["nll"] for other in others)
     assert dynamic["rates_from"] == "the end of the training text"
-    assert dynamic["nats_per_character"] != found["stateful"]["nats_per_character"]
+    assert dynamic["nll"] != found["stateful"]["nll"]
     code, out, err = jaxrnn("evaluate", "--from", trained, "--protocol", "dynamic")
     assert code == 0
     assert (
@@ -168,9 +168,7 @@ def test_dynamic_with_given_rates(report) -> None:
     assert found["dynamic"]["segment"] == 3
     assert found["dynamic"]["tried"] == []
     assert found["dynamic"]["rates_from"] == "the command line"
-    assert found["dynamic"]["nats_per_character"] == pytest.approx(
-        found["stateful"]["nats_per_character"], rel=1e-4
-    )
+    assert found["dynamic"]["nll"] == pytest.approx(found["stateful"]["nll"], rel=1e-4)
 
 
 def test_without_the_training_text_dynamic_needs_rates_and_is_told_so(
@@ -190,7 +188,7 @@ def test_weights_that_run_away_are_said_to(evaluate, monkeypatch) -> None:
     from jaxrnn.evaluation import dynamic
 
     score = dynamic.score_dynamic
-    run_away = lambda *args: score(*args)._replace(nats=np.array([1, np.nan]))  # noqa: E731
+    run_away = lambda *args: score(*args)._replace(nll=np.array([1, np.nan]))  # noqa: E731
     monkeypatch.setattr(dynamic, "score_dynamic", run_away)
     rates = ["--dynamic-rate", "1", "--dynamic-decay", "0"]
     code, out, err = evaluate("--protocol", "dynamic", *rates)
@@ -217,7 +215,7 @@ def test_every_scored_character_has_a_row(evaluate, trained: Path, place: Path) 
     assert all(1 <= int(row["rank"]) <= len(known) for row in rows)
     windows = json.loads(out)["runs"][0]["protocols"]["windows"]  # the first that was asked for
     mean = sum(float(row["nats"]) for row in rows) / len(rows)
-    assert mean == pytest.approx(windows["nats_per_character"], rel=1e-5)
+    assert mean == pytest.approx(windows["nll"], rel=1e-5)
 
 
 def test_runs_are_compared_in_one_table(jaxrnn, trained: Path, place: Path) -> None:

@@ -82,9 +82,9 @@ def test_a_list_is_remembered_with_all_its_places(jaxrnn: Command, place: Path, 
 
 
 def test_what_an_evaluation_leaves_out_is_said_once(jaxrnn: Command) -> None:
-    few = ("--set", "train.eval_characters=100")
+    few = ("--set", "train.eval_tokens=100")
     told = jaxrnn("pretrain", "tiny.toml", "--to", "./few", *few, *STREAMED)
-    (line,) = (line for line in told.err.splitlines() if "train.eval_characters" in line)
+    (line,) = (line for line in told.err.splitlines() if "train.eval_tokens" in line)
     assert "an evaluation reads 100 of the " in line
 
 

@@ -26,7 +26,7 @@ def test_the_widest_model_by_the_formula_of_the_docs_is_what_is_estimated(
     parameters = 8 * layers * size**2
     assert 4 * (5 * parameters + 7 * layers * size * 32 * 64) == pytest.approx(gigabytes * 1e9, rel=0.001)
     assert estimated.total == pytest.approx(gigabytes * 1e9, rel=0.011)
-    twice = Config(model=model, train=TrainConfig(batch_size=32, seq_len=64, accumulate=2))
+    twice = Config(model=model, train=TrainConfig(batch_size=32, seq_len=64, accumulate_steps=2))
     more = estimate_memory(twice, data).total - estimated.total  # type: ignore[arg-type]
     assert more == 4 * estimated.parameters
 
@@ -36,7 +36,7 @@ def test_a_plan_counts_all_batches_of_a_step(jaxrnn) -> None:
         dict(
             line.split(":", 1)
             for line in jaxrnn(
-                "pretrain", "tiny.toml", "--dry-run", "--set", f"train.accumulate={n}"
+                "pretrain", "tiny.toml", "--dry-run", "--set", f"train.accumulate_steps={n}"
             ).out.splitlines()
         )
         for n in (1, 3)

@@ -41,12 +41,12 @@ def test_a_training_leaves_a_run_that_can_be_sampled(jaxrnn) -> None:
 
     rows = read_metrics(RUN)
     assert tuple(rows[0]) == METRICS_COLUMNS
-    assert [(row["step"], row["characters"], row["event"]) for row in rows] == [
+    assert [(row["step"], row["tokens"], row["event"]) for row in rows] == [
         ("10", "320", "evaluation"),
         ("20", "640", "evaluation"),
     ]
     for row in rows:
-        assert float(row["bits_per_char"]) == pytest.approx(float(row["val_loss"]) / math.log(2))
+        assert float(row["bits_per_token"]) == pytest.approx(float(row["val_loss"]) / math.log(2))
     assert float(rows[-1]["val_loss"]) < float(rows[0]["val_loss"])
 
     samples = (RUN / "samples.txt").read_text(encoding="utf-8")
@@ -302,7 +302,7 @@ def test_a_config_that_almost_has_the_name_of_a_shipped_one_is_refused_with_it(r
         ('{ type = "dense" }', '{ type = "dropout", rate = 0.5 }', "dense"),
         ("length = 30", "temperature = -1", "temperature = -1"),
         ("length = 30", "top_p = 0", "top_p = 0"),
-        ("length = 30", 'seed = "€"', "sample.seed"),
+        ("length = 30", 'prompt = "€"', "sample.prompt"),
         ("batch_size = 4", "batch_size = 4\ndevices = 3", "devices"),
         ("batch_size = 4", "batch_size = 4\ndevices = 4096", "devices"),
     ],

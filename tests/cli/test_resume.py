@@ -37,7 +37,7 @@ def metrics(run: Path) -> list[dict[str, str]]:
     with (run / "metrics.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     return [
-        {key: value for key, value in row.items() if key not in ("seconds", "chars_per_second")}
+        {key: value for key, value in row.items() if key not in ("seconds", "tokens_per_second")}
         for row in rows
     ]
 
@@ -294,7 +294,7 @@ DIVERGING = [
     "--set",
     "train.warmup_steps=0",
     "--set",
-    "train.clip_norm=0",
+    "train.max_grad_norm=0",
 ]
 DIVERGING += ["--set", "train.learning_rate=0.5", "--set", "train.steps=400"]
 

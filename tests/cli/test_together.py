@@ -23,7 +23,7 @@ from .conftest import write_files
 
 STEPS = 240
 OPTIONS = [f"train.steps={STEPS}", "train.save_every=20", "train.eval_every=120", "train.sample_every=120"]
-OPTIONS += ["train.devices=1", "train.accumulate=2", "train.ema_decay=0.9"]
+OPTIONS += ["train.num_devices=1", "train.accumulate_steps=2", "train.ema_decay=0.9"]
 TRAINING = ["pretrain", "tiny.toml", *(word for option in OPTIONS for word in ("--set", option))]
 
 
@@ -131,7 +131,7 @@ def test_one_process_of_two_devices_ends_in_the_same_bits_and_one_device_close_b
     whole: Path, jaxrnn, place: Path
 ) -> None:
     two = {**os.environ, "JAX_NUM_CPU_DEVICES": "2", "JAX_PLATFORMS": "cpu"}
-    command = [sys.executable, "-m", "jaxrnn_cli", *TRAINING, "--set", "train.devices=2", "--to", "./two"]
+    command = [sys.executable, "-m", "jaxrnn_cli", *TRAINING, "--set", "train.num_devices=2", "--to", "./two"]
     subprocess.run([*command, "--quiet"], env=two, check=True)
     assert arrays(place / "two") == arrays(whole)
     assert (place / "two/samples.txt").read_text() == (whole / "samples.txt").read_text()
@@ -189,7 +189,7 @@ def test_a_signal_to_one_stops_all_at_one_step_and_another_number_of_devices_goe
     whole: Path, place: Path, jaxrnn
 ) -> None:
     tuning = ["finetune", "--from", str(whole), "--corpus", "text.txt", "--to", "./tuned"]
-    tuning += ["--set", "train.devices=1", "--set"]
+    tuning += ["--set", "train.num_devices=1", "--set"]
     pair = Pair(place, *tuning, "train.steps=1000000", "--set", "train.save_every=50")
     pair.wait_for(lambda: saved(place / "tuned")[-1:] >= [50])
     pair.processes[1].send_signal(signal.SIGTERM)
@@ -231,7 +231,7 @@ def test_another_config_ends_both_and_is_named(folder: Path) -> None:
 
 
 def test_a_save_that_fails_in_one_ends_both_and_the_last_one_stands(whole: Path, place: Path) -> None:
-    long = ["--set", "train.devices=1", "--set", "train.steps=100000", "--set", "train.save_every=100"]
+    long = ["--set", "train.num_devices=1", "--set", "train.steps=100000", "--set", "train.save_every=100"]
     command = ["finetune", "--from", str(whole), "--corpus", "text.txt", "--to", "./tuned", *long]
     first, second = Pair(place, *command, limit=200).end()
     assert (first.code, second.code) == (1, 1)

@@ -61,11 +61,11 @@ def random_config(generator):
             stateful=generator.random() < 0.5,
             learning_rate=10 ** generator.uniform(-20, 2),
             schedule=generator.choice(["linear", "cosine", "constant", "plateau"]),
-            clip_norm=generator.choice([0, 1, 1e-7]),
+            max_grad_norm=generator.choice([0, 1, 1e-7]),
             ema_decay=generator.choice([0, 0.998]),
         ),
         sample=SampleConfig(
-            seed=text, stop=text[::-1], temperature=generator.random(), top_p=1 - generator.random()
+            prompt=text, stop=text[::-1], temperature=generator.random(), top_p=1 - generator.random()
         ),
     )
 

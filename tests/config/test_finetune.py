@@ -20,7 +20,7 @@ from jaxrnn.config.schema import FINETUNE
 from jaxrnn.errors import ConfigError
 
 BASE = replace(
-    Config(), sample=SampleConfig(seed="ROMEO:", length=7), train=TrainConfig(steps=9000, batch_size=8)
+    Config(), sample=SampleConfig(prompt="ROMEO:", length=7), train=TrainConfig(steps=9000, batch_size=8)
 )
 
 
@@ -39,7 +39,7 @@ def test_a_file_says_more_and_an_override_the_most(tmp_path: Path) -> None:
     config = load_finetune_config(path, BASE, ["train.steps=8"])
     assert (config.corpus.text, config.train.steps, config.train.seq_len) == ("b.txt", 8, 9)
     assert config.train.learning_rate == FINETUNE["learning_rate"]
-    assert (config.sample.length, config.sample.seed) == (3, "ROMEO:")
+    assert (config.sample.length, config.sample.prompt) == (3, "ROMEO:")
 
 
 def test_the_separator_is_the_runs_unless_another_is_given(tmp_path: Path) -> None:

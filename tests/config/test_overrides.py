@@ -46,16 +46,16 @@ def test_hyphens_capitals_and_blanks_do_not_matter_in_a_key(key):
         ("train.stateful=True", True),
         ("train.schedule=cosine", "cosine"),
         ('train.schedule="cosine"', "cosine"),
-        ("sample.seed=ROMEO: ", "ROMEO: "),
-        ("sample.seed=a=b", "a=b"),
-        ("sample.seed=5", "5"),
-        ("sample.seed=true", "true"),
-        (r"sample.seed=a\n", r"a\n"),
-        (r'sample.seed="a\n"', "a\n"),
-        (r"sample.seed='a\n'", r"a\n"),
-        ('sample.seed="O" he cried', '"O" he cried'),
-        ('sample.seed="', '"'),
-        ("sample.seed='tis", "'tis"),
+        ("sample.prompt=ROMEO: ", "ROMEO: "),
+        ("sample.prompt=a=b", "a=b"),
+        ("sample.prompt=5", "5"),
+        ("sample.prompt=true", "true"),
+        (r"sample.prompt=a\n", r"a\n"),
+        (r'sample.prompt="a\n"', "a\n"),
+        (r"sample.prompt='a\n'", r"a\n"),
+        ('sample.prompt="O" he cried', '"O" he cried'),
+        ('sample.prompt="', '"'),
+        ("sample.prompt='tis", "'tis"),
         ("sample.stop=", ""),
         ("sample.stop=\n", "\n"),
     ],
@@ -84,7 +84,7 @@ def test_a_layer_is_named_by_its_index():
         ("train.step=1", "unknown key; did you mean steps?"),
         ("train.steps.x=1", "unknown key; did you mean steps?"),
         ("steps=1", "unknown key; did you mean train.steps?"),
-        ("sample=1", "is a section; give one of its keys: seed, length, temperature, top_k, top_p, stop"),
+        ("sample=1", "is a section; give one of its keys: prompt, length, temperature, top_k, top_p, stop"),
         ("train.steps=ten", INTEGER),
         ("train.steps=", INTEGER),
         ("train.steps=1e3", INTEGER),
@@ -97,7 +97,7 @@ def test_a_layer_is_named_by_its_index():
             "train.schedule=cosin",
             'must be one of "linear", "cosine", "constant", "plateau"; did you mean "cosine"?',
         ),
-        ("sample.seed=", "must be a string of at least one character"),
+        ("sample.prompt=", "must be a string of at least one character"),
         ("model=1", "give one key of one layer, such as model.layers.1.size=256"),
         ("model.layer.1.size=1", "unknown key; did you mean layers?"),
         ("model.layers.1=1", "give one key of one layer, such as model.layers.1.size=256"),
@@ -120,8 +120,8 @@ def test_a_bad_override_is_refused_by_name(override, message):
 
 
 def test_an_override_is_shown_on_one_short_line():
-    assert refused("sample.seed=a\udcff\n").startswith(
-        r"--set sample.seed=a\udcff\u000a: must be valid Unicode"
+    assert refused("sample.prompt=a\udcff\n").startswith(
+        r"--set sample.prompt=a\udcff\u000a: must be valid Unicode"
     )
     assert len(refused("train.steps=" + "9" * 9000)) < 200
 

@@ -15,6 +15,8 @@ from jaxrnn.config import (
     dump_config,
     parse_config,
 )
+from jaxrnn.config.other_names import OTHER_NAMES
+from jaxrnn.config.reading import PATHS
 from jaxrnn.errors import ConfigError
 
 NUMBER = "must be a number above 0, up to 100"
@@ -40,10 +42,10 @@ def test_what_is_left_out_has_its_default(text):
 
 def test_what_is_given_is_read():
     config = parse_config(
-        "[train]\nsteps = 30\nclip_norm = 5\nstateful = false\n[sample]\nseed = 'A'", "my.toml"
+        "[train]\nsteps = 30\nmax_grad_norm = 5\nstateful = false\n[sample]\nprompt = 'A'", "my.toml"
     )
     assert config == Config(
-        train=TrainConfig(steps=30, clip_norm=5.0, stateful=False), sample=SampleConfig(seed="A")
+        train=TrainConfig(steps=30, max_grad_norm=5.0, stateful=False), sample=SampleConfig(prompt="A")
     )
 
 
@@ -68,10 +70,10 @@ def test_layers_are_read_in_either_of_tomls_notations(text):
         ("[train]\nbatch-size = 1", 'train."batch-size": unknown key; did you mean batch_size?'),
         ("[train]\nLearning_Rate = 1", "train.Learning_Rate: unknown key; did you mean learning_rate?"),
         ("[train]\ntemperature = 1", "train.temperature: unknown key; did you mean sample.temperature?"),
-        ("[sample]\nrng_seed = 1", "sample.rng_seed: unknown key; did you mean seed or train.rng_seed?"),
+        ("[sample]\nrng_seed = 1", "sample.rng_seed: unknown key; did you mean train.rng_seed?"),
         (
             "[sample]\nfoo = 1",
-            "sample.foo: unknown key; [sample] has seed, length, temperature, top_k, top_p, stop",
+            "sample.foo: unknown key; [sample] has prompt, length, temperature, top_k, top_p, stop",
         ),
         (
             '[corpus]\n"a\\nb\\u001b" = 1',
@@ -79,6 +81,10 @@ def test_layers_are_read_in_either_of_tomls_notations(text):
         ),
         ("[trian]\nsteps = 1", "trian: unknown key; did you mean train?"),
         ("steps = 1", "steps: unknown key; did you mean train.steps?"),
+        ("lr = 1", "lr: unknown key; did you mean train.learning_rate?"),
+        ("[train]\ngrad_clip = 1", "train.grad_clip: unknown key; did you mean train.max_grad_norm?"),
+        ("[train]\nmax_iters = 1", "train.max_iters: unknown key; did you mean train.steps?"),
+        ("[train]\nn_timesteps = 1", "train.n_timesteps: unknown key; did you mean train.seq_len?"),
         ("zzz = 1", "zzz: unknown key; a config has corpus, model, train, sample, log"),
         ("[model]\nlayer = []", "model.layer: unknown key; did you mean layers?"),
         (LAYERS + "[{type='lstm', sise=8}]", "model.layers[0].sise: unknown key; did you mean size?"),
@@ -118,14 +124,14 @@ def test_a_key_of_any_length_is_refused_in_a_short_line():
         ("[train]\nlearning_rate = nan", f"train.learning_rate = nan: {NUMBER}"),
         ("[train]\nlearning_rate = 1e999", f"train.learning_rate = inf: {NUMBER}"),
         ("[train]\nlearning_rate = 1" + "0" * 400, f"train.learning_rate = (a huge integer): {NUMBER}"),
-        ("[train]\ndecay_factor = 1", "train.decay_factor = 1: must be a number above 0 and below 1"),
+        ("[train]\nplateau_factor = 1", "train.plateau_factor = 1: must be a number above 0 and below 1"),
         ("[train]\nsteps.a.b.c = 1", f"train.steps = (a table): {INTEGER}"),
         (
             "[corpus]\nvalidation_fraction = 1.0",
             "corpus.validation_fraction = 1.0: must be a number from 0 to below 1",
         ),
         ("[sample]\ntemperature = -0.5", "sample.temperature = -0.5: must be a number from 0 to 1000"),
-        ("[sample]\nseed = ''", 'sample.seed = "": must be a string of at least one character'),
+        ("[sample]\nprompt = ''", 'sample.prompt = "": must be a string of at least one character'),
         ("[sample]\nstop = 1", "sample.stop = 1: must be a string"),
         ("train = 1", "train = 1: must be a section, begun by the line [train]"),
         ("[[model]]", "model = (a list): must be a section, begun by the line [model]"),
@@ -186,3 +192,10 @@ def test_a_list_of_texts_is_set_as_toml_has_it() -> None:
 
     assert text('["a.txt", "b"]') == ("a.txt", "b")
     assert text("[draft].txt") == "[draft].txt"
+
+
+def test_a_name_of_another_tool_is_refused_with_a_key_that_exists() -> None:
+    keys = {"corpus.text", "model.layers", *PATHS.values()}
+    for name, ours in OTHER_NAMES.items():
+        assert name not in PATHS, f"{name} is a key of ours"
+        assert any(key in ours for key in keys), f"{name}: {ours} names no key"

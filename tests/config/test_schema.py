@@ -47,26 +47,26 @@ LIMITS: list[tuple[Any, str, list[Any], list[Any]]] = [
     (TrainConfig, "batch_size", [1, 2**20], [0, 2**20 + 1]),
     (TrainConfig, "seq_len", [1, 2**20], [0, 2**20 + 1]),
     (TrainConfig, "learning_rate", [1e-12, 100.0], [0.0, -1e-3, 100.1]),
-    (TrainConfig, "eval_characters", [0, COUNT], [-1, COUNT + 1]),
+    (TrainConfig, "eval_tokens", [0, COUNT], [-1, COUNT + 1]),
     (TrainConfig, "reset_rate", [0.0, 1.0], [-1e-9, 1.001]),
-    (TrainConfig, "accumulate", [1, 65_536], [0, -1, 65_537]),
+    (TrainConfig, "accumulate_steps", [1, 65_536], [0, -1, 65_537]),
     (TrainConfig, "optimizer", ["adamw", "lion", "muon"], ["AdamW", "sgd", ""]),
     (TrainConfig, "beta1", [0.0, 0.999], [-1e-9, 1.0]),
     (TrainConfig, "beta2", [0.0, 0.999], [-1e-9, 1.0]),
     (TrainConfig, "ema_decay", [0.0, 0.9999], [-1e-9, 1.0]),
     (TrainConfig, "warmup_steps", [0, COUNT], [-1, COUNT + 1]),
     (TrainConfig, "schedule", ["linear", "cosine", "constant", "plateau"], ["", "Linear", "step"]),
-    (TrainConfig, "patience", [1, COUNT], [0, COUNT + 1]),
-    (TrainConfig, "decay_factor", [1e-9, 0.999], [0.0, 1.0]),
+    (TrainConfig, "plateau_patience", [1, COUNT], [0, COUNT + 1]),
+    (TrainConfig, "plateau_factor", [1e-9, 0.999], [0.0, 1.0]),
     (TrainConfig, "weight_decay", [0.0, 100.0], [-1e-9, 100.1]),
-    (TrainConfig, "clip_norm", [0.0, 1e6], [-1e-9, 1e6 + 1]),
+    (TrainConfig, "max_grad_norm", [0.0, 1e6], [-1e-9, 1e6 + 1]),
     (TrainConfig, "eval_every", [0, COUNT], [-1, COUNT + 1]),
     (TrainConfig, "save_every", [0, COUNT], [-1, COUNT + 1]),
     (TrainConfig, "sample_every", [0, COUNT], [-1, COUNT + 1]),
     (TrainConfig, "rng_seed", [0, 2**32 - 1], [-1, 2**32]),
-    (TrainConfig, "devices", [0, 65_536], [-1, 65_537]),
+    (TrainConfig, "num_devices", [0, 65_536], [-1, 65_537]),
     (TrainConfig, "precision", ["float32", "bfloat16"], ["float16", "bf16", ""]),
-    (SampleConfig, "seed", ["R", "é\n"], [""]),
+    (SampleConfig, "prompt", ["R", "é\n"], [""]),
     (SampleConfig, "length", [1, COUNT], [0, COUNT + 1]),
     (SampleConfig, "temperature", [0.0, 1000.0], [-1e-9, 1000.1]),
     (SampleConfig, "top_k", [0, 1_114_112], [-1, 1_114_113]),
@@ -123,9 +123,9 @@ def test_an_integer_is_written_without_a_point_or_an_exponent(record, name):
 
 
 def test_an_integer_given_for_a_float_becomes_one():
-    clip_norm = TrainConfig(clip_norm=5).clip_norm
-    assert clip_norm == 5.0
-    assert isinstance(clip_norm, float)
+    max_grad_norm = TrainConfig(max_grad_norm=5).max_grad_norm
+    assert max_grad_norm == 5.0
+    assert isinstance(max_grad_norm, float)
 
 
 @pytest.mark.parametrize("value", [0, 1, "true", None])
@@ -139,7 +139,7 @@ def test_only_true_and_false_are_true_or_false(value):
 
 
 @pytest.mark.parametrize(
-    ("record", "name"), [(CorpusConfig, "text"), (SampleConfig, "seed"), (SampleConfig, "stop")]
+    ("record", "name"), [(CorpusConfig, "text"), (SampleConfig, "prompt"), (SampleConfig, "stop")]
 )
 @pytest.mark.parametrize("value", [1, True, None, "\ud800", "a\udcff"])
 def test_a_text_is_a_string_of_real_characters(record, name, value):
@@ -228,9 +228,9 @@ def test_two_tails_need_held_out_text():
 
 
 def test_resets_need_a_state_that_is_carried():
-    with pytest.raises(ConfigError, match=r"^accumulate = 2: with steps = 1073741824"):
-        TrainConfig(accumulate=2, steps=2**30)
-    assert TrainConfig(accumulate=2, steps=2**30 - 1, batch_size=3, seq_len=5).characters_per_step == 30
+    with pytest.raises(ConfigError, match=r"^accumulate_steps = 2: with steps = 1073741824"):
+        TrainConfig(accumulate_steps=2, steps=2**30)
+    assert TrainConfig(accumulate_steps=2, steps=2**30 - 1, batch_size=3, seq_len=5).tokens_per_step == 30
     with pytest.raises(ConfigError, match=r"^reset_rate = 0\.1: without stateful"):
         TrainConfig(reset_rate=0.1, stateful=False)
 

@@ -60,7 +60,7 @@ def end_of(
 
 
 @pytest.mark.usefixtures("optimised")  # two programs, which the compiler must not round apart
-@pytest.mark.parametrize("kind", [{}, {"reset_rate": 0.5, "accumulate": 2}, {"stateful": False}])
+@pytest.mark.parametrize("kind", [{}, {"reset_rate": 0.5, "accumulate_steps": 2}, {"stateful": False}])
 def test_the_bits_are_those_of_a_text_on_the_device_also_after_a_stop(
     config: Config,
     vocabulary: Vocabulary,
@@ -188,7 +188,7 @@ def test_streams_of_a_text_that_long_lie_side_by_side(far: Stream) -> None:
     assert (np.diff(starts, axis=0)[[0, 2]] == 100).all()
     assert starts.min() >= 0
     assert FAR - 201 <= starts.max() + 100 < FAR
-    feed = feeding.feeding(train, training_mesh(replace(train, devices=1)), key, far, chunks - 2)
+    feed = feeding.feeding(train, training_mesh(replace(train, num_devices=1)), key, far, chunks - 2)
     block, _ = feed(chunks - 2)
     assert isinstance(block, batching.Block)
     np.testing.assert_array_equal(block.windows[0], far.windows(starts[0], 101))

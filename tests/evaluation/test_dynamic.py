@@ -102,8 +102,8 @@ def test_it_is_score_then_learn_segment_by_segment(monkeypatch, config, length: 
         jax.tree.structure(params), [x.astype(np.float32) for x in jax.tree.leaves(rms)]
     )
     scores = score_dynamic(config, params, ids, as_ours, rates, segment)
-    assert scores.nats.shape == scores.ranks.shape == (length - 1,)
-    np.testing.assert_allclose(scores.nats, nats, rtol=1e-3, atol=1e-4)
+    assert scores.nll.shape == scores.ranks.shape == (length - 1,)
+    np.testing.assert_allclose(scores.nll, nats, rtol=1e-3, atol=1e-4)
     if length > 2 * segment:
         assert abs(nats - slow_nats(config, rms, ids, Rates(0, 0), segment)).max() > 0.01
 
@@ -128,7 +128,7 @@ def test_at_a_rate_of_zero_it_is_stateful_and_the_parameters_stay() -> None:
     rms = gradient_rms(CONFIG, PARAMS, ids)
     stateful = score_stateful(CONFIG, PARAMS, ids)
     scores = score_dynamic(CONFIG, PARAMS, ids, rms, Rates(0.0, 0.1))
-    np.testing.assert_allclose(scores.nats, stateful.nats, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(scores.nll, stateful.nll, rtol=1e-4, atol=1e-5)
     np.testing.assert_array_equal(scores.ranks, stateful.ranks)
     score_dynamic(CONFIG, PARAMS, ids, rms, Rates(0.1, 0.1))
     jax.tree.map(np.testing.assert_array_equal, PARAMS, before)
@@ -138,7 +138,7 @@ def test_no_character_is_scored_with_what_comes_after_it() -> None:
     ids = text(60)
     other = np.concatenate([ids[:31], (ids[31:] + 1) % VOCABULARY])
     rms = gradient_rms(CONFIG, PARAMS, ids)
-    one, two = (score_dynamic(CONFIG, PARAMS, i, rms, Rates(0.1, 0.0)).nats for i in (ids, other))
+    one, two = (score_dynamic(CONFIG, PARAMS, i, rms, Rates(0.1, 0.0)).nll for i in (ids, other))
     np.testing.assert_array_equal(one[:30], two[:30])
     assert (one[30:] != two[30:]).all()
 
@@ -149,9 +149,9 @@ def test_on_a_text_that_repeats_itself_adapting_pays_and_tuning_finds_that_out()
     told = []
     trials = tune(CONFIG, PARAMS, train_ids, rms, report=lambda *args: told.append(args))
     assert len(trials) == len(dynamic.RATES) + len(dynamic.DECAYS) - 1 == len(told)
-    assert [trial.nats for trial in trials] == sorted(trial.nats for trial in trials)
-    adapted = score_dynamic(CONFIG, PARAMS, ids, rms, trials[0].rates).nats.mean()
-    assert adapted < score_stateful(CONFIG, PARAMS, ids).nats.mean() - 0.01
+    assert [trial.nll for trial in trials] == sorted(trial.nll for trial in trials)
+    adapted = score_dynamic(CONFIG, PARAMS, ids, rms, trials[0].rates).nll.mean()
+    assert adapted < score_stateful(CONFIG, PARAMS, ids).nll.mean() - 0.01
 
 
 def test_the_rates_are_chosen_on_the_end_of_the_training_text_alone(monkeypatch) -> None:
@@ -160,8 +160,8 @@ def test_the_rates_are_chosen_on_the_end_of_the_training_text_alone(monkeypatch)
     one = tune(CONFIG, PARAMS, text(500), rms)
     two = tune(CONFIG, PARAMS, np.concatenate([text(300, seed=5), text(500)[-101:]]), rms)
     assert one == two
-    expected = score_dynamic(CONFIG, PARAMS, text(500)[-101:], rms, one[0].rates).nats.mean(dtype=np.float64)
-    assert one[0].nats == pytest.approx(expected)
+    expected = score_dynamic(CONFIG, PARAMS, text(500)[-101:], rms, one[0].rates).nll.mean(dtype=np.float64)
+    assert one[0].nll == pytest.approx(expected)
 
 
 def test_weights_that_run_away_are_infinitely_bad(monkeypatch) -> None:
@@ -169,7 +169,7 @@ def test_weights_that_run_away_are_infinitely_bad(monkeypatch) -> None:
     ids = text(300)
     trials = tune(CONFIG, PARAMS, ids, gradient_rms(CONFIG, PARAMS, ids))
     assert trials[0].rates.rate == 1e-3
-    assert trials[-1].nats == np.inf
+    assert trials[-1].nll == np.inf
 
 
 def test_nothing_to_predict_is_refused() -> None:

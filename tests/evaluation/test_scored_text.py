@@ -78,7 +78,7 @@ def test_the_table_reads_back_with_positions_in_the_text_as_it_is(tmp_path: Path
     positions, characters, nats, ranks = zip(*rows, strict=True)
     assert positions == (2.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0)  # numbers are not quoted
     assert "".join(characters) == '\n,"bé\n\nc'
-    np.testing.assert_allclose(np.array(nats), scores.nats, atol=1e-6)
+    np.testing.assert_allclose(np.array(nats), scores.nll, atol=1e-6)
     np.testing.assert_array_equal(np.array(ranks), scores.ranks)
 
 

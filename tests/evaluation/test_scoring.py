@@ -46,7 +46,7 @@ def test_stateful_is_one_pass_character_by_character(length: int) -> None:
     ids = text(length)
     nats, ranks = slow(ids, window=length)
     scores = score_stateful(CONFIG, PARAMS, ids)
-    np.testing.assert_allclose(scores.nats, nats, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(scores.nll, nats, rtol=1e-4, atol=1e-5)
     np.testing.assert_array_equal(scores.ranks, ranks)
 
 
@@ -55,24 +55,24 @@ def test_with_a_separator_every_protocol_reads_documents() -> None:
     assert validation.segment(ids)[0].shape[0] > 1
     nats, ranks = slow(ids, window=1201, reset_id=3)
     scores = score_stateful(config, PARAMS, ids)
-    np.testing.assert_allclose(scores.nats, nats, rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(scores.nll, nats, rtol=1e-3, atol=1e-4)
     np.testing.assert_array_equal(scores.ranks, ranks)
     assert validation.evaluate(config, PARAMS, validation.segment(ids)) == pytest.approx(
         nats.mean(), rel=1e-5
     )
     assert abs(nats - slow(ids, window=1201)[0]).max() > 0.01
     windows = score_windows(config, PARAMS, ids[:300], 7)
-    np.testing.assert_allclose(windows.nats, slow(ids[:300], 7, reset_id=3)[0], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(windows.nll, slow(ids[:300], 7, reset_id=3)[0], rtol=1e-4, atol=1e-5)
 
 
 def test_stateful_is_what_training_measures_and_in_the_order_of_the_text() -> None:
     ids = text(3001)
     scores = score_stateful(CONFIG, PARAMS, ids)
-    assert scores.nats.shape == scores.ranks.shape == (3000,)
-    assert scores.nats.mean() == pytest.approx(
+    assert scores.nll.shape == scores.ranks.shape == (3000,)
+    assert scores.nll.mean() == pytest.approx(
         validation.evaluate(CONFIG, PARAMS, validation.segment(ids)), rel=1e-5
     )
-    np.testing.assert_allclose(scores.nats, slow(ids, window=3001)[0], rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(scores.nll, slow(ids, window=3001)[0], rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_windows_begin_from_a_zero_state_and_the_last_one_is_scored_too(length: 
     ids = text(length)
     nats, ranks = slow(ids, window)
     scores = score_windows(CONFIG, PARAMS, ids, window)
-    np.testing.assert_allclose(scores.nats, nats, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(scores.nll, nats, rtol=1e-4, atol=1e-5)
     np.testing.assert_array_equal(scores.ranks, ranks)
 
 
@@ -95,15 +95,15 @@ def test_however_windows_are_laid_out_and_read_in_pieces_the_scores_are_the_same
     monkeypatch.setattr(scoring, "_CHUNK", 40)  # so that a window is read in four pieces, the last one padded
     monkeypatch.setattr(scoring, "_ROWS", rows)
     scores = score_windows(CONFIG, PARAMS, ids, 150)
-    np.testing.assert_allclose(scores.nats, nats, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(scores.nll, nats, rtol=1e-4, atol=1e-5)
     np.testing.assert_array_equal(scores.ranks, ranks)
 
 
 def test_the_summary_has_every_unit() -> None:
     scores = Scores(np.array([1, 2, 6], np.float32), np.array([1, 1, 4], np.int32))
     summary = summarise(scores, num_bytes=4)
-    assert summary.nats_per_character == pytest.approx(3)
-    assert summary.bits_per_character == pytest.approx(3 / math.log(2))
+    assert summary.nll == pytest.approx(3)
+    assert summary.bits_per_token == pytest.approx(3 / math.log(2))
     assert summary.bits_per_byte == pytest.approx(9 / math.log(2) / 4)
     assert summary.perplexity == pytest.approx(math.exp(3))
     assert summary.first_choices == pytest.approx(2 / 3)

@@ -97,14 +97,14 @@ def test_gates_make_up_the_states(config, activity) -> None:
 
 def test_surprise_is_what_scoring_says(config, params, activity) -> None:
     scores = score_stateful(config, params, IDS)
-    np.testing.assert_allclose(activity.nats, scores.nats, atol=1e-5)
+    np.testing.assert_allclose(activity.nll, scores.nll, atol=1e-5)
     np.testing.assert_array_equal(activity.ranks, scores.ranks)
 
 
 def test_guesses_are_the_likeliest_and_agree_with_the_surprise(activity) -> None:
     assert activity.likeliest.shape == activity.probabilities.shape == (IDS.size, 5)
     assert (np.diff(activity.probabilities, axis=1) <= 0).all()
-    for t, (nats, rank) in enumerate(zip(activity.nats, activity.ranks, strict=True)):
+    for t, (nats, rank) in enumerate(zip(activity.nll, activity.ranks, strict=True)):
         if rank <= 5:
             assert activity.likeliest[t, rank - 1] == IDS[t + 1]
             assert activity.probabilities[t, rank - 1] == pytest.approx(np.exp(-nats), rel=1e-4)
@@ -123,7 +123,7 @@ def test_every_kind_has_a_name_and_gates_stay_between_0_and_1(activity) -> None:
 def test_a_single_character_has_no_surprise_but_a_state() -> None:
     config = ModelConfig(layers=(EmbeddingConfig(size=5), RNNConfig(size=5), DenseConfig()))
     activity = observe(config, stack.init(jax.random.key(0), config, 3), np.array([1]))
-    assert activity.nats.shape == (0,)
+    assert activity.nll.shape == (0,)
     assert activity.likeliest.shape == (1, 3)  # of three characters at most three
     assert activity.tracks[0].values.shape == (1, 5)
 

@@ -88,7 +88,7 @@ def test_numbers_are_those_of_the_inspection() -> None:
     inspected = run(text)
     inspection = inspect(inspected, text, [run(text + "!", "other")])
     data = data_of(render(inspected, inspection, {"a": "b"}))
-    np.testing.assert_allclose(data["nats"], inspection.activity.nats, atol=5e-4)
+    np.testing.assert_allclose(data["nats"], inspection.activity.nll, atol=5e-4)
     np.testing.assert_allclose(data["probabilities"], inspection.activity.probabilities, atol=5e-5)
     assert data["about"] == [["a", "b"]]
     assert {(c["run"], c["layer"], c["field"]) for c in data["curves"]} == {

@@ -31,7 +31,7 @@ for devices in (1, 2):
     config = Config(
         model=ModelConfig(layers=(EmbeddingConfig(size=5), LSTMConfig(size=8), DenseConfig())),
         train=TrainConfig(
-            steps=12, batch_size=4, seq_len=6, eval_every=6, save_every=0, sample_every=6, devices=devices
+            steps=12, batch_size=4, seq_len=6, eval_every=6, save_every=0, sample_every=6, num_devices=devices
         ),
     )
     for event in train(config, init_state(config, vocabulary.size), vocabulary, ids[:1000], ids[1000:]):
@@ -76,7 +76,12 @@ for cell, accumulate in (
             lstm = LSTMConfig(size=6, recurrent_dropout=0.2)
             layers = (EmbeddingConfig(size=8), cell, DropoutConfig(rate=0.3), lstm, DenseConfig())
             train = TrainConfig(
-                batch_size=4, seq_len=6, accumulate=accumulate, devices=devices, precision=precision, warmup_steps=0
+                batch_size=4,
+                seq_len=6,
+                accumulate_steps=accumulate,
+                num_devices=devices,
+                precision=precision,
+                warmup_steps=0,
             )
             config = Config(model=ModelConfig(layers=layers), train=train)
             mesh = training_mesh(train)
@@ -110,7 +115,7 @@ def test_every_cells_gradient_is_the_same_on_two_devices_and_only_gradients_are_
 
 
 def test_rows_that_can_not_be_shared_stay_whole() -> None:
-    mesh = training_mesh(replace(TrainConfig(), devices=1))
+    mesh = training_mesh(replace(TrainConfig(), num_devices=1))
     tree = split_rows(mesh, {"rows": jnp.arange(6).reshape(3, 2)})
     np.testing.assert_array_equal(tree["rows"], [[0, 1], [2, 3], [4, 5]])
 
@@ -131,28 +136,28 @@ def test_a_cpu_is_split_in_two_for_narrow_layers_and_even_batches(monkeypatch: p
 
 
 def test_the_number_that_is_given_is_taken() -> None:
-    assert choose_cpu_devices(of_width(512, devices=4)) == 4
+    assert choose_cpu_devices(of_width(512, num_devices=4)) == 4
 
 
 def test_a_batch_that_can_not_be_shared_is_refused_with_the_nearest_that_can() -> None:
     with pytest.raises(ConfigError, match=r"batch_size 32 can't be shared by train\.devices 3: .* 30 or 33"):
-        choose_cpu_devices(of_width(192, devices=3))
+        choose_cpu_devices(of_width(192, num_devices=3))
     with pytest.raises(ConfigError, match=r"use a batch_size of 64$"):
-        choose_cpu_devices(of_width(192, devices=64))
+        choose_cpu_devices(of_width(192, num_devices=64))
 
 
 def test_devices_of_several_processes_are_counted_together(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "cpu_count", lambda: 2)
-    assert choose_cpu_devices(of_width(192, devices=4), processes=2) == 4
+    assert choose_cpu_devices(of_width(192, num_devices=4), processes=2) == 4
     assert choose_cpu_devices(of_width(192, batch_size=6), processes=3) == 2
     assert choose_cpu_devices(of_width(192, batch_size=6), processes=2) == 1
     with pytest.raises(
         ConfigError, match=r"batch_size 32 can't be shared by 12 devices of 3 processes: .* 24 or 36$"
     ):
-        choose_cpu_devices(of_width(192, devices=4), processes=3)
+        choose_cpu_devices(of_width(192, num_devices=4), processes=3)
 
 
 def test_more_devices_than_there_are_are_refused() -> None:
-    config = replace(TrainConfig(), devices=32)
+    config = replace(TrainConfig(), num_devices=32)
     with pytest.raises(ConfigError, match=r"train\.devices is 32, but JAX sees"):
         training_mesh(config)

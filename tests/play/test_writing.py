@@ -52,7 +52,7 @@ def test_numbers_are_the_model_s_own_whatever_the_temperature(written: Block) ->
     _, logits = stack.apply(CONFIG, PARAMS, stack.initial_carry(CONFIG, PARAMS, 1), tokens)
     probabilities = np.asarray(jax.nn.softmax(logits[0]))[len(SEED) - 1 : -1]
     of_written = probabilities[np.arange(len(written.ids)), written.ids]
-    np.testing.assert_allclose(written.nats, -np.log(of_written), atol=1e-5)
+    np.testing.assert_allclose(written.nll, -np.log(of_written), atol=1e-5)
     expected = np.sort(probabilities, axis=1)[:, ::-1][:, :5]
     np.testing.assert_allclose(written.probabilities, expected, atol=1e-6)
     chosen = np.take_along_axis(probabilities, written.likeliest, axis=1)

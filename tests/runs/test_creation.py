@@ -29,7 +29,7 @@ from jaxrnn.runs.directory import (
 )
 from jaxrnn.runs.saved_steps import SavedStep, list_steps
 
-CONFIG = Config(sample=SampleConfig(seed='"é\n'))
+CONFIG = Config(sample=SampleConfig(prompt='"é\n'))
 VOCABULARY = build_vocabulary('to be\n"é\\')
 RECORD = new_record("play.txt", Path("play.txt"), "0" * 64, VOCABULARY)
 

@@ -9,7 +9,7 @@ from jaxrnn.runs.environment import describe_environment, differences
 
 def test_it_names_devices_and_versions_and_flags(monkeypatch) -> None:
     monkeypatch.setenv("XLA_FLAGS", "--xla_some_flag")
-    found = describe_environment(training_mesh(TrainConfig(devices=1)))
+    found = describe_environment(training_mesh(TrainConfig(num_devices=1)))
     assert found["devices"].startswith("1 x ")
     assert found["jax"] == jax.__version__
     assert found["XLA_FLAGS"] == "--xla_some_flag"

@@ -24,7 +24,7 @@ def test_every_curve_is_read_row_by_row(tmp_path: Path) -> None:
     )
     curve = read_curve(metrics)
     assert (curve.steps, curve.train, curve.held_out) == ([10, 20], [2.5, 1.5], [2.0, 1.0])
-    assert (curve.characters, curve.seconds) == ([100, 200], [1, 2])
+    assert (curve.tokens, curve.seconds) == ([100, 200], [1, 2])
     assert (curve.learning_rate, curve.grad_norm) == ([0.01, 0.01], [1, 1])
 
 
@@ -70,7 +70,7 @@ def test_a_picture_holds_every_curve_in_its_units(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     rows = [f"{step},{step}00,2.5,1.5,2,0.01,1,1000,{step},evaluation\n" for step in (10, 20)]
     curve = read_curve(write(tmp_path / "metrics.csv", *rows))
-    plot_runs([("one", curve)], tmp_path / "a.svg", "characters")
+    plot_runs([("one", curve)], tmp_path / "a.svg", "tokens")
     svg = (tmp_path / "a.svg").read_text()
-    for label in ("one, training", "one, held out", "characters read", "learning rate", "gradient norm"):
+    for label in ("one, training", "one, held out", "tokens read", "learning rate", "gradient norm"):
         assert f"<!-- {label} -->" in svg

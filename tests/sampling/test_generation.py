@@ -180,11 +180,11 @@ def test_an_empty_seed_is_refused() -> None:
 
 
 def test_a_newline_that_the_text_lacks_gives_way_to_a_space_or_the_first_character() -> None:
-    assert generation.seed_ids(build_vocabulary("a b"), "\n").tolist() == [0]
-    assert generation.seed_ids(build_vocabulary("xyz"), "\n").tolist() == [0]
-    assert generation.seed_ids(build_vocabulary("!a\n"), "\n").tolist() == [0]
+    assert generation.prompt_ids(build_vocabulary("a b"), "\n").tolist() == [0]
+    assert generation.prompt_ids(build_vocabulary("xyz"), "\n").tolist() == [0]
+    assert generation.prompt_ids(build_vocabulary("!a\n"), "\n").tolist() == [0]
     with pytest.raises(VocabularyError):
-        generation.seed_ids(build_vocabulary("a b"), "c")
+        generation.prompt_ids(build_vocabulary("a b"), "c")
 
 
 @pytest.mark.parametrize("options", [{}, {"temperature": 0.5, "top_k": 3}, {"num_samples": 5}])

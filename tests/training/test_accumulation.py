@@ -37,7 +37,7 @@ def to_reference(tree):
 def test_the_gradient_is_that_of_one_batch_as_large_as_all_of_them_by_the_numpy_reference(
     config: Config, vocabulary: Vocabulary, ids: np.ndarray
 ) -> None:
-    config = with_train(config, accumulate=COUNT, stateful=False, clip_norm=0.0)
+    config = with_train(config, accumulate_steps=COUNT, stateful=False, max_grad_norm=0.0)
     state = init_state(config, vocabulary.size)._replace(step=jnp.int32(2))
     new, loss = updated(config, state, ids)
     key, _ = jax.random.split(state.key)
@@ -65,7 +65,7 @@ def test_it_reads_what_so_many_updates_would_have_read_and_carries_on(
     assert 24 < chunks < 50
     still = with_train(config, learning_rate=1e-30, weight_decay=0.0, reset_rate=0.2)
     state = init_state(still, vocabulary.size)
-    together = with_train(still, accumulate=24)
+    together = with_train(still, accumulate_steps=24)
     for step in range(3):
         one, losses = state, []
         for number in range(24 * step, 24 * step + 24):
@@ -91,6 +91,6 @@ def test_each_batch_and_each_row_drops_out_something_else(config: Config, vocabu
         model = replace(config, model=ModelConfig(layers=layers))
         losses = []
         for count, rows in ((2, 1), (4, 1), (2, 2)):
-            each = with_train(model, stateful=False, accumulate=count, batch_size=rows)
+            each = with_train(model, stateful=False, accumulate_steps=count, batch_size=rows)
             losses.append(updated(each, init_state(each, vocabulary.size), same)[1])
         assert (max(losses) - min(losses) < 1e-5) == is_alike

@@ -61,7 +61,7 @@ def test_a_separator_is_found_in_the_vocabulary_and_trained_and_evaluated_with(
     config: Config, vocabulary: Vocabulary, ids: np.ndarray, events: list[Event]
 ) -> None:
     of_words = replace(config, corpus=replace(config.corpus, separator=" "))
-    reset_id = vocabulary.characters.index(" ")
+    reset_id = vocabulary.tokens.index(" ")
     resolved = replace(of_words.model, reset_id=reset_id)
     found = run(of_words, vocabulary, ids)
     with_id = run(replace(of_words, model=resolved), vocabulary, ids)
@@ -91,15 +91,15 @@ def test_events_come_where_they_are_due_and_in_their_order(events: list[Event]) 
 def test_numbers_count_steps_and_characters(events: list[Event]) -> None:
     for event in events:
         if isinstance(event, Progress | Evaluated):
-            assert event.characters == event.step * 4 * 6
-            assert event.chars_per_second > 0
+            assert event.tokens == event.step * 4 * 6
+            assert event.tokens_per_second > 0
             assert event.grad_norm > 0
 
 
 def test_bits_are_nats_over_log_two(events: list[Event]) -> None:
     evaluated = next(event for event in events if isinstance(event, Evaluated))
     assert evaluated.val_loss is not None
-    assert evaluated.bits_per_char == pytest.approx(evaluated.val_loss / np.log(2))
+    assert evaluated.bits_per_token == pytest.approx(evaluated.val_loss / np.log(2))
 
 
 def test_a_saved_state_carries_the_loss_of_its_own_step_only(events: list[Event]) -> None:
@@ -221,7 +221,9 @@ def test_windows_from_zero_state_train_as_well(
 
 def test_a_plateau_lowers_the_rate(config: Config, vocabulary: Vocabulary, ids: np.ndarray) -> None:
     # So small a patience and so high a rate that some evaluation is no improvement.
-    plateau = with_train(config, schedule="plateau", patience=1, learning_rate=5.0, steps=40, warmup_steps=0)
+    plateau = with_train(
+        config, schedule="plateau", plateau_patience=1, learning_rate=5.0, steps=40, warmup_steps=0
+    )
     evaluations = [event for event in run(plateau, vocabulary, ids) if isinstance(event, Evaluated)]
     worse = [not event.is_best for event in evaluations]
     assert any(worse[:-1])
@@ -248,7 +250,7 @@ def test_an_absurd_learning_rate_ends_with_a_report_and_every_saved_state_is_fin
 ) -> None:
     deep = ModelConfig(layers=(EmbeddingConfig(size=4), *[DenseConfig(size=4)] * 10, DenseConfig()))
     absurd = with_train(
-        replace(config, model=deep), learning_rate=100.0, clip_norm=0.0, save_every=1, schedule="constant"
+        replace(config, model=deep), learning_rate=100.0, max_grad_norm=0.0, save_every=1, schedule="constant"
     )
     state = init_state(absurd, vocabulary.size)
     seen: list[Event] = []

@@ -77,8 +77,8 @@ def test_weights_decay_in_matrices_and_nowhere_else() -> None:
 
 def test_gradients_are_clipped_by_their_global_norm() -> None:
     huge = {"w": jnp.full((2, 2), 1e6), "b": jnp.full(2, -1e6)}
-    optimizer = make_optimizer(config(clip_norm=1.0))
-    unclipped = make_optimizer(config(clip_norm=0.0))
+    optimizer = make_optimizer(config(max_grad_norm=1.0))
+    unclipped = make_optimizer(config(max_grad_norm=0.0))
     with jax.numpy_dtype_promotion("standard"):
         _, state = optimizer.update(huge, optimizer.init(PARAMS), PARAMS)
         _, free = unclipped.update(huge, unclipped.init(PARAMS), PARAMS)
@@ -89,7 +89,7 @@ def test_gradients_are_clipped_by_their_global_norm() -> None:
 
 
 def test_a_plateau_lowers_the_rate_after_patience_evaluations_and_waits_again() -> None:
-    plateau_config = config(schedule="plateau", patience=2, decay_factor=0.5)
+    plateau_config = config(schedule="plateau", plateau_patience=2, plateau_factor=0.5)
     plateau, scales = init_plateau(), []
     for improved in (True, False, False, False, True, False, False):
         plateau = update_plateau(plateau_config, plateau, improved=improved)
@@ -98,7 +98,7 @@ def test_a_plateau_lowers_the_rate_after_patience_evaluations_and_waits_again() 
 
 
 def test_other_schedules_know_no_plateau() -> None:
-    plateau = update_plateau(config(schedule="linear", patience=1), init_plateau(), improved=False)
+    plateau = update_plateau(config(schedule="linear", plateau_patience=1), init_plateau(), improved=False)
     assert float(plateau.scale) == 1
     assert int(plateau.waited) == 0
 
@@ -135,7 +135,7 @@ def follow(config: TrainConfig, params: Any, gradients: list[Any]) -> Any:
 def test_adamw_is_the_references_adam_at_any_betas(beta1: float, beta2: float) -> None:
     params = params_of_a_model()
     gradients = [jax.tree.map(lambda p, n=n: jnp.sin(n + p), params) for n in range(5)]
-    found = follow(config(beta1=beta1, beta2=beta2, clip_norm=0.0), params, gradients)
+    found = follow(config(beta1=beta1, beta2=beta2, max_grad_norm=0.0), params, gradients)
     expected, state = jax.device_get(params), reference.init_adam(jax.device_get(params))
     for gradient in jax.device_get(gradients):
         expected, state = reference.adam(expected, gradient, state, 0.1, b1=beta1, b2=beta2)

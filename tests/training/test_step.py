@@ -66,7 +66,7 @@ def with_broken_carry(state: TrainState, value: float) -> TrainState:
 
 
 AVERAGES: list[dict[str, object]] = [{}, {"ema_decay": 0.9}, {"two_tailed": True}]
-ACCUMULATED: dict[str, object] = {"accumulate": 2, "ema_decay": 0.9}
+ACCUMULATED: dict[str, object] = {"accumulate_steps": 2, "ema_decay": 0.9}
 
 
 @pytest.mark.parametrize("average", [*AVERAGES, ACCUMULATED])
