@@ -1,8 +1,17 @@
-"""What can go wrong, by whose hand.
+"""The exceptions of jaxrnn.
 
-Every message is one line that says what was wrong, where (file, line, key, character), and what to do.
-The command line turns each into that line and an exit code.
+Every message is one line that names what is wrong, where (file, line, key, character), and what to do. The command line
+prints that line and ends with the exit code of its type.
 """
+
+import difflib
+from collections.abc import Iterable
+
+
+def did_you_mean(given: str, known: Iterable[str]) -> str:
+    """Return the end of a message about an unknown name: "; did you mean ...?", or "" if no known name is near."""
+    near = difflib.get_close_matches(given, list(known), n=1)
+    return f"; did you mean {near[0]}?" if near else ""
 
 
 class JaxrnnError(Exception):

@@ -11,6 +11,7 @@ Shapes are written with these letters, or with the words beside them:
 Inside the layers everything is time-major, `[time, batch, ...]`; tokens are `[batch, time]` at the data boundary only.
 """
 
+from collections.abc import Callable
 from typing import Any, TypeAlias
 
 import jax
@@ -19,6 +20,9 @@ Array: TypeAlias = jax.Array
 Key: TypeAlias = jax.Array  # a typed key: jax.random.key(0)
 Params: TypeAlias = Any  # a NamedTuple of arrays, or a tuple of such
 Carry: TypeAlias = Any  # a NamedTuple of arrays [batch, hidden], or () where nothing is carried
+OnProgress: TypeAlias = Callable[
+    [str, int, int], None
+]  # (what is being done, how much is done, of how much or 0)
 
 
 def check_sequence(name: str, xs: Array, w_x: Array, w_h: Array, carry: tuple[Array, ...]) -> None:

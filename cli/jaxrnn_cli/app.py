@@ -1,7 +1,6 @@
 """The `jaxrnn` command: what it can do, and the one place where an error becomes a line and an exit code.
 
-Only the command that runs imports jax, and only when it runs: help, completion and mistakes are answered at
-once.
+`import jaxrnn` does not import jax: help, completion and usage errors are answered at once.
 
 Exit codes: 0 fine, 1 failure at run time, 2 what the user gave is wrong, 3 training diverged, 130 Ctrl-C and
 143 SIGTERM.
@@ -17,9 +16,15 @@ from typing import Annotated, Any, cast
 
 import typer
 
-from jaxrnn_cli import (
-    console,
-    ending,
+from jaxrnn.errors import (
+    DivergenceError,
+    DownloadError,
+    JaxrnnError,
+    JoinError,
+    SaveError,
+    did_you_mean,
+)
+from jaxrnn_cli.commands import (
     evaluate,
     export,
     finetune,
@@ -29,10 +34,10 @@ from jaxrnn_cli import (
     play,
     plot,
     pretrain,
-    quiet,
     sample,
 )
-from jaxrnn_cli.names import closest
+from jaxrnn_cli.display import console
+from jaxrnn_cli.startup import ending, quiet
 
 PROGRAM = "jaxrnn"
 COMMANDS: dict[str, Callable[..., None]] = {
@@ -65,7 +70,7 @@ def _root(
         typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit."),
     ] = False,
 ) -> None:
-    """Train recurrent language models on text, measure and sample them, and prove their gradients."""
+    """Train recurrent language models on text, measure and sample them, and verify their gradients."""
 
 
 app = typer.Typer(
@@ -125,8 +130,6 @@ def _fail(line: str, code: int) -> int:
 
 def _explain(error: Exception) -> tuple[str, int]:
     """Returns what to say of an error, and the exit code."""
-    from jaxrnn.errors import DivergenceError, DownloadError, JaxrnnError, JoinError, SaveError
-
     match error:
         case DivergenceError():
             return str(error), 3
@@ -154,8 +157,8 @@ def _usage_line(error: Any, args: Sequence[str]) -> str:
     parsed = command.commands[here] if here else command
     if hasattr(error, "possibilities") and hasattr(error, "option_name"):
         options = [name for parameter in parsed.params for name in parameter.opts]
-        message = f"no such option {error.option_name}{closest(error.option_name, options)}"
+        message = f"no such option {error.option_name}{did_you_mean(error.option_name, options)}"
     elif unknown := re.match(r"No such command '(.*?)'\.", f"{message}."):
-        message = f"no such command {unknown[1]}{closest(unknown[1], COMMANDS)}"
+        message = f"no such command {unknown[1]}{did_you_mean(unknown[1], COMMANDS)}"
     help_command = f"{PROGRAM} {here} --help" if here else f"{PROGRAM} --help"
     return f"{message[:1].lower()}{message[1:]} (see {help_command})"

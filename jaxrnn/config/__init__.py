@@ -4,6 +4,7 @@ from jaxrnn.config.files import dump_config as dump_config
 from jaxrnn.config.files import load_config as load_config
 from jaxrnn.config.files import load_finetune_config as load_finetune_config
 from jaxrnn.config.files import parse_config as parse_config
+from jaxrnn.config.overrides import Overrides as Overrides
 from jaxrnn.config.schema import LAYER_TYPES as LAYER_TYPES
 from jaxrnn.config.schema import Config as Config
 from jaxrnn.config.schema import CorpusConfig as CorpusConfig
@@ -21,3 +22,5 @@ from jaxrnn.config.schema import SampleConfig as SampleConfig
 from jaxrnn.config.schema import Texts as Texts
 from jaxrnn.config.schema import TrainConfig as TrainConfig
 from jaxrnn.config.schema import summed_layers as summed_layers
+from jaxrnn.config.shipped import find_config as find_config
+from jaxrnn.config.shipped import shipped_configs as shipped_configs

@@ -1,45 +1,51 @@
 """A config from a TOML file and back."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from jaxrnn.config.fields import FieldError, show
-from jaxrnn.config.overrides import apply_override
+from jaxrnn.config.overrides import Overrides, apply_overrides
 from jaxrnn.config.reading import read_config, to_tables
 from jaxrnn.config.schema import FINETUNE, Config, RNNBlockConfig
-from jaxrnn.config.toml import format_toml, parse_toml, printable, read_text, shortened
+from jaxrnn.config.shipped import find_config
+from jaxrnn.config.toml import format_toml, parse_toml, printable, read_text
 from jaxrnn.errors import ConfigError
 
 
-def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
-    """The config in a TOML file.
+def load_config(config: str | Path | Config, overrides: Overrides = ()) -> Config:
+    """Load a config: a TOML file, or one that comes with jaxrnn.
 
     Args:
-        path: The file, in UTF-8.
-        overrides: Values that replace the file's, such as `train.steps=10` or `model.layers.1.size=256`.
+        config: the file, in UTF-8; or the name of a shipped config, such as `shakespeare`; or a `Config`.
+        overrides: values that replace the config's: `["train.steps=10"]`, or
+            `{"train.steps": 10, "model.layers.1.size": 256}`.
 
     Raises:
-        ConfigError: If the file can't be read, or it or an override holds what can't be meant.
+        ConfigError: The file can't be read, or it or an override holds what can't be meant.
     """
+    if isinstance(config, Config):
+        return parse_config(dump_config(config), "the config", overrides) if overrides else config
+    path = find_config(config)
     return parse_config(read_text(path), str(path), overrides)
 
 
-def load_finetune_config(path: Path | None, base: Config, overrides: Sequence[str] = ()) -> Config:
+def load_finetune_config(config: str | Path | None, base: Config, overrides: Overrides = ()) -> Config:
     """The config of a training that goes on from another run's parameters.
 
     The layers and tokens are those of that run, and so are its separator and what `[sample]` does not say. What
     `[train]` does not say has the values of `FINETUNE`, gentler than those of a training from nothing.
 
     Args:
-        path: A TOML file; None for no file at all.
+        config: a TOML file, or the name of a shipped config; None for no file at all.
         base: The config of the run that is gone on from.
         overrides: Values that replace the file's.
 
     Raises:
         ConfigError: If what is given is not accepted, has other layers or tokens than the run, or names no text.
     """
+    path = None if config is None else find_config(config)
     source = str(path) if path else "fine-tuning"
     tables = to_tables(base)
     corpus = {"tokens": base.corpus.tokens, "separator": base.corpus.separator}
@@ -47,7 +53,7 @@ def load_finetune_config(path: Path | None, base: Config, overrides: Sequence[st
     return _parse(read_text(path) if path else "", source, overrides, defaults, base)
 
 
-def parse_config(text: str, source: str, overrides: Sequence[str] = ()) -> Config:
+def parse_config(text: str, source: str, overrides: Overrides = ()) -> Config:
     """The config in a TOML text; `source` names it in messages.
 
     Raises:
@@ -59,7 +65,7 @@ def parse_config(text: str, source: str, overrides: Sequence[str] = ()) -> Confi
 def _parse(
     text: str,
     source: str,
-    overrides: Sequence[str],
+    overrides: Overrides,
     defaults: Mapping[str, Mapping[str, Any]],
     base: Config | None = None,
 ) -> Config:
@@ -70,13 +76,7 @@ def _parse(
         given_there = tables.get(section, {})
         if isinstance(given_there, dict):  # if not, reading will say so
             tables[section] = {**values, **given_there}
-    given: dict[str, str] = {}  # an override as a message shows it, by the key it sets
-    for override in overrides:
-        shown = f"--set {shortened(printable(override))}"
-        try:
-            given[apply_override(tables, override)] = shown
-        except FieldError as error:
-            raise ConfigError(f"{shown}: {error.problem}") from None
+    given = apply_overrides(tables, overrides)
     try:
         config = read_config(tables)
         if base is not None:

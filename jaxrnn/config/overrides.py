@@ -1,74 +1,118 @@
-"""Values given as `KEY=VALUE`, put into TOML's tables before they are read."""
+"""Values given as `KEY=VALUE` or in a dict, put into TOML's tables before they are read."""
 
 import re
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from os import PathLike
+from typing import Any, TypeAlias
 
-from jaxrnn.config.fields import Field, FieldError, fields_of, normalised, parse_text, refuse_unknown
+from jaxrnn.config.fields import Field, FieldError, fields_of, normalised, parse_text, refuse_unknown, show
 from jaxrnn.config.reading import FLAT_SECTIONS, MODEL_KEYS, PATHS, SECTIONS, layer_type, to_tables
 from jaxrnn.config.schema import SKIP, Config
-from jaxrnn.config.toml import parse_value
+from jaxrnn.config.toml import parse_value, printable, shortened
 from jaxrnn.errors import ConfigError
 
 # Which types a layer can have is checked when the tables are read.
 _TYPE = Field("type", str, None, optional=False, required=True)
+_LAYERS = Field("layers", str, None, optional=False, required=False)  # a list of tables
 
 
-def apply_override(tables: dict[str, Any], override: str) -> str:
-    """Puts a value into the tables, read as its key's type: `train.steps=10`, `model.layers.1.size=256`.
+Overrides: TypeAlias = Sequence[str] | Mapping[str, object]
+"""Values that replace those of a config: `["train.steps=10"]`, or `{"train.steps": 10}`."""
 
-    Hyphens and underscores are alike, and strings need no quotes; in TOML's quotes, TOML's escapes hold.
+_Read: TypeAlias = Callable[[Field], Any]  # the value, as the type of its field
+
+
+def apply_overrides(tables: dict[str, Any], overrides: Overrides) -> dict[str, str]:
+    """Put values into TOML's tables, each read as its key's type: `train.steps=10`, `model.layers.1.size=256`.
+
+    Hyphens and underscores are alike, and strings need no quotes; in TOML's quotes, TOML's escapes hold. The values of
+    a dict are taken as they are.
 
     Args:
         tables: TOML's tables, changed in place.
-        override: The key's path, an equals sign, and the value.
+        overrides: the keys' paths and their values.
 
     Returns:
-        The key's path as errors name it: `train.steps`, `model.layers[1].size`.
+        Each override as a message shows it, by the path of its key as errors name it: `train.steps`,
+        `model.layers[1].size`.
 
     Raises:
-        FieldError: If there is no such key, or the value is none of its type.
+        ConfigError: There is no such key, or the value is none of its type.
     """
+    if isinstance(overrides, Mapping):
+        paths = (
+            (key, str(value) if isinstance(value, PathLike) else value) for key, value in overrides.items()
+        )
+        given = [(str(key), value, f"{key} = {show(value)}") for key, value in paths]
+    else:
+        given = [(override, None, f"--set {shortened(printable(override))}") for override in overrides]
+    shown: dict[str, str] = {}
+    for key, value, as_shown in given:
+        try:
+            if isinstance(overrides, Mapping):
+                path = _apply(tables, key, partial(_take, value))
+            else:
+                path = _apply_text(tables, key)
+        except FieldError as error:
+            raise ConfigError(f"{as_shown}: {error.problem}") from None
+        shown[path] = as_shown
+    return shown
+
+
+def _take(value: Any, _field: Field) -> Any:
+    return value
+
+
+def _apply_text(tables: dict[str, Any], override: str) -> str:
     key, equals, text = override.partition("=")
     if not equals:
         raise FieldError(key, "has no value; write KEY=VALUE, such as train.steps=100")
-    section, *path = normalised(re.sub(r"\[(\d+)\]", r".\1", key)).split(".")
-    refuse_unknown([section], SECTIONS, "a config", elsewhere=PATHS)
-    table = tables.setdefault(section, {})
-    if not isinstance(table, dict):
-        raise FieldError(section, f"[{section}] is not a section of the file")
-    if section == "model":
-        return _override_model(table, path, text)
-    fields = fields_of(FLAT_SECTIONS[section])
-    name = ".".join(path)
-    if not name:
-        raise FieldError(section, f"is a section; give one of its keys: {', '.join(fields)}")
-    refuse_unknown([name], fields, f"[{section}]", elsewhere=PATHS)
-    table[name] = parse_text(fields[name], text)
-    return f"{section}.{name}"
+    return _apply(tables, key, lambda field: _parse(field, text))
 
 
-def _override_model(table: dict[str, Any], path: list[str], text: str) -> str:
-    match path:
-        case ["skip"]:
-            table["skip"] = parse_text(SKIP, text)
-            return "model.skip"
-        case ["layers"]:
-            table["layers"] = _parse_list(text)
-            return "model.layers"
-        case ["layers", index, key]:
-            return _override_layer(table, index, key, text)
-    refuse_unknown(path[:1], MODEL_KEYS, "[model]", elsewhere=PATHS)
-    raise FieldError("model.layers", "give one key of one layer, such as model.layers.1.size=256")
-
-
-def _parse_list(text: str) -> Any:
+def _parse(field: Field, text: str) -> Any:
+    if field is not _LAYERS:
+        return parse_text(field, text)
     try:
         return parse_value(text)
     except ConfigError:
         raise FieldError("model.layers", 'must be a list in TOML, such as [{ type = "dense" }]') from None
 
 
-def _override_layer(table: dict[str, Any], index: str, key: str, text: str) -> str:
+def _apply(tables: dict[str, Any], key: str, read: _Read) -> str:
+    """Put one value into the tables; return the key's path as errors name it."""
+    section, *path = normalised(re.sub(r"\[(\d+)\]", r".\1", key)).split(".")
+    refuse_unknown([section], SECTIONS, "a config", elsewhere=PATHS)
+    table = tables.setdefault(section, {})
+    if not isinstance(table, dict):
+        raise FieldError(section, f"[{section}] is not a section of the file")
+    if section == "model":
+        return _apply_to_model(table, path, read)
+    fields = fields_of(FLAT_SECTIONS[section])
+    name = ".".join(path)
+    if not name:
+        raise FieldError(section, f"is a section; give one of its keys: {', '.join(fields)}")
+    refuse_unknown([name], fields, f"[{section}]", elsewhere=PATHS)
+    table[name] = read(fields[name])
+    return f"{section}.{name}"
+
+
+def _apply_to_model(table: dict[str, Any], path: list[str], read: _Read) -> str:
+    match path:
+        case ["skip"]:
+            table["skip"] = read(SKIP)
+            return "model.skip"
+        case ["layers"]:
+            table["layers"] = read(_LAYERS)
+            return "model.layers"
+        case ["layers", index, key]:
+            return _apply_to_layer(table, index, key, read)
+    refuse_unknown(path[:1], MODEL_KEYS, "[model]", elsewhere=PATHS)
+    raise FieldError("model.layers", "give one key of one layer, such as model.layers.1.size=256")
+
+
+def _apply_to_layer(table: dict[str, Any], index: str, key: str, read: _Read) -> str:
     layers = table.setdefault("layers", to_tables(Config())["model"]["layers"])
     if not isinstance(layers, list):
         raise FieldError("model.layers", "model.layers is no list in the file")
@@ -86,5 +130,5 @@ def _override_layer(table: dict[str, Any], index: str, key: str, text: str) -> s
             raise FieldError(here, str(error.under(here))) from None
         fields = {"type": _TYPE, **fields_of(record)}
         refuse_unknown([key], fields, f"a layer of type {record.type}")
-    layer[key] = parse_text(fields[key], text)
+    layer[key] = read(fields[key])
     return f"{here}.{key}"

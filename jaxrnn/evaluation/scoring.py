@@ -13,16 +13,18 @@ character but the first exactly once.
 
 import math
 from functools import partial
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from jaxrnn.config import ModelConfig
+from jaxrnn.data.vocabulary import Text, encode
 from jaxrnn.evaluation import validation
 from jaxrnn.layers.losses import nats_to_bits, softmax_cross_entropy
 from jaxrnn.models import stack
+from jaxrnn.models.language_model import LanguageModel
 from jaxrnn.types import Array, Carry, Params
 
 # What a call of windows holds at a time: so many characters, and fewer where the vocabulary is large.
@@ -33,36 +35,64 @@ _CHUNK = 256  # characters a window reads at a time
 
 
 class Scores(NamedTuple):
-    """Of each character of a text but the first."""
+    """The scores of each token of a text but the first."""
 
-    nll: np.ndarray  # [characters - 1], float32: how surprising it was
+    nll: np.ndarray  # [tokens - 1], float32: negative log-likelihood, in nats
     ranks: (
         np.ndarray
-    )  # [characters - 1], int32: 1 where it was the likeliest, 2 where one other was likelier, ...
+    )  # [tokens - 1], int32: 1 where it was the most likely, 2 where one other was likelier, ...
+
+    @property
+    def mean_nll(self) -> float:
+        """The mean negative log-likelihood, nats per token."""
+        return float(self.nll.sum(dtype=np.float64)) / self.nll.size
+
+    @property
+    def bits_per_token(self) -> float:
+        """The mean negative log-likelihood in bits per token."""
+        return nats_to_bits(self.mean_nll)
+
+    @property
+    def perplexity(self) -> float:
+        """exp(mean_nll): as hard as a choice among so many; infinite beyond what a float holds."""
+        return math.exp(self.mean_nll) if self.mean_nll < 700 else math.inf
+
+    @property
+    def top1_accuracy(self) -> float:
+        """The share of tokens that were the most likely."""
+        return float((self.ranks == 1).mean())
 
 
-class Summary(NamedTuple):
-    """The means of a text's scores."""
-
-    nll: float
-    bits_per_token: float
-    bits_per_byte: float  # of the scored characters in UTF-8
-    perplexity: float  # exp(nats): as hard as a choice among so many; infinite beyond what a float holds
-    first_choices: float  # the share of characters that were the likeliest
-
-
-def summarise(scores: Scores, num_bytes: int) -> Summary:
-    """The means.
+def score(
+    model: LanguageModel,
+    text: Text,
+    *,
+    protocol: Literal["stateful", "windows"] = "stateful",
+    window: int = 256,
+) -> Scores:
+    """Score each token of a text but the first.
 
     Args:
-        scores: of a text.
-        num_bytes: how many bytes the scored characters (all but the first) have in UTF-8.
+        model: from `jaxrnn.load`, or `Run.model()`.
+        text: at least two tokens, all of them in the model's vocabulary; `bytes` for a model of bytes.
+        protocol: "stateful", one pass; or "windows", each read from a zero state.
+        window: tokens a window.
+
+    Raises:
+        VocabularyError: The model does not know a character of the text.
+        ValueError: The text has fewer than two tokens, or the protocol is neither.
+
+    Example:
+        >>> scores = score(getfixture("language_model"), "to be or not to be")
+        >>> scores.nll.shape, scores.perplexity > 1
+        ((17,), True)
     """
-    total = float(scores.nll.sum(dtype=np.float64))
-    nats = total / scores.nll.size
-    perplexity = math.exp(nats) if nats < 700 else math.inf
-    is_first = float((scores.ranks == 1).mean())
-    return Summary(nats, nats_to_bits(nats), nats_to_bits(total) / num_bytes, perplexity, is_first)
+    ids = encode(model.vocabulary, text)
+    if protocol == "stateful":
+        return score_stateful(model.config, model.params, ids)
+    if protocol == "windows":
+        return score_windows(model.config, model.params, ids, window)
+    raise ValueError(f"score: protocol must be 'stateful' or 'windows', got {protocol!r}")
 
 
 def score_stateful(config: ModelConfig, params: Params, ids: np.ndarray) -> Scores:

@@ -8,3 +8,6 @@
 | `packing.py`   | activities in few bits                                             |
 | `page.py`      | one HTML file of all that, from `page.html`, `page.css`, `page.js` |
 """
+
+from jaxrnn.inspection.page import inspect as inspect
+from jaxrnn.inspection.page import render as render

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxrnn.config import ModelConfig
+from jaxrnn.data.vocabulary import Text, encode
 from jaxrnn.evaluation.scoring import rank
 from jaxrnn.layers.block import RNNBlockParams
 from jaxrnn.layers.gru import GRUParams, gru_loop, gru_project
@@ -16,6 +17,7 @@ from jaxrnn.layers.lstm import LSTMParams, lstm_loop, lstm_project
 from jaxrnn.layers.mogrifier import MogrifierLSTMParams, mogrifier_loop
 from jaxrnn.layers.rnn import RNNParams, rnn
 from jaxrnn.models import stack
+from jaxrnn.models.language_model import LanguageModel
 from jaxrnn.types import Array, Params
 
 # What is tanh of something lies between -1 and 1, a gate between 0 and 1, a cell anywhere.
@@ -61,6 +63,37 @@ def observe(config: ModelConfig, params: Params, ids: np.ndarray, most_likely: i
     )
     nats, ranks, likeliest, probabilities = (np.asarray(values) for values in expected)
     return Activity(nats, ranks, likeliest, probabilities, tuple(tracks))
+
+
+def activations(model: LanguageModel, text: Text) -> tuple[dict[str, np.ndarray], ...]:
+    """Read a text from a zero state and return what every unit of every layer does.
+
+    Args:
+        model: from `jaxrnn.load`, or `Run.model()`.
+        text: at least one token, all of them in the model's vocabulary; `bytes` for a model of bytes.
+
+    Returns:
+        One dict a layer, in the order of the config: arrays `[time, units]` by name. `h` is the hidden state; an LSTM
+        also has `c`, its cell state, and its gates `i`, `f`, `g`, `o`; a GRU has `r`, `z`, `n`. A layer without a state
+        has none.
+
+    Raises:
+        VocabularyError: The model does not know a character of the text.
+        ValueError: The text is empty.
+
+    Example:
+        >>> by_layer = activations(getfixture("language_model"), "to be")
+        >>> [sorted(layer) for layer in by_layer]
+        [[], ['c', 'f', 'g', 'h', 'i', 'o'], []]
+        >>> by_layer[1]["f"].shape
+        (5, 8)
+    """
+    if not text:
+        raise ValueError("activations: the text is empty; one token at least is needed")
+    by_layer: tuple[dict[str, np.ndarray], ...] = tuple({} for _ in model.config.layers)
+    for track in observe(model.config, model.params, encode(model.vocabulary, text)).tracks:
+        by_layer[track.layer][track.kind] = track.values
+    return by_layer
 
 
 @partial(jax.jit, static_argnums=(0, 1))

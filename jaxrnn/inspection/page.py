@@ -18,7 +18,7 @@ from jaxrnn.inspection.activity import GATES, NAMES, STATES, Activity, Track, ob
 from jaxrnn.inspection.lookback import LookBack, look_back
 from jaxrnn.inspection.packing import levels_per_byte, pack
 from jaxrnn.inspection.readable import Tracking, find_tracking
-from jaxrnn.runs.loading import Trained
+from jaxrnn.models.language_model import LanguageModel
 
 # Shades of states and of gates, the finest first; those are taken with which all activities fit the budget. What
 # the page says of a value is then a range, as wide as its shade.
@@ -36,7 +36,7 @@ class Inspection(NamedTuple):
     curves: dict[str, tuple[LookBack, ...]]  # by the name of the run, the inspected one first
 
 
-def inspect(run: Trained, text: Text, compared: Sequence[Trained] = ()) -> Inspection:
+def inspect(run: LanguageModel, text: Text, compared: Sequence[LanguageModel] = ()) -> Inspection:
     """Read a text with a model and find out what its units do.
 
     Args:
@@ -59,7 +59,7 @@ def inspect(run: Trained, text: Text, compared: Sequence[Trained] = ()) -> Inspe
     return Inspection(text, activity, find_tracking(text, activity.tracks), curves)
 
 
-def render(run: Trained, inspection: Inspection, about: Mapping[str, str]) -> str:
+def render(run: LanguageModel, inspection: Inspection, about: Mapping[str, str]) -> str:
     """The page.
 
     Args:
@@ -91,7 +91,7 @@ def _asset(name: str) -> str:
     return resources.files("jaxrnn.inspection").joinpath(name).read_text(encoding="utf-8")
 
 
-def _payload(run: Trained, inspection: Inspection, about: Mapping[str, str]) -> dict[str, Any]:
+def _payload(run: LanguageModel, inspection: Inspection, about: Mapping[str, str]) -> dict[str, Any]:
     activity = inspection.activity
     shades = _choose_shades(activity.tracks)
     return {

@@ -25,13 +25,19 @@ package that it needs when it is called (`exporting.require`).
 from collections.abc import Callable
 from pathlib import Path
 
+from jaxrnn.interchange.exporting import check_free as check_free
+from jaxrnn.interchange.exporting import export as export
+from jaxrnn.interchange.importing import MODEL_FILE as MODEL_FILE
+from jaxrnn.interchange.importing import create_imported_run as create_imported_run
+from jaxrnn.interchange.importing import read_model as read_model
+from jaxrnn.interchange.json_text import check_file as check_file
 from jaxrnn.interchange.onnx_file import write_onnx
 from jaxrnn.interchange.safetensors_file import write_safetensors
 from jaxrnn.interchange.stablehlo_file import write_stablehlo
-from jaxrnn.runs.loading import Trained
+from jaxrnn.models.language_model import LanguageModel
 
 # By the name that `jaxrnn export --format` takes, which is also what a file's name ends in where nobody says.
-FORMATS: dict[str, Callable[[Trained, Path], list[Path]]] = {
+FORMATS: dict[str, Callable[[LanguageModel, Path], list[Path]]] = {
     "safetensors": write_safetensors,
     "onnx": write_onnx,
     "stablehlo": write_stablehlo,

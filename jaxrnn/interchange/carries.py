@@ -9,7 +9,7 @@ import jax
 
 from jaxrnn.interchange.description import describe
 from jaxrnn.models import stack
-from jaxrnn.runs.loading import Trained
+from jaxrnn.models.language_model import LanguageModel
 from jaxrnn.types import Array, Carry
 
 
@@ -34,12 +34,12 @@ def after(name: str) -> str:
     return f"next_{name}"
 
 
-def empty_carry(trained: Trained) -> Carry:
+def empty_carry(trained: LanguageModel) -> Carry:
     """The shapes and types of the carry of one row; no memory is taken."""
     return jax.eval_shape(lambda: stack.initial_carry(trained.config, trained.params, 1))
 
 
-def describe_with_states(trained: Trained) -> dict[str, Any]:
+def describe_with_states(trained: LanguageModel) -> dict[str, Any]:
     """What is said of a model, and in `states` the names and sizes of what is to be handed from call to call."""
     states = [
         {"input": name, "output": after(name), "size": array.shape[1]}

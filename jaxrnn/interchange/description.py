@@ -6,13 +6,13 @@ from typing import Any
 import jaxrnn
 from jaxrnn.config import Config, ModelConfig
 from jaxrnn.config.reading import to_tables
-from jaxrnn.runs.loading import Trained
+from jaxrnn.models.language_model import LanguageModel
 
 KIND = "jaxrnn model"
 FORMAT_VERSION = 1
 
 
-def describe(trained: Trained) -> dict[str, Any]:
+def describe(trained: LanguageModel) -> dict[str, Any]:
     """Returns what a program needs to know of a model, as JSON has it.
 
     Keys: `format` and `format_version`; `jaxrnn_version`, that wrote it; `name`, of the run; `layers`, as in a config;

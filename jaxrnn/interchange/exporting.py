@@ -9,7 +9,7 @@ from typing import Any
 
 from jaxrnn.disk import reason, sync, try_remove_tree
 from jaxrnn.errors import InterchangeError, SaveError
-from jaxrnn.runs.loading import Trained
+from jaxrnn.models.language_model import LanguageModel
 
 
 def require(package: str, extra: str = "export") -> Any:
@@ -27,7 +27,11 @@ def require(package: str, extra: str = "export") -> Any:
 
 
 def export(
-    trained: Trained, write: Callable[[Trained, Path], list[Path]], path: Path, *, overwrite: bool = False
+    trained: LanguageModel,
+    write: Callable[[LanguageModel, Path], list[Path]],
+    path: Path,
+    *,
+    overwrite: bool = False,
 ) -> list[Path]:
     """Writes a model in one format.
 

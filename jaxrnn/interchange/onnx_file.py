@@ -33,8 +33,8 @@ from jaxrnn.interchange.exporting import require
 from jaxrnn.layers.gru import GRUParams
 from jaxrnn.layers.lstm import LSTMParams
 from jaxrnn.layers.rnn import RNNParams
+from jaxrnn.models.language_model import LanguageModel
 from jaxrnn.models.stack import count_parameters
-from jaxrnn.runs.loading import Trained
 from jaxrnn.types import Params
 
 # Old enough for every onnxruntime since 1.12 (2022), in a browser too; the operators here have not changed since 14.
@@ -45,7 +45,7 @@ METADATA_KEY = "jaxrnn"
 MAX_BYTES = 2_000_000_000
 
 
-def write_onnx(trained: Trained, path: Path) -> list[Path]:
+def write_onnx(trained: LanguageModel, path: Path) -> list[Path]:
     """Writes a model to `path`, and what is said of it to `path` with `.json` behind it.
 
     The same model gives the same bytes.
@@ -63,7 +63,7 @@ def write_onnx(trained: Trained, path: Path) -> list[Path]:
     return [path, beside]
 
 
-def check_standard(trained: Trained) -> None:
+def check_standard(trained: LanguageModel) -> None:
     """Refuses layers that ONNX has no operator for.
 
     Raises:
@@ -78,7 +78,7 @@ def check_standard(trained: Trained) -> None:
             )
 
 
-def check_size(trained: Trained) -> None:
+def check_size(trained: LanguageModel) -> None:
     """Refuses what no single file of this kind can hold; a StableHLO artefact has the same limit.
 
     Raises:
@@ -112,7 +112,7 @@ class _Graph(NamedTuple):
         return name
 
 
-def _model(onnx: Any, trained: Trained, description: str) -> Any:
+def _model(onnx: Any, trained: LanguageModel, description: str) -> Any:
     """The graph, with what it takes and gives, and the description within."""
     config, params = trained.config, jax.device_get(trained.params)
     graph = _Graph(onnx, [], [])

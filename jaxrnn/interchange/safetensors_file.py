@@ -18,12 +18,12 @@ from jaxrnn.interchange.description import describe, to_json
 from jaxrnn.interchange.exporting import require
 from jaxrnn.interchange.json_text import show
 from jaxrnn.interchange.torch_names import torch_modules, torch_tensors
-from jaxrnn.runs.loading import Trained
+from jaxrnn.models.language_model import LanguageModel
 
 METADATA = "jaxrnn"  # the key of the description
 
 
-def write_safetensors(trained: Trained, path: Path) -> list[Path]:
+def write_safetensors(trained: LanguageModel, path: Path) -> list[Path]:
     """Writes the parameters to `path` and the description beside it, as `.json`.
 
     The description also has `torch`, how each layer is made in PyTorch (`torch_names.torch_modules`), and `sums`, the

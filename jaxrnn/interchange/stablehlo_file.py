@@ -20,7 +20,7 @@ from jaxrnn.interchange.carries import by_name, describe_with_states, empty_carr
 from jaxrnn.interchange.description import to_json
 from jaxrnn.interchange.onnx_file import check_size
 from jaxrnn.models import stack
-from jaxrnn.runs.loading import Trained
+from jaxrnn.models.language_model import LanguageModel
 from jaxrnn.types import Array
 
 PLATFORMS = ("cpu", "cuda", "tpu")
@@ -31,7 +31,7 @@ _PROJECTED = 1024
 Named = dict[str, Array]
 
 
-def write_stablehlo(trained: Trained, path: Path) -> list[Path]:
+def write_stablehlo(trained: LanguageModel, path: Path) -> list[Path]:
     """Writes a model to `path`, and what is said of it to `path` with `.json` behind it.
 
     The same model gives the same bytes, with the same version of jax.
@@ -47,7 +47,7 @@ def write_stablehlo(trained: Trained, path: Path) -> list[Path]:
     return [path, beside]
 
 
-def _exported(trained: Trained) -> export.Exported:
+def _exported(trained: LanguageModel) -> export.Exported:
     config, params, carry = trained.config, trained.params, empty_carry(trained)
     projected = stack.project_table(config, params) if trained.vocabulary.size <= _PROJECTED else None
     names, structure = list(by_name(carry)), jax.tree.structure(carry)

@@ -4,6 +4,7 @@ Data parallelism on JAX's own terms: one `jit` over a mesh, parameters on every 
 the batch and of the carry; the compiler adds the gradients up. The backward passes need no change for it.
 """
 
+import contextlib
 import os
 from collections.abc import Callable
 from functools import cache
@@ -16,6 +17,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from jaxrnn.config import Config, DropoutConfig, TrainConfig
 from jaxrnn.errors import ConfigError
+from jaxrnn.parallel.processes import count as count_processes
 
 _Tree = TypeVar("_Tree")
 
@@ -46,6 +48,18 @@ def choose_cpu_devices(config: Config, processes: int = 1) -> int:
     )
     is_even = config.train.batch_size % (2 * processes) == 0
     return 2 if (os.cpu_count() or 1) >= 2 and is_even and is_narrow else 1
+
+
+def split_cpu(config: Config) -> None:
+    """Have JAX split a CPU into as many devices as `choose_cpu_devices` says, unless JAX runs already or was told.
+
+    Raises:
+        ConfigError: They can't share `train.batch_size`.
+    """
+    count = choose_cpu_devices(config, count_processes())
+    if jax.config.jax_num_cpu_devices < 0:  # type: ignore[attr-defined]
+        with contextlib.suppress(RuntimeError):  # JAX runs already, with the devices it has
+            jax.config.update("jax_num_cpu_devices", count)  # type: ignore[no-untyped-call]
 
 
 def training_mesh(config: TrainConfig) -> Mesh:

@@ -38,8 +38,8 @@ from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from jaxrnn.data.vocabulary import Vocabulary, decode, describe_character, unknown_characters
+from jaxrnn.models.language_model import LanguageModel
 from jaxrnn.play.writing import Block, Writer, prepare, recurrent_layers, write
-from jaxrnn.runs.loading import Trained
 from jaxrnn.sampling.generation import prompt_ids
 
 LONGEST_BODY = 64 * 1024  # bytes
@@ -78,7 +78,7 @@ class Asked:
     layer: int  # which of the recurrent layers to show, from 0
 
 
-def make_app(run: Trained, hosts: list[str], token: str | None = None) -> Starlette:
+def make_app(run: LanguageModel, hosts: list[str], token: str | None = None) -> Starlette:
     """The application.
 
     Args:
@@ -111,7 +111,7 @@ def make_app(run: Trained, hosts: list[str], token: str | None = None) -> Starle
     )
 
 
-def describe(run: Trained, layers: tuple[int, ...]) -> dict[str, Any]:
+def describe(run: LanguageModel, layers: tuple[int, ...]) -> dict[str, Any]:
     """What a page has to know of a model."""
     return {
         "name": run.name,

@@ -135,6 +135,17 @@ def default_run(config: str) -> Path:
     return RUNS / name
 
 
+def find_destination(name: str) -> Path:
+    """Return the run directory that a user names for a new run: a path as it is, a bare name inside `checkpoints/`.
+
+    Raises:
+        CheckpointError: the name is empty.
+    """
+    if not name:
+        raise CheckpointError("--to: is empty; name a run directory")
+    return Path(name) if "/" in name or name in (".", "..") else RUNS / name
+
+
 def find_run(name: str | None = None) -> Path:
     """Finds the run that a user means.
 

@@ -1,46 +1,44 @@
-"""A trained model: all of a run that is needed to use it."""
+"""A run's trained model."""
 
+import os
 from pathlib import Path
-from typing import NamedTuple
 
-from jaxrnn.config import Config, ModelConfig
+from jaxrnn.config import Config
 from jaxrnn.data.documents import resolve_separator
 from jaxrnn.data.vocabulary import Vocabulary
+from jaxrnn.models.language_model import LanguageModel
 from jaxrnn.runs.checkpoint import load_params
-from jaxrnn.runs.directory import read_config, read_vocabulary
-from jaxrnn.types import Params
+from jaxrnn.runs.directory import find_run, read_config, read_vocabulary
+from jaxrnn.runs.saved_steps import Which
 
 
-class Trained(NamedTuple):
-    """A model, its characters, and what to call it."""
-
-    name: str
-    config: ModelConfig
-    params: Params
-    vocabulary: Vocabulary
-
-
-def load_trained(run: Path, name: str) -> Trained:
-    """Loads the best checkpoint of a run.
+def load(run: str | os.PathLike[str] | None = None, checkpoint: Which = "best") -> LanguageModel:
+    """Load the trained model of a run.
 
     Args:
-        run: the run directory, `checkpoints/shakespeare` say; nothing beside it is needed.
-        name: what to call it.
+        run: a run directory, or the name of one in `checkpoints/`; None is the run there that saved last. Nothing but
+            the directory is needed.
+        checkpoint: "best" (by validation loss), "last", or the step of a checkpoint that the run keeps.
+
+    Returns:
+        The model with its parameters on the default device; the averaged ones, where the run averages.
 
     Raises:
-        CheckpointError: The run is missing or damaged.
+        CheckpointError: The run or the checkpoint is missing or corrupt.
         ConfigError: Its config is not valid.
         VocabularyError: Its vocabulary is none.
     """
-    config, vocabulary = read_resolved(run)
-    return Trained(name, config.model, load_params(run, config.model, vocabulary.size), vocabulary)
+    found = find_run(None if run is None else os.fspath(run))
+    config, vocabulary = read_resolved(found)
+    params = load_params(found, config.model, vocabulary.size, checkpoint)
+    return LanguageModel(config.model, params, vocabulary, found.resolve().name)
 
 
 def read_resolved(run: Path) -> tuple[Config, Vocabulary]:
-    """Reads a run's vocabulary, and its config as its model is used: with the separator's id.
+    """Read a run's vocabulary, and its config as its model is used: with the separator's id.
 
     Raises:
-        CheckpointError: One of them is missing or damaged.
+        CheckpointError: One of them is missing or corrupt.
         ConfigError: The config is not valid.
         VocabularyError: The vocabulary is none.
     """

@@ -1,10 +1,13 @@
 """Curves of a run, or of several in one picture, from their metrics.csv. Needs matplotlib, the extra `[plot]`."""
 
-import csv
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from jaxrnn.runs.metrics import Metrics, read_metrics
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -16,46 +19,6 @@ AXES = {
     "tokens": ("tokens", "tokens read"),
     "seconds": ("seconds", "seconds"),
 }
-
-
-class Curve(NamedTuple):
-    """What a run's metrics.csv says, row by row; NaN where a cell is empty."""
-
-    steps: list[float]
-    tokens: list[float]
-    seconds: list[float]
-    train: list[float]  # nats per character
-    held_out: list[float]  # nats per character
-    learning_rate: list[float]
-    grad_norm: list[float]
-
-    def over(self, axis: str) -> list[float]:
-        """What the curve is drawn over: a key of `AXES`."""
-        found: list[float] = getattr(self, axis)
-        return found
-
-
-_COLUMNS = ("step", "tokens", "seconds", "train_loss", "val_loss", "learning_rate", "grad_norm")
-
-
-def read_curve(metrics: Path) -> Curve:
-    """Returns the rows of a metrics.csv; one cut off by a killed process is left out.
-
-    Raises:
-        OSError: The file can't be read.
-    """
-    rows = []
-    with metrics.open(encoding="utf-8", errors="replace", newline="") as file:
-        for row in csv.DictReader(file):
-            try:
-                numbers = [
-                    float(row[name] or math.nan) if row[name] is not None else math.nan for name in _COLUMNS
-                ]
-                int(row["step"])
-            except (KeyError, TypeError, ValueError):
-                continue
-            rows.append(numbers)
-    return Curve(*map(list, zip(*rows, strict=True))) if rows else Curve([], [], [], [], [], [], [])
 
 
 def plot_losses(metrics: Path, picture: Path, token: str = "character") -> None:
@@ -76,14 +39,15 @@ def plot_losses(metrics: Path, picture: Path, token: str = "character") -> None:
     # No pyplot: it would look for a window system, and keep global state in the caller's program.
     from matplotlib.figure import Figure
 
-    curve = read_curve(metrics)
-    if not curve.steps:
+    columns = read_metrics(metrics)
+    steps, held_out = columns["step"], columns["val_loss"]
+    if not steps.size:
         return
     figure = Figure(figsize=(8, 5), layout="constrained")
     axes = figure.add_subplot(xlabel="step", ylabel=f"nats per {token}", title=metrics.parent.name)
-    axes.plot(curve.steps, curve.train, marker=".", label="training")
-    if not _is_empty(curve.held_out):
-        axes.plot(curve.steps, curve.held_out, marker=".", label="held out")
+    axes.plot(steps, columns["train_loss"], marker=".", label="training")
+    if not np.isnan(held_out).all():
+        axes.plot(steps, held_out, marker=".", label="validation")
     _show_bits(axes, token)
     axes.grid(alpha=0.3)
     axes.legend()
@@ -91,14 +55,14 @@ def plot_losses(metrics: Path, picture: Path, token: str = "character") -> None:
 
 
 def plot_runs(
-    runs: Sequence[tuple[str, Curve]], picture: Path, over: str = "steps", token: str = "character"
+    runs: Sequence[tuple[str, Metrics]], picture: Path, over: str = "steps", token: str = "character"
 ) -> None:
     """Draws the losses, the learning rate and the gradient's norm of several runs into one PNG or SVG file.
 
-    A run has one colour; its training loss is dashed and its held-out loss is not. The file is replaced in one step.
+    A run has one color; its training loss is dashed and its held-out loss is not. The file is replaced in one step.
 
     Args:
-        runs: names and curves.
+        runs: names and metrics.
         picture: where to; `.svg` makes an SVG, all else a PNG.
         over: a key of `AXES`.
         token: what the losses are per, a "byte" where tokens are bytes.
@@ -111,30 +75,26 @@ def plot_runs(
 
     figure = Figure(figsize=(9, 8), layout="constrained")
     losses, rate, norm = figure.subplots(3, 1, sharex=True, height_ratios=(3, 1, 1))
-    for index, (name, curve) in enumerate(runs):
-        xs, colour = curve.over(over), f"C{index % 10}"
+    for index, (name, columns) in enumerate(runs):
+        xs, color = columns[AXES[over][0]], f"C{index % 10}"
         is_lone = len(xs) < 2  # a line of one point is none
-        style: dict[str, Any] = {"color": colour, "marker": "." if is_lone or len(xs) < 40 else ""}
+        style: dict[str, Any] = {"color": color, "marker": "." if is_lone or len(xs) < 40 else ""}
         name = name.replace("$", r"\$")  # no formula
         name = f" {name}" if name.startswith("_") else name  # which would be left out of the legend
-        losses.plot(xs, curve.train, linestyle="--", label=f"{name}, training", **style)
-        if not _is_empty(curve.held_out):
-            losses.plot(xs, curve.held_out, label=f"{name}, held out", **style)
-        rate.plot(xs, curve.learning_rate, **style)
-        norm.plot(xs, curve.grad_norm, **style)
+        losses.plot(xs, columns["train_loss"], linestyle="--", label=f"{name}, training", **style)
+        if not np.isnan(columns["val_loss"]).all():
+            losses.plot(xs, columns["val_loss"], label=f"{name}, validation", **style)
+        rate.plot(xs, columns["learning_rate"], **style)
+        norm.plot(xs, columns["grad_norm"], **style)
     losses.set_ylabel(f"nats per {token}")
     _show_bits(losses, token)
     losses.legend(fontsize="small")
     rate.set_ylabel("learning rate")
     norm.set_ylabel("gradient norm")
-    norm.set_xlabel(AXES[over][1].replace("character", token))
+    norm.set_xlabel(AXES[over][1].replace("token", token))
     for axes in (losses, rate, norm):
         axes.grid(alpha=0.3)
     _save(figure, picture, "svg" if picture.suffix.lower() == ".svg" else "png")
-
-
-def _is_empty(values: list[float]) -> bool:
-    return all(map(math.isnan, values))
 
 
 def _show_bits(axes: "Axes", token: str) -> None:

@@ -70,6 +70,15 @@ def prompt_ids(vocabulary: Vocabulary, seed: str) -> np.ndarray:
     return encode(vocabulary, seed)
 
 
+class Block(NamedTuple):
+    """New tokens of every sample."""
+
+    ids: np.ndarray  # [num_samples, tokens]
+    nll: (
+        np.ndarray
+    )  # [num_samples, tokens], float32: the model's own -log p, in nats; [num_samples, 0] unless scored
+
+
 def sample(
     config: ModelConfig,
     params: Params,
@@ -81,23 +90,26 @@ def sample(
     top_p: float = 1.0,
     num_samples: int = 1,
     rng_seed: int = 0,
-) -> Iterator[np.ndarray]:
-    """Go on from a seed text, in blocks as they are made.
+    scored: bool = False,
+) -> Iterator[Block]:
+    """Continue a prompt, in blocks as they are made.
 
     Args:
         config: the layers.
         params: their parameters.
-        prompt_ids: the text to go on from, `[characters]`, at least one.
-        length: new characters a sample.
-        temperature: divides the logits; 0 takes the most likely character every time.
-        top_k: draw from the k most likely characters only; 0 is all.
-        top_p: draw from the most likely characters that together have this probability (Holtzman et al., 2020);
+        prompt_ids: the prompt, `[tokens]`, at least one.
+        length: new tokens a sample.
+        temperature: divides the logits; 0 takes the most likely token every time.
+        top_k: draw from the k most likely tokens only; 0 is all.
+        top_p: draw from the most likely tokens that together have this probability (Holtzman et al., 2020);
             1 is all. Applied after `top_k`.
-        num_samples: samples side by side; sample i is the same text whatever their number.
-        rng_seed: the same integer draws the same text.
+        num_samples: samples side by side; sample i is the same whatever their number.
+        rng_seed: the same integer draws the same tokens.
+        scored: whether to compute each token's negative log-likelihood under the model, before temperature, top_k and
+            top_p.
 
     Yields:
-        Blocks of new ids `[num_samples, characters]`, `length` characters of each sample in all.
+        Blocks of new tokens, `length` of each sample in all.
 
     Raises:
         ValueError: An argument is out of range.
@@ -106,56 +118,27 @@ def sample(
         >>> config, vocabulary = ModelConfig(), Vocabulary("abcdefgh")
         >>> params = stack.init(jax.random.key(0), config, vocabulary.size)
         >>> blocks = sample(config, params, prompt_ids(vocabulary, "head"), length=200, num_samples=2)
-        >>> [block.shape for block in blocks]
+        >>> [block.ids.shape for block in blocks]
         [(2, 128), (2, 72)]
     """
-    options = (length, temperature, top_k, top_p, num_samples, rng_seed)
-    return (ids for ids, _ in _generate(False, config, params, prompt_ids, *options))
-
-
-def sample_with_surprise(
-    config: ModelConfig,
-    params: Params,
-    prompt_ids: np.ndarray,
-    *,
-    length: int,
-    temperature: float = 1.0,
-    top_k: int = 0,
-    top_p: float = 1.0,
-    num_samples: int = 1,
-    rng_seed: int = 0,
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """The same texts as `sample`, each block with the surprise of its characters.
-
-    Yields:
-        Blocks of new ids, and of their nats `[num_samples, characters]`, float32: -log of the probability that the
-        model gave to each, before temperature, top_k and top_p had their say.
-
-    Raises:
-        ValueError: As `sample`.
-    """
-    options = (length, temperature, top_k, top_p, num_samples, rng_seed)
-    return _generate(True, config, params, prompt_ids, *options)
-
-
-def _generate(
-    scored: bool,
-    config: ModelConfig,
-    params: Params,
-    prompt_ids: np.ndarray,
-    length: int,
-    temperature: float,
-    top_k: int,
-    top_p: float,
-    num_samples: int,
-    rng_seed: int,
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Blocks of ids and nats; where they are not `scored`, there are no nats in them."""
     if len(prompt_ids) == 0:
-        raise ValueError("sample: the seed text is empty; one character at least is needed to begin")
+        raise ValueError("sample: the prompt is empty; one token at least is needed to begin")
     if length < 0 or num_samples < 1:
         raise ValueError("sample: length must be at least 0, num_samples at least 1")
     choice = make_choice(params[0].table.shape[0], temperature, top_k, top_p)
+    return _sample(config, params, prompt_ids, length, choice, num_samples, rng_seed, scored)
+
+
+def _sample(
+    config: ModelConfig,
+    params: Params,
+    prompt_ids: np.ndarray,
+    length: int,
+    choice: Choice,
+    num_samples: int,
+    rng_seed: int,
+    scored: bool,
+) -> Iterator[Block]:
     # By way of the host, from wherever training holds them: sampling runs on the default device alone.
     params = jax.tree.map(jnp.asarray, jax.device_get(params))
     projected, carry = begin(config, params)
@@ -180,7 +163,7 @@ def _generate(
             if before:
                 ids, nats = (np.concatenate(parts) for parts in zip(*before, strict=True))
                 kept = (slice(num_samples), slice(length - start + _BLOCK))
-                yield ids[kept], nats[kept]
+                yield Block(ids[kept], nats[kept])
             before = new
 
 

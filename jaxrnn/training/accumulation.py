@@ -35,7 +35,7 @@ def mean_gradient(
     first: Array,
     count: int,
     mesh: Mesh | None = None,
-) -> tuple[Array, Carry, Params]:
+) -> tuple[tuple[Array, Carry], Params]:
     """The mean over batches `first`, `first + 1`, ..., `count` of them, each with the carry that the one before left.
 
     Args:
@@ -49,7 +49,7 @@ def mean_gradient(
         mesh: the devices that share each batch; None for one.
 
     Returns:
-        The mean loss, the carry after the last batch, and the mean gradient.
+        The mean loss and the carry after the last batch; and the mean gradient.
     """
     devices = 1 if mesh is None else mesh.size
 
@@ -80,4 +80,4 @@ def mean_gradient(
     )
     carry, loss, gradient = jax.lax.fori_loop(0, count, add, (carry, *nothing))
     loss, gradient = jax.tree.map(lambda leaf: leaf.sum(0) / (count * devices), (loss, gradient))
-    return loss, carry, gradient
+    return (loss, carry), gradient

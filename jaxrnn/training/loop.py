@@ -74,11 +74,14 @@ class Sampled(NamedTuple):
 
 
 class Save(NamedTuple):
-    """The state is worth keeping now. Save it before asking for the next event: then its buffers are used again."""
+    """The state is to be saved; its buffers are never used again, so it may be kept."""
 
     step: int
     state: TrainState
     val_loss: float | None  # at this very step, where it was evaluated
+
+    def __repr__(self) -> str:
+        return f"Save(step={self.step}, val_loss={self.val_loss})"
 
 
 Event: TypeAlias = Progress | Evaluated | Sampled | Save
@@ -93,18 +96,20 @@ def train(
     *,
     should_stop: Callable[[], bool] = lambda: False,
     seconds: float = 0.0,
+    donate: bool = False,
 ) -> Iterator[Event]:
     """Train from `state` to `config.train.steps`, as a stream of events.
 
     Args:
         config: the run's.
-        state: from `init_state`, or loaded; its buffers are used up.
+        state: from `init_state`, or loaded.
         vocabulary: for the text that is sampled, and for what separates its documents.
         train_ids: the training text `[characters]`, uint8 or uint16; or on the disk, with the same bits in the end.
         val_ids: the held-out text; empty, or at least two characters.
         should_stop: asked after every dispatch (a fraction of a second); once true, in one of several processes, a last
             `Save` ends the stream, in all of them.
         seconds: how long the training took that led to `state`, for the events to count on.
+        donate: whether the buffers of `state` may be used up, which saves their memory.
 
     Yields:
         `Progress` after every dispatch; `Evaluated`, `Sampled` and `Save`, in this order, where they are due. The end
@@ -136,7 +141,7 @@ def train(
     every = config.train
     tokens_per_step = every.tokens_per_step
     mesh = training_mesh(every)
-    state = place(mesh, state)
+    state = place(mesh, state if donate else _copy(state))
     segments = validation.lay_out(val_ids, every.eval_tokens, mesh) if val_ids.size else None
     step = int(state.step)
     feed = feeding(every, mesh, jax.random.split(state.key)[0], train_ids, step)
@@ -152,7 +157,7 @@ def train(
         # Clocks and signals differ between processes; what they do must not.
         told = processes.gather_numbers((should_stop(), num_steps))
         if told[:, 0].any():
-            yield Save(step, state, None)
+            yield Save(step, _copy(state), None)
             return
         num_steps = int(told[0, 1])
         state, tally, is_finite = run_steps(config.model, every, mesh, state, ids, jnp.int32(num_steps))
@@ -198,7 +203,14 @@ def train(
         if is_sample_due and processes.is_first():
             yield Sampled(step, _write(config, state, vocabulary, step))
         if is_save_due:
-            yield Save(step, state, val_loss)
+            yield Save(step, _copy(state), val_loss)
+
+
+@jax.jit
+def _copy(state: TrainState) -> TrainState:
+    """The state in buffers of its own."""
+    copied: TrainState = jax.tree.map(jnp.copy, state)
+    return copied
 
 
 def _is_due(every: int, step: int) -> bool:
@@ -254,7 +266,7 @@ def _write(config: Config, state: TrainState, vocabulary: Vocabulary, step: int)
         top_p=options.top_p,
         rng_seed=config.train.rng_seed + step,
     )
-    new: Any = spell(vocabulary, np.concatenate([block[0] for block in blocks]))
+    new: Any = spell(vocabulary, np.concatenate([block.ids[0] for block in blocks]))
     if options.stop:
         new, _, _ = new.partition(in_tokens(vocabulary, options.stop))
     text = spell(vocabulary, seed) + new

@@ -1,11 +1,13 @@
 """One update of the parameters, and many of them in one call.
 
-batch -> loss -> gradients -> optimizer -> state        `update`, a pure function; of several batches: `accumulating.py`
-update, update, update, ...                             `run_steps`, jitted, its buffers donated
+loss function, optimizer -> step                        `make_step`: for any loss; our model is one caller
+batch -> loss -> gradients -> optimizer -> state        `update`: the step of our model
+update, update, update, ...                             `run_steps`: jitted, its buffers donated
 """
 
+from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -28,6 +30,69 @@ MAX_SKIPPED = 5  # updates in a row that may fail to be finite before training c
 _RESETS = 2  # the number of the key that resets are drawn from; batches and dropout have 0 and 1
 
 
+class Update(NamedTuple):
+    """The result of a step."""
+
+    params: Params  # as before the step, where it was skipped
+    opt_state: Any  # likewise
+    aux: Any  # what the loss function returned beside the loss
+    loss: Array  # scalar
+    grad_norm: Array  # scalar, of all gradients together, before the optimizer
+    is_finite: Array  # bool scalar; False: loss or gradient is not finite, and the update was skipped
+
+
+def make_step(
+    loss_fn: Callable[..., tuple[Array, Any]],
+    optimizer: optax.GradientTransformation,
+    *,
+    value_and_grad: Callable[..., Callable[..., Any]] = jax.value_and_grad,
+) -> Callable[..., Update]:
+    """Make a training step from a loss function and an optimizer.
+
+    A loss or a gradient that is not finite does not touch what was learned: the update is skipped.
+
+    Args:
+        loss_fn: `(params, *args) -> (loss, aux)`: a scalar, and anything else, such as a carry.
+        optimizer: an optax gradient transformation.
+        value_and_grad: the transformation that differentiates `loss_fn`, called as `jax.value_and_grad` with
+            `has_aux=True`.
+
+    Returns:
+        `step(params, opt_state, *args, rate=1.0) -> Update`, a pure function to be jitted. The optimizer's updates are
+        multiplied by `rate`, a scalar that may differ from call to call.
+
+    Example:
+        >>> import optax
+        >>> from jaxrnn import init_lstm, lstm, lstm_carry
+        >>> params, optimizer = init_lstm(jax.random.key(0), input_size=2, hidden_size=4), optax.adam(1e-2)
+        >>> def loss_fn(params, carry, xs):
+        ...     carry, hs = lstm(params, carry, xs)
+        ...     return (hs**2).mean(), carry
+        >>> step = jax.jit(make_step(loss_fn, optimizer))
+        >>> update = step(params, optimizer.init(params), lstm_carry(params, 3), jnp.ones((5, 3, 2)))
+        >>> update.aux.h.shape, bool(update.is_finite)
+        ((3, 4), True)
+    """
+    differentiate = value_and_grad(loss_fn, has_aux=True)
+
+    def step(params: Params, opt_state: Any, *args: Any, rate: Array | float = 1.0) -> Update:
+        (loss, aux), gradients = differentiate(params, *args)
+        with jax.numpy_dtype_promotion("standard"):  # optax mixes Python and array scalars
+            updates, new_opt_state = optimizer.update(gradients, opt_state, params)
+            updates = jax.tree.map(lambda leaf: leaf * jnp.asarray(rate).astype(leaf.dtype), updates)
+            new_params = optax.apply_updates(params, updates)
+            grad_norm = optax.tree.norm(gradients)
+        is_finite = jnp.isfinite(loss) & jnp.isfinite(grad_norm)
+        params, opt_state = jax.tree.map(
+            lambda new, old: jnp.where(is_finite, new, old),
+            (new_params, new_opt_state),
+            (params, opt_state),
+        )
+        return Update(params, opt_state, aux, loss, grad_norm, is_finite)
+
+    return step
+
+
 def update(
     model_config: ModelConfig,
     config: TrainConfig,
@@ -35,20 +100,19 @@ def update(
     ids: Array | batching.Block,
     mesh: Mesh | None = None,
 ) -> tuple[TrainState, Array, Array]:
-    """One optimizer step on what `state.step` stands for, a batch or several: a pure function that `train` runs jitted.
+    """Update the state of our model with what `state.step` stands for, a batch or several: a pure function.
 
-    A loss or a gradient that is not finite must not touch what was learned: such an update is skipped. Parameters,
-    average and optimizer stay as they were, the carry starts anew, and training goes on with the next batch.
+    After a skipped update the carry starts anew, and training goes on with the next batch.
 
     Args:
         model_config: the layers.
         config: the other hyperparameters.
         state: before the step.
-        ids: the training text `[characters]`, or a block of it that has the step.
+        ids: the training split `[tokens]`, or a block of it that has the step.
         mesh: the devices that share the batch; None leaves everything where it is.
 
     Returns:
-        The state after the step; the mean loss of its characters, nats each; the gradient's global norm.
+        The state after the step; the mean loss of its tokens, nats each; the gradient's global norm.
     """
     batch_key, dropout_key = jax.random.split(state.key)
 
@@ -69,39 +133,41 @@ def update(
         carry_out, logits = stack.apply(model_config, weights, carry, inputs, key)
         return softmax_cross_entropy(logits, targets).mean(), carry_out
 
-    differentiate = jax.value_and_grad(mean_loss, has_aux=True)
+    def over_batches(loss_fn: Callable[..., tuple[Array, Carry]], has_aux: bool) -> Callable[..., Any]:
+        """`jax.value_and_grad` of the mean loss of several batches, from a function of params and carry."""
+        differentiate = jax.value_and_grad(loss_fn, has_aux=has_aux)
+        first, count = state.step * config.accumulate_steps, config.accumulate_steps
+
+        def mean(params: Params, carry: Carry) -> tuple[tuple[Array, Carry], Params]:
+            return mean_gradient(differentiate, read, params, carry, dropout_key, first, count, mesh)
+
+        return mean
+
+    optimizer, rate = make_optimizer(config), current_rate(config, state)
     if config.accumulate_steps == 1:
         inputs, targets, carry = read(state.step, state.carry)
         step_key = jax.random.fold_in(dropout_key, state.step)
-        (loss, carry), gradients = differentiate(state.params, carry, inputs, targets, step_key)
+        step = make_step(mean_loss, optimizer)
+        new = step(state.params, state.opt_state, carry, inputs, targets, step_key, rate=rate)
     else:
-        count = config.accumulate_steps
-        first = state.step * count
-        loss, carry, gradients = mean_gradient(
-            differentiate, read, state.params, state.carry, dropout_key, first, count, mesh
-        )
-    rate = current_rate(config, state)
-    with jax.numpy_dtype_promotion("standard"):  # optax mixes Python and array scalars
-        updates, opt_state = make_optimizer(config).update(gradients, state.opt_state, state.params)
-        updates = jax.tree.map(lambda leaf: leaf * rate.astype(leaf.dtype), updates)
-        params = optax.apply_updates(state.params, updates)
-        grad_norm = optax.tree.norm(gradients)
-    is_finite = jnp.isfinite(loss) & jnp.isfinite(grad_norm)
+        step = make_step(mean_loss, optimizer, value_and_grad=over_batches)
+        new = step(state.params, state.opt_state, state.carry, rate=rate)
 
-    def if_finite(new: Array, otherwise: Array) -> Array:
-        return jnp.where(is_finite, new, otherwise)
+    def if_finite(leaf: Array, otherwise: Array) -> Array:
+        return jnp.where(new.is_finite, leaf, otherwise)
 
+    average = update_average(config, state.average, new.params)
     state = state._replace(
         step=state.step + 1,
-        params=jax.tree.map(if_finite, params, state.params),
-        opt_state=jax.tree.map(if_finite, opt_state, state.opt_state),
-        average=jax.tree.map(if_finite, update_average(config, state.average, params), state.average),
-        carry=jax.tree.map(lambda leaf: if_finite(leaf, jnp.zeros_like(leaf)), carry),
+        params=new.params,
+        opt_state=new.opt_state,
+        average=jax.tree.map(if_finite, average, state.average),
+        carry=jax.tree.map(lambda leaf: if_finite(leaf, jnp.zeros_like(leaf)), new.aux),
         skipped=if_finite(jnp.zeros_like(state.skipped), state.skipped + 1),
-        loss_sum=state.loss_sum + if_finite(loss, jnp.zeros_like(loss)),
-        loss_count=state.loss_count + is_finite.astype(jnp.int32),
+        loss_sum=state.loss_sum + if_finite(new.loss, jnp.zeros_like(new.loss)),
+        loss_count=state.loss_count + new.is_finite.astype(jnp.int32),
     )
-    return state, loss, grad_norm
+    return state, new.loss, new.grad_norm
 
 
 def current_rate(config: TrainConfig, state: TrainState) -> Array:

@@ -106,7 +106,7 @@ def test_the_summary_has_every_unit() -> None:
     assert summary.bits_per_token == pytest.approx(3 / math.log(2))
     assert summary.bits_per_byte == pytest.approx(9 / math.log(2) / 4)
     assert summary.perplexity == pytest.approx(math.exp(3))
-    assert summary.first_choices == pytest.approx(2 / 3)
+    assert summary.top1_accuracy == pytest.approx(2 / 3)
     assert summarise(Scores(np.array([800.0]), np.array([2])), 1).perplexity == math.inf
 
 

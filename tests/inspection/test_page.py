@@ -13,7 +13,7 @@ from jaxrnn.errors import VocabularyError
 from jaxrnn.inspection import page
 from jaxrnn.inspection.page import inspect, layer_name, render
 from jaxrnn.models import stack
-from jaxrnn.runs.loading import Trained
+from jaxrnn.models.language_model import LanguageModel
 from tests.inspection.test_packing import unpack
 
 HOSTILE = (
@@ -24,9 +24,9 @@ CONFIG = ModelConfig(
 )
 
 
-def run(text: str, name: str = "tiny") -> Trained:
+def run(text: str, name: str = "tiny") -> LanguageModel:
     vocabulary = build_vocabulary(text)
-    return Trained(name, CONFIG, stack.init(jax.random.key(0), CONFIG, vocabulary.size), vocabulary)
+    return LanguageModel(name, CONFIG, stack.init(jax.random.key(0), CONFIG, vocabulary.size), vocabulary)
 
 
 def html_of(text: str = HOSTILE, name: str = "tiny") -> str:

@@ -11,7 +11,7 @@ from jaxrnn.config import ModelConfig
 from jaxrnn.config.reading import read_config
 from jaxrnn.data.vocabulary import build_vocabulary, encode
 from jaxrnn.models import stack
-from jaxrnn.runs.loading import Trained
+from jaxrnn.models.language_model import LanguageModel
 from jaxrnn.types import Params
 
 TEXT = "To be, or not to be: that is the question."
@@ -37,12 +37,12 @@ def make_params(config: ModelConfig, vocabulary_size: int) -> Params:
     return jax.tree.map(lambda leaf: rng.normal(0, 0.7, leaf.shape).astype(np.float32), abstract)
 
 
-def make_trained(layers: list[dict], *, skip: bool = False, text: str | bytes = TEXT) -> Trained:
+def make_trained(layers: list[dict], *, skip: bool = False, text: str | bytes = TEXT) -> LanguageModel:
     vocabulary, config = build_vocabulary(text), make_config(layers, skip=skip)
-    return Trained("shakespeare", config, make_params(config, vocabulary.size), vocabulary)
+    return LanguageModel("shakespeare", config, make_params(config, vocabulary.size), vocabulary)
 
 
-def our_logits(trained: Trained, text: str) -> np.ndarray:
+def our_logits(trained: LanguageModel, text: str) -> np.ndarray:
     """The logits of what follows each character, [time, vocabulary]."""
     params = jax.tree.map(jax.numpy.asarray, trained.params)
     ids = encode(trained.vocabulary, text).astype(np.int32)[None]

@@ -18,7 +18,7 @@ from jaxrnn.data.vocabulary import Vocabulary
 from jaxrnn.interchange.carries import by_name
 from jaxrnn.models import stack
 from jaxrnn.reference.model import initial_carry, model_forward
-from jaxrnn.runs.loading import Trained
+from jaxrnn.models.language_model import LanguageModel
 
 STACKS: dict[str, tuple[LayerConfig, ...]] = {
     "rnn": (RNNConfig(size=4),),
@@ -42,20 +42,20 @@ SKIP = (LSTMConfig(size=6), DropoutConfig(rate=0.5), RNNBlockConfig(cell="gru"),
 CHARACTERS = "\n !abcdefgé"
 
 
-def drawn(layers: tuple[LayerConfig, ...], *, skip: bool = False, scale: float = 0.7) -> Trained:
+def drawn(layers: tuple[LayerConfig, ...], *, skip: bool = False, scale: float = 0.7) -> LanguageModel:
     """A model whose parameters, every bias too, are drawn from a normal distribution."""
     config = ModelConfig(skip=skip, layers=(EmbeddingConfig(size=6), *layers, DenseConfig()))
     shapes = jax.eval_shape(lambda key: stack.init(key, config, len(CHARACTERS)), jax.random.key(0))
     rng = np.random.default_rng(3)
     params = jax.tree.map(lambda leaf: rng.normal(scale=scale, size=leaf.shape).astype(np.float32), shapes)
-    return Trained("drawn", config, params, Vocabulary(CHARACTERS))
+    return LanguageModel("drawn", config, params, Vocabulary(CHARACTERS))
 
 
 def some_tokens(batch_size: int, length: int) -> np.ndarray:
     return np.random.default_rng(5).integers(len(CHARACTERS), size=(batch_size, length))
 
 
-def in_numpy(trained: Trained, tokens: np.ndarray) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+def in_numpy(trained: LanguageModel, tokens: np.ndarray) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """Logits and states, by name, of the NumPy reference in float64."""
     params = jax.tree.map(lambda leaf: leaf.astype(np.float64), trained.params)
     layers = trained.config.layers

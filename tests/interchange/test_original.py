@@ -9,7 +9,7 @@ import pytest
 from jaxrnn.errors import InterchangeError
 from jaxrnn.interchange.characters import sort_characters
 from jaxrnn.interchange.original import read_original
-from jaxrnn.runs.loading import Trained
+from jaxrnn.models.language_model import LanguageModel
 from tests.interchange.conftest import our_logits
 
 CHARACTERS = list("hello wrd\n")
@@ -104,7 +104,7 @@ def logits(data: bytes) -> np.ndarray:
     assert characters == CHARACTERS
     vocabulary, params = sort_characters(characters, params)
     assert vocabulary.characters == "".join(sorted(CHARACTERS))
-    found = our_logits(Trained("", config, params, vocabulary), TEXT)
+    found = our_logits(LanguageModel("", config, params, vocabulary), TEXT)
     return found[:, [vocabulary.characters.index(c) for c in CHARACTERS]]
 
 

@@ -12,7 +12,7 @@ from jaxrnn.errors import InterchangeError
 from jaxrnn.interchange import FORMATS
 from jaxrnn.interchange.exporting import export
 from jaxrnn.interchange.importing import read_model
-from jaxrnn.runs.loading import Trained, load_trained
+from jaxrnn.runs.loading import LanguageModel, load_trained
 from jaxrnn_cli import app
 from tests.cli.conftest import write_files
 from tests.interchange.conftest import STACKS, TEXT, make_trained, our_logits
@@ -88,9 +88,9 @@ def save(folder: Path, weights: dict, about: object) -> Path:
     return folder / "model.safetensors"
 
 
-def imported(path: Path) -> Trained:
+def imported(path: Path) -> LanguageModel:
     found = read_model(path)
-    return Trained("model", found.config, found.params, found.vocabulary)
+    return LanguageModel("model", found.config, found.params, found.vocabulary)
 
 
 CHARACTERS = list("tobe?!\n \u00e9\U0001f600xyz")  # in no order

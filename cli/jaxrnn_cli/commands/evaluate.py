@@ -1,0 +1,187 @@
+"""`jaxrnn evaluate`: the loss of a trained model on a corpus, under protocols that are named and never mixed."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+import jaxrnn
+from jaxrnn.errors import did_you_mean
+from jaxrnn_cli.display import console
+from jaxrnn_cli.display.evaluation import print_report, same_text
+from jaxrnn_cli.display.progress import progress_display
+from jaxrnn_cli.options.names import FromRun, complete_run
+from jaxrnn_cli.options.numbers import integer, number
+from jaxrnn_cli.options.output import check_output
+from jaxrnn_cli.startup.devices import Platform, start_jax
+
+if TYPE_CHECKING:
+    from jaxrnn.evaluation import Rates
+
+PROTOCOLS = ("stateful", "windows", "dynamic")
+
+
+def evaluate(
+    run: FromRun = None,
+    corpus: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TEXT",
+            help="The text to score, all of it: a file, a folder, or a built-in corpus.  [default: the end of its "
+            "corpus that the run held out]",
+        ),
+    ] = None,
+    limit: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            parser=integer(2, 2**31 - 1),
+            help="Score only the first N characters of the text.  [default: 5,000,000 of a text larger than 100 MB, "
+            "all of any other]",
+        ),
+    ] = None,
+    protocols: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--protocol",
+            metavar="NAME",
+            help="stateful: one pass, the state carried on. windows: a zero state every W characters, as nanoGPT. "
+            "dynamic: weights adapt as they read, which takes a minute and more. Or all; by commas, or repeated.  "
+            "[default: stateful,windows]",
+            autocompletion=lambda: [*PROTOCOLS, "all"],
+        ),
+    ] = None,
+    window: Annotated[
+        int, typer.Option(metavar="W", parser=integer(1, 2**30), help="windows: characters of a window.")
+    ] = 256,
+    segment: Annotated[
+        int,
+        typer.Option(
+            metavar="N", parser=integer(1, 2**20), help="dynamic: characters from one adaptation to the next."
+        ),
+    ] = 20,
+    dynamic_rate: Annotated[
+        float | None,
+        typer.Option(
+            metavar="ETA",
+            parser=number,
+            help="dynamic: how fast the weights adapt.  [default: chosen on the end of the training text]",
+        ),
+    ] = None,
+    dynamic_decay: Annotated[
+        float | None,
+        typer.Option(
+            metavar="LAMBDA",
+            parser=number,
+            help="dynamic: how fast they go back.  [default: chosen on the end of the training text]",
+        ),
+    ] = None,
+    compare: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="RUN...",
+            help="Runs to put into one table, that of --from first.",
+            autocompletion=complete_run,
+        ),
+    ] = None,
+    more: Annotated[list[str] | None, typer.Argument(metavar="RUN", hidden=True)] = None,
+    per_character: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.csv",
+            help="Write position, character, nats and rank (1: the first choice) of each character, or byte, by the "
+            "first protocol.",
+        ),
+    ] = None,
+    memorization: Annotated[
+        bool,
+        typer.Option(
+            "--memorization", help="Report how much of what the model writes stands in its training text."
+        ),
+    ] = False,
+    length: Annotated[
+        int,
+        typer.Option(
+            metavar="N",
+            parser=integer(1, 10_000_000),
+            help="--memorization: characters that the model writes.",
+        ),
+    ] = 20_000,
+    rng_seed: Annotated[
+        int, typer.Option(metavar="N", parser=integer(0, 2**32 - 1), help="For what the model writes.")
+    ] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    platform: Platform = None,
+) -> None:
+    """Measure a trained model on text that it has not learned from.
+
+    Prints nats and bits per character, by the run's best checkpoint. Numbers of different protocols, or on different
+    texts, do not compare: see docs/evaluation.md.
+    """
+    names = [*(compare or ()), *(more or ())]
+    if more and not compare:
+        raise typer.BadParameter(
+            f"{more[0]!r} is no option; runs to compare follow --compare", param_hint="RUN"
+        )
+    wanted = _read_protocols(protocols)
+    rates = _read_rates(dynamic_rate, dynamic_decay)
+    if per_character is not None:
+        if len(names) + (run is not None) > 1:
+            problem = "goes with one run only, not with --compare"
+            raise typer.BadParameter(problem, param_hint="'--per-character'")
+        check_output(per_character, "--per-character")
+
+    found = [jaxrnn.runs.find_run(run)] if run is not None or not names else []
+    if run is None and not names and not as_json:
+        console.note(f"evaluating {found[0]}, the newest run")
+    found += [jaxrnn.runs.find_run(name) for name in names]
+    start_jax(platform)
+    with progress_display(quiet=as_json) as on_progress:
+        options = jaxrnn.workflows.EvaluationOptions(
+            wanted,
+            corpus,
+            window,
+            segment,
+            rates,
+            memorization,
+            length,
+            rng_seed,
+            limit,
+            on_event=(lambda _: None) if as_json else (lambda event: console.note(event.message)),
+            on_progress=on_progress,
+        )
+        evaluations = [jaxrnn.workflows.evaluate_run(path, options) for path in found]
+    records = [evaluation.record for evaluation in evaluations]
+    if as_json:
+        console.write(json.dumps({"same_text": same_text(records), "runs": records}, indent=2) + "\n")
+    else:
+        print_report(records)
+    if per_character is not None:
+        jaxrnn.evaluation.write_csv(per_character, evaluations[0].scored, evaluations[0].scores)
+
+
+def _read_protocols(given: list[str] | None) -> tuple[str, ...]:
+    """The names in the order that they were given in, each once."""
+    names = [name.strip() for names in given or ["stateful,windows"] for name in names.split(",")]
+    known = (*PROTOCOLS, "all")
+    for name in names:
+        if name not in known:
+            raise typer.BadParameter(
+                f"{name!r} is none of {', '.join(known)}{did_you_mean(name, known)}",
+                param_hint="'--protocol'",
+            )
+    expanded = [each for name in names for each in (PROTOCOLS if name == "all" else (name,))]
+    return tuple(dict.fromkeys(expanded))
+
+
+def _read_rates(rate: float | None, decay: float | None) -> "Rates | None":
+    for name, value in (("--dynamic-rate", rate), ("--dynamic-decay", decay)):
+        if value is not None and not 0 <= value <= 1:
+            raise typer.BadParameter(f"{value:g} is not from 0 to 1", param_hint=f"'{name}'")
+    if (rate is None) != (decay is None):
+        missing = "'--dynamic-rate'" if rate is None else "'--dynamic-decay'"
+        raise typer.BadParameter("give both rates of dynamic evaluation, or neither", param_hint=missing)
+    if rate is None or decay is None:
+        return None
+    return jaxrnn.evaluation.Rates(rate, decay)

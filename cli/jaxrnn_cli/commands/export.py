@@ -1,0 +1,56 @@
+"""`jaxrnn export`: a trained model as other programs read it."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import jaxrnn
+from jaxrnn.errors import did_you_mean
+from jaxrnn_cli.display import console
+from jaxrnn_cli.display.numbers import format_bytes
+from jaxrnn_cli.options.names import FromRun
+from jaxrnn_cli.options.output import check_output
+from jaxrnn_cli.startup.devices import Platform, start_jax
+
+# `jaxrnn.interchange.FORMATS`, which is too slow to import for a help text
+FORMATS = ("safetensors", "onnx", "stablehlo")
+
+
+def export(
+    output_format: Annotated[
+        str,
+        typer.Option(
+            "--format", metavar="|".join(FORMATS), help="The format.", autocompletion=lambda: list(FORMATS)
+        ),
+    ],
+    run: FromRun = None,
+    output: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The file.  [default: RUN's name.FORMAT]")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that are there.")] = False,
+    platform: Platform = None,
+) -> None:
+    """Write a trained model, by its best checkpoint, as other programs read it.
+
+    safetensors: the parameters as PyTorch names them, and JSON beside them: see docs/interchange.md.
+    onnx: a graph for onnxruntime, in Python or a browser: see docs/onnx.md.
+    stablehlo: a program for JAX, parameters included, for any batch and device: see docs/stablehlo.md.
+    The first two need a package each: pip install 'jaxrnn[export]'.
+    """
+    if output_format not in FORMATS:
+        problem = f"{output_format!r} is none of {', '.join(FORMATS)}{did_you_mean(output_format, FORMATS)}"
+        raise typer.BadParameter(problem, param_hint="'--format'")
+
+    found = jaxrnn.runs.find_run(run)
+    if run is None:
+        console.note(f"exporting {found}, the newest run")
+    name = found.resolve().name
+    path = output or Path(f"{name}.{output_format}")
+    check_output(path)
+    jaxrnn.interchange.check_free(path, overwrite=overwrite)
+    start_jax(platform)
+    writer = jaxrnn.interchange.FORMATS[output_format]
+    written = jaxrnn.interchange.export(jaxrnn.load(found), writer, path, overwrite=overwrite)
+    sizes = (f"{file} ({format_bytes(file.stat().st_size)})" for file in written)
+    console.note(f"wrote {', '.join(sizes)}")

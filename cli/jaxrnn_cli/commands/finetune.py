@@ -1,0 +1,85 @@
+"""`jaxrnn finetune`: a trained model learns another corpus."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, cast
+
+import typer
+
+import jaxrnn
+from jaxrnn_cli.commands.training import DryRun, Overwrite, Quiet, Resume, Set, To, run_job
+from jaxrnn_cli.options.names import complete_config, complete_run
+from jaxrnn_cli.options.on_unknown import ON_UNKNOWN, check_on_unknown
+from jaxrnn_cli.startup.devices import Platform
+from jaxrnn_cli.startup.processes import Coordinator, Distributed, NumProcesses, ProcessId, join_others
+
+if TYPE_CHECKING:
+    from jaxrnn.data import OnUnknown
+    from jaxrnn.workflows import Job
+
+
+def finetune(
+    source: Annotated[
+        str,
+        typer.Option(
+            "--from",
+            metavar="RUN",
+            help="The run to fine-tune, by its best checkpoint: a directory, or a name in checkpoints/.",
+            autocompletion=complete_run,
+        ),
+    ],
+    config: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="CONFIG",
+            help="A TOML file, or the name of a config that comes with jaxrnn.  [default: gentle values]",
+            autocompletion=complete_config,
+        ),
+    ] = None,
+    corpus: Annotated[
+        str | None,
+        typer.Option(metavar="TEXT", help="The corpus to learn: a file, a folder, or a built-in corpus."),
+    ] = None,
+    to: To = None,
+    overrides: Set = None,
+    on_unknown: Annotated[
+        str,
+        typer.Option(
+            metavar="|".join(ON_UNKNOWN),
+            help="What to do about characters that the model does not know: give them weights, drop them from the "
+            "corpus, or refuse the corpus.",
+            autocompletion=lambda: list(ON_UNKNOWN),
+        ),
+    ] = "extend",
+    resume: Resume = False,
+    overwrite: Overwrite = False,
+    dry_run: DryRun = False,
+    quiet: Quiet = False,
+    platform: Platform = None,
+    distributed: Distributed = False,
+    coordinator: Coordinator = None,
+    num_processes: NumProcesses = None,
+    process_id: ProcessId = None,
+) -> None:
+    """Fine-tune a trained model on another corpus.
+
+    Layers and weights are the run's. Characters that it knows keep their weights, new ones get their own.
+    """
+    check_on_unknown(on_unknown, ON_UNKNOWN)
+    join_others(distributed, coordinator, num_processes, process_id)
+    job = jaxrnn.workflows.open_finetuning(
+        source, corpus, overrides or {}, config=config, on_unknown=cast("OnUnknown", on_unknown)
+    )
+    to = str(_default_run(job, config)) if to is None else to
+    job = jaxrnn.workflows.write_to(job, to, resume=resume, overwrite=overwrite)
+    run_job(job, platform, dry_run=dry_run, quiet=quiet)
+
+
+def _default_run(job: "Job", config: str | None) -> Path:
+    """Returns where the run goes when nobody says: by the name of its config, or of the run and the corpus."""
+    if config is not None:
+        return jaxrnn.runs.default_run(str(jaxrnn.config.find_config(config)))
+    assert job.source is not None
+    corpus = job.config.corpus.text
+    path = Path(corpus if isinstance(corpus, str) else corpus[0])
+    stem = (path.resolve() if path.name in ("", "..") else path).stem
+    return jaxrnn.runs.default_run(f"{job.source.resolve().name}-{stem}")

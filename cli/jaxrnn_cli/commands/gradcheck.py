@@ -1,0 +1,37 @@
+"""`jaxrnn gradcheck`: every hand-derived gradient, verified on this machine."""
+
+from typing import Annotated
+
+import typer
+
+import jaxrnn
+from jaxrnn_cli.display import console
+from jaxrnn_cli.display.gradients import GradientTable
+from jaxrnn_cli.startup.devices import Platform, start_jax
+
+
+def gradcheck(
+    layer: Annotated[
+        str | None, typer.Option("--layer", metavar="NAME", help="Check this layer alone, for example lstm.")
+    ] = None,
+    platform: Platform = None,
+) -> None:
+    """Check the gradients of every layer against three oracles.
+
+    Prints the relative error of each hand-derived gradient against automatic differentiation, against the plain
+    NumPy layers, and against central differences, in float64. Ends with exit code 1 if one is wrong.
+    """
+    start_jax(platform)
+    checks = jaxrnn.gradcheck.check_gradients(layer)
+    table = GradientTable()
+    wrong = []
+    count = 0
+    for check in checks:
+        table.add(check)
+        count += 1
+        if not check.passed:
+            wrong.append(f"{check.layer} {check.leaf}")
+    if wrong:
+        console.error(f"{len(wrong)} of {count} gradients are wrong: {', '.join(wrong)}")
+        raise typer.Exit(1)
+    console.write(f"all {count} gradients verified\n")

@@ -1,0 +1,72 @@
+"""`jaxrnn import`: the model of another program as a run."""
+
+import shlex
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import jaxrnn
+from jaxrnn.errors import CheckpointError, did_you_mean
+from jaxrnn_cli.display import console
+from jaxrnn_cli.startup.devices import Platform, start_jax
+
+_FORMATS = ("safetensors", "original")
+
+
+def import_run(
+    file: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE",
+            help="A safetensors file of a PyTorch model, or a JSON file of the original project.",
+        ),
+    ],
+    to: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RUN",
+            help="The run directory to create; a bare name goes into checkpoints/.  [default: the file's name]",
+        ),
+    ] = None,
+    file_format: Annotated[
+        str | None,
+        typer.Option(
+            "--format",
+            metavar="|".join(_FORMATS),
+            help="What the file is taken for.  [default: what its first bytes say]",
+            autocompletion=lambda: list(_FORMATS),
+        ),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a run that is there.")] = False,
+    platform: Platform = None,
+) -> None:
+    """Make a run of a model that another program trained.
+
+    sample, evaluate --corpus, inspect and finetune --corpus work from it. Which character is which id a safetensors
+    file does not say: that is read from the JSON beside it, see docs/interchange.md.
+    """
+    if file_format is not None and file_format not in _FORMATS:
+        problem = f"{file_format!r} is none of {', '.join(_FORMATS)}{did_you_mean(file_format, _FORMATS)}"
+        raise typer.BadParameter(problem, param_hint="'--format'")
+
+    jaxrnn.interchange.check_file(
+        file, jaxrnn.interchange.MODEL_FILE
+    )  # a folder has no name to call the run after
+    run = jaxrnn.runs.default_run(file.stem) if to is None else jaxrnn.runs.find_destination(to)
+    try:
+        jaxrnn.runs.check_destination(run, overwrite=overwrite)
+    except jaxrnn.runs.RunExistsError:
+        ways = "--overwrite replaces it, --to RUN writes elsewhere"
+        raise CheckpointError(f"{run}: a run exists here; {ways}") from None
+    imported = jaxrnn.interchange.read_model(file, file_format)  # type: ignore[arg-type]
+    for note in imported.notes:
+        console.note(note)
+    start_jax(platform)
+    jaxrnn.interchange.create_imported_run(run, imported, file, overwrite=overwrite)
+    layers = ", ".join(layer.type for layer in imported.config.layers)
+    console.note(
+        f"{run}: {layers}; {jaxrnn.models.count_parameters(imported.params):,} parameters, "
+        f"{imported.vocabulary.size} {imported.vocabulary.tokens}; "
+        f"sample from it with: jaxrnn sample --from {shlex.quote(str(run))}"
+    )

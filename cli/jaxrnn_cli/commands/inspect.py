@@ -1,0 +1,187 @@
+"""`jaxrnn inspect`: one HTML page that shows what a trained model does as it reads a text."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+import jaxrnn
+from jaxrnn.errors import CorpusError, VocabularyError
+from jaxrnn_cli.display import console
+from jaxrnn_cli.display.numbers import format_bytes
+from jaxrnn_cli.display.progress import progress_display
+from jaxrnn_cli.options.names import FromRun, complete_run, name_runs
+from jaxrnn_cli.options.numbers import integer
+from jaxrnn_cli.options.output import check_output, write_output
+from jaxrnn_cli.options.standard_input import read_stdin, text_of_stdin
+from jaxrnn_cli.startup.devices import Platform, start_jax
+
+if TYPE_CHECKING:
+    from jaxrnn.data import Text
+    from jaxrnn.models import LanguageModel
+
+_LONGEST = 20_000
+_READ = 50 * _LONGEST  # characters of a file: enough, also where many are left out
+
+
+def inspect(
+    run: FromRun = None,
+    text: Annotated[str | None, typer.Option(metavar="TEXT", help="The text to read.")] = None,
+    file: Annotated[
+        Path | None, typer.Option(metavar="F", help="A file with the text to read; - reads standard input.")
+    ] = None,
+    sample: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", parser=integer(1, _LONGEST), help="Let the model write N characters, and read those."
+        ),
+    ] = None,
+    length: Annotated[
+        int,
+        typer.Option(
+            metavar="N", parser=integer(2, _LONGEST), help="Read at most so many characters of the text."
+        ),
+    ] = 2000,
+    compare: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="RUN",
+            help="Another run whose look back is drawn beside; may be repeated.",
+            autocompletion=complete_run,
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option(metavar="FILE.html", help="The page.  [default: RUN's name.html]")
+    ] = None,
+    rng_seed: Annotated[
+        int, typer.Option(metavar="N", parser=integer(0, 2**32 - 1), help="For --sample.")
+    ] = 0,
+    platform: Platform = None,
+) -> None:
+    """Show what a trained model does as it reads a text, on one HTML page.
+
+    The page needs no network and no other file. It shows the surprise of each character and what was expected in its
+    place, every unit of every layer as a heat map over the text, the units that follow something a reader sees, how
+    far back the model looks, and which gates stay shut or open. Without --text, --file or --sample it reads what
+    the run held out.
+    """
+    given = [
+        name
+        for name, value in (("--text", text), ("--file", file), ("--sample", sample))
+        if value is not None
+    ]
+    if len(given) > 1:
+        raise typer.BadParameter(f"give {' or '.join(given)}, not both", param_hint=f"'{given[1]}'")
+
+    found = jaxrnn.runs.find_run(run)
+    if run is None:
+        console.note(f"inspecting {found}, the newest run")
+    others = [jaxrnn.runs.find_run(name) for name in compare or ()]
+    page = output or Path(f"{found.resolve().name}.html")
+    check_output(page)
+    start_jax(platform)
+    inspected, *compared = (
+        jaxrnn.load(path)._replace(name=name) for path, name in name_runs([found, *others]).items()
+    )
+    tokens = inspected.vocabulary.tokens
+    for other in compared:
+        if other.vocabulary.tokens != tokens:
+            problem = f"{other.name} reads {other.vocabulary.tokens} and {inspected.name} {tokens}"
+            raise typer.BadParameter(f"{problem}: they look back in other steps", param_hint="'--compare'")
+    read = _choose_text(inspected, found, text, file, sample, rng_seed)
+    kept = _keep(inspected, read, sample or length)
+    inspection = jaxrnn.inspection.inspect(inspected, kept, compared)
+    about = {
+        "layers": ", ".join(_describe(layer) for layer in inspected.config.layers),
+        "parameters": f"{_count(inspected):,}",
+        tokens: f"{len(kept):,}",
+    }
+    if len(kept) > 1:
+        nats = float(inspection.activity.nll.mean())
+        about["surprisal"] = f"{nats:.3f} nats per {tokens[:-1]}"
+    html = jaxrnn.inspection.render(inspected, inspection, about)
+    write_output(page, html)
+    console.note(f"{page}: {format_bytes(len(html.encode()))}; open it in a browser")
+
+
+def _choose_text(
+    inspected: "LanguageModel",
+    run: Path,
+    text: str | None,
+    file: Path | None,
+    sample: int | None,
+    rng_seed: int,
+) -> "Text":
+
+    tokens = inspected.vocabulary.tokens
+    if text is not None:
+        if not text:
+            raise typer.BadParameter("an empty text shows nothing", param_hint="'--text'")
+        if tokens == "bytes":
+            return jaxrnn.data.in_tokens(inspected.vocabulary, text)
+        return text.replace("\r\n", "\n").replace("\r", "\n")
+    if str(file) == "-":
+        if not (read := read_stdin()):
+            raise CorpusError("standard input is empty: an empty text shows nothing")
+        return read if tokens == "bytes" else text_of_stdin(read)
+    if file is not None:
+        if not file.exists():
+            raise CorpusError(f"there is no file {file}: check the path")
+        if file.is_dir():
+            raise CorpusError(f"{file} is a directory: give a text file")
+        name = str(file) if file.is_absolute() or str(file).startswith(".") else f"./{file}"
+        return jaxrnn.data.read_start(name, tokens, _READ)
+    if sample is not None:
+        return _write_sample(inspected, run, sample, rng_seed)
+    return _held_out(run)
+
+
+def _write_sample(inspected: "LanguageModel", run: Path, length: int, rng_seed: int) -> "Text":
+    options = jaxrnn.runs.read_config(run).sample
+    return jaxrnn.generate(
+        inspected,
+        length=length,
+        temperature=options.temperature,
+        top_k=options.top_k,
+        top_p=options.top_p,
+        rng_seed=rng_seed,
+    )
+
+
+def _held_out(run: Path) -> "Text":
+    try:
+        with progress_display(quiet=False) as on_progress:
+            return jaxrnn.workflows.validation_text(run, _READ, on_progress=on_progress)
+    except CorpusError as error:
+        raise CorpusError(f"{error}; or give a text with --text, --file or --sample") from None
+
+
+def _keep(inspected: "LanguageModel", text: "Text", length: int) -> "Text":
+    """What of a text is read: what the model knows, up to so many characters; what is left out is said."""
+    unknown = jaxrnn.data.count_unknown(inspected.vocabulary, text[:length])
+    known = (
+        jaxrnn.data.drop_unknown(inspected.vocabulary, text)
+        if jaxrnn.data.count_unknown(inspected.vocabulary, text)
+        else text
+    )
+    if not known:
+        raise VocabularyError("the model knows none of the characters of the text; give another")
+    if unknown:
+        names = ", ".join(map(jaxrnn.data.describe_character, list(unknown)[:5]))
+        more = f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""
+        console.note(f"left out, as the model does not know them: {names}{more}")
+    if len(known) > length:
+        tokens = inspected.vocabulary.tokens
+        console.note(f"reading the first {length:,} of {len(known):,} {tokens}; --length reads more")
+    return known[:length]
+
+
+def _describe(layer: object) -> str:
+    size, cell = getattr(layer, "size", None), getattr(layer, "cell", None)
+    kind = getattr(layer, "type", "")
+    return f"{kind}" + (f" ({cell})" if cell else "") + (f" {size}" if size else "")
+
+
+def _count(inspected: "LanguageModel") -> int:
+
+    return jaxrnn.models.count_parameters(inspected.params)

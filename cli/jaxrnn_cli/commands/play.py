@@ -1,0 +1,115 @@
+"""`jaxrnn play`: a page on this machine to write with a trained model."""
+
+import ipaddress
+import socket
+from typing import Annotated
+
+import typer
+
+import jaxrnn
+from jaxrnn.errors import SaveError
+from jaxrnn_cli.display import console
+from jaxrnn_cli.options.names import FromRun
+from jaxrnn_cli.options.numbers import integer
+from jaxrnn_cli.startup.devices import Platform, start_jax
+
+_LOOPBACK = ["127.0.0.1", "localhost", "[::1]", "::1"]
+_SHORTEST_TOKEN = 16
+
+
+def play(
+    run: FromRun = None,
+    port: Annotated[
+        int, typer.Option(metavar="N", parser=integer(0, 65_535), help="The port; 0 takes a free one.")
+    ] = 8000,
+    host: Annotated[
+        str,
+        typer.Option(
+            metavar="ADDRESS", help="The address to listen on; another than this machine's own needs --token."
+        ),
+    ] = "127.0.0.1",
+    token: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TEXT",
+            help=f"What whoever asks has to know, {_SHORTEST_TOKEN} characters or more; it goes into the address.",
+        ),
+    ] = None,
+    platform: Platform = None,
+) -> None:
+    """Write with a trained model in a browser.
+
+    Type a beginning and watch it go on, see what else could have stood at each place, and branch from there. The page
+    is served to this machine alone, until Ctrl-C. Needs starlette and uvicorn: pip install 'jaxrnn[play]'.
+    """
+    if token is not None and (len(token) < _SHORTEST_TOKEN or not token.isascii() or not token.isalnum()):
+        raise typer.BadParameter(
+            f"must be {_SHORTEST_TOKEN} letters and digits or more", param_hint="'--token'"
+        )
+    if token is None and not _is_loopback(host):
+        problem = f"{host} lets other machines in: give --token, too, that they have to know"
+        raise typer.BadParameter(problem, param_hint="'--host'")
+
+    try:
+        import uvicorn
+
+        from jaxrnn.play.server import Impatient, make_app
+    except ImportError:
+        raise SaveError(
+            "there is no starlette or no uvicorn: pip install 'jaxrnn[play]', or in a clone -e '.[play]'"
+        ) from None
+
+    found = jaxrnn.runs.find_run(run)
+    if run is None:
+        console.note(f"playing {found}, the newest run")
+    start_jax(platform)
+    hosts = [*_LOOPBACK, host] if _is_loopback(host) else ["*"]  # who knows the token may call it anything
+    app = make_app(jaxrnn.load(found), hosts, token)
+    with _listen(host, port) as listening:
+        address = f"[{host}]" if ":" in host else host
+        secret = f"#token={token}" if token else ""
+        console.note(f"http://{address}:{listening.getsockname()[1]}/{secret} until Ctrl-C")
+        settings = uvicorn.Config(
+            app,
+            http=Impatient,
+            log_level="warning",
+            access_log=False,
+            lifespan="off",
+            timeout_keep_alive=5,
+            timeout_graceful_shutdown=1,
+            limit_concurrency=256,
+            server_header=False,
+        )
+        uvicorn.Server(settings).run(sockets=[listening])
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """Takes the address, so that one that is taken is a line and not a log.
+
+    Raises:
+        typer.BadParameter: There is no such address, or it is taken.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listening = socket.socket(family, kind, protocol)
+    except (OSError, UnicodeError) as error:
+        problem = f"there is no address {host}: {getattr(error, 'strerror', None) or 'no name of a host'}"
+        raise typer.BadParameter(problem, param_hint="'--host'") from None
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(address)
+        listening.listen()  # from now on who asks is not refused but waits
+    except OSError as error:
+        listening.close()
+        problem = f"can't listen on {host}, port {port}: {error.strerror}; --port 0 takes a free one"
+        raise typer.BadParameter(problem, param_hint="'--port'") from None
+    return listening

@@ -1,0 +1,68 @@
+"""`jaxrnn plot`: the curves of runs in one picture."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import jaxrnn
+from jaxrnn.disk import reason
+from jaxrnn.errors import CheckpointError, SaveError
+from jaxrnn_cli.display import console
+from jaxrnn_cli.options.names import complete_run, name_runs
+from jaxrnn_cli.options.output import check_output
+
+_AXES = ("steps", "tokens", "seconds")
+
+
+def plot(
+    runs: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="RUN...",
+            help="Run directories, or names of runs in checkpoints/.",
+            autocompletion=complete_run,
+        ),
+    ],
+    over: Annotated[
+        str,
+        typer.Option(
+            metavar="|".join(_AXES), help="What to draw the curves over.", autocompletion=lambda: list(_AXES)
+        ),
+    ] = "steps",
+    output: Annotated[
+        Path, typer.Option(metavar="FILE", help="The picture: a name that ends in .png or .svg.")
+    ] = Path("curves.png"),
+) -> None:
+    """Draw the losses, learning rates and gradient norms of one or several runs.
+
+    Dashed lines are training losses, solid ones validation losses. Needs matplotlib: pip install 'jaxrnn[plot]'.
+    """
+    if over not in _AXES:
+        raise typer.BadParameter(f"{over!r} is none of {', '.join(_AXES)}", param_hint="'--over'")
+    if output.suffix.lower() not in (".png", ".svg"):
+        raise typer.BadParameter(f"{output} ends in neither .png nor .svg", param_hint="'--output'")
+
+    found = [jaxrnn.runs.find_run(run) for run in runs]
+    check_output(output)
+    tokens = {jaxrnn.runs.read_config(run).corpus.tokens for run in found}
+    token = tokens.pop()[:-1] if len(tokens) == 1 else "token"
+    curves = []
+    for run, name in name_runs(found).items():
+        path = run / jaxrnn.runs.METRICS
+        try:
+            curve = jaxrnn.runs.read_metrics(path)
+        except OSError as error:
+            raise CheckpointError(f"{path}: can't be read: {reason(error)}") from None
+        if not curve["step"].size:
+            raise CheckpointError(f"{path}: nothing to draw: the run was not evaluated yet")
+        curves.append((name, curve))
+    try:
+        jaxrnn.runs.plot_runs(curves, output, over, token)
+    except ImportError:
+        raise SaveError(
+            "there is no matplotlib: pip install 'jaxrnn[plot]', or in a clone -e '.[plot]'"
+        ) from None
+    except OSError as error:
+        raise SaveError(f"{output}: can't be written: {reason(error)}") from error
+    console.note(f"drew {output}")

@@ -1,0 +1,44 @@
+"""`jaxrnn pretrain`: a model from a config and a corpus."""
+
+from typing import Annotated
+
+import typer
+
+import jaxrnn
+from jaxrnn_cli.commands.training import DryRun, Overwrite, Quiet, Resume, Set, To, run_job
+from jaxrnn_cli.options.names import complete_config
+from jaxrnn_cli.startup.devices import Platform
+from jaxrnn_cli.startup.processes import Coordinator, Distributed, NumProcesses, ProcessId, join_others
+
+
+def pretrain(
+    config: Annotated[
+        str,
+        typer.Argument(
+            metavar="CONFIG",
+            help="A TOML file, or the name of a config that comes with jaxrnn, such as shakespeare.",
+            autocompletion=complete_config,
+        ),
+    ],
+    to: To = None,
+    overrides: Set = None,
+    resume: Resume = False,
+    overwrite: Overwrite = False,
+    dry_run: DryRun = False,
+    quiet: Quiet = False,
+    platform: Platform = None,
+    distributed: Distributed = False,
+    coordinator: Coordinator = None,
+    num_processes: NumProcesses = None,
+    process_id: ProcessId = None,
+) -> None:
+    """Train a new model on a corpus.
+
+    Ctrl-C saves and ends; pressed twice, it ends at once. With --resume it goes on later as if it had not been stopped.
+    """
+    join_others(distributed, coordinator, num_processes, process_id)
+    path = jaxrnn.config.find_config(config)
+    job = jaxrnn.workflows.Job(jaxrnn.config.load_config(path, overrides or ()))
+    to = str(jaxrnn.runs.default_run(str(path))) if to is None else to
+    job = jaxrnn.workflows.write_to(job, to, resume=resume, overwrite=overwrite)
+    run_job(job, platform, dry_run=dry_run, quiet=quiet)

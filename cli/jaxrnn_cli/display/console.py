@@ -1,0 +1,169 @@
+"""Everything that the command line prints.
+
+Samples and tables go to stdout, everything else to stderr. Nothing here reads markup: the text of a corpus
+and the names of files are shown as they are, but for control characters, which a terminal would obey.
+"""
+
+import contextlib
+import io
+import os
+import re
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, TextIO
+
+from jaxrnn_cli.display.colors import paint_by_surprise, surprise_scale
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+# C0, DEL and C1; a newline and a tab only move the cursor where text may move it.
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_NO_UTF8 = re.compile("[\udc80-\udcff]")  # what Python has for a byte that is none
+_LONGEST_LINE = 1000
+
+
+_only_errors = False  # in all but the first of several processes
+
+
+def say_only_errors() -> None:
+    """Prints nothing but errors from here on: what there is to say, another process says."""
+    global _only_errors
+    _only_errors = True
+
+
+def is_quiet() -> bool:
+    """Whether nothing but errors is printed."""
+    return _only_errors
+
+
+def use_utf8() -> None:
+    """Makes stdout write UTF-8 whatever the locale, and a path with undecodable bytes as those bytes."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")
+
+
+def escape(text: str) -> str:
+    r"""Returns `text` with control characters spelled out, as in `\x1b`; newlines and tabs stay."""
+    return _CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}", text)
+
+
+def one_line(text: str) -> str:
+    """Returns `text` as one line that no terminal takes for anything but text; a very long one is cut."""
+    line = escape(" ".join(part.strip() for part in text.splitlines() if part.strip()).replace("\t", " "))
+    return line if len(line) <= _LONGEST_LINE else line[:_LONGEST_LINE] + "..."
+
+
+def error(message: str) -> None:
+    """Prints the one line of an error to stderr."""
+    _print_line(f"jaxrnn: error: {one_line(message)}")
+
+
+def note(message: str) -> None:
+    """Prints a line that informs to stderr."""
+    if not _only_errors:
+        _print_line(f"jaxrnn: {one_line(message)}")
+
+
+def _print_line(line: str) -> None:
+    # With nobody reading stderr there is nobody to tell; the exit code still says it.
+    with contextlib.suppress(OSError):
+        print(line, file=sys.stderr, flush=True)
+
+
+def write(text: str) -> None:
+    """Writes text to stdout at once: as it is into a pipe or a file, on a terminal what it would obey escaped.
+
+    A lone surrogate stands for a byte that is no UTF-8, which is written, or on a terminal escaped as well.
+
+    Raises:
+        BrokenPipeError: Nobody reads stdout any more.
+    """
+    if not _only_errors:
+        sys.stdout.write(_for_terminal(text) if sys.stdout.isatty() else text)
+        sys.stdout.flush()
+
+
+def _for_terminal(text: str) -> str:
+    return _NO_UTF8.sub(lambda match: f"\\x{ord(match[0]) - 0xDC00:02x}", escape(text))
+
+
+def can_paint() -> bool:
+    """Whether stdout takes colors: a terminal does unless NO_COLOR is set, anything else if FORCE_COLOR is."""
+    if os.environ.get("NO_COLOR"):
+        return False
+    return bool(os.environ.get("FORCE_COLOR")) or is_live(sys.stdout)
+
+
+def explain_surprise(*, is_painted: bool) -> None:
+    """Says on stderr what the colors of `write_by_surprise` mean, or that there are none."""
+    if not is_painted:
+        why = "stdout is no terminal that takes them; FORCE_COLOR=1 asks for them all the same"
+        note(f"no colors: {'NO_COLOR is set' if os.environ.get('NO_COLOR') else why}")
+        return
+    live = is_live(sys.stderr) and not os.environ.get("NO_COLOR")
+    _print_line(f"jaxrnn: nats from {surprise_scale(painted=live)} on")
+
+
+def write_by_surprise(text: str, nats: Sequence[float]) -> None:
+    """Writes text to stdout as `write` does, each character in the color of its surprise.
+
+    Args:
+        text: what to write.
+        nats: the surprise of each character; none at all for text without colors.
+
+    Raises:
+        BrokenPipeError: Nobody reads stdout any more.
+    """
+    if not nats:
+        write(text)
+        return
+    characters = map(_for_terminal, text) if sys.stdout.isatty() else text
+    sys.stdout.write(paint_by_surprise([*characters], nats))
+    sys.stdout.flush()
+
+
+def discard_output() -> None:
+    """Points stdout and stderr nowhere, so that Python's last flush can't fail on a pipe that is closed."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):  # a stream without a file behind it
+            os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
+
+
+def is_live(stream: TextIO) -> bool:
+    """Whether `stream` is a terminal on which lines can be redrawn."""
+    return stream.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
+
+
+def rich_stderr() -> "Console":
+    """Return rich's console on stderr."""
+    # Imported here: rich takes longer to import than `jaxrnn --help` may take.
+    from rich.console import Console
+
+    return Console(file=sys.stderr, highlight=False, markup=False, emoji=False)
+
+
+def announce_stop() -> None:
+    """Says that training stops; made for a signal handler, which may interrupt a line that is being printed."""
+    if _only_errors:
+        return
+    show_cursor = "\x1b[?25h" if is_live(sys.stderr) else ""  # in case the next signal ends us
+    line = f"{show_cursor}\njaxrnn: stopping and saving; Ctrl-C now leaves at once\n"
+    with contextlib.suppress(OSError):
+        os.write(_stderr_descriptor(), line.encode())
+
+
+def show_cursor() -> None:
+    """Gives a terminal its cursor back, before a process ends whose display can't."""
+    if not _only_errors and is_live(sys.stderr):
+        with contextlib.suppress(OSError):
+            os.write(_stderr_descriptor(), b"\x1b[?25h")
+
+
+def _stderr_descriptor() -> int:
+    try:
+        return sys.stderr.fileno()
+    except (OSError, ValueError):  # a stream without a file behind it
+        return 2

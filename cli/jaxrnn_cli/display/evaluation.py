@@ -1,0 +1,141 @@
+"""The report of `jaxrnn evaluate` for people."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jaxrnn
+from jaxrnn_cli.display import console
+from jaxrnn_cli.display.numbers import TOKEN
+
+_SHOWN = 8  # unseen characters that are named
+_LONGEST = 300  # characters of a copied passage that are shown
+_LOSSES = ("nll", "bits_per_token", "bits_per_byte")
+
+
+def print_report(runs: Sequence[dict[str, Any]]) -> None:
+    """Prints one table of all runs, then what else there is to say of each.
+
+    Args:
+        runs: records of `evaluate_run`.
+    """
+    several = len(runs) > 1
+    kinds = {run["text"]["tokens"] for run in runs}
+    tokens = kinds.pop() if len(kinds) == 1 else "tokens"
+    if several:
+        head = ["run", "step", "parameters", "text", tokens, "protocol"]
+        left = [*map(_describe_run, runs)]
+    else:
+        head, left = ["protocol"], [[]]
+        (run,) = runs
+        _print(f"{run['run']}: step {run['step']:,}, {run['parameters']:,} parameters")
+        _print(f"{_name_text(run)}: {run['text']['scored_tokens']:,} {tokens} scored")
+    unit = TOKEN.get(tokens, "token")
+    losses = [f"nats/{unit}", f"bits/{unit}"] + ["bits/byte"] * (tokens != "bytes")
+    rows = [
+        [*cells, _name_protocol(protocol, result), *_losses(result, len(losses))]
+        for cells, run in zip(left, runs, strict=True)
+        for protocol, result in run["protocols"].items()
+    ]
+    _print_table([*head, *losses, "perplexity", "top-1 accuracy"], rows, words={"run", "text", "protocol"})
+    if tokens == "tokens":
+        _print("Tokens are characters for one run and bytes for another: only bits/byte compares.")
+    if len({run["text"]["sha256"] for run in runs}) > 1:
+        _print("The texts differ: such numbers do not compare. --corpus TEXT scores all runs on one text.")
+    for run in runs:
+        prefix = f"{run['run']}: " if several else ""
+        _print_unseen(run["text"], prefix)
+        _print_rates(run["protocols"], prefix)
+        if "memorization" in run:
+            _print_memorization(run["memorization"], run["text"]["tokens"], prefix)
+
+
+def same_text(runs: Sequence[dict[str, Any]]) -> bool:
+    """Whether all runs were scored on the same characters."""
+    return len({run["text"]["sha256"] for run in runs}) == 1
+
+
+def _describe_run(run: dict[str, Any]) -> list[str]:
+    text = run["text"]
+    return [
+        run["run"],
+        f"{run['step']:,}",
+        f"{run['parameters']:,}",
+        _name_text(run),
+        f"{text['scored_tokens']:,}",
+    ]
+
+
+def _name_text(run: dict[str, Any]) -> str:
+    return f"{run['text']['corpus']}, {run['text']['part']}"
+
+
+def _name_protocol(protocol: str, result: dict[str, Any]) -> str:
+    size = result.get("window", result.get("segment"))
+    return protocol if size is None else f"{protocol} {size}"
+
+
+def _losses(result: dict[str, Any], shown: int) -> list[str]:
+    perplexity = result["perplexity"]
+    return [
+        *(f"{result[name]:.4f}" for name in _LOSSES[:shown]),
+        "huge" if perplexity is None else f"{perplexity:,.3f}",
+        f"{result['top1_accuracy']:.1%}",
+    ]
+
+
+def _print(line: str) -> None:
+    console.write(console.one_line(line) + "\n")
+
+
+def _print_table(head: list[str], rows: list[list[str]], words: set[str]) -> None:
+    """Prints cells below each other, words to the left and numbers to the right."""
+    table = [head, *([console.one_line(cell) for cell in row] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    for row in table:
+        cells = [
+            cell.ljust(width) if name in words else cell.rjust(width)
+            for name, cell, width in zip(head, row, widths, strict=True)
+        ]
+        console.write("  ".join(cells).rstrip() + "\n")
+
+
+def _print_unseen(text: dict[str, Any], prefix: str) -> None:
+
+    unseen = text["unseen"]
+    if not unseen:
+        return
+    named = [f"{jaxrnn.data.describe_character(c)} {count:,}" for c, count in list(unseen.items())[:_SHOWN]]
+    if len(unseen) > _SHOWN:
+        named.append(f"and {len(unseen) - _SHOWN:,} more")
+    count, share = text["unseen_tokens"], text["unseen_share"]
+    percent = f"{share:.2%}" if share >= 0.0001 else "under 0.01%"
+    were = "character was" if count == 1 else "characters were"
+    _print(f"{prefix}{count:,} {were} left out ({percent}), the model does not know them: {', '.join(named)}")
+
+
+def _print_rates(protocols: dict[str, Any], prefix: str) -> None:
+    if "dynamic" not in protocols:
+        return
+    found = protocols["dynamic"]
+    _print(
+        f"{prefix}dynamic: rate {found['rate']:g}, decay {found['decay']:g}, from {found['rates_from']}; "
+        f"gradient statistics from {found['statistics_from']}"
+    )
+
+
+def _print_memorization(found: dict[str, Any], tokens: str, prefix: str) -> None:
+    sample, text = found["sample"], found["scored_text"]
+    console.write("\n")
+    _print(f"{prefix}what stands word for word in the {found['training_tokens']:,} {tokens} of training text")
+    rows = [
+        [f"strings of {n} {tokens}", f"{share:.2%}", f"{text['shares'][n]:.2%}"]
+        for n, share in sample["shares"].items()
+    ]
+    rows.append(["longest passage", f"{sample['longest_length']:,}", f"{text['longest_length']:,}"])
+    heads = [f"{part['length']:,} {tokens} {what}" for part, what in ((sample, "sampled"), (text, "scored"))]
+    _print_table(["", *heads], rows, words={""})
+    for what, part in (("sampled", sample), ("scored", text)):
+        passage = part["longest"]
+        shown = repr(passage[:_LONGEST]) + ("..." if len(passage) > _LONGEST else "")
+        shown = shown.replace(r"\\x", r"\x") if tokens == "bytes" else shown  # spelled out already
+        _print(f"longest passage {what}: {shown}")

@@ -1,0 +1,41 @@
+"""What a training run would be, before it is started: `--dry-run`."""
+
+from typing import TYPE_CHECKING
+
+import jaxrnn
+from jaxrnn_cli.display.console import one_line, write
+from jaxrnn_cli.display.numbers import format_bytes
+
+if TYPE_CHECKING:
+    from jaxrnn.workflows import Data, Job
+
+
+def print_plan(job: "Job", data: "Data") -> None:
+    """Print to stdout what would be trained and written."""
+    config, train = data.config, data.config.train
+    count, tokens = len(data.train_ids), data.vocabulary.tokens
+    per_step = train.tokens_per_step
+    sizes = f"{train.batch_size} x {train.seq_len}"
+    if train.accumulate_steps > 1:
+        sizes = f"{train.accumulate_steps} batches of {sizes}"
+    memory = jaxrnn.workflows.estimate_memory(data)
+    state, update, corpus, total = map(
+        format_bytes, (memory.state, memory.update, memory.corpus, memory.total)
+    )
+    streamed = ", streamed from disk" if data.is_streamed else ""
+    rows = {
+        "corpus": f"{data.record.corpus} ({jaxrnn.data.several(data.record.corpus_path)})",
+        "vocabulary": f"{data.vocabulary.size} {tokens}",
+        "training": f"{count:,} {tokens}, which is one epoch{streamed}",
+        "validation": f"{len(data.val_ids):,} {tokens}",
+        "parameters": f"{memory.parameters:,}",
+        "memory": f"about {total}: {state} model and optimizer, {update} for an update, {corpus} corpus",
+        "steps": f"{train.steps:,} of {per_step:,} {tokens} ({sizes})",
+        "epochs": f"{train.steps * per_step / count:.2f}, each of {count / per_step:,.1f} steps",
+        "would write": f"{job.path}/ with {', '.join(jaxrnn.workflows.files_written(config))}",
+    }
+    if job.begun and job.path:
+        rows["would go on"] = f"from step {jaxrnn.runs.find_step(job.path, 'last').step:,}"
+        rows["changes"] = ", ".join(job.begun.changes) or "none"
+    for name, value in rows.items():
+        write(f"{name + ':':<15} {one_line(value)}\n")

@@ -1,0 +1,37 @@
+"""Progress of downloads, tokenization and other work that takes a while: a bar on a terminal, else a line each."""
+
+import contextlib
+import sys
+from collections.abc import Callable, Iterator
+
+from jaxrnn_cli.display.console import escape, is_live, is_quiet, note, rich_stderr
+
+
+@contextlib.contextmanager
+def progress_display(*, quiet: bool) -> Iterator[Callable[[str, int, int], None]]:
+    """Give what a workflow reports its progress to: (what is done, how much is done, of how much or 0)."""
+    if quiet or is_quiet():
+        yield lambda *_: None
+    elif is_live(sys.stderr):
+        # Imported here: rich takes longer to import than `jaxrnn --help` may take.
+        from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+        columns = (TextColumn("{task.description}", markup=False), BarColumn(), TimeRemainingColumn())
+        with Progress(*columns, console=rich_stderr(), transient=True) as bar:
+            tasks: dict[str, TaskID] = {}
+
+            def redraw(what: str, done: int, total: int) -> None:
+                if what not in tasks:
+                    tasks[what] = bar.add_task(escape(what), total=None)
+                bar.update(tasks[what], completed=done, total=total or None)
+
+            yield redraw
+    else:
+        printed: set[str] = set()
+
+        def print_once(what: str, _done: int, _total: int) -> None:
+            if what not in printed:
+                printed.add(what)
+                note(what)
+
+        yield print_once

@@ -1,0 +1,135 @@
+"""A training run on stderr: a line for each evaluation, the sampled texts, and on a terminal a live bar below them."""
+
+import math
+import shlex
+import sys
+from collections.abc import Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+import jaxrnn
+from jaxrnn_cli.display.console import escape, is_live, is_quiet, note, one_line, rich_stderr
+from jaxrnn_cli.display.numbers import TOKEN, format_loss, format_seconds
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as ProgressBar
+
+    from jaxrnn.training import Evaluated, Event, Progress
+    from jaxrnn.workflows import Note, Run
+
+
+class TrainingDisplay:
+    """Shows the events of a training run; use it as a context manager and `show` as the callback."""
+
+    def __init__(self, steps: int, tokens: str = "characters", *, quiet: bool = False) -> None:
+        """Prepare a display of `steps` steps in all; `tokens` is a key of `TOKEN`; with `quiet` it shows nothing."""
+        self._steps = steps
+        self._tokens = tokens
+        self._speed = f"{TOKEN[tokens]}/s"
+        self._quiet = quiet or is_quiet()
+        self._val_loss = ""
+        self._latest: Evaluated | None = None
+        self._bar: ProgressBar | None = None
+
+    def __enter__(self) -> Self:
+        """Draw the bar, where there is a terminal for it."""
+        if not self._quiet and is_live(sys.stderr):
+            self._bar = _training_bar()
+            self._task = self._bar.add_task("compiling", total=self._steps)
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Take the bar away; the lines stay."""
+        if self._bar is not None:
+            self._bar.stop()
+
+    def show(self, event: "Event | Note") -> None:
+        """Show an event."""
+        match event:
+            case jaxrnn.training.Progress():
+                self._progress(event)
+            case jaxrnn.training.Evaluated():
+                self._evaluated(event)
+            case jaxrnn.training.Sampled():
+                self._print(f"--- sampled at step {event.step} ---\n{event.text}\n---")
+            case jaxrnn.workflows.Note():
+                self._print(f"jaxrnn: {one_line(event.message)}")
+
+    def _progress(self, event: "Progress") -> None:
+        """Moves the bar, and reports skipped updates; without a terminal nothing else is shown between evaluations."""
+        if event.skipped:
+            updates = "1 update was" if event.skipped == 1 else f"{event.skipped} updates were"
+            self._print(f"step {event.step}: {updates} skipped, the loss or the gradient not being finite")
+        if self._bar is not None:
+            speed = f"{event.tokens_per_second:,.0f} {self._speed}"
+            state = f"loss {event.train_loss:.3f}{self._val_loss}  {speed}"
+            self._bar.update(self._task, completed=event.step, description=state)
+
+    def _evaluated(self, event: "Evaluated") -> None:
+        self._latest = event
+        width = len(str(self._steps))
+        line = f"step {event.step:{width}}/{self._steps}  train loss {event.train_loss:.4f}"
+        if event.val_loss is not None and event.bits_per_token is not None:
+            self._val_loss = (
+                f"  val {event.val_loss:.3f} ({event.bits_per_token:.2f} bits/{TOKEN[self._tokens]})"
+            )
+            line += f"  val loss {format_loss(event.val_loss, event.bits_per_token, self._tokens)}"
+        line += f"  {event.tokens_per_second:,.0f} {self._speed}"
+        if event.step < self._steps and event.step > 0:
+            left = event.seconds / event.step * (self._steps - event.step)
+            line += f"  {format_seconds(left)} left"
+        if self._bar is not None:
+            self._bar.update(self._task, completed=event.step)
+        self._print(line)
+
+    def conclude(self, run: "Run", stopped_by: Sequence[str]) -> None:
+        """Print how the run ended and what to do next; `stopped_by` has the signals that stopped it."""
+        if self._quiet:
+            return
+        then = f"sample from it with: jaxrnn sample --from {shlex.quote(str(run.path))}"
+        if stopped_by:
+            note(
+                f"stopped by {stopped_by[0]} and saved at step {run.step} of {self._steps}; the same command with "
+                f"--resume goes on; {then}"
+            )
+            return
+        if self._latest is not None:
+            note(self._summary(self._latest, run))
+        note(then)
+
+    def _summary(self, latest: "Evaluated", run: "Run") -> str:
+        speed = (
+            f"{latest.step:,} steps in {latest.seconds:.1f} s, {latest.tokens_per_second:,.0f} {self._speed}"
+        )
+        if latest.val_loss is None or latest.bits_per_token is None:
+            return f"{speed}; train loss {latest.train_loss:.4f} nats"
+        line = f"{speed}; validation loss {format_loss(latest.val_loss, latest.bits_per_token, self._tokens)}"
+        best = min(loss for loss in run.metrics["val_loss"].tolist() if not math.isnan(loss))
+        return line if best >= latest.val_loss else f"{line}, at best {best:.4f}"
+
+    def _print(self, text: str) -> None:
+        if self._quiet:
+            return
+        if self._bar is not None:
+            from rich.text import Text  # imported by the bar
+
+            self._bar.console.print(Text(escape(text)), soft_wrap=True)
+        else:
+            print(escape(text) if sys.stderr.isatty() else text, file=sys.stderr, flush=True)
+
+
+def _training_bar() -> "ProgressBar":
+    # Imported here: rich takes longer to import than `jaxrnn --help` may take.
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    return Progress(
+        MofNCompleteColumn(),
+        BarColumn(bar_width=None),
+        TextColumn("{task.description}", markup=False),
+        TimeRemainingColumn(),
+        console=rich_stderr(),
+        refresh_per_second=4,  # often enough for the eye, and the cores have other work
+    )

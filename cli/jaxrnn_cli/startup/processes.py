@@ -1,0 +1,188 @@
+"""A command that runs in several processes at once: its options, joining the others, and that all do the same.
+
+Process 0 prints and writes; the others say nothing but how they fail (`ending`).
+"""
+
+import contextlib
+import importlib.metadata
+import os
+import re
+import signal
+import threading
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
+from typing import TYPE_CHECKING, Annotated, TypeAlias
+
+import typer
+
+import jaxrnn
+from jaxrnn.errors import ConfigError
+from jaxrnn_cli.display import console
+from jaxrnn_cli.options.numbers import integer
+from jaxrnn_cli.startup import ending, quiet
+
+if TYPE_CHECKING:
+    from jaxrnn.workflows import Data, Job
+
+_MOST = 65_536
+
+
+def _address(text: str) -> str:
+    host, _, port = text.rpartition(":")
+    if not re.fullmatch(r"[^\s:\[\]]+|\[[0-9a-fA-F:.]+\]", host) or not re.fullmatch(r"[0-9]{1,5}", port):
+        raise typer.BadParameter(f"{text!r} is no HOST:PORT, such as 10.0.0.1:9876")
+    if not 1 <= int(port) <= 65_535:
+        raise typer.BadParameter(f"{port} is no port; there are 1 to 65535")
+    if host in ("0.0.0.0", "[::]"):
+        raise typer.BadParameter(f"{host} is all addresses of a machine; give the one that the others reach")
+    return text
+
+
+Distributed: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        "--distributed",
+        help="Join the processes that SLURM, Open MPI, Kubernetes or Cloud TPU has started with this one.",
+    ),
+]
+Coordinator: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        metavar="HOST:PORT",
+        parser=_address,
+        envvar="JAXRNN_COORDINATOR",
+        help="Join processes that were started by hand: where process 0 is to be found.",
+    ),
+]
+NumProcesses: TypeAlias = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        parser=integer(1, _MOST),
+        envvar="JAXRNN_NUM_PROCESSES",
+        help="How many processes these are.",
+    ),
+]
+ProcessId: TypeAlias = Annotated[
+    int | None,
+    typer.Option(
+        metavar="I",
+        parser=integer(0, _MOST - 1),
+        envvar="JAXRNN_PROCESS_ID",
+        help="Which of them this is, from 0.",
+    ),
+]
+
+
+def join_others(
+    distributed: bool, coordinator: str | None, num_processes: int | None, process_id: int | None
+) -> None:
+    """Joins the other processes where the options say so; before JAX is used for anything.
+
+    Raises:
+        typer.BadParameter: The options contradict each other.
+        ConfigError: JAX finds no other processes by itself.
+        JoinError: They can't be joined.
+    """
+    given = {"--coordinator": coordinator, "--num-processes": num_processes, "--process-id": process_id}
+    missing = [f"'{name}'" for name, value in given.items() if value is None]
+    if distributed and len(missing) < 3:
+        there = next(name for name, value in given.items() if value is not None)
+        raise typer.BadParameter(
+            f"finds the other processes by itself; leave out {there}, or say all three without it",
+            param_hint="'--distributed'",
+        )
+    if 0 < len(missing) < 3:
+        raise typer.BadParameter(
+            "processes started by hand want all of --coordinator, --num-processes and --process-id",
+            param_hint=missing[0],
+        )
+    if num_processes is not None and process_id is not None and process_id >= num_processes:
+        problem = f"of {num_processes} processes the last one is {num_processes - 1}, not {process_id}"
+        raise typer.BadParameter(problem, param_hint="'--process-id'")
+    if distributed or (num_processes or 1) > 1:
+        _join(coordinator, num_processes, process_id)
+
+
+def _join(coordinator: str | None, num_processes: int | None, process_id: int | None) -> None:
+    connect = _seconds("JAXRNN_CONNECT_SECONDS", jaxrnn.parallel.processes.CONNECT_SECONDS)
+    heartbeat = _seconds("JAXRNN_HEARTBEAT_SECONDS", jaxrnn.parallel.processes.HEARTBEAT_SECONDS)
+    here = f"process {process_id} of {num_processes}: {coordinator}" if coordinator else "--distributed"
+    never_came = (
+        f"{here}: not all processes were there after {connect:g} s; start all of them, each with its own "
+        "--process-id and all with the same --num-processes (JAXRNN_CONNECT_SECONDS sets how long to wait)"
+    )
+    quiet.quiet_cpp()
+    ending.end_in_words_if_aborted(never_came)
+    timer = threading.Timer(connect, lambda: ending.end(never_came, 1))
+    timer.daemon = True
+    with _interruptible():
+        timer.start()
+        jaxrnn.parallel.processes.join(
+            coordinator, num_processes, process_id, connect_seconds=connect, heartbeat_seconds=heartbeat
+        )
+        timer.cancel()
+    if not jaxrnn.parallel.processes.are_several():
+        return
+    if not jaxrnn.parallel.processes.is_first():
+        console.say_only_errors()
+    ending.end_in_words_if_aborted(
+        f"{ending.this_process()}: lost {ending.the_others()}: nothing was heard of one for {heartbeat:g} s, or "
+        f"process 0 is gone; {ending.GO_ON}"
+    )
+    ending.listen_to_others()
+
+
+def _seconds(variable: str, default: float) -> float:
+
+    text = os.environ.get(variable) or f"{default:g}"
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 1 <= seconds <= 86_400:
+        raise ConfigError(f"{variable}={text}: must be a number of seconds, 1 to 86400")
+    return seconds
+
+
+def check_alike(job: "Job", data: "Data") -> None:
+    """Return once all processes are about to do the same; it is the last moment before something is written.
+
+    Raises:
+        ConfigError: They are not.
+    """
+    if not jaxrnn.parallel.processes.are_several():
+        return
+    facts = {name: importlib.metadata.version(name) for name in ("jaxrnn", "jax", "jaxlib", "optax")}
+    facts |= {"the run": f"{job.path}, which {'is resumed' if job.begun else 'is new'},"}
+    facts |= {"the SHA-256 of the corpus": data.record.corpus_sha256, "the vocabulary": repr(data.vocabulary)}
+    facts |= _flatten(data.config)
+    if found := jaxrnn.parallel.processes.differences(facts):
+        name, number, there, first = found[0]
+        more = f" ({len(found) - 1} more differ)" if len(found) > 1 else ""
+        raise ConfigError(
+            f"{name} is {there[:200]} in process {number}, but {first[:200]} in process 0{more}; "
+            "all processes want the same command, config, corpus and versions"
+        )
+
+
+def _flatten(config: object) -> dict[str, str]:
+    """Every value of a config by its name, as `train.steps`."""
+    found: dict[str, str] = {}
+    for field in fields(config):  # type: ignore[arg-type]
+        value = getattr(config, field.name)
+        if is_dataclass(value):
+            found |= {f"{field.name}.{name}": text for name, text in _flatten(value).items()}
+        else:
+            found[field.name] = repr(value)
+    return found
+
+
+@contextlib.contextmanager
+def _interruptible() -> Iterator[None]:
+    """Ctrl-C ends the process at once while it waits in C++, where Python would not hear of it."""
+    before = signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

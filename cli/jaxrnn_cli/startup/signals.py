@@ -1,0 +1,35 @@
+"""Signals that stop a training run: it is saved first."""
+
+import contextlib
+import signal
+from collections.abc import Iterator
+from types import FrameType
+
+import jaxrnn
+from jaxrnn_cli.display.console import announce_stop
+
+
+@contextlib.contextmanager
+def catch_signals(*, quiet: bool) -> Iterator[list[signal.Signals]]:
+    """Collect SIGINT and SIGTERM instead of dying of them; a SIGINT after the first ends the process at once."""
+    caught: list[signal.Signals] = []
+
+    def catch(number: int, _frame: FrameType | None) -> None:
+        if not (caught or quiet):
+            announce_stop()
+        caught.append(signal.Signals(number))
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+    before = {number: signal.signal(number, catch) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield caught
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def share_signals(signals: list[signal.Signals]) -> None:
+    """Add what asked another process to stop: all of them stop, and with the same exit code."""
+    received = int(jaxrnn.parallel.processes.gather_numbers((signals[0] if signals else 0,)).max())
+    if received and not signals:
+        signals.append(signal.Signals(received))

@@ -1,0 +1,35 @@
+"""The configs that come with jaxrnn, by name."""
+
+import difflib
+from pathlib import Path
+
+from jaxrnn.errors import ConfigError
+
+# In a wheel they lie in the package; in a checkout, which holds the one source, in `configs/` beside it.
+_FOLDERS = (Path(__file__).parents[1] / "configs", Path(__file__).parents[2] / "configs")
+
+
+def shipped_configs() -> dict[str, Path]:
+    """Return the configs that come with jaxrnn by name, in alphabetical order."""
+    folder = next((folder for folder in _FOLDERS if folder.is_dir()), None)
+    return {path.stem: path for path in sorted(folder.glob("*.toml"))} if folder else {}
+
+
+def find_config(name: str | Path) -> Path:
+    """Return the config file that `name` means: the name of a shipped config, or a path.
+
+    A shipped config wins over a file of the same name; `./name` is the file.
+
+    Raises:
+        ConfigError: It is a bare name, and there is neither such a config nor such a file.
+    """
+    name = str(name)
+    configs = shipped_configs()
+    if name in configs:
+        return configs[name]
+    path = Path(name)
+    if name and ("/" in name or "." in name or path.exists()):
+        return path
+    near = difflib.get_close_matches(name, configs, n=1)
+    hint = f"did you mean {near[0]}?" if near else f"give a TOML file, or one of {', '.join(configs)}"
+    raise ConfigError(f"{name or repr(name)}: no such config; {hint}")

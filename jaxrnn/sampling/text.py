@@ -1,0 +1,107 @@
+"""Text from a trained model: whole, or in pieces as it is made."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any, AnyStr
+
+from jaxrnn.data.vocabulary import Text, in_tokens, spell
+from jaxrnn.models.language_model import LanguageModel
+from jaxrnn.sampling.generation import prompt_ids, sample
+
+
+def generate(
+    model: LanguageModel,
+    prompt: str = "\n",
+    *,
+    length: int = 500,
+    temperature: float = 0.8,
+    top_k: int = 0,
+    top_p: float = 1.0,
+    stop: str = "",
+    rng_seed: int = 0,
+) -> Text:
+    r"""Continue a prompt.
+
+    Args:
+        model: from `jaxrnn.load`, or `Run.model()`.
+        prompt: the text to continue; every character must be in the model's vocabulary.
+        length: new tokens, at most.
+        temperature: divides the logits; below 1 is safer, above 1 wilder, and 0 always takes the most likely token.
+        top_k: draw from the k most likely tokens only; 0 is all.
+        top_p: draw from the most likely tokens that together have this probability; 1 is all.
+        stop: end where this text would begin; "" never ends early.
+        rng_seed: the same integer draws the same text, as `jaxrnn sample --rng-seed` does.
+
+    Returns:
+        The new text, without the prompt; `bytes` from a model of bytes.
+
+    Raises:
+        VocabularyError: The model does not know a character of the prompt.
+        ValueError: An argument is out of range.
+
+    Example:
+        >>> model = getfixture("language_model")
+        >>> len(generate(model, "to be", length=20))
+        20
+    """
+    options = {"length": length, "temperature": temperature, "top_k": top_k, "top_p": top_p}
+    pieces: Any = stream(model, prompt, **options, stop=stop, rng_seed=rng_seed)  # type: ignore[arg-type]
+    return (b"" if model.vocabulary.tokens == "bytes" else "").join(pieces)
+
+
+def stream(
+    model: LanguageModel,
+    prompt: str = "\n",
+    *,
+    length: int = 500,
+    temperature: float = 0.8,
+    top_k: int = 0,
+    top_p: float = 1.0,
+    stop: str = "",
+    rng_seed: int = 0,
+) -> Iterator[Text]:
+    """Continue a prompt as `generate` does; yield the new text in pieces, as it is made.
+
+    Raises:
+        VocabularyError: as `generate`.
+        ValueError: likewise.
+
+    Example:
+        >>> model = getfixture("language_model")
+        >>> for piece in stream(model, "to be", length=20):
+        ...     print(len(piece))
+        20
+    """
+    blocks = sample(
+        model.config,
+        model.params,
+        prompt_ids(model.vocabulary, prompt),
+        length=length,
+        temperature=temperature,
+        top_k=top_k,
+        top_p=top_p,
+        rng_seed=rng_seed,
+    )
+    pieces: Any = (spell(model.vocabulary, block.ids[0]) for block in blocks)
+    return filter(None, until(pieces, in_tokens(model.vocabulary, stop)))
+
+
+def until(blocks: Iterable[AnyStr], stop: AnyStr) -> Iterator[AnyStr]:
+    """Yield the text of `blocks` up to where `stop` begins, as early as it is certain; all of it for "".
+
+    `stop` may lie across blocks, so what could be its beginning is held back until the next block tells.
+    """
+    held = stop[:0]
+    for block in blocks:
+        held += block
+        if not stop:
+            yield held
+            held = stop[:0]
+            continue
+        before, found, _ = held.partition(stop)
+        if found:
+            yield before
+            return
+        keep = next(k for k in range(min(len(stop) - 1, len(held)), -1, -1) if held.endswith(stop[:k]))
+        yield held[: len(held) - keep]
+        held = held[len(held) - keep :]
+    yield held

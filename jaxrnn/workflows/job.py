@@ -1,0 +1,107 @@
+"""A training run before its first step: what is trained, where it is written, and whether it resumes a run."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple, TypeAlias
+
+from jaxrnn.config import Config
+from jaxrnn.data.coverage import OnUnknown
+from jaxrnn.data.vocabulary import Vocabulary
+from jaxrnn.errors import CheckpointError, ConfigError, CorpusError
+from jaxrnn.runs.creation import RunExistsError, check_destination
+from jaxrnn.runs.directory import RunRecord, find_destination, is_run, read_record
+from jaxrnn.runs.loading import read_resolved
+from jaxrnn.runs.resume import check_resumable
+
+PathLike: TypeAlias = str | os.PathLike[str]
+
+
+class Note(NamedTuple):
+    """An event of a workflow: one line about what it does, for people."""
+
+    message: str
+
+
+OnNote: TypeAlias = Callable[[Note], None]
+
+
+def ignore(_event: object) -> None:
+    """Do nothing: the callback where none is given."""
+
+
+class Begun(NamedTuple):
+    """A run that is resumed."""
+
+    record: RunRecord
+    config: Config
+    vocabulary: Vocabulary
+    changes: list[str]  # what differs in the config that it resumes with
+
+
+class Job(NamedTuple):
+    """A training run that is about to start or to resume; nothing is written yet."""
+
+    config: Config
+    path: Path | None = None  # the run directory; None trains in memory
+    begun: Begun | None = None  # the run that is resumed
+    source: Path | None = None  # the run that is fine-tuned
+    on_unknown: OnUnknown = "extend"
+    overwrite: bool = False
+
+
+def write_to(job: Job, to: PathLike | None, *, resume: bool = False, overwrite: bool = False) -> Job:
+    """Return the job with the run directory that it creates or resumes; write nothing.
+
+    Args:
+        job: what to train.
+        to: a path as it is, a bare name inside `checkpoints/`; None trains in memory.
+        resume: whether to resume the run that is there, with the job's config; where there is none, a new one is made.
+        overwrite: whether to replace the run that is there.
+
+    Raises:
+        CheckpointError: No run can be made there, or the one that is there can't be read.
+        ConfigError: The run can't resume with this config; or both `resume` and `overwrite` are given.
+    """
+    if resume and overwrite:
+        raise ConfigError("--resume: can't be combined with --overwrite; choose one")
+    if to is None:
+        return job
+    run = find_destination(os.fspath(to))
+    if job.source and run.resolve() == job.source.resolve():
+        raise CheckpointError(f"{run}: is the run to fine-tune; name another one with --to RUN")
+    job = job._replace(path=run, overwrite=overwrite)
+    if resume and is_run(run):
+        record, (begun, vocabulary) = read_record(run), read_resolved(run)
+        check_has_corpus(run, record, f"to go on from it: jaxrnn finetune --from {run} --corpus TEXT")
+        changes = check_resumable(run, begun, job.config)
+        if job.source:
+            _check_source(run, record, job.source)
+        return job._replace(begun=Begun(record, begun, vocabulary, changes))
+    try:
+        check_destination(run, overwrite=overwrite)
+    except RunExistsError:
+        ways = "--resume goes on with it, --overwrite replaces it, --to RUN writes elsewhere"
+        raise CheckpointError(f"{run}: a run exists here; {ways}") from None
+    return job
+
+
+def _check_source(run: Path, record: RunRecord, source: Path) -> None:
+    if not record.history:
+        raise CheckpointError(f"{run}: was pretrained, not fine-tuned; name another run with --to RUN")
+    before = record.history[-1].run
+    if Path(before).name != source.resolve().name:  # the folders above may have been moved
+        raise CheckpointError(
+            f"{run}: was fine-tuned from {before}, not from {source}; name another run with --to RUN"
+        )
+
+
+def check_has_corpus(run: Path, record: RunRecord, remedy: str = "") -> None:
+    """Refuse a run that has no corpus of its own.
+
+    Raises:
+        CorpusError: It was imported; the message ends in the remedy, where there is one.
+    """
+    if record.imported_from:
+        ending = f"; {remedy}" if remedy else ""
+        raise CorpusError(f"{run}: was imported, and has no corpus of its own{ending}")

@@ -1,0 +1,66 @@
+"""The memory that a training run would take and the files that it would write, before it is started."""
+
+import importlib.util
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jaxrnn.config import Config
+from jaxrnn.layers.losses import softmax_cross_entropy
+from jaxrnn.models.stack import apply, count_parameters
+from jaxrnn.runs import directory
+from jaxrnn.runs.tensorboard import FOLDER
+from jaxrnn.training.state import init_state
+from jaxrnn.workflows.corpus import Data
+from jaxrnn.workflows.training import LOSS_CURVE
+
+
+class Memory(NamedTuple):
+    """What a training run holds in memory; all but the first in bytes."""
+
+    parameters: int  # how many numbers are learned
+    state: int  # parameters, optimizer, carried state
+    update: int  # gradients, and what the backward pass keeps of the forward pass
+    corpus: int
+
+    @property
+    def total(self) -> int:
+        """All of it together, without what Python and XLA need for themselves."""
+        return self.state + self.update + self.corpus
+
+
+def estimate_memory(data: Data) -> Memory:
+    """Estimate the memory of a training run from the shapes alone; nothing is computed."""
+    config = data.config
+    state = jax.eval_shape(lambda: init_state(config, data.vocabulary.size))
+
+    def backward(params: Any, carry: Any, key: Any) -> Any:
+        """The backward pass as a function, which holds all that it needs of the forward pass."""
+        tokens = jnp.zeros((config.train.batch_size, config.train.seq_len), jnp.int32)
+
+        def loss(params: Any) -> Any:
+            _, logits = apply(config.model, params, carry, tokens, key)
+            return softmax_cross_entropy(logits, tokens).mean()
+
+        return jax.vjp(loss, params)[1]
+
+    kept = jax.eval_shape(backward, state.params, state.carry, state.key)
+    gradients = 2 if config.train.accumulate_steps > 1 else 1  # of the batches so far, and of this one
+    return Memory(
+        parameters=count_parameters(state.params),
+        state=_bytes(state),
+        update=_bytes(kept) + gradients * _bytes(state.params),
+        corpus=data.train_ids.nbytes + data.val_ids.nbytes,
+    )
+
+
+def _bytes(tree: Any) -> int:
+    return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
+
+
+def files_written(config: Config) -> list[str]:
+    """Return the names of the files and folders that a run directory of this config gets."""
+    files = [directory.RECORD, directory.CONFIG, directory.VOCABULARY, directory.METRICS, directory.SAMPLES]
+    files += [f"{directory.STEPS}/"] + [LOSS_CURVE] * bool(importlib.util.find_spec("matplotlib"))
+    return files + [f"{FOLDER}/"] * config.log.tensorboard

@@ -1,0 +1,57 @@
+"""Pretraining: a new model from a config and a corpus."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from jaxrnn.config import Config, Overrides, load_config
+from jaxrnn.parallel.devices import split_cpu
+from jaxrnn.types import OnProgress
+from jaxrnn.workflows.corpus import load_data
+from jaxrnn.workflows.job import Job, PathLike, ignore, write_to
+from jaxrnn.workflows.run import Run
+from jaxrnn.workflows.training import OnEvent, train
+
+
+def pretrain(
+    config: str | Path | Config = "shakespeare",
+    overrides: Overrides = (),
+    *,
+    to: PathLike | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    on_event: OnEvent = ignore,
+    on_progress: OnProgress = lambda *_: None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> Run:
+    """Train a new language model, as `jaxrnn pretrain` does; print nothing.
+
+    With the same config and RNG seed on the same devices, the checkpoints are bitwise those of the command line. On a
+    CPU that JAX has not started yet, JAX is set to split it into as many devices as train fastest.
+
+    Args:
+        config: a TOML file, the name of a config that comes with jaxrnn, or a `Config`.
+        overrides: values that replace the config's, such as `{"corpus.text": "my.txt", "train.steps": 400}`.
+        to: the run directory to create; a bare name goes into `checkpoints/`. None trains in memory.
+        resume: whether to resume the run that is there, from its last checkpoint.
+        overwrite: whether to replace the run that is there.
+        on_event: gets each event: `Progress`, `Evaluated`, `Sampled`, `Save` and `Note`.
+        on_progress: told how downloads and tokenization go, as (what, done, total).
+        should_stop: asked a few times a second; once true, the state is saved and the run is returned.
+
+    Raises:
+        ConfigError: The config is not valid, or the run can't be resumed with it.
+        CheckpointError: No run can be made at `to`.
+        JaxrnnError: as `workflows.load_data` and `workflows.train`.
+
+    Example:
+        >>> text = getfixture("tmp_path") / "my.txt"
+        >>> _ = text.write_text("to be or not to be, " * 100)
+        >>> small = {"train.batch_size": 4, "train.seq_len": 8, "model.layers.1.size": 16}
+        >>> run = pretrain("shakespeare", {"corpus.text": str(text), "train.steps": 20, **small})
+        >>> run.step, run.metrics["val_loss"].shape
+        (20, (1,))
+    """
+    job = write_to(Job(load_config(config, overrides)), to, resume=resume, overwrite=overwrite)
+    split_cpu(job.config)
+    data = load_data(job, on_event=on_event, on_progress=on_progress)
+    return train(job, data, on_event=on_event, should_stop=should_stop)

@@ -1,0 +1,92 @@
+"""What a training run returns: its metrics, and the models it saved."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from jaxrnn.config import Config
+from jaxrnn.data.vocabulary import Vocabulary
+from jaxrnn.models.language_model import LanguageModel
+from jaxrnn.runs.loading import load
+from jaxrnn.runs.saved_steps import SavedStep, Which, choose
+from jaxrnn.runs.saving import Restored
+from jaxrnn.training.averaging import averaged
+from jaxrnn.training.state import TrainState
+
+
+class Run(NamedTuple):
+    """A training run that has ended, or was stopped.
+
+    Example:
+        >>> run = getfixture("run")  # what `jaxrnn.pretrain` returned
+        >>> run.metrics["step"], run.metrics["val_loss"].shape
+        (array([ 4,  8, 12]), (3,))
+        >>> run.model().vocabulary.size
+        7
+    """
+
+    config: Config
+    vocabulary: Vocabulary
+    metrics: dict[
+        str, "np.ndarray[Any, Any]"
+    ]  # a column each of metrics.csv; losses in nats per token, NaN: none
+    path: Path | None  # the run directory; None where it was trained in memory
+    step: int  # of the last checkpoint
+    states: Mapping[
+        int, "tuple[TrainState, float | None]"
+    ]  # in memory: saved states with their validation losses
+
+    def model(self, checkpoint: Which = "best") -> LanguageModel:
+        """Return a trained model of this run: the best by validation loss, the last, or that of a kept step.
+
+        Raises:
+            CheckpointError: There is no such checkpoint.
+        """
+        if self.path is not None:
+            return load(self.path, checkpoint)
+        step = _choose(self.states, checkpoint).step
+        state, _ = self.states[step]
+        return LanguageModel(self.config.model, averaged(state.params, state.average), self.vocabulary)
+
+    def __repr__(self) -> str:
+        losses = self.metrics["val_loss"][-1:]
+        loss = f", validation loss {losses[0]:.4f} nats" if losses.size and np.isfinite(losses[0]) else ""
+        return f"Run({self.path or 'in memory'}, step {self.step}{loss})"
+
+
+def _choose(states: Mapping[int, "tuple[Any, float | None]"], which: Which) -> SavedStep:
+    return choose([SavedStep(step, loss) for step, (_, loss) in sorted(states.items())], which)
+
+
+class MemoryCheckpoints:
+    """The checkpoints of a run that is trained in memory: the last state and the best, as `runs.Checkpoints`."""
+
+    def __init__(self) -> None:
+        """Begin without any."""
+        self.states: dict[int, tuple[TrainState, float | None]] = {}
+
+    @property
+    def last(self) -> SavedStep | None:
+        """The last checkpoint."""
+        return _choose(self.states, "last") if self.states else None
+
+    @property
+    def best(self) -> SavedStep | None:
+        """The checkpoint with the lowest validation loss."""
+        return _choose(self.states, "best") if self.states else None
+
+    def save(self, step: int, state: TrainState, val_loss: float | None = None) -> None:
+        """Keep a state, and of those before it the best."""
+        self.states[step] = state, val_loss
+        kept = {step, _choose(self.states, "best").step}
+        self.states = {step: saved for step, saved in self.states.items() if step in kept}
+
+    def restore(self, _abstract: Any) -> Restored:
+        """Return the last state."""
+        step = _choose(self.states, "last").step
+        return Restored(self.states[step][0], step, {}, ())
+
+    def wait(self) -> None:
+        """Return: nothing is under way."""

@@ -1,0 +1,329 @@
+"""A training run from its first step to its last: created or resumed, recorded, saved, rolled back, stopped."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple, TypeAlias
+
+import jax
+import jax.numpy as jnp
+
+from jaxrnn.config import Config
+from jaxrnn.data.stream import Stream
+from jaxrnn.errors import DivergenceError, SaveError
+from jaxrnn.evaluation import validation
+from jaxrnn.layers.losses import nats_to_bits
+from jaxrnn.models.stack import count_parameters
+from jaxrnn.parallel import processes
+from jaxrnn.parallel.devices import training_mesh
+from jaxrnn.runs.checkpoint import help_save_new, load_params
+from jaxrnn.runs.creation import create_run
+from jaxrnn.runs.directory import (
+    METRICS,
+    METRICS_COLUMNS,
+    append_metrics,
+    append_sample,
+    read_vocabulary,
+    write_config,
+)
+from jaxrnn.runs.environment import describe_environment, differences
+from jaxrnn.runs.logs import seconds_trained
+from jaxrnn.runs.metrics import metrics_columns, read_metrics
+from jaxrnn.runs.plotting import plot_losses
+from jaxrnn.runs.resume import describe_schedule
+from jaxrnn.runs.saving import Checkpoints
+from jaxrnn.runs.tensorboard import Write, open_events
+from jaxrnn.training.finetuning import adapt_params
+from jaxrnn.training.loop import Evaluated, Event, Progress, Sampled, Save
+from jaxrnn.training.loop import train as train_from
+from jaxrnn.training.state import TrainState, after_rollback, init_state, place, start_state
+from jaxrnn.training.step import current_rate
+from jaxrnn.workflows.corpus import Data
+from jaxrnn.workflows.job import Job, Note, ignore
+from jaxrnn.workflows.run import MemoryCheckpoints, Run
+
+LOSS_CURVE = "loss.png"
+
+OnEvent: TypeAlias = Callable[[Event | Note], None]
+
+
+class _Training(NamedTuple):
+    """What stays the same while a run trains."""
+
+    path: Path | None
+    config: Config
+    data: Data
+    checkpoints: Checkpoints | MemoryCheckpoints
+    rows: list[dict[str, object]]  # of the metrics, where there is no file for them
+    on_event: OnEvent
+    should_stop: Callable[[], bool]
+
+    def record(self, row: dict[str, object]) -> None:
+        """Add a row to the metrics."""
+        if self.path is None:
+            self.rows.append(row)
+        elif processes.is_first():
+            append_metrics(self.path, row)
+
+
+def train(
+    job: Job,
+    data: Data,
+    *,
+    on_event: OnEvent = ignore,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> Run:
+    """Create or resume the run of a job, and train it to its end.
+
+    Args:
+        job: what to train, and where it is written.
+        data: its corpus.
+        on_event: gets each event of the training loop and a `Note` for what a user should know.
+        should_stop: asked a few times a second; once true, the state is saved and the run is returned.
+
+    Raises:
+        DivergenceError: The loss is not finite any more; the last good checkpoint stays.
+        LockedError: Another process writes to the run.
+        CheckpointError: No checkpoint of a resumed run is intact, or it is not one of this model.
+        SaveError: The run can't be written.
+    """
+    config, path = data.config, job.path
+    rows: list[dict[str, object]] = []
+    with contextlib.ExitStack() as stack:
+        checkpoints: Checkpoints | MemoryCheckpoints = MemoryCheckpoints()
+        state: TrainState | None
+        if job.begun:
+            assert path is not None
+            checkpoints = stack.enter_context(Checkpoints(path, _environment(config)))
+            state = _resume(path, job, data, checkpoints, on_event)
+        else:
+            state = _create(job, data, rows, on_event)
+            if path is None:
+                checkpoints.save(0, state, None if not rows else _number(rows[0]["val_loss"]))
+            else:
+                checkpoints = stack.enter_context(Checkpoints(path, _environment(config)))
+        if state is not None:
+            training = _Training(path, config, data, checkpoints, rows, on_event, should_stop)
+            _follow(training, state, seconds_trained(path) if path and job.begun else 0.0)
+        step = checkpoints.last.step if checkpoints.last else 0
+    if path is None:
+        states = checkpoints.states if isinstance(checkpoints, MemoryCheckpoints) else {}
+        return Run(config, data.vocabulary, metrics_columns(rows), None, step, states)
+    if state is not None and processes.is_first():
+        _draw_losses(path, config, on_event)
+    return Run(config, data.vocabulary, read_metrics(path / METRICS), path, step, {})
+
+
+def _number(value: object) -> float | None:
+    return value if isinstance(value, float) else None
+
+
+# The first state.
+
+
+def _create(job: Job, data: Data, rows: list[dict[str, object]], on_event: OnEvent) -> TrainState:
+    """Makes a new run, and returns the state before its first step."""
+    config, tokens = data.config, data.config.corpus.tokens
+    state, val_loss = _adapted_state(job.source, data) if job.source else (_new_state(data), None)
+    distinct = "" if tokens == "bytes" else f", {data.vocabulary.size} distinct"
+    on_event(
+        Note(
+            f"{count_parameters(state.params):,} parameters; {len(data.train_ids):,} {tokens} to train on, "
+            f"{len(data.val_ids):,} for validation{distinct}"
+        )
+    )
+    _report_reading(data, on_event)
+    if val_loss is not None:
+        rows.append(_first_row(val_loss))
+        loss = f"{val_loss:.4f} nats ({nats_to_bits(val_loss):.3f} bits)"
+        on_event(Note(f"validation loss before the first step: {loss} per {tokens[:-1]}"))
+    if job.path is None:
+        return state
+    mesh = training_mesh(config.train)
+    if processes.are_several():
+        state = place(mesh, state)
+    if processes.is_first():
+        create_run(
+            job.path,
+            config,
+            data.vocabulary,
+            data.record,
+            state,
+            overwrite=job.overwrite,
+            val_loss=val_loss,
+            metrics=rows,
+            environment=_environment(config),
+        )
+    else:
+        help_save_new(state)
+    on_event(Note(f"writing to {job.path}"))
+    return state
+
+
+def _new_state(data: Data) -> TrainState:
+    return init_state(data.config, data.vocabulary.size)
+
+
+def _adapted_state(source: Path, data: Data) -> tuple[TrainState, float | None]:
+    """The parameters of the run that is fine-tuned, and their validation loss: what is to be improved on."""
+    config, known = data.config, read_vocabulary(source)
+    params = load_params(source, config.model, known.size)
+    params = adapt_params(params, known, data.vocabulary, jax.random.key(config.train.rng_seed))
+    state = start_state(config, params)
+    if not data.val_ids.size:
+        return state, None
+    segments = validation.lay_out(data.val_ids, config.train.eval_tokens)
+    val_loss = validation.evaluate(config.model, params, segments)
+    return state._replace(best_val_loss=jnp.float32(val_loss)), val_loss
+
+
+def _first_row(val_loss: float) -> dict[str, object]:
+    """The row of metrics.csv for a model before its first step."""
+    row = {"step": 0, "tokens": 0, "seconds": 0.0, "event": "evaluation"}
+    return {**row, "val_loss": val_loss, "bits_per_token": nats_to_bits(val_loss)}
+
+
+def _resume(
+    path: Path, job: Job, data: Data, checkpoints: Checkpoints, on_event: OnEvent
+) -> TrainState | None:
+    """Takes a run back to its last checkpoint; None where it is finished."""
+    config, begun = data.config, job.begun
+    assert begun is not None
+    restored = checkpoints.restore(jax.eval_shape(lambda: _new_state(data)))
+    for damage in restored.damaged:
+        on_event(Note(f"{damage}; set aside"))
+    if restored.damaged:
+        on_event(Note(f"step {restored.step} is the last good checkpoint"))
+    if begun.changes:
+        on_event(Note(f"changed since the run began: {', '.join(begun.changes)}"))
+    if restored.step >= config.train.steps:
+        now = f"it is at step {restored.step}, train.steps is {config.train.steps}"
+        on_event(Note(f"{path} is finished: {now}; --set train.steps=N prolongs it"))
+        return None
+    if schedule := describe_schedule(begun.config.train, config.train, restored.step):
+        on_event(Note(schedule))
+    if changed := differences(restored.environment, _environment(config)):
+        on_event(Note(f"the environment has changed, so the last bits may differ: {', '.join(changed)}"))
+    if config != begun.config and processes.is_first():
+        write_config(path, config)
+    _report_reading(data, on_event)
+    on_event(Note(f"resuming {path} from step {restored.step} of {config.train.steps}"))
+    state: TrainState = restored.state
+    return state
+
+
+def _report_reading(data: Data, on_event: OnEvent) -> None:
+    """Reports when the corpus is streamed from disk, and when only a part of the validation split is evaluated."""
+    if isinstance(data.train_ids, Stream):
+        folder = data.train_ids.file.path.parent
+        on_event(Note(f"the corpus is streamed from disk, as token ids in {folder} (made again if deleted)"))
+    most, held_out = data.config.train.eval_tokens, len(data.val_ids)
+    if 0 < most < held_out:
+        on_event(
+            Note(
+                f"an evaluation reads {most:,} of the {held_out:,} validation {data.config.corpus.tokens}, in "
+                "stretches spread over all of them (train.eval_tokens)"
+            )
+        )
+
+
+def _environment(config: Config) -> dict[str, str]:
+    return describe_environment(training_mesh(config.train))
+
+
+# The steps.
+
+
+def _follow(training: _Training, state: TrainState, seconds: float) -> None:
+    """Trains to the end and saves; a run that diverges may be rolled back once."""
+    has_gone_back = float(state.rate_scale) < 1
+    clock = [seconds]
+    while True:
+        try:
+            with _curves(training, int(state.step)) as write_curves:
+                _follow_events(training, state, clock, write_curves)
+            training.checkpoints.wait()
+            return
+        except SaveError as error:
+            raise SaveError(f"{error}; {_describe_last(training)}, from which --resume goes on") from error
+        except DivergenceError as error:
+            last = _describe_last(training)
+            if has_gone_back:
+                raise DivergenceError(f"{error}; {last}, from which --resume goes on") from error
+            has_gone_back = True
+            state = _roll_back(training, clock[0])
+            step = int(state.step)
+            training.on_event(Note(f"{error}; back to step {step}, with a quarter of the learning rate"))
+
+
+@contextlib.contextmanager
+def _curves(training: _Training, step: int) -> Iterator[Write]:
+    """What writes a row of the metrics into TensorBoard's event files, where the config asks for them."""
+    if training.path is None or not (training.config.log.tensorboard and processes.is_first()):
+        yield ignore
+    else:
+        with open_events(training.path, step) as write:
+            yield write
+
+
+def _follow_events(training: _Training, state: TrainState, clock: list[float], write_curves: Write) -> None:
+    """Goes through the events of a training; `clock` keeps the seconds it took so far."""
+    data = training.data
+    for event in train_from(
+        training.config,
+        state,
+        data.vocabulary,
+        data.train_ids,
+        data.val_ids,
+        should_stop=training.should_stop,
+        seconds=clock[0],
+        donate=True,
+    ):
+        match event:
+            case Progress():
+                clock[0] = event.seconds
+            case Evaluated():
+                row = {column: getattr(event, column) for column in METRICS_COLUMNS if column != "event"}
+                row["event"] = "evaluation"
+                training.record(row)
+                write_curves(row)
+            case Sampled() if training.path is not None:
+                append_sample(training.path, event.step, event.text)
+            case Save():
+                training.checkpoints.save(event.step, event.state, event.val_loss)
+        training.on_event(event)
+
+
+def _roll_back(training: _Training, seconds: float) -> TrainState:
+    """The last good state of a run that has diverged, with a lower learning rate; recorded in its metrics."""
+    config = training.config
+    abstract = jax.eval_shape(lambda: _new_state(training.data))
+    state = after_rollback(training.checkpoints.restore(abstract).state)
+    step = int(state.step)
+    training.record(
+        {
+            "step": step,
+            "tokens": step * config.train.tokens_per_step,
+            "learning_rate": float(current_rate(config.train, state)),
+            "seconds": seconds,
+            "event": "rollback",
+        }
+    )
+    return state
+
+
+def _describe_last(training: _Training) -> str:
+    with contextlib.suppress(SaveError):  # then the one before it stands
+        training.checkpoints.wait()
+    name, last = training.path or "the run", training.checkpoints.last
+    return f"{name} keeps step {last.step}" if last else f"{name} has no checkpoint"
+
+
+def _draw_losses(run: Path, config: Config, on_event: OnEvent) -> None:
+    """Draws the loss curve, where that is possible; a run is complete without it."""
+    try:
+        plot_losses(run / METRICS, run / LOSS_CURVE, config.corpus.tokens[:-1])
+    except ImportError:
+        on_event(Note(f"no {LOSS_CURVE}: for it, pip install matplotlib"))
+    except OSError as error:
+        on_event(Note(f"no {LOSS_CURVE}: {error}"))

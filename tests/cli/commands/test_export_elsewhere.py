@@ -1,0 +1,337 @@
+"""A trained run where there is no jaxrnn: the programs that docs/onnx.md and docs/stablehlo.md print, and the page."""
+
+import ast
+import functools
+import http.server
+import json
+import os
+import re
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxrnn.config import DenseConfig, EmbeddingConfig, ModelConfig
+from jaxrnn.data.vocabulary import Vocabulary, encode
+from jaxrnn.interchange.onnx_file import write_onnx
+from jaxrnn.layers.dense import DenseParams
+from jaxrnn.layers.embedding import EmbeddingParams
+from jaxrnn.models import stack
+from jaxrnn.runs.loading import LanguageModel, load_trained
+from jaxrnn_cli import app
+from tests.cli.conftest import Command, write_files
+from tests.interchange.stacks import STACKS, drawn
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+onnx = pytest.importorskip("onnx", exc_type=ImportError)
+
+ROOT = Path(__file__).parent.parent.parent
+PAGE = ROOT / "examples" / "browser"
+# Greedy, a model of this text goes round and round in it, if it knows at both "the" where it is.
+TEXT = "the quick brown fox jumps over the lazy dog\n"
+SEED, LENGTH = "the quick b", 60
+
+
+class Exported(NamedTuple):
+    """A run that was trained a little, and what came of it."""
+
+    run: Path
+    onnx: Path
+    stablehlo: Path
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
+    folder = tmp_path_factory.mktemp("exported")
+    write_files(folder)
+    (folder / "text.txt").write_text(TEXT * 60, encoding="utf-8")
+    settings = [
+        "stack.layers.1.type=lstm",
+        "stack.layers.1.size=24",
+        "train.steps=200",
+        "train.learning_rate=0.03",
+    ]
+    settings += ["train.eval_every=0", "train.save_every=0", "corpus.validation_fraction=0"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        assert app.run(["pretrain", "tiny.toml", "--quiet", *(f"--set={key}" for key in settings)]) == 0
+        assert app.run(["export", "--format", "onnx"]) == 0
+        assert app.run(["export", "--format", "stablehlo"]) == 0
+    return Exported(folder / "checkpoints" / "tiny", folder / "tiny.onnx", folder / "tiny.stablehlo")
+
+
+@pytest.fixture
+def greedy(exported: Exported, jaxrnn: Command) -> str:
+    """What the run itself writes at temperature 0."""
+    options = ["--temperature", "0", "--length", LENGTH, "--seed", SEED]
+    written = jaxrnn("sample", "--from", exported.run, *map(str, options)).out
+    assert written.startswith(SEED)
+    assert len(set(written[len(SEED) :])) > 20  # one letter over and over would prove little
+    return written.removesuffix("\n")
+
+
+def program(document: str) -> str:
+    """The program that a document prints."""
+    text = (ROOT / "docs" / document).read_text(encoding="utf-8")
+    (found,) = re.findall(r"^```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    return found
+
+
+def modules(source: str) -> set[str]:
+    imports = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Import | ast.ImportFrom)]
+    return {
+        name
+        for node in imports
+        for name in (
+            [node.module or ""] if isinstance(node, ast.ImportFrom) else [a.name for a in node.names]
+        )
+    }
+
+
+def expected_logits(trained: LanguageModel, texts: list[str]) -> np.ndarray:
+    config, params = trained.config, trained.params
+    tokens = jnp.asarray([encode(trained.vocabulary, text) for text in texts], jnp.int32)
+    carry = stack.initial_carry(config, params, len(texts))
+    return np.asarray(jax.jit(stack.apply, static_argnums=0)(config, params, carry, tokens)[1])
+
+
+def write_with(path: Path, *args: str) -> str:
+    """What the Markdown's sampling loop prints, as a program of its own."""
+    pytest.importorskip("onnxruntime", exc_type=ImportError)
+    command = [sys.executable, "-c", program("onnx.md"), str(path), *args]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.removesuffix("\n")
+
+
+def with_description(path: Path, to: Path, **changes: Any) -> Path:
+    """The same graph, said to be another: one with a separator, say."""
+    graph = onnx.load(path)
+    (entry,) = graph.metadata_props
+    entry.value = json.dumps(json.loads(entry.value) | changes)
+    onnx.save(graph, to)
+    return to
+
+
+@pytest.fixture
+def forgetful(tmp_path: Path) -> Path:
+    """A model that begins anew at each "c"."""
+    path, _ = write_onnx(drawn(STACKS["lstm"], scale=2), tmp_path / "drawn.onnx")
+    return with_description(path, tmp_path / "forgetful.onnx", separator="c")
+
+
+@pytest.fixture
+def of_bytes(tmp_path: Path) -> Path:
+    """A model without states whose ids are bytes; it writes "aé日" over and over, which has six of them."""
+    cycle = "aé日".encode()
+    follows = np.zeros((256, 256), np.float32)
+    follows[list(cycle), list(cycle[1:] + cycle[:1])] = 1
+    config = ModelConfig(layers=(EmbeddingConfig(size=256), DenseConfig()))
+    params = (EmbeddingParams(jnp.eye(256)), DenseParams(jnp.asarray(follows), jnp.zeros(256)))
+    characters = "".join(map(chr, range(256)))
+    path, _ = write_onnx(LanguageModel("bytes", config, params, Vocabulary(characters)), tmp_path / "bytes.onnx")
+    vocabulary = {"characters": characters, "tokens": "bytes"}
+    return with_description(path, path, vocabulary=vocabulary)
+
+
+def test_the_loop_of_the_document_needs_only_numpy_and_onnxruntime() -> None:
+    assert modules(program("onnx.md")) == {"json", "sys", "numpy", "onnxruntime"}
+
+
+def test_the_loop_of_the_document_writes_what_sample_writes(exported: Exported, greedy: str) -> None:
+    assert write_with(exported.onnx, SEED, str(LENGTH), "0", "0") == greedy
+
+
+def test_onnxruntime_gives_the_trained_run_s_logits(exported: Exported) -> None:
+    runtime = pytest.importorskip("onnxruntime", exc_type=ImportError)
+    trained = load_trained(exported.run, "tiny")
+    texts = [SEED, "lazy dog\nth", "x jumps ove"]
+    session = runtime.InferenceSession(exported.onnx, providers=["CPUExecutionProvider"])
+    states = json.loads(exported.onnx.with_name("tiny.onnx.json").read_text())["states"]
+    zeros = {state["input"]: np.zeros((3, state["size"]), np.float32) for state in states}
+    tokens = np.array([encode(trained.vocabulary, text) for text in texts], np.int64)
+    logits = session.run(["logits"], {"tokens": tokens, **zeros})[0]
+    np.testing.assert_allclose(logits, expected_logits(trained, texts), rtol=1e-5, atol=1e-5)
+
+
+def test_the_loop_of_the_document_reads_and_writes_bytes(of_bytes: Path) -> None:
+    assert write_with(of_bytes, "é日", "12", "0", "0") == "é日" + 2 * "aé日"
+
+
+def test_nothing_before_a_separator_has_a_say(forgetful: Path) -> None:
+    after = write_with(forgetful, "c", "20", "0", "0")
+    assert write_with(forgetful, "abacab!gc", "20", "0", "0") == "abacab!g" + after
+    remembering = with_description(forgetful, forgetful.with_name("remembering.onnx"), separator=None)
+    assert write_with(remembering, "abacab!gc", "20", "0", "0") != "abacab!g" + after
+
+
+def test_the_program_of_the_document_needs_no_jaxrnn_and_gives_the_logits_of_any_batch(
+    exported: Exported, tmp_path: Path
+) -> None:
+    texts = [
+        SEED,
+        "lazy dog\nth",
+        "x jumps ove",
+        "\nthe quick ",
+        "own fox jum",
+        "r the lazy ",
+        "zy dog\nthe ",
+    ]
+    (tmp_path / "program.py").write_text(program("stablehlo.md"), encoding="utf-8")
+    driver = f"""
+import sys, runpy, numpy
+sys.modules["jaxrnn"] = sys.modules["jaxrnn_cli"] = None  # importing them would fail
+texts = {texts!r}
+for count in (1, 3, 7):
+    sys.argv = ["program.py", {str(exported.stablehlo)!r}, *texts[:count]]
+    numpy.save(f"{{count}}.npy", runpy.run_path("program.py")["logits"])
+"""
+    subprocess.run([sys.executable, "-c", driver], cwd=tmp_path, check=True, env=os.environ)
+    expected = expected_logits(load_trained(exported.run, "tiny"), texts)
+    for count in (1, 3, 7):
+        logits = np.load(tmp_path / f"{count}.npy")
+        assert logits.shape == (count, len(SEED), expected.shape[-1])
+        np.testing.assert_allclose(logits, expected[:count], rtol=1e-5, atol=1e-5)
+
+
+class QuietFiles(http.server.SimpleHTTPRequestHandler):
+    """What `python -m http.server` does, in silence."""
+
+    def log_message(self, *_args: Any) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def page(chromium: "Browser") -> Iterator["Page"]:
+    """The page as it is served, with the run's model open; it asks for nothing but its own files."""
+    if not (PAGE / "node_modules" / "onnxruntime-web").exists():
+        why = "onnxruntime-web is not there: npm install --prefix examples/browser"
+        if os.environ.get("JAXRNN_BROWSER") == "required":
+            pytest.fail(why)
+        pytest.skip(why)
+    handler = functools.partial(QuietFiles, directory=str(PAGE))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_port}/"
+        complaints: list[str] = []
+        opened = chromium.new_page()
+        opened.on("console", lambda message: complaints.append(message.text))
+        opened.on("pageerror", lambda error: complaints.append(str(error)))
+        opened.on("request", lambda r: None if r.url.startswith(address) else complaints.append(r.url))
+        opened.goto(address)
+        opened.fill("#length", str(LENGTH))
+        yield opened
+        opened.close()
+        server.shutdown()
+    assert complaints == []
+
+
+def choose_file(page: "Page", file: Any) -> None:
+    page.set_input_files("#file", file)
+    page.wait_for_selector("body:is([data-state=ready], [data-state=empty])")
+
+
+def write(page: "Page", **fields: str) -> str:
+    for field, value in fields.items():
+        page.locator(f"#{field}").fill(value)
+    page.click("#write")
+    page.wait_for_selector("body[data-state=ready]")
+    return page.text_content("#text") or ""
+
+
+@pytest.mark.browser
+def test_the_page_writes_what_sample_writes(page: "Page", exported: Exported, greedy: str) -> None:
+    choose_file(page, exported.onnx)
+    assert "tiny: embedding 8, lstm 24, dense" in (page.text_content("#about") or "")
+    assert write(page, seed=SEED, temperature="0") == greedy
+    assert f"{LENGTH} characters" in (page.text_content("#status") or "")
+
+
+@pytest.mark.browser
+def test_the_page_runs_every_operator(page: "Page", tmp_path: Path) -> None:
+    path, _ = write_onnx(drawn(STACKS["all at once"], scale=2.0), tmp_path / "all.onnx")
+    choose_file(page, path)
+    written = write_with(path, "abc", str(LENGTH), "0", "0")
+    assert len(set(written)) > 3
+    assert write(page, seed="abc", temperature="0") == written
+
+
+@pytest.mark.browser
+def test_the_page_draws_the_same_text_for_the_same_rng_seed(page: "Page", exported: Exported) -> None:
+    choose_file(page, exported.onnx)
+    first = write(page, seed=SEED, temperature="1", rng_seed="7")
+    assert write(page, rng_seed="8") != first
+    assert write(page, rng_seed="7") == first
+
+
+@pytest.mark.browser
+def test_the_page_stops_when_it_is_told_to(page: "Page", exported: Exported) -> None:
+    choose_file(page, exported.onnx)
+    page.fill("#length", "1000000")
+    page.click("#write")
+    page.wait_for_function("document.getElementById('written').textContent.length > 100")
+    page.click("#stop")
+    page.wait_for_selector("body[data-state=ready]")
+    assert (page.text_content("#status") or "").endswith("stopped")
+    page.fill("#length", str(LENGTH))
+
+
+@pytest.mark.browser
+def test_the_page_takes_text_for_text(page: "Page", exported: Exported, tmp_path: Path) -> None:
+    name = "<img src=x onerror=\"document.title='hit'\">"
+    choose_file(page, with_description(exported.onnx, tmp_path / "named.onnx", name=name))
+    assert (page.text_content("#about") or "").startswith(name)
+    write(page, seed=name)
+    assert page.text_content("#error") == ('the model does not know the character "<" (U+003C); leave it out')
+    assert page.locator("img").count() == 0
+    assert page.title() == "A model in your browser"
+
+
+@pytest.mark.browser
+def test_the_page_empties_the_states_at_a_separator(page: "Page", forgetful: Path) -> None:
+    choose_file(page, forgetful)
+    after = write(page, seed="c", temperature="0")
+    assert write(page, seed="abacab!gc") == "abacab!g" + after
+
+
+@pytest.mark.browser
+def test_the_page_reads_and_writes_bytes(page: "Page", of_bytes: Path) -> None:
+    choose_file(page, of_bytes)
+    assert (page.text_content("#about") or "").endswith("it reads bytes.")
+    assert write(page, seed="é日", temperature="0") == "é日" + "aé日" * (LENGTH // 6)
+
+
+@pytest.mark.browser
+def test_the_page_says_in_one_line_what_is_wrong_with_a_file(
+    page: "Page", exported: Exported, tmp_path: Path
+) -> None:
+    def described(states: list[dict[str, Any]]) -> bytes:
+        return with_description(exported.onnx, tmp_path / "described.onnx", states=states).read_bytes()
+
+    whole = exported.onnx.read_bytes()
+    wrong = {
+        "this file is empty": b"",
+        "this is no ONNX file": b"PK\x03\x04 not a model",
+        "cut short": whole[: len(whole) // 2],
+        "onnxruntime says": whole.replace(b"Transpose", b"Transpoze"),
+        "not from jaxrnn": whole.replace(b"\x06jaxrnn\x12", b"\x06jaxrnm\x12"),
+        "does not describe": described([{"input": "h_1", "output": "next_h_1", "size": 10**9}]),
+        "does not take h_9": described([{"input": "h_9", "output": "next_h_9", "size": 1}]),
+    }
+    for message, content in wrong.items():
+        file = {"name": "wrong.onnx", "mimeType": "application/octet-stream", "buffer": content}
+        choose_file(page, file)
+        said = page.text_content("#error") or ""
+        assert said.startswith("wrong.onnx: ")
+        assert message in said
+        assert "\n" not in said
+        assert page.locator("#write").is_disabled()
+    choose_file(page, exported.onnx)
+    assert page.text_content("#error") == ""
