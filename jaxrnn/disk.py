@@ -11,6 +11,9 @@ import os
 import shutil
 from pathlib import Path
 
+# What file systems answer that have no locks; on them one goes without.
+NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL)
+
 
 def sync(path: Path) -> None:
     """Returns once `path`, a file or a directory, would survive a loss of power."""

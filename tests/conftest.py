@@ -24,6 +24,8 @@ from jaxrnn.config import (
     TrainConfig,
 )
 from jaxrnn.data.vocabulary import Vocabulary, build_vocabulary, encode
+from jaxrnn.models import LanguageModel, stack
+from jaxrnn.workflows import Run, pretrain
 
 # Neither these tests nor the processes that they start write into the user's cache: they share one of their own, so
 # that no two of them compile the same.
@@ -149,3 +151,19 @@ def _kill_after(command: Sequence[str | Path], appears: Path, seconds: float, ti
         output.seek(0)
         assert status in (0, -signal.SIGKILL), output.read().decode(errors="replace")
         return status != 0
+
+
+@pytest.fixture(scope="session")
+def language_model(config: Config, vocabulary: Vocabulary) -> LanguageModel:
+    """A model that has learned nothing."""
+    return LanguageModel(
+        config.model, stack.init(jax.random.key(0), config.model, vocabulary.size), vocabulary
+    )
+
+
+@pytest.fixture(scope="session")
+def run(config: Config, text: str, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run that was trained in memory."""
+    corpus = tmp_path_factory.mktemp("corpus") / "text.txt"
+    corpus.write_text(text, encoding="utf-8")
+    return pretrain(config, {"corpus.text": corpus})

@@ -4,6 +4,8 @@ import ast
 import doctest
 import importlib
 import inspect
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,13 +13,7 @@ import pytest
 
 import jaxrnn
 
-NAMES = (
-    "embedding dense dropout rnn lstm mogrifier_lstm gru rnn_block softmax_cross_entropy "
-    "init_embedding init_dense init_rnn init_lstm init_mogrifier_lstm init_gru init_rnn_block "
-    "EmbeddingParams DenseParams RNNParams LSTMParams MogrifierLSTMParams MogrifierRound GRUParams RNNBlockParams "
-    "RNNCarry LSTMCarry GRUCarry rnn_carry lstm_carry gru_carry rnn_block_carry"
-)
-PUBLIC = NAMES.split()
+PUBLIC = [name for names in jaxrnn._PUBLIC.values() for name in names]
 SOURCES = {path: path.read_text(encoding="utf-8") for path in Path(jaxrnn.__file__).parent.rglob("*.py")}
 MODULES = {
     ".".join(["jaxrnn", *path.relative_to(Path(jaxrnn.__file__).parent).with_suffix("").parts]): source
@@ -25,13 +21,28 @@ MODULES = {
 }
 
 
-def test_the_names_are_these_and_no_others() -> None:
-    names = [
-        name
-        for name, value in vars(jaxrnn).items()
-        if not name.startswith("_") and not inspect.ismodule(value)
-    ]
-    assert sorted(names) == sorted(PUBLIC)
+def test_the_names_resolved_at_run_time_are_those_that_type_checkers_see() -> None:
+    tree = ast.parse(Path(jaxrnn.__file__).read_text(encoding="utf-8"))
+    (block,) = (node for node in tree.body if isinstance(node, ast.If))
+    seen = {
+        (node.module, alias.name)
+        for node in block.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    names = {(f"jaxrnn.{module}", name) for module, names in jaxrnn._PUBLIC.items() for name in names}
+    assert seen == names | {("jaxrnn", name) for name in jaxrnn._PACKAGES}
+    assert {*PUBLIC, *jaxrnn._PACKAGES} <= set(dir(jaxrnn))
+    with pytest.raises(AttributeError, match="no attribute 'lstmm'"):
+        jaxrnn.lstmm  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    "code", ["import jaxrnn", "import jaxrnn.errors", "import jaxrnn.config", "import jaxrnn_cli.app"]
+)
+def test_an_import_does_not_import_jax(code: str) -> None:
+    check = f"import sys; {code}; assert not {{'jax', 'numpy', 'orbax', 'rich'}} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", check], check=True)
 
 
 def test_every_name_says_what_it_is_and_belongs_to_the_library() -> None:
@@ -52,8 +63,10 @@ def test_recurrent_layers_take_parameters_carry_and_inputs_in_this_order() -> No
 
 
 @pytest.mark.parametrize("module", [name for name, source in MODULES.items() if ">>> " in source])
-def test_the_examples_show_what_really_comes_out(module: str) -> None:
-    results = doctest.testmod(importlib.import_module(module))
+def test_the_examples_show_what_really_comes_out(module: str, request: pytest.FixtureRequest) -> None:
+    results = doctest.testmod(
+        importlib.import_module(module), extraglobs={"getfixture": request.getfixturevalue}
+    )
     assert results.attempted
     assert not results.failed
 

@@ -4,18 +4,15 @@ Readers don't ask for it. The file `.lock` stays where it is; what counts is who
 is only who that was last.
 """
 
-import errno
 import fcntl
 import os
 import socket
 from pathlib import Path
 
+from jaxrnn.disk import NO_LOCKS
 from jaxrnn.errors import LockedError
 
 LOCK = ".lock"
-
-# What file systems answer that have no locks; on them one goes without.
-NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL)
 
 
 def lock_run(run: Path) -> int:

@@ -33,9 +33,9 @@ from jaxrnn.runs.plotting import plot_losses
 from jaxrnn.runs.resume import describe_schedule
 from jaxrnn.runs.saving import Checkpoints
 from jaxrnn.runs.tensorboard import Write, open_events
+from jaxrnn.training import loop
 from jaxrnn.training.finetuning import adapt_params
 from jaxrnn.training.loop import Evaluated, Event, Progress, Sampled, Save
-from jaxrnn.training.loop import train as train_from
 from jaxrnn.training.state import TrainState, after_rollback, init_state, place, start_state
 from jaxrnn.training.step import current_rate
 from jaxrnn.workflows.corpus import Data
@@ -269,7 +269,7 @@ def _curves(training: _Training, step: int) -> Iterator[Write]:
 def _follow_events(training: _Training, state: TrainState, clock: list[float], write_curves: Write) -> None:
     """Goes through the events of a training; `clock` keeps the seconds it took so far."""
     data = training.data
-    for event in train_from(
+    for event in loop.train(
         training.config,
         state,
         data.vocabulary,

@@ -108,7 +108,7 @@ def test_an_error_becomes_one_line_and_its_exit_code(jaxrnn, monkeypatch, error,
     def fail(_name: str) -> Path:
         raise eval(error, vars(errors))
 
-    monkeypatch.setattr("jaxrnn_cli.pretrain.find_config", fail)
+    monkeypatch.setattr("jaxrnn.config.find_config", fail)
     result = jaxrnn("pretrain", "tiny.toml")
     assert result.code == code
     assert result.out == ""
@@ -137,7 +137,7 @@ def test_a_closed_pipe_is_a_quiet_end(trained: Path) -> None:
 
 
 def test_stdout_is_utf_8_whatever_the_locale() -> None:
-    code = r"from jaxrnn_cli import console; console.use_utf8(); console.write('\xe9\u20ac')"
+    code = r"from jaxrnn_cli.display import console; console.use_utf8(); console.write('\xe9\u20ac')"
     latin = {**os.environ, "LC_ALL": "POSIX", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, env=latin, check=False)
     assert (result.returncode, result.stdout, result.stderr) == (0, "é€".encode(), b"")

@@ -8,7 +8,7 @@ from jaxrnn.config import Texts
 from jaxrnn.data import excerpts
 from jaxrnn.data.cache import TokenFile
 from jaxrnn.data.corpus import Corpus, load_corpus
-from jaxrnn.data.covering import cover_tokens
+from jaxrnn.data.coverage import OnUnknown, cover, cover_tokens
 from jaxrnn.data.excerpts import first_part, split_excerpts
 from jaxrnn.data.finding import find_text
 from jaxrnn.data.sources import find_source
@@ -17,7 +17,6 @@ from jaxrnn.data.tokenizing import tokenise
 from jaxrnn.data.vocabulary import Vocabulary, build_vocabulary, encode
 from jaxrnn.errors import CorpusError, VocabularyError
 from jaxrnn.evaluation.scored_text import split_text
-from jaxrnn.training.finetuning import OnUnknown, cover
 
 from .conftest import Put
 

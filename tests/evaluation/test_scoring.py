@@ -10,10 +10,13 @@ import pytest
 
 from jaxrnn import reference
 from jaxrnn.config import DenseConfig, EmbeddingConfig, LSTMConfig, ModelConfig
+from jaxrnn.data.vocabulary import Vocabulary
+from jaxrnn.errors import VocabularyError
 from jaxrnn.evaluation import scoring, validation
-from jaxrnn.evaluation.scoring import Scores, score_stateful, score_windows, summarise
+from jaxrnn.evaluation.scoring import Scores, score, score_stateful, score_windows
 from jaxrnn.gradcheck.check import to_reference
 from jaxrnn.models import stack
+from jaxrnn.models.language_model import LanguageModel
 
 VOCABULARY = 5
 CONFIG = ModelConfig(layers=(EmbeddingConfig(size=4), LSTMConfig(size=6), DenseConfig()))
@@ -99,23 +102,33 @@ def test_however_windows_are_laid_out_and_read_in_pieces_the_scores_are_the_same
     np.testing.assert_array_equal(scores.ranks, ranks)
 
 
-def test_the_summary_has_every_unit() -> None:
+def test_scores_have_every_unit() -> None:
     scores = Scores(np.array([1, 2, 6], np.float32), np.array([1, 1, 4], np.int32))
-    summary = summarise(scores, num_bytes=4)
-    assert summary.nll == pytest.approx(3)
-    assert summary.bits_per_token == pytest.approx(3 / math.log(2))
-    assert summary.bits_per_byte == pytest.approx(9 / math.log(2) / 4)
-    assert summary.perplexity == pytest.approx(math.exp(3))
-    assert summary.top1_accuracy == pytest.approx(2 / 3)
-    assert summarise(Scores(np.array([800.0]), np.array([2])), 1).perplexity == math.inf
+    assert scores.mean_nll == pytest.approx(3)
+    assert scores.bits_per_token == pytest.approx(3 / math.log(2))
+    assert scores.perplexity == pytest.approx(math.exp(3))
+    assert scores.top1_accuracy == pytest.approx(2 / 3)
+    assert Scores(np.array([800.0]), np.array([2])).perplexity == math.inf
+
+
+def test_score_reads_text_by_either_protocol() -> None:
+    model = LanguageModel(CONFIG, PARAMS, Vocabulary("abcde"))
+    ids = np.array([2, 0, 1, 4, 3, 1])
+    np.testing.assert_array_equal(score(model, "cabedb").nll, score_stateful(CONFIG, PARAMS, ids).nll)
+    windows = score(model, "cabedb", protocol="windows", window=2)
+    np.testing.assert_array_equal(windows.nll, score_windows(CONFIG, PARAMS, ids, 2).nll)
+    with pytest.raises(VocabularyError, match="'x'"):
+        score(model, "abx")
+    with pytest.raises(ValueError, match="protocol"):
+        score(model, "ab", protocol="dynamic")  # type: ignore[arg-type]
 
 
 def test_nothing_to_predict_is_refused() -> None:
-    for score in (
+    for score_text in (
         lambda: score_stateful(CONFIG, PARAMS, text(1)),
         lambda: score_windows(CONFIG, PARAMS, text(1), 256),
     ):
         with pytest.raises(ValueError, match="a text of 1 characters has nothing to predict"):
-            score()
+            score_text()
     with pytest.raises(ValueError, match="a window has 1 character at least, not 0"):
         score_windows(CONFIG, PARAMS, text(9), 0)

@@ -26,7 +26,7 @@ CONFIG = ModelConfig(
 
 def run(text: str, name: str = "tiny") -> LanguageModel:
     vocabulary = build_vocabulary(text)
-    return LanguageModel(name, CONFIG, stack.init(jax.random.key(0), CONFIG, vocabulary.size), vocabulary)
+    return LanguageModel(CONFIG, stack.init(jax.random.key(0), CONFIG, vocabulary.size), vocabulary, name)
 
 
 def html_of(text: str = HOSTILE, name: str = "tiny") -> str:

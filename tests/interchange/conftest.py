@@ -39,7 +39,7 @@ def make_params(config: ModelConfig, vocabulary_size: int) -> Params:
 
 def make_trained(layers: list[dict], *, skip: bool = False, text: str | bytes = TEXT) -> LanguageModel:
     vocabulary, config = build_vocabulary(text), make_config(layers, skip=skip)
-    return LanguageModel("shakespeare", config, make_params(config, vocabulary.size), vocabulary)
+    return LanguageModel(config, make_params(config, vocabulary.size), vocabulary, "shakespeare")
 
 
 def our_logits(trained: LanguageModel, text: str) -> np.ndarray:

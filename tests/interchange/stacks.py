@@ -17,8 +17,8 @@ from jaxrnn.config import (
 from jaxrnn.data.vocabulary import Vocabulary
 from jaxrnn.interchange.carries import by_name
 from jaxrnn.models import stack
-from jaxrnn.reference.model import initial_carry, model_forward
 from jaxrnn.models.language_model import LanguageModel
+from jaxrnn.reference.model import initial_carry, model_forward
 
 STACKS: dict[str, tuple[LayerConfig, ...]] = {
     "rnn": (RNNConfig(size=4),),
@@ -48,7 +48,7 @@ def drawn(layers: tuple[LayerConfig, ...], *, skip: bool = False, scale: float =
     shapes = jax.eval_shape(lambda key: stack.init(key, config, len(CHARACTERS)), jax.random.key(0))
     rng = np.random.default_rng(3)
     params = jax.tree.map(lambda leaf: rng.normal(scale=scale, size=leaf.shape).astype(np.float32), shapes)
-    return LanguageModel("drawn", config, params, Vocabulary(CHARACTERS))
+    return LanguageModel(config, params, Vocabulary(CHARACTERS), "drawn")
 
 
 def some_tokens(batch_size: int, length: int) -> np.ndarray:

@@ -53,7 +53,9 @@ def test_the_files_are_named_and_hold_what_pytorch_expects(tmp_path: Path, train
     assert np.array_equal(table, trained.params[0].table)
 
 
-def test_files_that_are_there_stay_unless_they_may_be_replaced(tmp_path: Path, trained: LanguageModel) -> None:
+def test_files_that_are_there_stay_unless_they_may_be_replaced(
+    tmp_path: Path, trained: LanguageModel
+) -> None:
     path, beside = tmp_path / "model.safetensors", tmp_path / "model.json"
     for there in (path, beside):
         there.write_text("mine")
@@ -76,7 +78,9 @@ def small_files() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("small_files")
-def test_a_disk_that_is_full_is_one_line_and_leaves_what_was_there(tmp_path: Path, trained: LanguageModel) -> None:
+def test_a_disk_that_is_full_is_one_line_and_leaves_what_was_there(
+    tmp_path: Path, trained: LanguageModel
+) -> None:
     path = tmp_path / "model.safetensors"
     path.write_text("mine")
     with pytest.raises(SaveError, match=r"model\.safetensors: can't be written: File too large"):
@@ -98,7 +102,7 @@ def test_what_is_no_file_is_never_replaced(tmp_path: Path, trained: LanguageMode
 @pytest.mark.parametrize("option", [{"mogrifier_rounds": 2}, {"cap_input_gate": True}], ids=str)
 def test_a_layer_that_pytorch_has_not_is_named(tmp_path: Path, option: dict) -> None:
     config = make_config([{"type": "rnn", "size": 3}, {"type": "lstm", "size": 5, **option}])
-    trained = LanguageModel("x", config, make_params(config, 17), make_trained([]).vocabulary)
+    trained = LanguageModel(config, make_params(config, 17), make_trained([]).vocabulary, "x")
     with pytest.raises(
         InterchangeError, match=rf"layers\[2\], of type lstm, has {next(iter(option))}, which no"
     ):

@@ -15,7 +15,7 @@ from jaxrnn.errors import InterchangeError
 from jaxrnn.interchange.importing import create_imported_run, read_model, recognise
 from jaxrnn.interchange.safetensors_file import write_safetensors
 from jaxrnn.runs.directory import read_config, read_record
-from jaxrnn.runs.loading import load_trained
+from jaxrnn.runs.loading import load
 from tests.interchange.conftest import STACKS, make_trained
 from tests.interchange.test_original import SMALL, dump
 
@@ -171,7 +171,7 @@ def test_a_run_is_made_and_says_honestly_where_it_is_from(tmp_path: Path, export
     imported = read_model(exported)
     run = tmp_path / "run"
     create_imported_run(run, imported, exported)
-    loaded = load_trained(run, "shakespeare")
+    loaded = load(run)
     trained = make_trained(STACKS["gru"])
     assert loaded._replace(params=()) == trained._replace(params=())
     for ours, theirs in zip(jax.tree.leaves(loaded.params), jax.tree.leaves(trained.params), strict=True):
@@ -195,6 +195,6 @@ def test_tokens_and_separators_come_back(tmp_path: Path, tokens: str) -> None:
     trained = trained._replace(config=replace(trained.config, reset_id=reset_id))
     path, _ = write_safetensors(trained, tmp_path / "model.safetensors")
     create_imported_run(tmp_path / "run", read_model(path), path)
-    loaded = load_trained(tmp_path / "run", "shakespeare")
+    loaded = load(tmp_path / "run")
     assert loaded._replace(params=()) == trained._replace(params=())
     assert read_config(tmp_path / "run").corpus.separator == "\n"

@@ -104,7 +104,7 @@ def logits(data: bytes) -> np.ndarray:
     assert characters == CHARACTERS
     vocabulary, params = sort_characters(characters, params)
     assert vocabulary.characters == "".join(sorted(CHARACTERS))
-    found = our_logits(LanguageModel("", config, params, vocabulary), TEXT)
+    found = our_logits(LanguageModel(config, params, vocabulary), TEXT)
     return found[:, [vocabulary.characters.index(c) for c in CHARACTERS]]
 
 

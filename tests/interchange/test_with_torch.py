@@ -12,7 +12,8 @@ from jaxrnn.errors import InterchangeError
 from jaxrnn.interchange import FORMATS
 from jaxrnn.interchange.exporting import export
 from jaxrnn.interchange.importing import read_model
-from jaxrnn.runs.loading import LanguageModel, load_trained
+from jaxrnn.models.language_model import LanguageModel
+from jaxrnn.runs.loading import load
 from jaxrnn_cli import app
 from tests.cli.conftest import write_files
 from tests.interchange.conftest import STACKS, TEXT, make_trained, our_logits
@@ -76,7 +77,7 @@ def test_so_it_does_on_a_trained_run(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert app.run(["export", "--from", "shakespeare", "--format", "safetensors"]) == 0
     text = "what is the east"
     found = run_script(monkeypatch, tmp_path, text)
-    trained = load_trained(tmp_path / "checkpoints/shakespeare", "shakespeare")
+    trained = load(tmp_path / "checkpoints/shakespeare")
     assert np.abs(found - our_logits(trained, text)).max() < 1e-5
 
 
@@ -90,7 +91,7 @@ def save(folder: Path, weights: dict, about: object) -> Path:
 
 def imported(path: Path) -> LanguageModel:
     found = read_model(path)
-    return LanguageModel("model", found.config, found.params, found.vocabulary)
+    return LanguageModel(found.config, found.params, found.vocabulary, "model")
 
 
 CHARACTERS = list("tobe?!\n \u00e9\U0001f600xyz")  # in no order

@@ -23,6 +23,7 @@ from jaxrnn.runs.directory import (
     append_metrics,
     append_sample,
     default_run,
+    find_destination,
     find_run,
     is_run,
     new_record,
@@ -301,3 +302,16 @@ def test_a_vocabulary_of_all_bytes_is_not_one_of_the_characters_of_their_numbers
         for vocabulary in (byte_vocabulary(), alike)
     ]
     assert hashes[0] != hashes[1] == hashlib.sha256(alike.characters.encode()).hexdigest()
+
+
+@pytest.mark.parametrize(
+    ("to", "path"),
+    [("other", "checkpoints/other"), ("./other", "other"), ("a/b", "a/b"), ("/a/b", "/a/b"), ("..", "..")],
+)
+def test_a_bare_destination_is_in_checkpoints_and_a_path_is_a_path(to: str, path: str) -> None:
+    assert find_destination(to) == Path(path)
+
+
+def test_an_empty_destination_is_refused() -> None:
+    with pytest.raises(CheckpointError, match="--to"):
+        find_destination("")

@@ -1,12 +1,12 @@
 """The loss curve of a run."""
 
-import math
 from pathlib import Path
 
 import pytest
 
 from jaxrnn.runs.directory import METRICS_COLUMNS
-from jaxrnn.runs.plotting import AXES, plot_losses, plot_runs, read_curve
+from jaxrnn.runs.metrics import read_metrics
+from jaxrnn.runs.plotting import AXES, plot_losses, plot_runs
 
 HEAD = ",".join(METRICS_COLUMNS) + "\n"
 
@@ -14,29 +14,6 @@ HEAD = ",".join(METRICS_COLUMNS) + "\n"
 def write(path: Path, *rows: str) -> Path:
     path.write_text(HEAD + "".join(rows), encoding="utf-8")
     return path
-
-
-def test_every_curve_is_read_row_by_row(tmp_path: Path) -> None:
-    metrics = write(
-        tmp_path / "metrics.csv",
-        "10,100,2.5,2.0,2.885,0.01,1,1000,1,evaluation\n",
-        "20,200,1.5,1.0,1.443,0.01,1,1000,2,evaluation\n",
-    )
-    curve = read_curve(metrics)
-    assert (curve.steps, curve.train, curve.held_out) == ([10, 20], [2.5, 1.5], [2.0, 1.0])
-    assert (curve.tokens, curve.seconds) == ([100, 200], [1, 2])
-    assert (curve.learning_rate, curve.grad_norm) == ([0.01, 0.01], [1, 1])
-
-
-def test_an_empty_cell_is_no_loss(tmp_path: Path) -> None:
-    curve = read_curve(write(tmp_path / "metrics.csv", "10,100,2.5,,,0.01,1,1000,1,evaluation\n"))
-    assert curve.train == [2.5] and math.isnan(curve.held_out[0])
-
-
-@pytest.mark.parametrize("cut", ["2", "20,200", "20,200,", "x,y,z\n"])
-def test_a_row_that_a_killed_process_cut_off_does_no_harm(tmp_path: Path, cut: str) -> None:
-    metrics = write(tmp_path / "metrics.csv", "10,100,2.5,2.0,2.885,0.01,1,1000,1,evaluation\n", cut)
-    assert read_curve(metrics).steps[0] == 10
 
 
 @pytest.mark.parametrize("held_out", ["2.0", ""])
@@ -60,7 +37,7 @@ def test_several_runs_are_drawn_in_one_picture(tmp_path: Path, over: str, name: 
     pytest.importorskip("matplotlib")
     row = "{step},{step}00,2.5,{loss},2.885,0.01,1,1000,{step},evaluation\n"
     rows = [row.format(step=step, loss=loss) for step, loss in ((10, 2.0), (20, ""), (30, 1.0))]
-    curve = read_curve(write(tmp_path / "metrics.csv", *rows))
+    curve = read_metrics(write(tmp_path / "metrics.csv", *rows))
     plot_runs([("one", curve), ("a $b$ _c", curve), ("_d", curve)], tmp_path / name, over)
     assert (tmp_path / name).read_bytes().startswith(begins)
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([name, "metrics.csv"])
@@ -69,8 +46,8 @@ def test_several_runs_are_drawn_in_one_picture(tmp_path: Path, over: str, name: 
 def test_a_picture_holds_every_curve_in_its_units(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     rows = [f"{step},{step}00,2.5,1.5,2,0.01,1,1000,{step},evaluation\n" for step in (10, 20)]
-    curve = read_curve(write(tmp_path / "metrics.csv", *rows))
+    curve = read_metrics(write(tmp_path / "metrics.csv", *rows))
     plot_runs([("one", curve)], tmp_path / "a.svg", "tokens")
     svg = (tmp_path / "a.svg").read_text()
-    for label in ("one, training", "one, held out", "tokens read", "learning rate", "gradient norm"):
+    for label in ("one, training", "one, validation", "characters read", "learning rate", "gradient norm"):
         assert f"<!-- {label} -->" in svg

@@ -28,7 +28,7 @@ SEED = np.array([3, 1, 4], np.uint8)
 def write(seed: np.ndarray = SEED, *, config: Any = CONFIG, **options: Any) -> np.ndarray:
     """All samples `[num_samples, length]`."""
     blocks = generation.sample(config, PARAMS, seed, **{"length": 40, "rng_seed": 5, **options})
-    return np.concatenate(list(blocks), axis=1)
+    return np.concatenate([block.ids for block in blocks], axis=1)
 
 
 def teacher_forced_logits(ids: np.ndarray, config: ModelConfig = CONFIG) -> np.ndarray:
@@ -64,11 +64,11 @@ def test_a_separator_empties_the_state_when_it_is_read_and_when_it_is_drawn(rese
     drawn = write(seed, config=config, length=200)[0]
     assert (drawn == 2).sum() > 3
     text = np.concatenate([seed, drawn])
-    surprise = list(generation.sample_with_surprise(config, PARAMS, seed, length=200, rng_seed=5))
-    np.testing.assert_array_equal(np.concatenate([ids[0] for ids, _ in surprise]), drawn)
+    blocks = list(generation.sample(config, PARAMS, seed, length=200, rng_seed=5, scored=True))
+    np.testing.assert_array_equal(np.concatenate([block.ids[0] for block in blocks]), drawn)
     logits = jax.nn.log_softmax(teacher_forced_logits(text, config))
     expected = -np.take_along_axis(np.asarray(logits)[4:-1], drawn[:, None], axis=1)[:, 0]
-    np.testing.assert_allclose(np.concatenate([nats[0] for _, nats in surprise]), expected, atol=1e-4)
+    np.testing.assert_allclose(np.concatenate([block.nll[0] for block in blocks]), expected, atol=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def write_beside_others(size: int, layers: int) -> None:
 
     def texts(num_samples: int) -> np.ndarray:
         blocks = generation.sample(config, params, SEED, length=100, num_samples=num_samples)
-        return np.concatenate(list(blocks), axis=1)
+        return np.concatenate([block.ids for block in blocks], axis=1)
 
     most = texts(64)
     assert len(np.unique(most, axis=0)) == 64
@@ -102,9 +102,9 @@ def write_beside_others(size: int, layers: int) -> None:
 
 
 def test_a_sample_is_the_same_whatever_is_written_beside_it(users_environment: dict[str, str]) -> None:
-    code = "from tests.test_sampling import write_beside_others as write\n"
+    code = "from tests.sampling.test_generation import write_beside_others as write\n"
     code += "for sizes in ((64, 1), (192, 1), (192, 2), (600, 1)): write(*sizes)"
-    root = Path(__file__).parent.parent
+    root = Path(__file__).parents[2]
     command = [sys.executable, "-c", code]
     done = subprocess.run(
         command, cwd=root, env=users_environment, capture_output=True, text=True, check=False
@@ -175,7 +175,7 @@ def test_values_out_of_range_are_refused(options: dict[str, Any]) -> None:
 
 
 def test_an_empty_seed_is_refused() -> None:
-    with pytest.raises(ValueError, match="the seed text is empty"):
+    with pytest.raises(ValueError, match="the prompt is empty"):
         write(np.array([], np.uint8))
 
 
@@ -189,7 +189,7 @@ def test_a_newline_that_the_text_lacks_gives_way_to_a_space_or_the_first_charact
 
 @pytest.mark.parametrize("options", [{}, {"temperature": 0.5, "top_k": 3}, {"num_samples": 5}])
 def test_surprise_is_the_model_s_own_and_does_not_change_the_text(options: dict[str, Any]) -> None:
-    blocks = list(generation.sample_with_surprise(CONFIG, PARAMS, SEED, length=150, rng_seed=5, **options))
+    blocks = list(generation.sample(CONFIG, PARAMS, SEED, length=150, rng_seed=5, scored=True, **options))
     ids, nats = (np.concatenate(parts, axis=1) for parts in zip(*blocks, strict=True))
     np.testing.assert_array_equal(ids, write(length=150, **options))
     for sample, surprise in zip(ids, nats, strict=True):

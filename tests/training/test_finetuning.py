@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from jaxrnn.config import Config
+from jaxrnn.data.coverage import Coverage, cover, describe_coverage
 from jaxrnn.data.vocabulary import Vocabulary, build_vocabulary, byte_vocabulary, encode
 from jaxrnn.errors import VocabularyError
 from jaxrnn.models import stack
-from jaxrnn.training.finetuning import Coverage, adapt_params, cover, describe_coverage
+from jaxrnn.training.finetuning import adapt_params
 
 OLD = Vocabulary("bdh")
 NEW = Vocabulary("abcdghx")  # new ones before, between and after the old ones

@@ -17,11 +17,11 @@ import pytest
 
 from jaxrnn.data.corpus import split_lengths
 from jaxrnn.evaluation import validation
-from jaxrnn.runs.loading import load_trained
+from jaxrnn.runs.loading import load
 from jaxrnn.sampling.generation import sample as draw
 from jaxrnn_cli import app
+from tests.cli.commands.test_inspect import data_of
 from tests.cli.conftest import Command, Result
-from tests.cli.test_inspect import data_of
 
 RUN = Path("checkpoints/bytes")
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
@@ -105,7 +105,7 @@ def test_the_run_says_bytes_and_its_samples_are_text(jaxrnn: Command, here: Path
 
 @pytest.mark.usefixtures("here")
 def test_a_sample_is_the_very_bytes_that_were_drawn(raw) -> None:
-    run = load_trained(RUN, "bytes")
+    run = load(RUN)
     seed = b"\xd0\xff\n"
     ids = np.frombuffer(seed, np.uint8)
     blocks = list(draw(run.config, run.params, ids, num_samples=2, length=300, temperature=0.8, rng_seed=7))
@@ -224,7 +224,7 @@ def test_bytes_learn_other_bytes_and_never_characters(jaxrnn: Command, here: Pat
     assert done.code == 0
     # All weights are the run's: so is the loss before the first step.
     (before,) = [line for line in done.err.splitlines() if "before the first step" in line]
-    run, data = load_trained(RUN, "bytes"), (here / "text.txt").read_bytes()
+    run, data = load(RUN), (here / "text.txt").read_bytes()
     held_out = np.frombuffer(data, np.uint8)[split_lengths(len(data), 0.1)[0] :]
     nats = validation.evaluate(run.config, run.params, validation.segment(held_out))
     assert f"step: {nats:.4f} nats" in before

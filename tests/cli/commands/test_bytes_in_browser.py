@@ -14,8 +14,8 @@ from jaxrnn.config import DenseConfig, EmbeddingConfig, ModelConfig, RNNConfig
 from jaxrnn.data.vocabulary import byte_vocabulary, encode
 from jaxrnn.inspection.page import inspect, render
 from jaxrnn.models import stack
-from jaxrnn.play.writing import Block
 from jaxrnn.models.language_model import LanguageModel
+from jaxrnn.play.writing import Block
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page, Route
@@ -55,7 +55,7 @@ def spans(page: "Page") -> list[str]:
 
 
 def test_the_page_of_inspect_shows_characters_where_bytes_are_some(page: "Page", tmp_path: Path) -> None:
-    run = LanguageModel("b", CONFIG, stack.init(jax.random.key(0), CONFIG, 256), byte_vocabulary())
+    run = LanguageModel(CONFIG, stack.init(jax.random.key(0), CONFIG, 256), byte_vocabulary(), "b")
     html = render(run, inspect(run, DATA), {"bytes": str(len(DATA))})
     (tmp_path / "page.html").write_text(html, encoding="utf-8")
     page.goto((tmp_path / "page.html").as_uri())
@@ -81,7 +81,7 @@ def test_the_page_of_play_writes_them_and_sends_back_what_it_got(page: "Page") -
         """As the server does, with bytes of ours."""
         path = route.request.url.removeprefix("http://localhost")
         if path == "/model":
-            route.fulfill(json=describe(LanguageModel("b", CONFIG, (), vocabulary), (1,)))
+            route.fulfill(json=describe(LanguageModel(CONFIG, (), vocabulary, "b"), (1,)))
         elif path == "/write":
             sent.append(read_request(json.loads(route.request.post_data or ""), vocabulary, 1).ids.tolist())
             event = json.dumps(_as_event(block, vocabulary, 0))

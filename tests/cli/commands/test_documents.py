@@ -8,10 +8,9 @@ from pathlib import Path
 import pytest
 
 from jaxrnn.runs.directory import read_config
-from jaxrnn.runs.loading import load_trained, read_resolved
+from jaxrnn.runs.loading import load, read_resolved
 from jaxrnn_cli import app
-
-from .conftest import Command, write_files
+from tests.cli.conftest import Command, write_files
 
 pytestmark = pytest.mark.usefixtures("place")
 
@@ -64,7 +63,7 @@ def forgets(jaxrnn: Command, run: Path | str) -> bool:
 
 def test_a_run_follows_its_separator_in_every_command(jaxrnn, names: Path) -> None:
     assert read_config(names).corpus.separator == "\n"
-    assert load_trained(names, "names").config.reset_id == 0
+    assert load(names).config.reset_id == 0
     assert forgets(jaxrnn, names)
     written = jaxrnn("sample", "--from", names, "--length", "400", "--rng-seed", "1").out.split("\n")
     assert len(written) > 20

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from jaxrnn_cli import export as export_command
+from jaxrnn_cli.commands import export as export_command
 from tests.cli.conftest import Command, look_at
 from tests.interchange.conftest import STACKS, make_trained
 from tests.interchange.test_original import SMALL, dump
@@ -20,11 +20,9 @@ def exported(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The safetensors file of the trained run."""
     pytest.importorskip("safetensors", reason="safetensors is not installed: pip install 'jaxrnn[export]'")
     from jaxrnn.interchange.safetensors_file import write_safetensors
-    from jaxrnn.runs.loading import load_trained
+    from jaxrnn.runs.loading import load
 
-    return write_safetensors(
-        load_trained(trained, "tiny"), tmp_path_factory.mktemp("exported") / "model.safetensors"
-    )[0]
+    return write_safetensors(load(trained), tmp_path_factory.mktemp("exported") / "model.safetensors")[0]
 
 
 @pytest.fixture

@@ -24,7 +24,8 @@ from jaxrnn.interchange.onnx_file import write_onnx
 from jaxrnn.layers.dense import DenseParams
 from jaxrnn.layers.embedding import EmbeddingParams
 from jaxrnn.models import stack
-from jaxrnn.runs.loading import LanguageModel, load_trained
+from jaxrnn.models.language_model import LanguageModel
+from jaxrnn.runs.loading import load
 from jaxrnn_cli import app
 from tests.cli.conftest import Command, write_files
 from tests.interchange.stacks import STACKS, drawn
@@ -136,7 +137,9 @@ def of_bytes(tmp_path: Path) -> Path:
     config = ModelConfig(layers=(EmbeddingConfig(size=256), DenseConfig()))
     params = (EmbeddingParams(jnp.eye(256)), DenseParams(jnp.asarray(follows), jnp.zeros(256)))
     characters = "".join(map(chr, range(256)))
-    path, _ = write_onnx(LanguageModel("bytes", config, params, Vocabulary(characters)), tmp_path / "bytes.onnx")
+    path, _ = write_onnx(
+        LanguageModel(config, params, Vocabulary(characters), "bytes"), tmp_path / "bytes.onnx"
+    )
     vocabulary = {"characters": characters, "tokens": "bytes"}
     return with_description(path, path, vocabulary=vocabulary)
 
@@ -151,7 +154,7 @@ def test_the_loop_of_the_document_writes_what_sample_writes(exported: Exported, 
 
 def test_onnxruntime_gives_the_trained_run_s_logits(exported: Exported) -> None:
     runtime = pytest.importorskip("onnxruntime", exc_type=ImportError)
-    trained = load_trained(exported.run, "tiny")
+    trained = load(exported.run)
     texts = [SEED, "lazy dog\nth", "x jumps ove"]
     session = runtime.InferenceSession(exported.onnx, providers=["CPUExecutionProvider"])
     states = json.loads(exported.onnx.with_name("tiny.onnx.json").read_text())["states"]
@@ -194,7 +197,7 @@ for count in (1, 3, 7):
     numpy.save(f"{{count}}.npy", runpy.run_path("program.py")["logits"])
 """
     subprocess.run([sys.executable, "-c", driver], cwd=tmp_path, check=True, env=os.environ)
-    expected = expected_logits(load_trained(exported.run, "tiny"), texts)
+    expected = expected_logits(load(exported.run), texts)
     for count in (1, 3, 7):
         logits = np.load(tmp_path / f"{count}.npy")
         assert logits.shape == (count, len(SEED), expected.shape[-1])

@@ -11,9 +11,8 @@ from jaxrnn.data import sources
 from jaxrnn.data.cache import tokens_folder
 from jaxrnn.runs.directory import read_config
 from jaxrnn.runs.manifest import read_manifest
-from jaxrnn_cli import evaluation
-
-from .conftest import Command
+from jaxrnn.workflows import evaluation
+from tests.cli.conftest import Command
 
 STREAMED = ("--set", "corpus.streamed=always")
 

@@ -18,6 +18,7 @@ from jaxrnn.runs.directory import METRICS_COLUMNS, is_run, read_config
 from jaxrnn.runs.saved_steps import list_steps
 from jaxrnn.training import loop
 from jaxrnn.training.state import init_state
+from jaxrnn.workflows import Job, Memory, estimate_memory, load_data
 
 pytestmark = pytest.mark.usefixtures("place")
 
@@ -111,13 +112,26 @@ def test_a_dry_run_tells_the_plan_and_writes_nothing(jaxrnn) -> None:
         assert name in plan["would write"]
 
 
-def test_the_estimate_of_memory_grows_with_the_batch_and_the_model() -> None:
-    from jaxrnn_cli.data import load_data
-    from jaxrnn_cli.plan import estimate_memory
+def test_a_plan_counts_all_batches_of_a_step(jaxrnn) -> None:
+    once, thrice = (
+        dict(
+            line.split(":", 1)
+            for line in jaxrnn(
+                "pretrain", "tiny.toml", "--dry-run", "--set", f"train.accumulate_steps={n}"
+            ).out.splitlines()
+        )
+        for n in (1, 3)
+    )
+    assert once["steps"].strip() == "20 of 32 characters (4 x 8)"
+    assert thrice["steps"].strip() == "20 of 96 characters (3 batches of 4 x 8)"
+    assert float(thrice["epochs"].split(",")[0]) == pytest.approx(
+        3 * float(once["epochs"].split(",")[0]), abs=0.02
+    )
 
-    def memory(*overrides: str):
-        config = load_config(Path("tiny.toml"), overrides)
-        return estimate_memory(config, load_data(config, quiet=True))
+
+def test_the_estimate_of_memory_grows_with_the_batch_and_the_model() -> None:
+    def memory(*overrides: str) -> Memory:
+        return estimate_memory(load_data(Job(load_config("tiny.toml", overrides))))
 
     small = memory()
     # The parameters, two moments of the optimizer, and little else, in float32.
@@ -192,12 +206,8 @@ def test_overwriting_replaces_a_run(jaxrnn) -> None:
 
 def make_run(path: Path) -> None:
     """A run directory, without training one."""
-    from jaxrnn_cli.data import load_data
-
-    config = load_config(Path("tiny.toml"))
-    data = load_data(config, quiet=True)
-    state = init_state(config, data.vocabulary.size)
-    create_run(path, config, data.vocabulary, data.record, state)
+    data = load_data(Job(load_config("tiny.toml")))
+    create_run(path, data.config, data.vocabulary, data.record, init_state(data.config, data.vocabulary.size))
 
 
 # Bad input: one line, exit code 2, nothing written, nothing lost.

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from jaxrnn.runs.directory import read_config, read_vocabulary
-from jaxrnn_cli.sample import until
+from jaxrnn.sampling import until
 
 pytestmark = pytest.mark.usefixtures("place")
 

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from jaxrnn_cli.byte_text import characters_of
+from jaxrnn_cli.display.byte_text import characters_of
 
 
 def test_however_bytes_are_cut_their_text_is_the_same() -> None:

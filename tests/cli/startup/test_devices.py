@@ -10,7 +10,7 @@ from pathlib import Path
 import jax
 import pytest
 
-from jaxrnn_cli import jax_start
+from jaxrnn_cli.startup import devices as jax_start
 
 pytestmark = pytest.mark.usefixtures("place")
 
@@ -97,7 +97,7 @@ def test_a_training_from_the_cache_ends_in_the_same_bits_and_a_damaged_cache_doe
     ids=str,
 )
 def test_compiled_programs_are_kept_where_the_user_means(place: Path, variables, kept_in) -> None:
-    code = "import jax; from jaxrnn_cli.jax_start import start_jax; start_jax(None); "
+    code = "import jax; from jaxrnn_cli.startup.devices import start_jax; start_jax(None); "
     code += "print(jax.config.jax_compilation_cache_dir)"
     here = {"XDG_CACHE_HOME": str(place / "cache"), "HOME": str(place / "home")}
     result = in_process("-c", code, **{**here, **variables})

@@ -18,8 +18,7 @@ from jaxrnn.runs.checkpoint import load_part
 from jaxrnn.runs.directory import read_record
 from jaxrnn.runs.manifest import read_manifest
 from jaxrnn.runs.saved_steps import step_numbers
-
-from .conftest import write_files
+from tests.cli.conftest import write_files
 
 STEPS = 240
 OPTIONS = [f"train.steps={STEPS}", "train.save_every=20", "train.eval_every=120", "train.sample_every=120"]

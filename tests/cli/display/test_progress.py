@@ -1,0 +1,27 @@
+"""Work that takes a while: a bar on a terminal, a line in a pipe."""
+
+import pytest
+
+from jaxrnn_cli.display.progress import progress_display
+from tests.cli.display.conftest import open_terminal
+
+
+def test_work_is_a_bar_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = open_terminal(monkeypatch)
+    with progress_display(quiet=False) as on_progress:
+        for done, total in ((0, 0), (500, 1000), (1000, 1000)):
+            on_progress("plays [/x]", done, total)
+    assert "plays [/x]" in terminal.getvalue()
+
+
+def test_work_is_one_line_in_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:
+    with progress_display(quiet=False) as on_progress:
+        on_progress("fetching plays", 0, 0)
+        on_progress("fetching plays", 1000, 1000)
+    assert capsys.readouterr() == ("", "jaxrnn: fetching plays\n")
+
+
+def test_quiet_work_is_not_reported(capsys: pytest.CaptureFixture[str]) -> None:
+    with progress_display(quiet=True) as on_progress:
+        on_progress("fetching plays", 0, 0)
+    assert capsys.readouterr() == ("", "")
