@@ -19,26 +19,37 @@ PAGE = ROOT / "docs" / "api.md"
 
 # Modules, what each is for, and its public names; None stands for all that the module exports or defines.
 PUBLIC: dict[str, tuple[str, tuple[str, ...] | None]] = {
-    "jaxrnn": ("the layers and the loss, for a program of your own", None),
+    "jaxrnn": ("training and using models; the layers and the loss", None),
     "jaxrnn.config": (
         "what a run is made of",
         (
-            *("load_config", "parse_config", "dump_config", "Config", "CorpusConfig", "ModelConfig"),
+            *(
+                "load_config",
+                "find_config",
+                "parse_config",
+                "dump_config",
+                "Config",
+                "CorpusConfig",
+                "ModelConfig",
+            ),
             *("TrainConfig", "SampleConfig", "LogConfig", "EmbeddingConfig", "DenseConfig", "DropoutConfig"),
             *("RNNConfig", "LSTMConfig", "GRUConfig", "RNNBlockConfig"),
         ),
     ),
-    "jaxrnn.data.corpus": ("a text", ("Corpus", "load_corpus", "split_corpus")),
-    "jaxrnn.data.vocabulary": ("characters and ids", ("Vocabulary", "build_vocabulary", "encode", "decode")),
+    "jaxrnn.data.vocabulary": ("tokens and ids", ("Vocabulary", "build_vocabulary", "encode", "decode")),
     "jaxrnn.models.stack": (
         "a stack of layers",
         ("init", "initial_carry", "apply", "step", "project_table", "count_parameters"),
     ),
-    "jaxrnn.training.state": ("what a training has come to", ("TrainState", "init_state", "start_state")),
-    "jaxrnn.training.loop": ("the loop", ("train", "Progress", "Evaluated", "Sampled", "Save")),
-    "jaxrnn.runs.loading": ("a run's model", ("Trained", "load_trained")),
-    "jaxrnn.sampling.generation": ("generation", ("sample", "sample_with_surprise", "prompt_ids")),
-    "jaxrnn.evaluation.scoring": ("what a text costs", ("Scores", "score_stateful", "score_windows")),
+    "jaxrnn.training.step": ("one update", ("Update",)),
+    "jaxrnn.training.state": ("the state of a training run", ("TrainState", "init_state", "start_state")),
+    "jaxrnn.training.loop": (
+        "the loop and its events",
+        ("train", "Progress", "Evaluated", "Sampled", "Save"),
+    ),
+    "jaxrnn.workflows.job": ("messages of a workflow", ("Note",)),
+    "jaxrnn.sampling.generation": ("generation from ids", ("sample", "Block", "prompt_ids")),
+    "jaxrnn.evaluation.scoring": ("scores from ids", ("score_stateful", "score_windows")),
     "jaxrnn.errors": ("what can go wrong", None),
 }
 
@@ -65,12 +76,17 @@ def public_objects(package: griffe.Module, module: str) -> list[griffe.Object]:
     _, names = PUBLIC[module]
     if names is None:
         names = tuple(
-            name
-            for name, member in found.members.items()
-            if not name.startswith("_") and (member.is_alias or member.is_class or member.is_function)
+            name for name, member in found.members.items() if not name.startswith("_") and _is_public(member)
         )
     objects = [found[name] for name in names]
     return [each.final_target if each.is_alias else each for each in objects]
+
+
+def _is_public(member: griffe.Object | griffe.Alias) -> bool:
+    """Whether a member of a module is one of ours: an exported name, a class or a function."""
+    if isinstance(member, griffe.Alias):
+        return member.target_path.startswith("jaxrnn.") and member.target_path.count(".") > 2
+    return member.is_class or member.is_function
 
 
 def write_page() -> str:

@@ -1,9 +1,10 @@
 """Text from a trained model: whole, or in pieces as it is made."""
 
+import codecs
 from collections.abc import Iterable, Iterator
 from typing import Any, AnyStr
 
-from jaxrnn.data.vocabulary import Text, in_tokens, spell
+from jaxrnn.data.vocabulary import in_tokens, spell
 from jaxrnn.models.language_model import LanguageModel
 from jaxrnn.sampling.generation import prompt_ids, sample
 
@@ -18,7 +19,7 @@ def generate(
     top_p: float = 1.0,
     stop: str = "",
     rng_seed: int = 0,
-) -> Text:
+) -> str:
     r"""Continue a prompt.
 
     Args:
@@ -32,7 +33,8 @@ def generate(
         rng_seed: the same integer draws the same text, as `jaxrnn sample --rng-seed` does.
 
     Returns:
-        The new text, without the prompt; `bytes` from a model of bytes.
+        The new text, without the prompt. A byte of a model of bytes that is not UTF-8 is a lone surrogate, which
+        `text.encode("utf-8", "surrogateescape")` turns back.
 
     Raises:
         VocabularyError: The model does not know a character of the prompt.
@@ -43,9 +45,17 @@ def generate(
         >>> len(generate(model, "to be", length=20))
         20
     """
-    options = {"length": length, "temperature": temperature, "top_k": top_k, "top_p": top_p}
-    pieces: Any = stream(model, prompt, **options, stop=stop, rng_seed=rng_seed)  # type: ignore[arg-type]
-    return (b"" if model.vocabulary.tokens == "bytes" else "").join(pieces)
+    pieces = stream(
+        model,
+        prompt,
+        length=length,
+        temperature=temperature,
+        top_k=top_k,
+        top_p=top_p,
+        stop=stop,
+        rng_seed=rng_seed,
+    )
+    return "".join(pieces)
 
 
 def stream(
@@ -58,7 +68,7 @@ def stream(
     top_p: float = 1.0,
     stop: str = "",
     rng_seed: int = 0,
-) -> Iterator[Text]:
+) -> Iterator[str]:
     """Continue a prompt as `generate` does; yield the new text in pieces, as it is made.
 
     Raises:
@@ -81,8 +91,17 @@ def stream(
         top_p=top_p,
         rng_seed=rng_seed,
     )
-    pieces: Any = (spell(model.vocabulary, block.ids[0]) for block in blocks)
-    return filter(None, until(pieces, in_tokens(model.vocabulary, stop)))
+    tokens: Any = (spell(model.vocabulary, block.ids[0]) for block in blocks)
+    pieces = until(tokens, in_tokens(model.vocabulary, stop))
+    return filter(None, _characters(pieces) if model.vocabulary.tokens == "bytes" else pieces)
+
+
+def _characters(pieces: Iterable[bytes]) -> Iterator[str]:
+    """Bytes as text, each character once all its bytes are there."""
+    decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
+    for piece in pieces:
+        yield decoder.decode(piece)
+    yield decoder.decode(b"", final=True)
 
 
 def until(blocks: Iterable[AnyStr], stop: AnyStr) -> Iterator[AnyStr]:

@@ -173,7 +173,7 @@ def test_a_run_is_made_and_says_honestly_where_it_is_from(tmp_path: Path, export
     create_imported_run(run, imported, exported)
     loaded = load(run)
     trained = make_trained(STACKS["gru"])
-    assert loaded._replace(params=()) == trained._replace(params=())
+    assert loaded._replace(params=(), name="") == trained._replace(params=(), name="")
     for ours, theirs in zip(jax.tree.leaves(loaded.params), jax.tree.leaves(trained.params), strict=True):
         assert np.array_equal(ours, theirs)
     record = read_record(run)
@@ -196,5 +196,5 @@ def test_tokens_and_separators_come_back(tmp_path: Path, tokens: str) -> None:
     path, _ = write_safetensors(trained, tmp_path / "model.safetensors")
     create_imported_run(tmp_path / "run", read_model(path), path)
     loaded = load(tmp_path / "run")
-    assert loaded._replace(params=()) == trained._replace(params=())
+    assert loaded._replace(params=(), name="") == trained._replace(params=(), name="")
     assert read_config(tmp_path / "run").corpus.separator == "\n"

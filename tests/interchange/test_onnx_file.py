@@ -49,7 +49,7 @@ def assert_alike(got: np.ndarray, expected: np.ndarray) -> None:
 @pytest.mark.parametrize("name", STACKS)
 def test_onnxruntime_gives_the_logits_and_states_of_the_numpy_reference(name: str, tmp_path: Path) -> None:
     trained = drawn(STACKS[name])
-    path, _ = write_onnx(trained, tmp_path / "stack.onnx")
+    path, _ = write_onnx(trained, tmp_path / "model.onnx")
     onnx.checker.check_model(onnx.load(path), full_check=True)
     session = session_of(path)
     for batch_size in (1, 3):
@@ -63,7 +63,7 @@ def test_onnxruntime_gives_the_logits_and_states_of_the_numpy_reference(name: st
 
 def test_skip_connections_are_those_of_the_model(tmp_path: Path) -> None:
     trained = drawn(SKIP, skip=True)
-    path, _ = write_onnx(trained, tmp_path / "stack.onnx")
+    path, _ = write_onnx(trained, tmp_path / "model.onnx")
     onnx.checker.check_model(onnx.load(path), full_check=True)
     tokens = some_tokens(3, PIECES[-1])
     config, params = trained.config, jax.tree.map(jnp.asarray, trained.params)
@@ -76,7 +76,7 @@ def test_skip_connections_are_those_of_the_model(tmp_path: Path) -> None:
 
 
 def test_the_graph_has_standard_operators_and_names_its_axes(tmp_path: Path) -> None:
-    path, _ = write_onnx(drawn(STACKS["all at once"]), tmp_path / "stack.onnx")
+    path, _ = write_onnx(drawn(STACKS["all at once"]), tmp_path / "model.onnx")
     graph = onnx.load(path)
     operators = {node.op_type for node in graph.graph.node}
     assert operators == {"Gather", "RNN", "LSTM", "GRU", "MatMul", "Add", "Transpose", "Squeeze", "Unsqueeze"}
@@ -112,7 +112,7 @@ def test_the_same_model_is_the_same_bytes_and_says_what_it_is_inside_and_beside(
 
 
 def test_it_can_t_be_imported_and_the_line_says_what_can(tmp_path: Path) -> None:
-    path, _ = write_onnx(drawn(STACKS["rnn"]), tmp_path / "stack.onnx")
+    path, _ = write_onnx(drawn(STACKS["rnn"]), tmp_path / "model.onnx")
     with pytest.raises(InterchangeError, match=r"model\.onnx: .*, as safetensors$"):
         read_model(path)
 
@@ -121,7 +121,7 @@ def test_it_can_t_be_imported_and_the_line_says_what_can(tmp_path: Path) -> None
 def test_what_has_no_standard_operator_is_refused_by_its_layer(option: str, tmp_path: Path) -> None:
     lstm = LSTMConfig(size=4, mogrifier_rounds=1 if option == "mogrifier_rounds" else 0, cap_input_gate=True)
     with pytest.raises(InterchangeError, match=rf"^drawn: layers\[2\] is an lstm with {option}") as error:
-        write_onnx(drawn((LSTMConfig(size=4), lstm)), tmp_path / "stack.onnx")
+        write_onnx(drawn((LSTMConfig(size=4), lstm)), tmp_path / "model.onnx")
     assert "--format stablehlo" in str(error.value)
     assert list(tmp_path.iterdir()) == []
 
@@ -131,5 +131,5 @@ def test_more_than_such_a_file_holds_is_refused_before_anything_is_written(tmp_p
     table = np.broadcast_to(np.float32(0), (11, 50_000_000))  # 2.2 GB, were it in memory
     params = (trained.params[0]._replace(table=table), *trained.params[1:])
     with pytest.raises(InterchangeError, match=r"^drawn: 2\.2 GB of parameters, .* --format safetensors"):
-        write_onnx(trained._replace(params=params), tmp_path / "stack.onnx")
+        write_onnx(trained._replace(params=params), tmp_path / "model.onnx")
     assert list(tmp_path.iterdir()) == []

@@ -138,7 +138,7 @@ def _choose_text(
 
 def _write_sample(inspected: "LanguageModel", run: Path, length: int, rng_seed: int) -> "Text":
     options = jaxrnn.runs.read_config(run).sample
-    return jaxrnn.generate(
+    text = jaxrnn.generate(
         inspected,
         length=length,
         temperature=options.temperature,
@@ -146,6 +146,7 @@ def _write_sample(inspected: "LanguageModel", run: Path, length: int, rng_seed: 
         top_p=options.top_p,
         rng_seed=rng_seed,
     )
+    return jaxrnn.data.in_tokens(inspected.vocabulary, text)
 
 
 def _held_out(run: Path) -> "Text":

@@ -170,7 +170,8 @@ def _merge(defaults: SampleConfig | None, given: dict[str, Any], *, any_bytes: b
     try:
         return dataclasses.replace(defaults or SampleConfig(), **given)
     except FieldError as error:
-        raise FieldError("--" + error.key.replace("_", "-"), error.problem, error.value) from None
+        option = "seed" if error.key == "prompt" else error.key.replace("_", "-")
+        raise FieldError(f"--{option}", error.problem, error.value) from None
 
 
 def _read_prompt(vocabulary: "Vocabulary", prompt: str, *, drop: bool) -> "Ids":

@@ -95,7 +95,7 @@ def raw(capsysbinary: pytest.CaptureFixture[bytes]) -> Callable[..., bytes]:
 def test_the_run_says_bytes_and_its_samples_are_text(jaxrnn: Command, here: Path) -> None:
     size = len((here / "noise.bin").read_bytes())
     out = jaxrnn("pretrain", "bytes.toml", "--to", "other", "--dry-run").out
-    assert f"vocabulary:     256 bytes\ntraining text:  {split_lengths(size, 0.1)[0]:,} bytes" in out
+    assert f"vocabulary:     256 bytes\ntraining:       {split_lengths(size, 0.1)[0]:,} bytes" in out
     assert "char" not in out
     (written,) = (RUN / "samples.txt").read_text(encoding="utf-8").split("--- step 20 ---\n")[1:]
     assert not CONTROL.search(written)
@@ -109,7 +109,9 @@ def test_a_sample_is_the_very_bytes_that_were_drawn(raw) -> None:
     seed = b"\xd0\xff\n"
     ids = np.frombuffer(seed, np.uint8)
     blocks = list(draw(run.config, run.params, ids, num_samples=2, length=300, temperature=0.8, rng_seed=7))
-    first, second = (row.astype(np.uint8).tobytes() for row in np.concatenate(blocks, axis=1))
+    first, second = (
+        row.astype(np.uint8).tobytes() for row in np.concatenate([block.ids for block in blocks], axis=1)
+    )
     command = ["sample", "--from", "bytes", "--rng-seed", "7", "--length", "300", "--seed", os.fsdecode(seed)]
     assert raw(*command) == seed + first + b"\n"
     assert raw(*command, "--num-samples", "2") == seed + first + b"\n" + seed + second + b"\n"

@@ -17,6 +17,7 @@ import pytest
 from jaxrnn.runs import checkpoint
 from jaxrnn.runs.directory import read_vocabulary
 from jaxrnn.runs.saved_steps import find_step
+from jaxrnn.workflows import evaluation
 
 pytestmark = pytest.mark.usefixtures("place")
 
@@ -76,7 +77,7 @@ def test_stateful_is_the_loss_that_training_reported(report, trained: Path, plac
     best = find_step(trained, "best")
     assert found["step"] == best.step
     assert found["text"]["part"] == "held out"
-    assert found["text"]["scored_characters"] == len(held_out(place)) - 1
+    assert found["text"]["scored_tokens"] == len(held_out(place)) - 1
     assert list(found["protocols"]) == ["stateful"]
     assert found["protocols"]["stateful"]["nll"] == pytest.approx(best.val_loss, rel=1e-5)
 
@@ -86,13 +87,13 @@ def test_another_text_is_scored_whole_in_every_unit(report, place: Path) -> None
     found = report("--corpus", "other.txt", "--protocol", "windows", "--window", "7")
     text, windows = found["text"], found["protocols"]["windows"]
     assert (text["corpus"], text["part"]) == ("other.txt", "whole")
-    assert text["scored_characters"] == text["scored_bytes"] == 13 * 20 - 1
+    assert text["scored_tokens"] == text["scored_bytes"] == 13 * 20 - 1
     assert windows["window"] == 7
     nats = windows["nll"]
     for unit in ("bits_per_token", "bits_per_byte"):
         assert windows[unit] == pytest.approx(nats / math.log(2))
     assert windows["perplexity"] == pytest.approx(math.exp(nats))
-    assert (text["unseen"], text["unseen_characters"]) == ({}, 0)
+    assert (text["unseen"], text["unseen_tokens"]) == ({}, 0)
 
 
 def test_of_the_runs_own_text_only_what_was_held_out_is_scored_wherever_it_lies(
@@ -126,9 +127,9 @@ def test_characters_that_the_model_does_not_know_are_counted_and_named(evaluate,
     (place / "other.txt").write_text("ROMEO:\nlight\n" * 20 + "éé€", encoding="utf-8")
     text = report("--corpus", "other.txt", "--protocol", "stateful")["text"]
     assert text["unseen"] == {"é": 2, "€": 1}
-    assert text["unseen_characters"] == 3
+    assert text["unseen_tokens"] == 3
     assert text["unseen_share"] == pytest.approx(3 / 263)
-    assert text["scored_characters"] == 13 * 20 - 1
+    assert text["scored_tokens"] == 13 * 20 - 1
     last = evaluate("--corpus", "other.txt").out.splitlines()[-1]
     assert last == (
         "3 characters were left out (1.14%), the model does not know them: 'é' (U+00E9) 2, '€' (U+20AC) 1"
@@ -181,7 +182,7 @@ def test_without_the_training_text_dynamic_needs_rates_and_is_told_so(
     assert code == 0
     dynamic = json.loads(out)["runs"][0]["protocols"]["dynamic"]
     assert dynamic["statistics_from"] == "text that the model wrote"
-    assert "training text" in jaxrnn(*arguments[:5], "--memorisation").error
+    assert "training text" in jaxrnn(*arguments[:5], "--memorization").error
 
 
 def test_weights_that_run_away_are_said_to(evaluate, monkeypatch) -> None:
@@ -196,7 +197,7 @@ def test_weights_that_run_away_are_said_to(evaluate, monkeypatch) -> None:
     assert "the dynamic loss is not finite: the weights ran away; try a smaller --dynamic-rate" in err
 
 
-# Each character, several runs, memorisation.
+# Each character, several runs, memorization.
 
 
 def test_every_scored_character_has_a_row(evaluate, trained: Path, place: Path) -> None:
@@ -214,7 +215,7 @@ def test_every_scored_character_has_a_row(evaluate, trained: Path, place: Path) 
     assert [row["character"] for row in rows] == [text[i] for i in places]
     assert all(1 <= int(row["rank"]) <= len(known) for row in rows)
     windows = json.loads(out)["runs"][0]["protocols"]["windows"]  # the first that was asked for
-    mean = sum(float(row["nats"]) for row in rows) / len(rows)
+    mean = sum(float(row["nll"]) for row in rows) / len(rows)
     assert mean == pytest.approx(windows["nll"], rel=1e-5)
 
 
@@ -250,22 +251,22 @@ def test_where_the_texts_differ_the_table_says_so(jaxrnn, trained: Path, place: 
 
 
 def test_what_the_model_writes_is_looked_for_in_what_it_learned_from(evaluate, report, place: Path) -> None:
-    arguments = ["--protocol", "stateful", "--memorisation", "--length", "300"]
-    found = report(*arguments)["memorisation"]
+    arguments = ["--protocol", "stateful", "--memorization", "--length", "300"]
+    found = report(*arguments)["memorization"]
     text = (place / "text.txt").read_text(encoding="utf-8")
     training = text[: int(len(text) * 0.9)]
-    assert found["training_characters"] == len(training)
-    assert found["sample"]["characters"] == 300
+    assert found["training_tokens"] == len(training)
+    assert found["sample"]["length"] == 300
     scored = found["scored_text"]
-    assert scored["characters"] == min(300, len(held_out(place)))
+    assert scored["length"] == min(300, len(held_out(place)))
     start = held_out(place)[:300]
     strings = [start[i : i + 16] for i in range(len(start) - 15)]
     assert scored["shares"]["16"] == pytest.approx(sum(s in training for s in strings) / len(strings))
     for part in (found["sample"], scored):
         assert part["longest"] in training
         assert len(part["longest"]) == part["longest_length"] > 0
-    assert report(*arguments)["memorisation"] == found
-    assert report(*arguments, "--rng-seed", "1")["memorisation"]["sample"] != found["sample"]
+    assert report(*arguments)["memorization"] == found
+    assert report(*arguments, "--rng-seed", "1")["memorization"]["sample"] != found["sample"]
     out = evaluate(*arguments).out
     assert "strings of 64 characters" in out
     assert "300 characters sampled" in out
@@ -293,7 +294,7 @@ def test_what_the_model_writes_is_looked_for_in_what_it_learned_from(evaluate, r
         (["--per-character", "rows.csv", "--compare", "other"], "one run only"),
         (["--compare", "nothing"], "nothing: no such run"),
         (["nothing"], "runs to compare follow --compare"),
-        (["--length", "0", "--memorisation"], "0 is not from 1"),
+        (["--length", "0", "--memorization"], "0 is not from 1"),
     ],
 )
 def test_mistakes_are_one_line(evaluate, place: Path, arguments: list[str], words: str) -> None:
@@ -319,7 +320,7 @@ def test_a_run_that_is_missing_and_one_that_held_nothing_out(jaxrnn) -> None:
 def test_parameters_that_are_not_numbers_are_one_line(evaluate, monkeypatch) -> None:
     load = checkpoint.load_params
     monkeypatch.setattr(
-        checkpoint, "load_params", lambda *args: jax.tree.map(lambda leaf: leaf * np.nan, load(*args))
+        evaluation, "load_params", lambda *args: jax.tree.map(lambda leaf: leaf * np.nan, load(*args))
     )
     code, out, err = evaluate()
     assert (code, out) == (3, "")

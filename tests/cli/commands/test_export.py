@@ -64,7 +64,7 @@ def test_an_imported_run_works_but_for_what_needs_a_text_of_its_own(
     (place / "short.txt").write_text(text)
     assert "whole: 199 characters scored" in jaxrnn("evaluate", "--from", "back", "--corpus", "short.txt").out
     assert jaxrnn("inspect", "--from", "back", "--text", "what is", "--output", "page.html").code == 0
-    none = "checkpoints/back: was imported, and has no text of its own; "
+    none = "checkpoints/back: was imported, and has no corpus of its own; "
     assert jaxrnn("evaluate", "--from", "back").error.endswith(f"{none}give one with --corpus TEXT")
     assert jaxrnn("inspect", "--from", "back").error.endswith(
         f"{none}give one with --text, --file or --sample"

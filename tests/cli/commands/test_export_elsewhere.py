@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 onnx = pytest.importorskip("onnx", exc_type=ImportError)
 
-ROOT = Path(__file__).parent.parent.parent
+ROOT = Path(__file__).parents[3]
 PAGE = ROOT / "examples" / "browser"
 # Greedy, a model of this text goes round and round in it, if it knows at both "the" where it is.
 TEXT = "the quick brown fox jumps over the lazy dog\n"
@@ -56,8 +56,8 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
     write_files(folder)
     (folder / "text.txt").write_text(TEXT * 60, encoding="utf-8")
     settings = [
-        "stack.layers.1.type=lstm",
-        "stack.layers.1.size=24",
+        "model.layers.1.type=lstm",
+        "model.layers.1.size=24",
         "train.steps=200",
         "train.learning_rate=0.03",
     ]

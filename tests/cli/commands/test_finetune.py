@@ -59,7 +59,7 @@ def test_the_loss_before_the_first_step_is_told_recorded_and_the_one_to_beat(jax
     _, _, err = finetune(jaxrnn, "--set", "train.learning_rate=1e-9")
     first, *others = rows(TO)
     assert (first["step"], first["event"]) == ("0", "evaluation")
-    assert f"held-out loss before the first step: {float(first['val_loss']):.4f} nats" in err
+    assert f"validation loss before the first step: {float(first['val_loss']):.4f} nats" in err
     assert [row["step"] for row in others] == ["10", "20"]
     for row in others:  # at this rate nothing is learned
         assert float(row["val_loss"]) == pytest.approx(float(first["val_loss"]), abs=1e-3)
@@ -144,7 +144,7 @@ def test_mistakes_are_one_line_and_write_nothing(jaxrnn) -> None:
     itself = jaxrnn(
         "finetune", "--from", "tiny", "--corpus", "german.txt", "--to", "tiny", "--overwrite"
     ).error
-    assert "the run to go on from" in itself
+    assert "the run to fine-tune" in itself
     assert "nothing.txt" in jaxrnn("finetune", "--from", "tiny", "--corpus", "nothing.txt").error
     assert sorted(Path().rglob("*")) == before
 
@@ -155,4 +155,4 @@ def test_a_run_that_was_fine_tuned_from_another_is_not_resumed(jaxrnn) -> None:
     args = ["finetune", "--from", "second", "--corpus", "german.txt", "--to", "new", *SHORT, "--resume"]
     assert "was fine-tuned from" in jaxrnn(*args).error
     args[args.index("new")] = "tiny"
-    assert "trained anew" in jaxrnn(*args).error
+    assert "was pretrained" in jaxrnn(*args).error

@@ -15,7 +15,7 @@ def test_a_layer_is_proven_row_by_row(jaxrnn) -> None:
     assert {row.split()[1] for row in rows} >= {"params.w", "params.b", "xs"}
     for row in rows:
         layer, _, autodiff, reference, differences, verdict = row.split()
-        assert (layer, verdict) == ("dense", "proven")
+        assert (layer, verdict) == ("dense", "verified")
         assert float(autodiff) < 1e-9 and float(reference) < 1e-9 and float(differences) < 1e-6
     assert end == f"all {len(rows)} gradients proven"
 
@@ -25,11 +25,11 @@ def test_a_wrong_gradient_is_named_and_fails(jaxrnn, monkeypatch: pytest.MonkeyP
         yield Check("lstm", "params.w_x", 1e-15, 1e-15, 1e-10)
         yield Check("lstm", "params.b", 0.5, 1e-15, float("nan"))
 
-    monkeypatch.setattr("jaxrnn.gradcheck.check.check_gradients", checks)
+    monkeypatch.setattr("jaxrnn.gradcheck.check_gradients", checks)
     code, out, err = jaxrnn("gradcheck")
     assert code == 1
     _, good, bad = out.splitlines()
-    assert good.endswith("proven") and bad.endswith("WRONG")
+    assert good.endswith("verified") and bad.endswith("WRONG")
     assert err == "jaxrnn: error: 1 of 2 gradients are wrong: lstm params.b\n"
 
 

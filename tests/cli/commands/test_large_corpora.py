@@ -44,7 +44,7 @@ def test_a_folder_streamed_is_the_text_in_memory_to_the_last_bit(
     assert told.code == 0
     assert "texts: 3 files, " in told.err
     assert f"tokenising texts, once, into {place / 'tokens'}" in told.err
-    assert f"the text is read from the disk, as ids in {place / 'tokens'}" in told.err
+    assert f"the corpus is streamed from disk, as token ids in {place / 'tokens'}" in told.err
     new = place / "checkpoints" / "new"
     assert arrays(new) == arrays(trained)
     record, before = (json.loads((run / "run.json").read_text()) for run in (new, trained))
@@ -76,7 +76,7 @@ def test_a_list_is_remembered_with_all_its_places(jaxrnn: Command, place: Path, 
     assert resumed.code == 0
     plan = jaxrnn("pretrain", "tiny.toml", "--to", "./x", "--set", names, "--dry-run", *STREAMED).out
     assert f"texts/b.txt, texts/more ({folder / 'b.txt'}, {folder / 'more'})" in plan
-    assert "which is one epoch, read from the disk" in plan
+    assert "which is one epoch, streamed from disk" in plan
     assert jaxrnn("evaluate", "--from", "./list").code == 0
 
 
@@ -140,14 +140,14 @@ def test_of_a_large_text_parts_are_scored_and_that_is_said(
     other = jaxrnn("evaluate", "--from", trained, "--corpus", "other.txt")
     assert "other.txt is large: its first 100 characters are scored" in other.err
     assert "99 characters scored" in other.out
-    refused = jaxrnn("evaluate", "--from", trained, "--memorisation")
-    assert "is too large for --memorisation" in refused.error.splitlines()[-1]
+    refused = jaxrnn("evaluate", "--from", trained, "--memorization")
+    assert "is too large for --memorization" in refused.error.splitlines()[-1]
 
 
 def test_a_small_text_that_was_streamed_is_small_enough_for_memorisation(jaxrnn: Command) -> None:
     short = ("--set", "train.steps=1", "--set", "train.sample_every=0")
     assert jaxrnn("pretrain", "tiny.toml", "--to", "./one", *short, *STREAMED).code == 0
-    told = jaxrnn("evaluate", "--from", "./one", "--memorisation", "--length", "20", "--protocol", "stateful")
+    told = jaxrnn("evaluate", "--from", "./one", "--memorization", "--length", "20", "--protocol", "stateful")
     assert told.code == 0, told
 
 

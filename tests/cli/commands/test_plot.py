@@ -16,12 +16,12 @@ def test_several_runs_come_into_one_picture(jaxrnn: Command, trained: Path, plac
     code, out, err = jaxrnn("plot", trained, "other", "--over", "seconds", "--output", "both.svg")
     assert (code, out, err) == (0, "", "jaxrnn: drew both.svg\n")
     svg = (place / "both.svg").read_text()
-    assert "<!-- tiny, held out -->" in svg and "<!-- other, held out -->" in svg
+    assert "<!-- tiny, validation -->" in svg and "<!-- other, held out -->" in svg
 
 
 def test_a_run_named_twice_is_drawn_once(jaxrnn: Command, trained: Path, place: Path) -> None:
     assert jaxrnn("plot", trained, trained, "--output", "one.svg").code == 0
-    assert (place / "one.svg").read_text().count("<!-- tiny, held out -->") == 1
+    assert (place / "one.svg").read_text().count("<!-- tiny, validation -->") == 1
 
 
 @pytest.mark.parametrize(
@@ -29,7 +29,7 @@ def test_a_run_named_twice_is_drawn_once(jaxrnn: Command, trained: Path, place: 
     [
         ((), "missing argument"),
         (("nope",), "no such run"),
-        (("{run}", "--over", "hours"), "none of steps, characters, seconds"),
+        (("{run}", "--over", "hours"), "none of steps, tokens, seconds"),
         (("{run}", "--output", "a.pdf"), "neither .png nor .svg"),
         (("{run}", "--output", "gone/a.png"), "there is no folder gone"),
     ],

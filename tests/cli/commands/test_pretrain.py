@@ -103,7 +103,7 @@ def test_a_dry_run_tells_the_plan_and_writes_nothing(jaxrnn) -> None:
     characters = int(len(text) * 0.9 + 1e-6)
     vocabulary = len(set(text))
     parameters = 8 * vocabulary + 8 * 8 + 8 * 8 + 8 + 8 * vocabulary + vocabulary
-    assert f"{characters:,} characters" in plan["training text"]
+    assert f"{characters:,} characters" in plan["training"]
     assert plan["parameters"].strip() == f"{parameters:,}"
     assert "20 of 32 characters (4 x 8)" in plan["steps"]
     assert f"{20 * 32 / characters:.2f}" in plan["epochs"]

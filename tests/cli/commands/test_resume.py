@@ -74,7 +74,7 @@ def stopped(place: Path, jaxrnn, stop_at) -> None:
 def test_it_ends_as_a_run_that_was_never_stopped(jaxrnn, trained: Path) -> None:
     code, out, err = jaxrnn("pretrain", "tiny.toml", "--resume")
     assert (code, out) == (0, "")
-    assert "jaxrnn: going on with checkpoints/tiny from step 10 of 20" in err.splitlines()
+    assert "jaxrnn: resuming checkpoints/tiny from step 10 of 20" in err.splitlines()
     assert "differ" not in err
     assert arrays(RUN) == arrays(trained)
     assert metrics(RUN) == metrics(trained)

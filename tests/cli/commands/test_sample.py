@@ -1,7 +1,6 @@
 """`jaxrnn sample`: what goes to stdout, what to stderr, and what is refused."""
 
 import io
-import random
 import re
 import shutil
 import sys
@@ -10,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from jaxrnn.runs.directory import read_config, read_vocabulary
-from jaxrnn.sampling import until
 
 pytestmark = pytest.mark.usefixtures("place")
 
@@ -71,7 +69,7 @@ def test_zero_temperature_is_greedy(jaxrnn, trained: Path) -> None:
         (["--top_k", "3"], ["--top-k", "3"]),
         (["--top_p=0.5"], ["--top-p", "0.5"]),
         (["--num_samples", "2"], ["--num-samples", "2"]),
-        (["--on_unknown", "skip"], ["--on-unknown", "skip"]),
+        (["--on_unknown", "drop"], ["--on-unknown", "drop"]),
     ],
 )
 def test_old_habits_work(sample, habit: list[str], ours: list[str]) -> None:
@@ -113,22 +111,6 @@ def test_the_stop_text_may_stand_in_the_seed(sample) -> None:
     assert out.startswith("ROMEO") and len(out) > 6
 
 
-def test_until_is_partition_however_the_text_is_cut() -> None:
-    rng = random.Random(0)
-    for _ in range(2000):
-        text = "".join(rng.choices("ab", k=rng.randrange(12)))
-        stop = "".join(rng.choices("ab", k=rng.randrange(5)))
-        cuts = sorted(rng.randrange(len(text) + 1) for _ in range(rng.randrange(4)))
-        blocks = [text[a:b] for a, b in zip([0, *cuts], [*cuts, len(text)], strict=True)]
-        expected = text.partition(stop)[0] if stop else text
-        assert "".join(until(blocks, stop)) == expected, (blocks, stop)
-
-
-def test_until_holds_back_no_more_than_could_be_the_stop_text() -> None:
-    assert list(until(["xyza", "bq"], "abc")) == ["xyz", "abq", ""]
-    assert next(until(["xyz", "never asked for"], "z")) == "xy"
-
-
 def test_the_seed_can_come_from_standard_input(sample, monkeypatch: pytest.MonkeyPatch) -> None:
     given = io.TextIOWrapper(io.BytesIO(b"\xef\xbb\xbfROMEO:\r\nsoft"))
     monkeypatch.setattr(sys, "stdin", given)
@@ -166,19 +148,19 @@ def test_without_any_run_that_is_said(jaxrnn) -> None:
 
 def test_an_unseen_character_is_named_with_its_position(sample) -> None:
     error = sample("--seed", "RO€MEOé").error
-    for words in ("'€' (U+20AC)", "position 2", "1 more", "--on-unknown skip"):
+    for words in ("'€' (U+20AC)", "position 2", "1 more", "--on-unknown drop"):
         assert words in error
 
 
-def test_unseen_characters_can_be_skipped(sample) -> None:
-    code, out, err = sample("--seed", "RO€MEOé", "--on-unknown", "skip", "--length", "20")
+def test_unseen_characters_can_be_dropped(sample) -> None:
+    code, out, err = sample("--seed", "RO€MEOé", "--on-unknown", "drop", "--length", "20")
     assert (code, out) == (0, sample("--seed", "ROMEO", "--length", "20").out)
     (line,) = err.splitlines()
     assert "'é' (U+00E9)" in line and "'€' (U+20AC)" in line
 
 
 def test_a_seed_of_nothing_but_unseen_characters_is_refused_even_then(sample) -> None:
-    assert "none of the characters" in sample("--seed", "€é", "--on-unknown", "skip").error
+    assert "none of the characters" in sample("--seed", "€é", "--on-unknown", "drop").error
 
 
 @pytest.mark.parametrize(
@@ -234,4 +216,4 @@ def test_a_pipe_and_no_color_stay_plain_and_it_is_said(
         monkeypatch.setenv(name, value)
     code, out, err = sample("--length", "50", "--show-probabilities")
     assert (code, out) == (0, sample("--length", "50").out)
-    assert "no colours: " + ("NO_COLOR is set" if variables else "stdout is no terminal") in err
+    assert "no colors: " + ("NO_COLOR is set" if variables else "stdout is no terminal") in err

@@ -1,0 +1,66 @@
+"""Text from Python: what `jaxrnn sample` writes, whole and in pieces."""
+
+import random
+
+import jax
+import numpy as np
+import pytest
+
+from jaxrnn.config import ModelConfig
+from jaxrnn.data.vocabulary import byte_vocabulary, decode, encode
+from jaxrnn.errors import VocabularyError
+from jaxrnn.models import LanguageModel, stack
+from jaxrnn.sampling import generate, sample, stream, until
+
+
+def test_it_is_what_sample_draws_without_the_prompt(language_model: LanguageModel) -> None:
+    text = generate(language_model, "to be", length=150, top_k=3, rng_seed=2)
+    prompt = encode(language_model.vocabulary, "to be")
+    config, params = language_model.config, language_model.params
+    blocks = sample(config, params, prompt, length=150, temperature=0.8, top_k=3, rng_seed=2)
+    assert text == decode(language_model.vocabulary, np.concatenate([block.ids[0] for block in blocks]))
+
+
+def test_pieces_come_as_they_are_made(language_model: LanguageModel) -> None:
+    pieces = list(stream(language_model, "to be", length=150, rng_seed=2))
+    assert [len(piece) for piece in pieces] == [128, 22]
+    assert "".join(pieces) == generate(language_model, "to be", length=150, rng_seed=2)
+
+
+def test_it_ends_where_the_stop_text_begins(language_model: LanguageModel) -> None:
+    text = generate(language_model, "to be", length=150, rng_seed=2)
+    stop = text[126:130]  # across two blocks
+    assert generate(language_model, "to be", length=150, rng_seed=2, stop=stop) == text.partition(stop)[0]
+
+
+def test_bytes_are_text_with_lone_surrogates() -> None:
+    params = stack.init(jax.random.key(0), ModelConfig(), 256)
+    model = LanguageModel(ModelConfig(), params, byte_vocabulary())
+    text = generate(model, "né", length=150)
+    blocks = sample(model.config, params, encode(model.vocabulary, "né"), length=150, temperature=0.8)
+    drawn = b"".join(block.ids[0].astype(np.uint8).tobytes() for block in blocks)
+    assert text.encode("utf-8", "surrogateescape") == drawn
+    assert "".join(stream(model, "né", length=150)) == text
+
+
+def test_an_unknown_character_is_refused_at_once(language_model: LanguageModel) -> None:
+    with pytest.raises(VocabularyError, match="'€'"):
+        stream(language_model, "€")
+    with pytest.raises(ValueError, match="temperature"):
+        stream(language_model, temperature=-1.0)
+
+
+def test_until_is_partition_however_the_text_is_cut() -> None:
+    rng = random.Random(0)
+    for _ in range(2000):
+        text = "".join(rng.choices("ab", k=rng.randrange(12)))
+        stop = "".join(rng.choices("ab", k=rng.randrange(5)))
+        cuts = sorted(rng.randrange(len(text) + 1) for _ in range(rng.randrange(4)))
+        blocks = [text[a:b] for a, b in zip([0, *cuts], [*cuts, len(text)], strict=True)]
+        expected = text.partition(stop)[0] if stop else text
+        assert "".join(until(blocks, stop)) == expected, (blocks, stop)
+
+
+def test_until_holds_back_no_more_than_could_be_the_stop_text() -> None:
+    assert list(until(["xyza", "bq"], "abc")) == ["xyz", "abq", ""]
+    assert next(until(["xyz", "never asked for"], "z")) == "xy"

@@ -1,0 +1,43 @@
+"""`jaxrnn.finetune`: a trained model learns another corpus, from Python."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import jaxrnn
+from jaxrnn.errors import CheckpointError, VocabularyError
+from tests.workflows.test_pretrain import SMALL
+
+GENTLE = {"train.steps": 8, "train.batch_size": 2, "train.seq_len": 8, "train.eval_every": 4}
+
+
+@pytest.fixture
+def source(corpus: str) -> str:
+    assert corpus
+    Path("other.txt").write_text("être ou ne pas être\n" * 40, encoding="utf-8")
+    jaxrnn.pretrain("shakespeare", SMALL, to="runs/mine")
+    return "runs/mine"
+
+
+def test_new_characters_get_weights_and_the_loss_to_improve_on_is_recorded(source: str) -> None:
+    run = jaxrnn.finetune(source, "other.txt", GENTLE)
+    assert "ê" in run.vocabulary.characters and "q" in run.vocabulary.characters
+    assert run.metrics["step"].tolist() == [0, 4, 8]
+    assert run.metrics["val_loss"][2] < run.metrics["val_loss"][0]
+    assert run.config.model.layers == jaxrnn.load(source).config.layers
+    on_disk = jaxrnn.finetune(source, Path("other.txt"), GENTLE, to="runs/other")
+    np.testing.assert_array_equal(on_disk.metrics["val_loss"], run.metrics["val_loss"])
+    assert jaxrnn.load("runs/other").vocabulary == run.vocabulary
+
+
+def test_unknown_characters_may_be_refused_or_dropped(source: str) -> None:
+    with pytest.raises(VocabularyError, match="does not know 'ê'"):
+        jaxrnn.finetune(source, "other.txt", GENTLE, on_unknown="error")
+    run = jaxrnn.finetune(source, "other.txt", GENTLE, on_unknown="drop")
+    assert run.vocabulary == jaxrnn.load(source).vocabulary
+
+
+def test_a_run_is_not_fine_tuned_into_itself(source: str) -> None:
+    with pytest.raises(CheckpointError, match="is the run to fine-tune"):
+        jaxrnn.finetune(source, "other.txt", to=source, overwrite=True)
