@@ -93,7 +93,7 @@ def main() -> int:
             options.rounds,
             options.steps or 200 * options.rounds,
             options.devices,
-            options.prompt,
+            options.seed,
         )
 
 

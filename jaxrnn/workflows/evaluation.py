@@ -155,7 +155,7 @@ def _read_texts(
         if not (options.memorization or "dynamic" in options.protocols):
             return scored, None
     try:
-        check_has_corpus(path, record)
+        check_has_corpus(path)
         streamed = config.corpus.streamed
         if options.memorization and streamed == "always":
             streamed = "auto"  # needs the text itself, which may well be small
@@ -337,7 +337,7 @@ def validation_text(run: Path, most: int, *, on_progress: OnProgress = lambda *_
         CorpusError: The run's corpus is not found.
     """
     (config, vocabulary), record = read_resolved(run), read_record(run)
-    check_has_corpus(run, record, "give one with --text, --file or --sample")
+    check_has_corpus(run)
     found = find_text(
         [config.corpus.text, record.corpus_path],
         record.corpus_sha256,

@@ -73,7 +73,7 @@ def write_to(job: Job, to: PathLike | None, *, resume: bool = False, overwrite: 
     job = job._replace(path=run, overwrite=overwrite)
     if resume and is_run(run):
         record, (begun, vocabulary) = read_record(run), read_resolved(run)
-        check_has_corpus(run, record, f"to go on from it: jaxrnn finetune --from {run} --corpus TEXT")
+        check_has_corpus(run, f"to go on from it: jaxrnn finetune --from {run} --corpus TEXT")
         changes = check_resumable(run, begun, job.config)
         if job.source:
             _check_source(run, record, job.source)
@@ -96,12 +96,12 @@ def _check_source(run: Path, record: RunRecord, source: Path) -> None:
         )
 
 
-def check_has_corpus(run: Path, record: RunRecord, remedy: str = "") -> None:
+def check_has_corpus(run: Path, remedy: str = "") -> None:
     """Refuse a run that has no corpus of its own.
 
     Raises:
         CorpusError: It was imported; the message ends in the remedy, where there is one.
     """
-    if record.imported_from:
+    if read_record(run).imported_from:
         ending = f"; {remedy}" if remedy else ""
         raise CorpusError(f"{run}: was imported, and has no corpus of its own{ending}")

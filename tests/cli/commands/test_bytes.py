@@ -179,14 +179,14 @@ def test_a_run_goes_on_and_other_tokens_are_refused(jaxrnn: Command, here: Path)
 
 def test_bytes_are_scored(jaxrnn: Command, here: Path) -> None:
     record = json.loads(
-        jaxrnn("evaluate", "--from", "bytes", "--json", "--memorisation", "--length", "90").out
+        jaxrnn("evaluate", "--from", "bytes", "--json", "--memorization", "--length", "90").out
     )
     (run,) = record["runs"]
-    assert "character" not in json.dumps(run).replace("unseen_characters", "")
+    assert run["text"]["tokens"] == "bytes" and "character" not in json.dumps(run)
     found = run["protocols"]["stateful"]
     data = (here / "noise.bin").read_bytes()
     assert run["text"]["scored_bytes"] == len(data) // 10
-    assert found["bits_per_byte"] == pytest.approx(found["nats_per_byte"] / np.log(2))
+    assert found["bits_per_byte"] == pytest.approx(found["nll"] / np.log(2))
     (here / "other").write_bytes(data[:500])
     result = jaxrnn("evaluate", "--from", "bytes", "--corpus", "other", "--per-character", "rows.csv")
     assert "other, whole: 499 bytes scored" in result.out
@@ -194,7 +194,7 @@ def test_bytes_are_scored(jaxrnn: Command, here: Path) -> None:
     with Path("rows.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert bytes(int(row["byte"]) for row in rows) == data[1:500]
-    mean = np.mean([float(row["nats"]) for row in rows])
+    mean = np.mean([float(row["nll"]) for row in rows])
     assert ["stateful", f"{mean:.4f}"] in [line.split()[:2] for line in result.out.splitlines()]
 
 

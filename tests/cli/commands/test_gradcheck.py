@@ -17,7 +17,7 @@ def test_a_layer_is_proven_row_by_row(jaxrnn) -> None:
         layer, _, autodiff, reference, differences, verdict = row.split()
         assert (layer, verdict) == ("dense", "verified")
         assert float(autodiff) < 1e-9 and float(reference) < 1e-9 and float(differences) < 1e-6
-    assert end == f"all {len(rows)} gradients proven"
+    assert end == f"all {len(rows)} gradients verified"
 
 
 def test_a_wrong_gradient_is_named_and_fails(jaxrnn, monkeypatch: pytest.MonkeyPatch) -> None:

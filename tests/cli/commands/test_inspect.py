@@ -35,7 +35,7 @@ def test_what_was_held_out_is_read_where_nothing_is_given(inspect, place: Path) 
     assert data["name"] == "tiny"
     about = dict(data["about"])
     assert about["layers"] == "embedding 8, rnn 8, dense"
-    assert re.fullmatch(r"\d\.\d{3} nats a character", about["surprisal"])
+    assert re.fullmatch(r"\d\.\d{3} nats per character", about["surprisal"])
 
 
 def test_a_text_or_a_file_is_read_as_far_as_asked(inspect, place: Path) -> None:

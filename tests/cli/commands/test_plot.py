@@ -16,7 +16,7 @@ def test_several_runs_come_into_one_picture(jaxrnn: Command, trained: Path, plac
     code, out, err = jaxrnn("plot", trained, "other", "--over", "seconds", "--output", "both.svg")
     assert (code, out, err) == (0, "", "jaxrnn: drew both.svg\n")
     svg = (place / "both.svg").read_text()
-    assert "<!-- tiny, validation -->" in svg and "<!-- other, held out -->" in svg
+    assert "<!-- tiny, validation -->" in svg and "<!-- other, validation -->" in svg
 
 
 def test_a_run_named_twice_is_drawn_once(jaxrnn: Command, trained: Path, place: Path) -> None:
