@@ -17,6 +17,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from jaxrnn.config import Config, DropoutConfig, TrainConfig
 from jaxrnn.errors import ConfigError
+from jaxrnn.parallel.jax_internals import is_traced
 from jaxrnn.parallel.processes import count as count_processes
 
 _Tree = TypeVar("_Tree")
@@ -108,9 +109,7 @@ def replicate(mesh: Mesh, tree: _Tree) -> _Tree:
 
 
 def _put(tree: _Tree, layout: NamedSharding) -> _Tree:
-    if layout.is_fully_addressable or any(
-        isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(tree)
-    ):
+    if layout.is_fully_addressable or any(map(is_traced, jax.tree.leaves(tree))):
         return cast("_Tree", jax.device_put(tree, layout))
 
     def put(leaf: Any) -> Any:

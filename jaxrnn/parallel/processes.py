@@ -13,12 +13,14 @@ import socket
 import time
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import numpy as np
+from jax.experimental import multihost_utils
 
 from jaxrnn.errors import ConfigError, JoinError
+from jaxrnn.parallel.jax_internals import coordination_client, process_count, process_index
 
 CONNECT_SECONDS = 120.0  # how long to wait for the others to be there
 HEARTBEAT_SECONDS = 60.0  # how long to hear nothing from a process before it counts as lost
@@ -53,8 +55,6 @@ def join(
         JoinError: the port is taken, nobody listens there in time, or process 0 was told of another number of
             processes. That some never come ends in an abort, JAX's own.
     """
-    from jax._src import distributed
-
     begun = time.monotonic()
     bind = None
     if coordinator is not None:
@@ -77,7 +77,7 @@ def join(
             heartbeat_timeout_seconds=round(heartbeat_seconds),
         )
     except (ValueError, TypeError, KeyError, OSError, RuntimeError) as error:
-        if coordinator is None and distributed.global_state.client is None:
+        if coordinator is None and coordination_client() is None:
             reason = " ".join(str(error).split())[:200]
             raise ConfigError(
                 f"--distributed: JAX finds no processes to join here ({_FOUND_BY_JAX}): {reason}; "
@@ -137,12 +137,12 @@ def leave() -> None:
 
 def index() -> int:
     """The number of this process, from 0."""
-    return int(_state().process_id)
+    return process_index()
 
 
 def count() -> int:
     """How many processes there are."""
-    return int(_state().num_processes)
+    return process_count()
 
 
 def is_first() -> bool:
@@ -155,20 +155,13 @@ def are_several() -> bool:
     return count() > 1
 
 
-def _state() -> Any:
-    # Not by way of `jax.process_index`, which would start the devices before it is said which ones.
-    from jax._src import distributed
-
-    return distributed.global_state
-
-
 # Texts.
 
 
 def publish(topic: str, text: str) -> bool:
     """Puts a text where all can read it; False where another one stands already."""
     try:
-        _state().client.key_value_set(f"jaxrnn/{topic}", text)
+        coordination_client().key_value_set(f"jaxrnn/{topic}", text)
     except jax.errors.JaxRuntimeError:
         return False
     return True
@@ -177,7 +170,7 @@ def publish(topic: str, text: str) -> bool:
 def is_published(topic: str) -> bool:
     """Whether there is such a text."""
     try:
-        _state().client.key_value_try_get(f"jaxrnn/{topic}")
+        coordination_client().key_value_try_get(f"jaxrnn/{topic}")
     except jax.errors.JaxRuntimeError:
         return False
     return True
@@ -191,7 +184,7 @@ def read(topic: str) -> str:
     """
     while True:
         try:
-            return str(_state().client.blocking_key_value_get(f"jaxrnn/{topic}", _SLICE))
+            return str(coordination_client().blocking_key_value_get(f"jaxrnn/{topic}", _SLICE))
         except jax.errors.JaxRuntimeError as error:
             if "DEADLINE_EXCEEDED" not in str(error):
                 raise
@@ -251,8 +244,6 @@ def gather_numbers(numbers: Sequence[int]) -> np.ndarray:
     mine = np.array(numbers, np.int32)
     if not are_several():
         return mine[None]
-    from jax.experimental import multihost_utils
-
     return np.asarray(multihost_utils.process_allgather(mine))
 
 
@@ -260,8 +251,6 @@ def share(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Returns the arrays of process 0, bit for bit; all of them give some of these names, shapes and types."""
     if not are_several():
         return arrays
-    from jax.experimental import multihost_utils
-
     sizes = [array.nbytes for array in arrays.values()]
     flat = np.zeros(-(-sum(sizes) // 4) * 4, np.uint8)
     if is_first():
