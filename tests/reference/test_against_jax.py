@@ -53,8 +53,8 @@ def sixty_four_bits():
 
 
 @cache
-def first_params(stack):
-    return stack.init(jax.random.key(0), ModelConfig(layers=STACKS[stack]), VOCABULARY_SIZE, jnp.float64)
+def first_params(name):
+    return stack.init(jax.random.key(0), ModelConfig(layers=STACKS[name]), VOCABULARY_SIZE, jnp.float64)
 
 
 def stream_of_batches():
@@ -95,11 +95,11 @@ def train_in_jax(layers, params, optimizer, reset_id=None):
     return params, found
 
 
-@pytest.mark.parametrize("stack", STACKS)
+@pytest.mark.parametrize("name", STACKS)
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_the_first_ten_losses_and_the_parameters_after_them_are_equal(stack, optimizer):
-    layers = STACKS[stack]
-    params = first_params(stack)
+def test_the_first_ten_losses_and_the_parameters_after_them_are_equal(name, optimizer):
+    layers = STACKS[name]
+    params = first_params(name)
     make_optimizer, learning_rate = OPTIMIZERS[optimizer]
 
     jax_params, jax_losses = train_in_jax(layers, params, make_optimizer(learning_rate))
@@ -134,11 +134,11 @@ def test_with_a_separator_they_learn_the_same():
     assert abs(np.array(without) - reference_losses).max() > 1e-4
 
 
-@pytest.mark.parametrize("stack", ["blocks", "mixed"])
-def test_logits_and_carries_from_a_random_carry_are_equal(stack):
-    layers = STACKS[stack]
+@pytest.mark.parametrize("name", ["blocks", "mixed"])
+def test_logits_and_carries_from_a_random_carry_are_equal(name):
+    layers = STACKS[name]
     config = ModelConfig(layers=layers)
-    params = first_params(stack)
+    params = first_params(name)
     rng = np.random.default_rng(0)
     carry = stack.initial_carry(config, params, BATCH_SIZE)
     carry = jax.tree.map(lambda leaf: jnp.asarray(rng.standard_normal(leaf.shape)), carry)
@@ -151,11 +151,11 @@ def test_logits_and_carries_from_a_random_carry_are_equal(stack):
         np.testing.assert_allclose(ours, theirs, rtol=1e-11, atol=1e-13)
 
 
-@pytest.mark.parametrize("stack", STACKS)
-def test_the_first_parameters_have_the_same_names_and_shapes(stack):
-    ours = reference.init_model(np.random.default_rng(0), STACKS[stack], VOCABULARY_SIZE)
+@pytest.mark.parametrize("name", STACKS)
+def test_the_first_parameters_have_the_same_names_and_shapes(name):
+    ours = reference.init_model(np.random.default_rng(0), STACKS[name], VOCABULARY_SIZE)
 
     def shapes(tree):
         return tree.shape if not isinstance(tree, tuple) else [type(tree).__name__, *map(shapes, tree)]
 
-    assert shapes(ours) == shapes(first_params(stack))
+    assert shapes(ours) == shapes(first_params(name))
