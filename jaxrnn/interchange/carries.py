@@ -1,6 +1,6 @@
 """A model's carry by names, as programs outside see it: `h_1` is what layer 1 hands on, `c_1` its cell.
 
-Layers are counted from 0, the embedding's number, as in a config and in `--set stack.layers.1.size`.
+Layers are counted from 0, the embedding's number, as in a config and in `--set model.layers.1.size`.
 """
 
 from typing import Any

@@ -55,8 +55,8 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
     write_files(folder)
     (folder / "text.txt").write_text(TEXT * 60, encoding="utf-8")
     settings = [
-        "stack.layers.1.type=lstm",
-        "stack.layers.1.size=24",
+        "model.layers.1.type=lstm",
+        "model.layers.1.size=24",
         "train.steps=200",
         "train.learning_rate=0.03",
     ]

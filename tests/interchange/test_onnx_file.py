@@ -113,7 +113,7 @@ def test_the_same_model_is_the_same_bytes_and_says_what_it_is_inside_and_beside(
 
 def test_it_can_t_be_imported_and_the_line_says_what_can(tmp_path: Path) -> None:
     path, _ = write_onnx(drawn(STACKS["rnn"]), tmp_path / "stack.onnx")
-    with pytest.raises(InterchangeError, match=r"model\.onnx: .*, as safetensors$"):
+    with pytest.raises(InterchangeError, match=r"stack\.onnx: .*, as safetensors$"):
         read_model(path)
 
 
