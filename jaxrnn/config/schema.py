@@ -79,7 +79,6 @@ class LSTMConfig(Checked):
     type: ClassVar[str] = "lstm"
     size: Size
     recurrent_dropout: Annotated[float, Range(0, 1, below=True)] = 0.0
-    cap_input_gate: bool = False
     mogrifier_rounds: Annotated[int, Range(0, 100)] = 0
     mogrifier_rank: Annotated[int, Range(0, 65_536)] = 0
 

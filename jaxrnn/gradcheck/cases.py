@@ -164,7 +164,7 @@ def _resets(sizes: Sizes) -> Any:
 
 
 def _lstm_cases(rng: np.random.Generator, sizes: Sizes) -> list[Case]:
-    """The LSTM as it is, and with its three options."""
+    """The LSTM as it is, and with its two options."""
     arguments = Arguments(
         _cell_params(rng, "lstm", sizes.input_size, sizes.hidden_size),
         _cell_carry(rng, "lstm", sizes),
@@ -205,24 +205,23 @@ def _with_options(
     forward: Callable[..., Any],
     backward: Callable[..., Any],
 ) -> list[Case]:
-    """Cases of an LSTM without options, with a mask on its state, with a capped input gate, and with resets."""
+    """Cases of an LSTM without options, with a mask on its state, and with resets."""
 
-    def case(name: str, mask: Array | None = None, cap: bool = False, resets: Any = None) -> Case:
+    def case(name: str, mask: Array | None = None, resets: Any = None) -> Case:
         def gradient(arguments: Arguments, cotangents: Outputs) -> Arguments:
             factors = 1.0 if mask is None else np.asarray(mask)
-            _, _, residuals = forward(*_sequence(arguments), factors, cap, resets)
-            return Arguments(*backward(arguments.params, residuals, *cotangents, factors, cap))
+            _, _, residuals = forward(*_sequence(arguments), factors, resets)
+            return Arguments(*backward(arguments.params, residuals, *cotangents, factors))
 
         def call(function: Callable[..., Outputs], arguments: Arguments) -> Outputs:
             where = None if resets is None else jnp.asarray(resets)
-            return function(*_sequence(arguments), mask=mask, cap_input_gate=cap, resets=where)
+            return function(*_sequence(arguments), mask=mask, resets=where)
 
         return Case(name, arguments, call, gradient)
 
     return [
         case(name),
         case(f"{name} (recurrent_dropout)", mask=mask),
-        case(f"{name} (cap_input_gate)", cap=True),
         case(f"{name} (resets)", resets=resets),
     ]
 

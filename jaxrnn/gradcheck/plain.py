@@ -10,7 +10,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxrnn.config import LSTMConfig, ModelConfig
+from jaxrnn.config import ModelConfig
 from jaxrnn.layers.block import CellCarry, CellParams, RNNBlockParams
 from jaxrnn.layers.dense import DenseParams
 from jaxrnn.layers.embedding import EmbeddingParams
@@ -64,7 +64,6 @@ def lstm(
     xs: Array,
     *,
     mask: Array | None = None,
-    cap_input_gate: bool = False,
     resets: Array | None = None,
 ) -> tuple[LSTMCarry, Array]:
     """`c_t = f * c_{t-1} + i * g`, `h_t = o * tanh(c_t)`: xs `[time, batch, input]` to hs `[time, batch, hidden]`."""
@@ -73,7 +72,7 @@ def lstm(
         x, reset = here
         carry = _emptied(carry, reset)
         h_before = carry.h if mask is None else mask * carry.h
-        return _lstm_step(x @ params.w_x + h_before @ params.w_h + params.b, carry.c, cap_input_gate)
+        return _lstm_step(x @ params.w_x + h_before @ params.w_h + params.b, carry.c)
 
     return jax.lax.scan(step, carry, (xs, resets))
 
@@ -84,7 +83,6 @@ def mogrifier_lstm(
     xs: Array,
     *,
     mask: Array | None = None,
-    cap_input_gate: bool = False,
     resets: Array | None = None,
 ) -> tuple[LSTMCarry, Array]:
     """An LSTM of x and h that gated each other before: xs `[time, batch, input]` to hs `[time, batch, hidden]`."""
@@ -99,15 +97,15 @@ def mogrifier_lstm(
                 x = 2 * jax.nn.sigmoid(h @ q) * x
             else:
                 h = 2 * jax.nn.sigmoid(x @ q) * h
-        return _lstm_step(x @ params.w_x + h @ params.w_h + params.b, carry.c, cap_input_gate)
+        return _lstm_step(x @ params.w_x + h @ params.w_h + params.b, carry.c)
 
     return jax.lax.scan(step, carry, (xs, resets))
 
 
-def _lstm_step(z: Array, c: Array, cap_input_gate: bool) -> tuple[LSTMCarry, Array]:
+def _lstm_step(z: Array, c: Array) -> tuple[LSTMCarry, Array]:
     i, f, g, o = jnp.split(z, 4, axis=-1)
     i, f = jax.nn.sigmoid(i), jax.nn.sigmoid(f)
-    c = f * c + (jnp.minimum(i, 1 - f) if cap_input_gate else i) * jnp.tanh(g)
+    c = f * c + i * jnp.tanh(g)
     h = jax.nn.sigmoid(o) * jnp.tanh(c)
     return LSTMCarry(h, c), h
 
@@ -164,8 +162,7 @@ def apply(config: ModelConfig, params: Params, carry: Carry, tokens: Array) -> t
     resets = None if config.reset_id is None else xs == config.reset_id
     carry_out: list[Carry] = []
     outputs: list[Array] = []
-    for layer, layer_params, layer_carry in zip(config.layers, params, carry, strict=True):
-        cap = isinstance(layer, LSTMConfig) and layer.cap_input_gate
+    for layer_params, layer_carry in zip(params, carry, strict=True):
         if layer_params is params[-1] and config.skip:
             xs = jnp.sum(jnp.stack(outputs), axis=0)
         match layer_params:
@@ -177,12 +174,10 @@ def apply(config: ModelConfig, params: Params, carry: Carry, tokens: Array) -> t
                 layer_carry, xs = rnn_block(layer_params, layer_carry, xs, resets=resets)
                 outputs.append(xs)
             case MogrifierLSTMParams():
-                layer_carry, xs = mogrifier_lstm(
-                    layer_params, layer_carry, xs, cap_input_gate=cap, resets=resets
-                )
+                layer_carry, xs = mogrifier_lstm(layer_params, layer_carry, xs, resets=resets)
                 outputs.append(xs)
             case LSTMParams():
-                layer_carry, xs = lstm(layer_params, layer_carry, xs, cap_input_gate=cap, resets=resets)
+                layer_carry, xs = lstm(layer_params, layer_carry, xs, resets=resets)
                 outputs.append(xs)
             case RNNParams() | GRUParams():
                 layer_carry, xs = cell(layer_params, layer_carry, xs, resets=resets)

@@ -76,32 +76,27 @@ def _observe(
     resets = stack.find_resets(config, ids[:, None])
     activity = {
         index: {kind: values[:, 0] for kind, values in kinds.items()}
-        for index, layer in enumerate(config.layers)
-        if (kinds := layer_activity(layer, params[index], carry[index], inputs[index], resets))
+        for index in range(len(config.layers))
+        if (kinds := layer_activity(params[index], carry[index], inputs[index], resets))
     }
     return (nats, rank(logits[:-1], ids[1:]), likeliest, probabilities), activity
 
 
-def layer_activity(
-    config: Any, params: Params, carry: Any, xs: Array, resets: Array | None
-) -> dict[str, Array]:
+def layer_activity(params: Params, carry: Any, xs: Array, resets: Array | None) -> dict[str, Array]:
     """States and gates of a recurrent layer at each step, by kind; of another layer, nothing.
 
     Args:
-        config: the layer's entry of the config's list.
-        params: its parameters.
+        params: the layer's parameters.
         carry: its carry before the first step.
         xs: what it reads, `[time, batch, input]`.
         resets: where its state is emptied, bool `[time, batch]`, or None.
 
     Returns:
-        Arrays `[time, batch, hidden]`: h; of an LSTM also c, i (capped, where the layer caps it), f, g and o; of a GRU
-        also r, z and n.
+        Arrays `[time, batch, hidden]`: h; of an LSTM also c, i, f, g and o; of a GRU also r, z and n.
     """
-    cap = getattr(config, "cap_input_gate", False)  # a block's cell has no such option
     match params:
         case RNNBlockParams():
-            return layer_activity(config, params.cell, carry, xs, resets)
+            return layer_activity(params.cell, carry, xs, resets)
         case RNNParams():
             return {"h": rnn(params, carry, xs, resets=resets)[1]}
         case GRUParams():
@@ -110,14 +105,12 @@ def layer_activity(
             return {"h": hs, **_side_by_side("rzn", gates)}
         case LSTMParams():
             zs = lstm_project(params, xs)
-            _, (hs, gates, c_prev, _) = lstm_loop(cap, params.w_h, zs, carry, None, resets)
+            _, (hs, gates, c_prev, _) = lstm_loop(params.w_h, zs, carry, None, resets)
         case MogrifierLSTMParams():
-            _, (hs, gates, c_prev, *_) = mogrifier_loop(cap, params, carry, xs, None, resets)
+            _, (hs, gates, c_prev, *_) = mogrifier_loop(params, carry, xs, None, resets)
         case _:
             return {}
     by_kind = _side_by_side("ifgo", gates)
-    if cap:
-        by_kind["i"] = jnp.minimum(by_kind["i"], 1 - by_kind["f"])
     cs = by_kind["f"] * c_prev + by_kind["i"] * by_kind["g"]
     return {"h": hs, "c": cs, **by_kind}
 

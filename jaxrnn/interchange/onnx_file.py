@@ -14,7 +14,7 @@ How our weights become ONNX's (H rows for each gate, a direction as the leading 
     lstm    i, f, g, o  to   i, o, f, c
     gru     r, z, n     to   z, r, h, and `linear_before_reset`: r scales h W_h + b_n, not h
 
-Dropout is gone: it's for training. A mogrifier's rounds and a capped input gate have no standard operator.
+Dropout is gone: it's for training. A mogrifier's rounds have no standard operator.
 """
 
 from collections.abc import Callable
@@ -70,10 +70,9 @@ def check_standard(trained: Trained) -> None:
         InterchangeError: It names the first one, and what about it.
     """
     for index, layer in enumerate(trained.config.layers):
-        if isinstance(layer, LSTMConfig) and (layer.mogrifier_rounds > 0 or layer.cap_input_gate):
-            what = "mogrifier_rounds" if layer.mogrifier_rounds > 0 else "cap_input_gate"
+        if isinstance(layer, LSTMConfig) and layer.mogrifier_rounds > 0:
             raise InterchangeError(
-                f"{trained.name}: layers[{index}] is an lstm with {what}, for which ONNX has no operator; "
+                f"{trained.name}: layers[{index}] is an lstm with mogrifier_rounds, for which ONNX has no operator; "
                 "--format stablehlo takes it as it is"
             )
 

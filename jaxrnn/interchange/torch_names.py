@@ -35,13 +35,10 @@ def check_torch_has(config: ModelConfig) -> None:
         InterchangeError: There is one; the message names it.
     """
     for index, layer in enumerate(config.layers):
-        if not isinstance(layer, LSTMConfig):
-            continue
-        option = "mogrifier_rounds" if layer.mogrifier_rounds else "cap_input_gate"
-        if getattr(layer, option):
+        if isinstance(layer, LSTMConfig) and layer.mogrifier_rounds:
             raise InterchangeError(
-                f"layers[{index}], of type lstm, has {option}, which no module of PyTorch computes; such a model can't "
-                "be written in this format"
+                f"layers[{index}], of type lstm, has mogrifier_rounds, which no module of PyTorch computes; such a "
+                "model can't be written in this format"
             )
 
 

@@ -26,15 +26,11 @@ backward    Write dh_t and dc_t for the whole derivatives of the loss by h_t and
             (the last three are the dense layer's rule). Kept from the forward pass: the four gates, c_{t-1},
             tanh(c_t), and the hidden states, which are the layer's output anyway.
 
-Three options, all off unless asked for:
+Two options, both off unless asked for:
 
 mask        A mask m [batch, hidden], one for all steps, on the state that the weights read (variational dropout, Gal
             and Ghahramani, 2016): z_t = x_t W_x + b + (m * h_{t-1}) W_h. So dh_{t-1} = m * (dz_t W_h^T), and
             dW_h = sum_t (m * h_{t-1})^T dz_t. The mask itself, drawn at random, has no gradient.
-
-cap         i is at most 1 - f (Melis, Dyer and Blunsom, 2018): c_t = f * c_{t-1} + min(i, 1 - f) * g, so that a cell
-            never leaves [-1, 1]. Where 1 - f is the smaller, z_i has no say, and what i would have got, dc_t * g, goes
-            to f with the sign turned: df = dc_t * c_{t-1} - dc_t * g; and dg = dc_t * min(i, 1 - f) throughout.
 
 resets      Where a text begins, keep_t is 0, else 1 (resets.py): keep_t * h_{t-1} and keep_t * c_{t-1} stand in the
             place of h_{t-1} and c_{t-1} everywhere above, in dz_f and dW_h too, and what goes back is
@@ -43,7 +39,6 @@ resets      Where a text begins, keep_t is 0, else 1 (resets.py): keep_t * h_{t-
 Step by step: docs/maths.md, section 4.
 """
 
-from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 import jax
@@ -108,7 +103,6 @@ def lstm(
     xs: Array,
     *,
     mask: Array | None = None,
-    cap_input_gate: bool = False,
     resets: Array | None = None,
 ) -> tuple[LSTMCarry, Array]:
     """Run an LSTM layer over a sequence.
@@ -121,7 +115,6 @@ def lstm(
         xs: `[time, batch, input]`.
         mask: factors `[batch, hidden]` on h where it enters w_h, the same at all steps, from `dropout_mask` say; a
             constant, without a gradient. None is none.
-        cap_input_gate: whether the input gate is at most 1 - f.
         resets: bool `[time, batch]`, whether the state is emptied before a step; None is never.
 
     Returns:
@@ -141,7 +134,7 @@ def lstm(
     check_mask("lstm", mask, carry.h)
     check_resets("lstm", resets, xs)
     zs = lstm_project(params, xs)
-    return lstm_recur(params, carry, zs, mask=mask, cap_input_gate=cap_input_gate, resets=resets)
+    return lstm_recur(params, carry, zs, mask=mask, resets=resets)
 
 
 def lstm_project(params: LSTMParams, xs: Array) -> Array:
@@ -155,21 +148,19 @@ def lstm_recur(
     zs: Array,
     *,
     mask: Array | None = None,
-    cap_input_gate: bool = False,
     resets: Array | None = None,
 ) -> tuple[LSTMCarry, Array]:
     """The recurrence over projections `zs` `[time, batch, 4 * hidden]`; returns what `lstm` returns."""
-    return lstm_recurrence(cap_input_gate, params.w_h, zs, carry, mask, resets)
+    return lstm_recurrence(params.w_h, zs, carry, mask, resets)
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(0,))
+@jax.custom_vjp
 def lstm_recurrence(
-    cap: bool, w_h: Array, zs: Array, carry: LSTMCarry, mask: Array | None, resets: Array | None
+    w_h: Array, zs: Array, carry: LSTMCarry, mask: Array | None, resets: Array | None
 ) -> tuple[LSTMCarry, Array]:
     """The LSTM's time loop over projected inputs.
 
     Args:
-        cap: whether the input gate is at most 1 - f.
         w_h: `[hidden, 4 * hidden]`.
         zs: `[time, batch, 4 * hidden]`, the projected inputs.
         carry: `LSTMCarry(h, c)`, each `[batch, hidden]`.
@@ -179,7 +170,7 @@ def lstm_recurrence(
     Returns:
         The carry after the last step, and the hidden states `[time, batch, hidden]`.
     """
-    carry, (hs, _, _, _) = lstm_loop(cap, w_h, zs, carry, mask, resets)
+    carry, (hs, _, _, _) = lstm_loop(w_h, zs, carry, mask, resets)
     return carry, hs
 
 
@@ -187,7 +178,7 @@ _Kept = tuple[Array, Array, Array, Array]
 
 
 def lstm_loop(
-    cap: bool, w_h: Array, zs: Array, carry: LSTMCarry, mask: Array | None, resets: Array | None
+    w_h: Array, zs: Array, carry: LSTMCarry, mask: Array | None, resets: Array | None
 ) -> tuple[LSTMCarry, _Kept]:
     """The carry after the last step; and for every step h_t, the four gates, keep_t * c_{t-1} and tanh(c_t)."""
     times_w_h = loop_product(w_h)
@@ -195,39 +186,35 @@ def lstm_loop(
     def step(carry: LSTMCarry, reset: Array | None, here: _Kept) -> tuple[LSTMCarry, _Kept]:
         carry = emptied(carry, reset)
         z = here[1] + times_w_h(masked(carry.h, mask))
-        gates, tanh_c, after = lstm_cell(cap, z, carry.c)
+        gates, tanh_c, after = lstm_cell(z, carry.c)
         return after, (after.h, gates, carry.c, tanh_c)
 
     hs, c_prev, tanh_cs = (blank(zs.shape[0], carry.h) for _ in range(3))
     return time_loop(step, carry, resets, (hs, zs, c_prev, tanh_cs))  # the gates take the place of zs
 
 
-def lstm_cell(cap: bool, z: Array, c_before: Array) -> tuple[Array, Array, LSTMCarry]:
-    """From z_t `[batch, 4 * hidden]` and c_{t-1} to the four gates side by side, uncapped; tanh(c_t); and h_t, c_t."""
+def lstm_cell(z: Array, c_before: Array) -> tuple[Array, Array, LSTMCarry]:
+    """From z_t `[batch, 4 * hidden]` and c_{t-1} to the four gates side by side; tanh(c_t); and h_t, c_t."""
     # sigmoid(z) = tanh(z / 2) / 2 + 1/2: with one half for i, f and o, and 1 for g, one tanh makes all four gates.
     scale = jnp.repeat(
         jnp.array([0.5, 0.5, 1, 0.5], z.dtype), c_before.shape[1], total_repeat_length=z.shape[1]
     )
     gates = jnp.tanh(z * scale) * scale + (1 - scale)
     i, f, g, o = jnp.split(gates, 4, axis=-1)
-    c = f * c_before + (jnp.minimum(i, 1 - f) if cap else i) * g
+    c = f * c_before + i * g
     tanh_c = jnp.tanh(c)
     return gates, tanh_c, LSTMCarry(o * tanh_c, c)
 
 
 def lstm_cell_bwd(
-    cap: bool, gates: Array, c_before: Array, tanh_c: Array, dh: Array, dc_after: Array
+    gates: Array, c_before: Array, tanh_c: Array, dh: Array, dc_after: Array
 ) -> tuple[Array, Array]:
     """The module's backward equations for one step: dz_t and dc_{t-1}, from dh_t and what step t + 1 sends to c_t."""
     i, f, g, o = jnp.split(gates, 4, axis=-1)
     dc = dc_after + dh * o * (1 - tanh_c * tanh_c)
-    di, df, dg = dc * g, dc * c_before, dc * i
-    if cap:
-        is_free = i < 1 - f
-        di, df, dg = jnp.where(is_free, di, 0), jnp.where(is_free, df, df - di), dc * jnp.minimum(i, 1 - f)
-    dz_i = di * i * (1 - i)
-    dz_f = df * f * (1 - f)
-    dz_g = dg * (1 - g * g)
+    dz_i = dc * g * i * (1 - i)
+    dz_f = dc * c_before * f * (1 - f)
+    dz_g = dc * i * (1 - g * g)
     dz_o = dh * tanh_c * o * (1 - o)
     return jnp.concatenate([dz_i, dz_f, dz_g, dz_o], axis=-1), dc * f
 
@@ -236,14 +223,14 @@ _Residuals = tuple[Array, Array, Array | None, Array | None, _Kept]
 
 
 def _lstm_recurrence_fwd(
-    cap: bool, w_h: Array, zs: Array, carry: LSTMCarry, mask: Array | None, resets: Array | None
+    w_h: Array, zs: Array, carry: LSTMCarry, mask: Array | None, resets: Array | None
 ) -> tuple[tuple[LSTMCarry, Array], _Residuals]:
-    carry_out, kept = lstm_loop(cap, w_h, zs, carry, mask, resets)
+    carry_out, kept = lstm_loop(w_h, zs, carry, mask, resets)
     return (carry_out, kept[0]), (w_h, carry.h, mask, resets, kept)
 
 
 def _lstm_recurrence_bwd(
-    cap: bool, residuals: _Residuals, cotangents: tuple[LSTMCarry, Array]
+    residuals: _Residuals, cotangents: tuple[LSTMCarry, Array]
 ) -> tuple[Array, Array, LSTMCarry, None, None]:
     """One reverse loop that yields dz; then dW_h = sum_t (keep_t * m * h_{t-1})^T dz_t."""
     w_h, h_0, mask, resets, (hs, gates, c_prev, tanh_cs) = residuals
@@ -252,7 +239,7 @@ def _lstm_recurrence_bwd(
 
     def step(d_next: LSTMCarry, inputs: Any, _: Array) -> tuple[LSTMCarry, Array]:
         d_h, ifgo, c_before, tanh_c, reset = inputs
-        dz, dc = lstm_cell_bwd(cap, ifgo, c_before, tanh_c, d_h + d_next.h, d_next.c)
+        dz, dc = lstm_cell_bwd(ifgo, c_before, tanh_c, d_h + d_next.h, d_next.c)
         return emptied(LSTMCarry(h=masked(times_w_h_t(dz), mask), c=dc), reset), dz
 
     dzs = blank(len(gates), gates[0])

@@ -34,7 +34,6 @@ And it does not commute with a look-up, so that the embedding table is not proje
 Step by step: docs/maths.md, section 7.
 """
 
-from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -91,7 +90,6 @@ def mogrifier_lstm(
     xs: Array,
     *,
     mask: Array | None = None,
-    cap_input_gate: bool = False,
     resets: Array | None = None,
 ) -> tuple[LSTMCarry, Array]:
     """Run a mogrifier LSTM layer over a sequence.
@@ -103,7 +101,6 @@ def mogrifier_lstm(
         carry: `LSTMCarry(h, c)`, each `[batch, hidden]`, from `lstm_carry`.
         xs: `[time, batch, input]`.
         mask: factors `[batch, hidden]` on h before the rounds, the same at all steps; a constant, without a gradient.
-        cap_input_gate: whether the input gate is at most 1 - f.
         resets: bool `[time, batch]`, whether the state is emptied before a step; None is never.
 
     Returns:
@@ -123,19 +120,18 @@ def mogrifier_lstm(
     check_sequence("mogrifier_lstm", xs, params.w_x, params.w_h, carry)
     check_mask("mogrifier_lstm", mask, carry.h)
     check_resets("mogrifier_lstm", resets, xs)
-    return _recurrence(cap_input_gate, params, carry, xs, mask, resets)
+    return _recurrence(params, carry, xs, mask, resets)
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(0,))
+@jax.custom_vjp
 def _recurrence(
-    cap: bool,
     params: MogrifierLSTMParams,
     carry: LSTMCarry,
     xs: Array,
     mask: Array | None,
     resets: Array | None,
 ) -> tuple[LSTMCarry, Array]:
-    carry, (hs, *_) = mogrifier_loop(cap, params, carry, xs, mask, resets)
+    carry, (hs, *_) = mogrifier_loop(params, carry, xs, mask, resets)
     return carry, hs
 
 
@@ -143,7 +139,6 @@ _Kept = tuple[Array, Array, Array, Array, tuple[Array, ...]]
 
 
 def mogrifier_loop(
-    cap: bool,
     params: MogrifierLSTMParams,
     carry: LSTMCarry,
     xs: Array,
@@ -165,7 +160,7 @@ def mogrifier_loop(
             gating.append(1 + jnp.tanh(zeta / 2))
             pair[k % 2] = gating[k] * pair[k % 2]
         z = times_w(jnp.concatenate(pair, axis=-1)) + params.b
-        gates, tanh_c, after = lstm_cell(cap, z, carry.c)
+        gates, tanh_c, after = lstm_cell(z, carry.c)
         return after, (after.h, gates, carry.c, tanh_c, tuple(gating))
 
     time, h = xs.shape[0], carry.h
@@ -189,19 +184,18 @@ _Yields = tuple[Array, Array, tuple[Array, ...]]  # dz, dx and the dzeta^k
 
 
 def _recurrence_fwd(
-    cap: bool,
     params: MogrifierLSTMParams,
     carry: LSTMCarry,
     xs: Array,
     mask: Array | None,
     resets: Array | None,
 ) -> tuple[tuple[LSTMCarry, Array], _Residuals]:
-    carry_out, kept = mogrifier_loop(cap, params, carry, xs, mask, resets)
+    carry_out, kept = mogrifier_loop(params, carry, xs, mask, resets)
     return (carry_out, kept[0]), (params, carry.h, xs, mask, resets, kept)
 
 
 def _recurrence_bwd(
-    cap: bool, residuals: _Residuals, cotangents: tuple[LSTMCarry, Array]
+    residuals: _Residuals, cotangents: tuple[LSTMCarry, Array]
 ) -> tuple[MogrifierLSTMParams, LSTMCarry, Array, None, None]:
     """The module's backward equations: one reverse loop, then the weights' gradients."""
     params, h_0, xs, mask, resets, (hs, gates, c_prev, tanh_cs, gating) = residuals
@@ -212,7 +206,7 @@ def _recurrence_bwd(
 
     def step(d_next: LSTMCarry, inputs: Any, _: _Yields) -> tuple[LSTMCarry, _Yields]:
         d_h, ifgo, c_before, tanh_c, (x, h, a), reset = inputs
-        dz, dc = lstm_cell_bwd(cap, ifgo, c_before, tanh_c, d_h + d_next.h, d_next.c)
+        dz, dc = lstm_cell_bwd(ifgo, c_before, tanh_c, d_h + d_next.h, d_next.c)
         pairs = _mogrified(x, h, a)
         d_pair = jnp.split(times_w_t(dz), [x.shape[-1]], axis=-1)
         d_zetas: list[Array] = []

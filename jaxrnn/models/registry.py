@@ -81,12 +81,12 @@ def _apply_lstm(
     key: Key | None,
     resets: Array | None,
 ) -> tuple[LSTMCarry, Array]:
-    rate, cap = config.recurrent_dropout, config.cap_input_gate
+    rate = config.recurrent_dropout
     mask = None if key is None or rate == 0 else dropout_mask(key, rate, carry.h)
     if isinstance(params, MogrifierLSTMParams):
-        return mogrifier_lstm(params, carry, xs, mask=mask, cap_input_gate=cap, resets=resets)
+        return mogrifier_lstm(params, carry, xs, mask=mask, resets=resets)
     zs = lstm_project(params, xs) if zs is None else zs
-    return lstm_recur(params, carry, zs, mask=mask, cap_input_gate=cap, resets=resets)
+    return lstm_recur(params, carry, zs, mask=mask, resets=resets)
 
 
 def _project_lstm(params: Params, xs: Array) -> Array | None:

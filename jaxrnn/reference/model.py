@@ -161,7 +161,7 @@ def _lstm_forward(
     if rng is not None and layer.recurrent_dropout:
         mask = draw_mask(rng, layer.recurrent_dropout, carry.h.shape).astype(xs.dtype)
     forward = mogrifier_lstm_forward if layer.mogrifier_rounds else lstm_forward
-    carry, hs, steps = forward(params, carry, xs, mask, layer.cap_input_gate, resets)
+    carry, hs, steps = forward(params, carry, xs, mask, resets)
     return carry, hs, (steps, mask)
 
 
@@ -184,7 +184,7 @@ def model_backward(
             case LSTMConfig():
                 steps, mask = r
                 backward = mogrifier_lstm_backward if layer.mogrifier_rounds else lstm_backward
-                d_p, d_c, d_xs = backward(p, steps, d_c, d_xs, mask, layer.cap_input_gate)
+                d_p, d_c, d_xs = backward(p, steps, d_c, d_xs, mask)
             case RNNConfig() | GRUConfig():
                 _, _, cell_backward = CELLS[layer.type]
                 d_p, d_c, d_xs = cell_backward(p, r, d_c, d_xs)

@@ -83,7 +83,6 @@ def mogrifier_lstm_forward(
     carry: LSTMCarry,
     xs: Array,
     mask: Array | float = 1.0,
-    cap: bool = False,
     resets: Array | None = None,
 ) -> tuple[LSTMCarry, Array, list[MogrifierStep]]:
     """Map xs [T, B, I], T at least 1, to the last h and c, all hs [T, B, H], and one record a step.
@@ -100,9 +99,7 @@ def mogrifier_lstm_forward(
             gating.append(2 * sigmoid(zeta))  # (2)
             pair[k % 2] = gating[k] * pair[k % 2]  # (3)
         cell_params = LSTMParams(params.w_x, params.w_h, params.b)
-        carry, (h,), (cell,) = lstm_forward(
-            cell_params, LSTMCarry(pair[1], k_t * carry.c), pair[0][None], cap=cap
-        )
+        carry, (h,), (cell,) = lstm_forward(cell_params, LSTMCarry(pair[1], k_t * carry.c), pair[0][None])
         hs.append(h)
         residuals.append(MogrifierStep(cell, pairs, gating, k_t))
     return carry, np.stack(hs), residuals
@@ -114,7 +111,6 @@ def mogrifier_lstm_backward(
     d_carry: LSTMCarry,
     d_hs: Array,
     mask: Array | float = 1.0,
-    cap: bool = False,
 ) -> tuple[MogrifierLSTMParams, LSTMCarry, Array]:
     """Backpropagation through time, with arguments and results as `lstm_backward` has them."""
     d_w_x, d_w_h, d_b = (np.zeros_like(leaf) for leaf in (params.w_x, params.w_h, params.b))
@@ -122,7 +118,7 @@ def mogrifier_lstm_backward(
     d_xs = []
     d_h, d_c = d_carry.h, d_carry.c
     for step, d_output in zip(reversed(residuals), d_hs[::-1], strict=True):
-        d_z, d_c = lstm_step_backward(step.cell, d_output + d_h, d_c, cap)
+        d_z, d_c = lstm_step_backward(step.cell, d_output + d_h, d_c)
         d_w_x += step.cell.x.T @ d_z
         d_w_h += step.cell.h_before.T @ d_z
         d_b += d_z.sum(axis=0)

@@ -102,7 +102,6 @@ def test_the_limits_of_every_field_are_tested():
     without_limits = {
         (TrainConfig, "stateful"),
         (TrainConfig, "two_tailed"),
-        (LSTMConfig, "cap_input_gate"),
         (DropoutConfig, "variational"),
         (SampleConfig, "stop"),
     }

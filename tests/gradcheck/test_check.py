@@ -59,11 +59,11 @@ def test_every_hand_derived_gradient_agrees_with_three_oracles(layer):
         }
         assert leaves == expected
     elif layer == "lstm":
-        options = ("lstm", "lstm (recurrent_dropout)", "lstm (cap_input_gate)", "lstm (resets)")
+        options = ("lstm", "lstm (recurrent_dropout)", "lstm (resets)")
         assert leaves == dict.fromkeys(options, LSTM_LEAVES)
     elif layer == "mogrifier_lstm":
         low = {f"params.rounds.{k}.{w}" for k in range(3) for w in ("w_in", "w_out")}
-        options = ("", " (recurrent_dropout)", " (cap_input_gate)", " (resets)")
+        options = ("", " (recurrent_dropout)", " (resets)")
         assert leaves == {
             "mogrifier_lstm": LSTM_LEAVES | {f"params.rounds.{k}.w_out" for k in range(4)},
             **{f"mogrifier_lstm, low rank{option}": LSTM_LEAVES | low for option in options},

@@ -95,13 +95,10 @@ def test_what_is_no_file_is_never_replaced(tmp_path: Path, trained: Trained) -> 
         export(trained, SAFETENSORS, tmp_path / "gone" / "model")
 
 
-@pytest.mark.parametrize("option", [{"mogrifier_rounds": 2}, {"cap_input_gate": True}], ids=str)
-def test_a_layer_that_pytorch_has_not_is_named(tmp_path: Path, option: dict) -> None:
-    config = make_config([{"type": "rnn", "size": 3}, {"type": "lstm", "size": 5, **option}])
+def test_a_layer_that_pytorch_has_not_is_named(tmp_path: Path) -> None:
+    config = make_config([{"type": "rnn", "size": 3}, {"type": "lstm", "size": 5, "mogrifier_rounds": 2}])
     trained = Trained("x", config, make_params(config, 17), make_trained([]).vocabulary)
-    with pytest.raises(
-        InterchangeError, match=rf"layers\[2\], of type lstm, has {next(iter(option))}, which no"
-    ):
+    with pytest.raises(InterchangeError, match=r"layers\[2\], of type lstm, has mogrifier_rounds, which no"):
         export(trained, SAFETENSORS, tmp_path / "model.safetensors")
     assert [*tmp_path.iterdir()] == []
 

@@ -117,10 +117,11 @@ def test_it_can_t_be_imported_and_the_line_says_what_can(tmp_path: Path) -> None
         read_model(path)
 
 
-@pytest.mark.parametrize("option", ["mogrifier_rounds", "cap_input_gate"])
-def test_what_has_no_standard_operator_is_refused_by_its_layer(option: str, tmp_path: Path) -> None:
-    lstm = LSTMConfig(size=4, mogrifier_rounds=1 if option == "mogrifier_rounds" else 0, cap_input_gate=True)
-    with pytest.raises(InterchangeError, match=rf"^drawn: layers\[2\] is an lstm with {option}") as error:
+def test_what_has_no_standard_operator_is_refused_by_its_layer(tmp_path: Path) -> None:
+    lstm = LSTMConfig(size=4, mogrifier_rounds=1)
+    with pytest.raises(
+        InterchangeError, match=r"^drawn: layers\[2\] is an lstm with mogrifier_rounds"
+    ) as error:
         write_onnx(drawn((LSTMConfig(size=4), lstm)), tmp_path / "stack.onnx")
     assert "--format stablehlo" in str(error.value)
     assert list(tmp_path.iterdir()) == []

@@ -18,7 +18,7 @@ from tests.interchange.stacks import STACKS, drawn, in_numpy, some_tokens
 @pytest.mark.parametrize(
     ("layers", "largest_table"),
     [
-        ((LSTMConfig(size=5, mogrifier_rounds=2, cap_input_gate=True), RNNBlockConfig(cell="gru")), 1024),
+        ((LSTMConfig(size=5, mogrifier_rounds=2), RNNBlockConfig(cell="gru")), 1024),
         (STACKS["lstm"], 1024),
         (STACKS["gru"], 0),
     ],

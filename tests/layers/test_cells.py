@@ -281,14 +281,14 @@ def test_a_reset_empties_a_state_that_is_not_a_number(layer: Layer) -> None:
 
 
 @pytest.mark.parametrize("name", ["lstm", "mogrifier_lstm"])
-def test_resets_go_together_with_a_mask_and_a_cap(name: str) -> None:
+def test_resets_go_together_with_a_mask(name: str) -> None:
     layer, arguments = LAYERS[name], draw(LAYERS[name])
     resets, mask = jnp.asarray(WHERE["here and there"]), jnp.ones((BATCH, HIDDEN)).at[:, 2].set(0)
     d_outputs = random_like(9, layer.jitted(*arguments))
 
     @partial(jax.jit, static_argnums=0)
     def run(apply: Callable[..., Any], *given: Any) -> Any:
-        chosen = partial(apply, mask=mask, cap_input_gate=True, resets=resets)
+        chosen = partial(apply, mask=mask, resets=resets)
         outputs, pull_back = jax.vjp(chosen, *given)
         return outputs, pull_back(d_outputs)
 
