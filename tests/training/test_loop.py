@@ -61,7 +61,7 @@ def test_a_separator_is_found_in_the_vocabulary_and_trained_and_evaluated_with(
     config: Config, vocabulary: Vocabulary, ids: np.ndarray, events: list[Event]
 ) -> None:
     of_words = replace(config, corpus=replace(config.corpus, separator=" "))
-    reset_id = vocabulary.tokens.index(" ")
+    reset_id = vocabulary.characters.index(" ")
     resolved = replace(of_words.model, reset_id=reset_id)
     found = run(of_words, vocabulary, ids)
     with_id = run(replace(of_words, model=resolved), vocabulary, ids)
