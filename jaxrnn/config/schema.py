@@ -232,7 +232,6 @@ class TrainConfig(Checked):
     weight_decay: Annotated[float, Range(0, 100)] = 0.1
     max_grad_norm: Annotated[float, Range(0, 1_000_000)] = 1.0
     ema_decay: Annotated[float, Range(0, 1, below=True)] = 0.0
-    two_tailed: bool = False
     eval_every: StepsOrZero = 200
     eval_tokens: StepsOrZero = 5_000_000
     save_every: StepsOrZero = 200
@@ -256,9 +255,6 @@ class TrainConfig(Checked):
         if self.reset_rate > 0 and not self.stateful:
             problem = "without stateful every sequence starts from a zero state anyway; must be 0"
             raise FieldError("reset_rate", problem, self.reset_rate)
-        if self.two_tailed and self.ema_decay > 0:
-            problem = f"ema_decay = {self.ema_decay} averages too, in another way; one of the two must be off"
-            raise FieldError("two_tailed", problem, self.two_tailed)
         if self.accumulate_steps > 1 and self.steps * self.accumulate_steps >= 2**31:
             problem = (
                 f"with steps = {self.steps} there would be 2^31 batches or more, which are not counted so far"
@@ -305,13 +301,3 @@ class Config:
     train: TrainConfig = field(default_factory=TrainConfig)
     sample: SampleConfig = field(default_factory=SampleConfig)
     log: LogConfig = field(default_factory=LogConfig)
-
-    def __post_init__(self) -> None:
-        """Checks what one section needs of another.
-
-        Raises:
-            FieldError: If two-tailed averaging has no text to be judged by.
-        """
-        if self.train.two_tailed and self.corpus.validation_fraction == 0:
-            problem = "held-out text decides which average is used, and corpus.validation_fraction is 0"
-            raise FieldError("train.two_tailed", problem, True)

@@ -22,7 +22,7 @@ _PLACE = (
 # What it learns from, and where its state is emptied, from these.
 _CORPUS = ("tokens", "validation_fraction", "separator")
 # What a run remembers of its gradients and of its parameters is of these kinds.
-_MEMORY = ("train.optimizer", "train.ema_decay", "train.two_tailed")
+_MEMORY = ("train.optimizer", "train.ema_decay")
 
 
 def check_resumable(run: Path, begun: Config, wanted: Config) -> list[str]:

@@ -101,7 +101,6 @@ def test_the_limits_of_every_field_are_tested():
     fields = {(record, field.name) for record in records for field in dataclasses.fields(record)}
     without_limits = {
         (TrainConfig, "stateful"),
-        (TrainConfig, "two_tailed"),
         (DropoutConfig, "variational"),
         (SampleConfig, "stop"),
     }
@@ -214,16 +213,6 @@ def test_layers_that_do_not_fit_are_refused_by_index_and_type(layers, message):
 
 
 # Options that need others, or exclude them.
-
-
-def test_one_average_at_a_time():
-    with pytest.raises(ConfigError, match=r"^two_tailed = true: ema_decay = 0\.9 averages too"):
-        TrainConfig(two_tailed=True, ema_decay=0.9)
-
-
-def test_two_tails_need_held_out_text():
-    with pytest.raises(ConfigError, match=r"^train\.two_tailed = true: .*validation_fraction is 0"):
-        Config(train=TrainConfig(two_tailed=True), corpus=CorpusConfig(validation_fraction=0))
 
 
 def test_resets_need_a_state_that_is_carried():

@@ -47,7 +47,6 @@ def test_what_may_change_is_told() -> None:
         (with_train(rng_seed=8), "train.rng_seed"),
         (with_train(optimizer="lion"), "train.optimizer"),
         (with_train(ema_decay=0.5), "train.ema_decay"),
-        (with_train(two_tailed=True), "train.two_tailed"),
         (with_train(accumulate_steps=2), "train.accumulate_steps"),
         (replace(BEGUN, model=replace(BEGUN.model, skip=True)), "model.skip"),
         (replace(BEGUN, corpus=CorpusConfig(validation_fraction=0.2)), "corpus.validation_fraction"),
