@@ -221,7 +221,7 @@ class TrainConfig(Checked):
     stateful: bool = True
     reset_rate: Annotated[float, Range(0, 1)] = 0.0
     accumulate_steps: Annotated[int, Range(1, 65_536)] = 1
-    optimizer: Annotated[str, OneOf(("adamw", "lion", "muon"))] = "adamw"
+    optimizer: Annotated[str, OneOf(("adamw", "muon"))] = "adamw"
     learning_rate: Annotated[float, Range(0, 100, above=True)] = 1e-2
     warmup_steps: StepsOrZero = 20
     schedule: Annotated[str, OneOf(("linear", "cosine", "constant", "plateau"))] = "linear"

@@ -50,7 +50,7 @@ LIMITS: list[tuple[Any, str, list[Any], list[Any]]] = [
     (TrainConfig, "eval_tokens", [0, COUNT], [-1, COUNT + 1]),
     (TrainConfig, "reset_rate", [0.0, 1.0], [-1e-9, 1.001]),
     (TrainConfig, "accumulate_steps", [1, 65_536], [0, -1, 65_537]),
-    (TrainConfig, "optimizer", ["adamw", "lion", "muon"], ["AdamW", "sgd", ""]),
+    (TrainConfig, "optimizer", ["adamw", "muon"], ["AdamW", "sgd", ""]),
     (TrainConfig, "beta1", [0.0, 0.999], [-1e-9, 1.0]),
     (TrainConfig, "beta2", [0.0, 0.999], [-1e-9, 1.0]),
     (TrainConfig, "ema_decay", [0.0, 0.9999], [-1e-9, 1.0]),

@@ -45,7 +45,7 @@ def test_what_may_change_is_told() -> None:
         (with_train(seq_len=8), "train.seq_len"),
         (with_train(stateful=False), "train.stateful"),
         (with_train(rng_seed=8), "train.rng_seed"),
-        (with_train(optimizer="lion"), "train.optimizer"),
+        (with_train(optimizer="muon"), "train.optimizer"),
         (with_train(ema_decay=0.5), "train.ema_decay"),
         (with_train(accumulate_steps=2), "train.accumulate_steps"),
         (replace(BEGUN, model=replace(BEGUN.model, skip=True)), "model.skip"),
