@@ -20,4 +20,3 @@ from jaxrnn.config.schema import RNNConfig as RNNConfig
 from jaxrnn.config.schema import SampleConfig as SampleConfig
 from jaxrnn.config.schema import Texts as Texts
 from jaxrnn.config.schema import TrainConfig as TrainConfig
-from jaxrnn.config.schema import summed_layers as summed_layers

@@ -5,7 +5,7 @@ from typing import Any
 
 from jaxrnn.config.fields import Field, FieldError, fields_of, normalised, parse_text, refuse_unknown
 from jaxrnn.config.reading import FLAT_SECTIONS, MODEL_KEYS, PATHS, SECTIONS, layer_type, to_tables
-from jaxrnn.config.schema import SKIP, Config
+from jaxrnn.config.schema import Config
 from jaxrnn.config.toml import parse_value
 from jaxrnn.errors import ConfigError
 
@@ -49,9 +49,6 @@ def apply_override(tables: dict[str, Any], override: str) -> str:
 
 def _override_model(table: dict[str, Any], path: list[str], text: str) -> str:
     match path:
-        case ["skip"]:
-            table["skip"] = parse_text(SKIP, text)
-            return "model.skip"
         case ["layers"]:
             table["layers"] = _parse_list(text)
             return "model.layers"

@@ -7,7 +7,7 @@ each one means.
 from dataclasses import dataclass, field
 from typing import Annotated, ClassVar
 
-from jaxrnn.config.fields import Checked, Field, FieldError, OneOf, Range, Text, check
+from jaxrnn.config.fields import Checked, FieldError, OneOf, Range, Text
 from jaxrnn.config.separator import check_separator
 
 MAX_LAYERS = 1000
@@ -121,18 +121,15 @@ LAYER_TYPES: dict[str, type[LayerConfig]] = {
 # The field of a model that stands in no file: it follows from the corpus's separator and the vocabulary
 # (`jaxrnn.data.documents`).
 RESOLVED = "reset_id"
-SKIP = Field("skip", bool, None, optional=False, required=False)
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
     """The layers that a character passes through, first to last.
 
-    With `skip`, the last of them reads the sum of what all recurrent layers put out (`summed_layers`). Before the token
-    `reset_id` is read, the state is emptied; that one is `RESOLVED`.
+    Before the token `reset_id` is read, the state is emptied; that one is `RESOLVED`.
     """
 
-    skip: bool = False
     layers: tuple[LayerConfig, ...] = (EmbeddingConfig(size=192), LSTMConfig(size=192), DenseConfig())
     reset_id: int | None = None
 
@@ -140,47 +137,10 @@ class ModelConfig:
         """Checks that the layers fit together.
 
         Raises:
-            FieldError: If they are not an embedding, then other layers, then a dense one without a size, or
-                if the sizes around a skip connection differ.
+            FieldError: If they are not an embedding, then other layers, then a dense one without a size.
         """
         object.__setattr__(self, "layers", tuple(self.layers))
-        check(SKIP, self.skip)
         _check_layers(self.layers)
-        if self.skip:
-            _check_skip(self.layers)
-
-
-def summed_layers(layers: tuple[LayerConfig, ...]) -> tuple[int, ...]:
-    """The layers whose outputs `skip` adds up: each recurrent one, or the last dropout directly after it."""
-    summed: list[int] = []
-    for index, layer in enumerate(layers):
-        if isinstance(layer, RecurrentConfig):
-            summed.append(index)
-        elif isinstance(layer, DropoutConfig) and summed and summed[-1] == index - 1:
-            summed[-1] = index
-    return tuple(summed)
-
-
-def _check_skip(layers: tuple[LayerConfig, ...]) -> None:
-    summed = summed_layers(layers)
-    if not summed:
-        raise FieldError("skip", "adds up the outputs of recurrent layers, and there is none", True)
-    if (unread := summed[-1] + 1) != len(layers) - 1:
-        kind = layers[unread].type
-        problem = (
-            f"nobody would read layers[{unread}], of type {kind}, as the last layer reads recurrent ones"
-        )
-        raise FieldError("skip", problem, True)
-    size = first = None
-    for index, layer in enumerate(layers):
-        size = size if isinstance(layer, DropoutConfig) else layer.size or size
-        if isinstance(layer, RecurrentConfig):
-            first = first or size
-            if size != first:
-                problem = (
-                    f"skip adds up the outputs of recurrent layers, so it must be the first one's, {first}"
-                )
-                raise FieldError(f"layers[{index}].size", problem, size)
 
 
 def _check_layers(layers: tuple[LayerConfig, ...]) -> None:

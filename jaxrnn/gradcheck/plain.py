@@ -161,10 +161,7 @@ def apply(config: ModelConfig, params: Params, carry: Carry, tokens: Array) -> t
     xs = tokens.T
     resets = None if config.reset_id is None else xs == config.reset_id
     carry_out: list[Carry] = []
-    outputs: list[Array] = []
     for layer_params, layer_carry in zip(params, carry, strict=True):
-        if layer_params is params[-1] and config.skip:
-            xs = jnp.sum(jnp.stack(outputs), axis=0)
         match layer_params:
             case EmbeddingParams():
                 xs = embedding(layer_params, xs)
@@ -172,15 +169,11 @@ def apply(config: ModelConfig, params: Params, carry: Carry, tokens: Array) -> t
                 xs = dense(layer_params, xs)
             case RNNBlockParams():
                 layer_carry, xs = rnn_block(layer_params, layer_carry, xs, resets=resets)
-                outputs.append(xs)
             case MogrifierLSTMParams():
                 layer_carry, xs = mogrifier_lstm(layer_params, layer_carry, xs, resets=resets)
-                outputs.append(xs)
             case LSTMParams():
                 layer_carry, xs = lstm(layer_params, layer_carry, xs, resets=resets)
-                outputs.append(xs)
             case RNNParams() | GRUParams():
                 layer_carry, xs = cell(layer_params, layer_carry, xs, resets=resets)
-                outputs.append(xs)
         carry_out.append(layer_carry)
     return tuple(carry_out), xs.swapaxes(0, 1)

@@ -25,7 +25,7 @@ import jax
 import numpy as np
 
 import jaxrnn
-from jaxrnn.config import DropoutConfig, LSTMConfig, RNNBlockConfig, summed_layers
+from jaxrnn.config import DropoutConfig, LSTMConfig, RNNBlockConfig
 from jaxrnn.errors import InterchangeError
 from jaxrnn.interchange.carries import after, by_name, describe_with_states, empty_carry
 from jaxrnn.interchange.description import to_json
@@ -120,15 +120,10 @@ def _model(onnx: Any, trained: Trained, description: str) -> Any:
 
     # The operators want time first.
     xs = graph.node("Transpose", ["tokens"], ["tokens_by_time"], perm=[1, 0])
-    summed, outputs = summed_layers(config.layers) if config.skip else (), []
     for index, (layer, layer_params) in enumerate(zip(config.layers, params, strict=True)):
         if not isinstance(layer, DropoutConfig):
             block = isinstance(layer, RNNBlockConfig)
             xs = (_block if block else _PLAIN[layer.type])(graph, index, layer_params, xs)
-        if index in summed:
-            outputs.append(xs)
-            if index == summed[-1]:  # only the last layer comes after it
-                xs = _sum(graph, outputs)
     graph.node("Transpose", [xs], ["logits"], perm=[1, 0, 2])
 
     helper, number, ids = onnx.helper, onnx.TensorProto.FLOAT, onnx.TensorProto.INT64
@@ -167,14 +162,6 @@ def _block(graph: _Graph, index: int, params: Params, xs: str) -> str:
     """`xs + dense(cell(xs))`."""
     ys = _dense(graph, index, params.dense, _recurrent(graph, index, params.cell, xs))
     return graph.node("Add", [xs, ys], [f"layer_{index}.sum"])
-
-
-def _sum(graph: _Graph, names: list[str]) -> str:
-    """All of them, added up one after the other, as the model does it."""
-    total = names[0]
-    for count, name in enumerate(names[1:], 2):
-        total = graph.node("Add", [total, name], [f"sum_of_{count}"])
-    return total
 
 
 class _Operator(NamedTuple):

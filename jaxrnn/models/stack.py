@@ -8,21 +8,15 @@ product and the look-up may change places: `E[ids] @ w_x + b = (E @ w_x + b)[ids
 table's V rows instead of the T * B looked-up ones is the cheaper, forward and backward, as long as V < T * B; and in
 sampling the projected table serves for every character of the call.
 
-Skip connections (`config.skip`). The last layer reads hs_1 + hs_2 + ... + hs_n, the sum of what the n recurrent layers
-put out, each after the dropout that directly follows it, and not hs_n alone.
-
 Documents (`config.reset_id`). The state of every layer is emptied before that id is read, as if a text began with it:
 what comes after it depends on nothing that stood before.
 """
-
-from functools import reduce
-from operator import add
 
 import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
-from jaxrnn.config import DropoutConfig, ModelConfig, summed_layers
+from jaxrnn.config import DropoutConfig, ModelConfig
 from jaxrnn.layers.embedding import EmbeddingParams, embedding
 from jaxrnn.models.registry import LAYERS
 from jaxrnn.types import Array, Carry, Key, Params
@@ -165,8 +159,6 @@ def _apply_time_major(
     """The stack over ids `[time, batch]`; logits `[time, batch, vocabulary]`. `inputs` gets what each layer reads."""
     xs, carry_out = ids, []
     resets = find_resets(config, ids)
-    summed = summed_layers(config.layers) if config.skip else ()
-    outputs = []
     for index, (layer, layer_params, layer_carry) in enumerate(
         zip(config.layers, params, carry, strict=True)
     ):
@@ -178,10 +170,6 @@ def _apply_time_major(
             layer, layer_params, layer_carry, xs, zs, layer_key, resets
         )
         carry_out.append(layer_carry)
-        if index in summed:
-            outputs.append(xs)
-            if index == summed[-1]:  # only the last layer comes after it
-                xs = reduce(add, outputs)
     return tuple(carry_out), xs
 
 

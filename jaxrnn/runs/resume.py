@@ -39,8 +39,6 @@ def check_resumable(run: Path, begun: Config, wanted: Config) -> list[str]:
         ConfigError: with these changes it would be another training: other layers, other texts or tokens, other
             batches, another optimizer or average.
     """
-    if begun.model.skip != wanted.model.skip:
-        _refuse(run, "model.skip", begun.model.skip, wanted.model.skip)
     for index, (layer, other) in enumerate(zip_longest(begun.model.layers, wanted.model.layers)):
         if layer != other:
             _refuse(run, f"model.layers[{index}]", layer, other)

@@ -165,15 +165,6 @@ def test_a_value_that_cannot_be_meant_is_refused_with_what_is_allowed(text, mess
     assert refused(text) == message
 
 
-def test_skip_is_read_with_and_without_layers():
-    assert parse_config("[model]\nskip = true", "my.toml").model == ModelConfig(skip=True)
-    layers = "layers = [{type='embedding', size=8}, {type='lstm', size=8}, {type='dense'}]"
-    assert parse_config(f"[model]\nskip = true\n{layers}", "my.toml").model.skip
-    assert not parse_config(f"[model]\n{layers}", "my.toml").model.skip
-    assert refused("[model]\nskip = 1") == "model.skip = 1: must be true or false"
-    assert refused("[train]\nskip = true") == "train.skip: unknown key; did you mean model.skip?"
-
-
 @pytest.mark.parametrize("names", ["a.txt", ("a.txt",), ("a.txt", "b/", "hamlet")])
 def test_a_text_is_one_name_or_a_list_and_is_written_as_it_was_read(names: str | tuple[str, ...]) -> None:
     config = Config(corpus=CorpusConfig(text=names))

@@ -20,7 +20,6 @@ from jaxrnn.config import (
     RNNConfig,
     SampleConfig,
     TrainConfig,
-    summed_layers,
 )
 from jaxrnn.errors import ConfigError
 
@@ -132,8 +131,6 @@ def test_only_true_and_false_are_true_or_false(value):
         TrainConfig(stateful=value)
     with pytest.raises(ConfigError, match=r"^variational = .*: must be true or false"):
         DropoutConfig(rate=0.1, variational=value)
-    with pytest.raises(ConfigError, match=r"^skip = .*: must be true or false"):
-        ModelConfig(skip=value)
 
 
 @pytest.mark.parametrize(
@@ -221,38 +218,3 @@ def test_resets_need_a_state_that_is_carried():
     assert TrainConfig(accumulate_steps=2, steps=2**30 - 1, batch_size=3, seq_len=5).tokens_per_step == 30
     with pytest.raises(ConfigError, match=r"^reset_rate = 0\.1: without stateful"):
         TrainConfig(reset_rate=0.1, stateful=False)
-
-
-L, P = LSTMConfig(size=8), DropoutConfig(rate=0.5)
-
-
-@pytest.mark.parametrize(
-    ("layers", "summed"),
-    [
-        ([E, L, D], (1,)),
-        ([E, L, P, P, GRUConfig(size=8), D], (3, 4)),
-        ([E, P, L, DenseConfig(size=5), P, L, P, D], (2, 6)),
-        ([E, L, RNNBlockConfig(), RNNBlockConfig(size=8), D], (1, 2, 3)),
-        ([E, D], ()),
-    ],
-)
-def test_skip_adds_up_recurrent_layers_with_the_dropout_after_them(layers, summed):
-    assert summed_layers(tuple(layers)) == summed
-    if summed:
-        assert ModelConfig(layers=layers, skip=True).skip
-
-
-@pytest.mark.parametrize(
-    ("layers", "message"),
-    [
-        ([E, D], r"^skip = true: .* recurrent layers, and there is none$"),
-        ([E, L, DenseConfig(size=8), D], r"^skip = true: nobody would read layers\[2\], of type dense"),
-        ([E, L, P, DenseConfig(size=8), P, D], r"^skip = true: nobody would read layers\[3\], of type dense"),
-        ([E, L, RNNConfig(size=9), D], r"^layers\[2\]\.size = 9: .* must be the first one's, 8$"),
-        ([E, L, DenseConfig(size=3), RNNBlockConfig(), D], r"^layers\[3\]\.size = 3: .*, 8$"),
-    ],
-)
-def test_what_skip_can_not_add_up_is_refused(layers, message):
-    assert ModelConfig(layers=layers)
-    with pytest.raises(ConfigError, match=message):
-        ModelConfig(layers=layers, skip=True)

@@ -38,7 +38,7 @@ LAYERS = {
 def config(request: pytest.FixtureRequest) -> ModelConfig:
     layers: Any = (EmbeddingConfig(size=5), *LAYERS[request.param], DenseConfig())
     reset_id = int(IDS[20]) if request.param == "documents" else None
-    return ModelConfig(layers=layers, skip=request.param == "blocks", reset_id=reset_id)
+    return ModelConfig(layers=layers, reset_id=reset_id)
 
 
 @pytest.fixture(scope="module")

@@ -32,7 +32,7 @@ def test_the_files_are_named_and_hold_what_pytorch_expects(tmp_path: Path, train
     assert export(trained, SAFETENSORS, path) == [path, tmp_path / "model.json"]
     about = json.loads((tmp_path / "model.json").read_text())
     assert about["vocabulary"] == {"characters": trained.vocabulary.characters, "tokens": "characters"}
-    assert read_config({"model": {"layers": about["layers"], "skip": about["skip"]}}).model == trained.config
+    assert read_config({"model": {"layers": about["layers"]}}).model == trained.config
     with safe_open(path, framework="numpy") as file:
         assert json.loads(file.metadata()["jaxrnn"]) == about
         shapes = {name: tuple(file.get_tensor(name).shape) for name in file.keys()}  # noqa: SIM118

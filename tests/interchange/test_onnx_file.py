@@ -5,18 +5,14 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from jaxrnn.config import LSTMConfig
 from jaxrnn.errors import InterchangeError
-from jaxrnn.interchange.carries import by_name
 from jaxrnn.interchange.importing import read_model
 from jaxrnn.interchange.onnx_file import write_onnx
-from jaxrnn.models import stack
-from tests.interchange.stacks import CHARACTERS, SKIP, STACKS, drawn, in_numpy, some_tokens
+from tests.interchange.stacks import CHARACTERS, STACKS, drawn, in_numpy, some_tokens
 
 onnx = pytest.importorskip("onnx", exc_type=ImportError)
 
@@ -59,20 +55,6 @@ def test_onnxruntime_gives_the_logits_and_states_of_the_numpy_reference(name: st
         assert list(states) == list(carry)
         for state in carry:
             assert_alike(states[state], carry[state])
-
-
-def test_skip_connections_are_those_of_the_model(tmp_path: Path) -> None:
-    trained = drawn(SKIP, skip=True)
-    path, _ = write_onnx(trained, tmp_path / "stack.onnx")
-    onnx.checker.check_model(onnx.load(path), full_check=True)
-    tokens = some_tokens(3, PIECES[-1])
-    config, params = trained.config, jax.tree.map(jnp.asarray, trained.params)
-    carry = stack.initial_carry(config, params, 3)
-    carry, logits = jax.jit(stack.apply, static_argnums=0)(config, params, carry, jnp.asarray(tokens))
-    got, states = in_pieces(session_of(path), tokens)
-    assert_alike(got, np.asarray(logits))
-    for state, expected in by_name(carry).items():
-        assert_alike(states[state], np.asarray(expected))
 
 
 def test_the_graph_has_standard_operators_and_names_its_axes(tmp_path: Path) -> None:

@@ -1,8 +1,6 @@
 """The stack: one sequence or many pieces of it, step by step or at once, projected table or not: the same logits."""
 
-from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -43,8 +41,8 @@ def layers_of(*layers: LayerConfig) -> ModelConfig:
     return ModelConfig(layers=(EmbeddingConfig(size=4), *layers, DenseConfig()))
 
 
-def of_documents(*layers: LayerConfig, skip: bool = False) -> ModelConfig:
-    return replace(layers_of(*layers), reset_id=2, skip=skip)
+def of_documents(*layers: LayerConfig) -> ModelConfig:
+    return replace(layers_of(*layers), reset_id=2)
 
 
 def begin(config: ModelConfig) -> tuple[Params, Carry, jax.Array]:
@@ -212,88 +210,13 @@ def test_tokens_of_another_rank_are_refused_with_their_shape() -> None:
         stack.apply(config, params, carry, tokens[0])
 
 
-# Skip connections.
-
-SKIPPING = (
-    LSTMConfig(size=4),
-    DropoutConfig(rate=0.5),
-    DenseConfig(size=6),
-    RNNConfig(size=4),
-    RNNBlockConfig(cell="gru"),
-    DropoutConfig(rate=0.5),
-)
-
-
-def with_skip(*layers: LayerConfig) -> ModelConfig:
-    return ModelConfig(skip=True, layers=(EmbeddingConfig(size=4), *layers, DenseConfig()))
-
-
-def test_with_skip_the_last_layer_reads_the_sum_of_the_recurrent_ones() -> None:
-    config = with_skip(*SKIPPING)
-    params, carry, tokens = begin(config)
-    _, logits = apply(config, params, carry, tokens)
-    parts = []
-    for last in (1, 4, 5):  # a stack that ends with the first, the second, the third recurrent layer
-        shorter = ModelConfig(layers=(*config.layers[: last + 1], DenseConfig()))
-        shorter_params = (*params[: last + 1], params[-1])
-        shorter_carry = (*carry[: last + 1], ())
-        parts.append(apply(shorter, shorter_params, shorter_carry, tokens)[1] - params[-1].b)
-    assert_close(logits, sum(parts) + params[-1].b)
-
-
-def test_with_skip_steps_and_pieces_and_a_plain_stack_give_the_same() -> None:
-    config = with_skip(*SKIPPING)
-    params, carry, tokens = begin(config)
-    whole = apply(config, params, carry, tokens)
-    assert_close(plain.apply(config, params, carry, tokens), whole)
-    projected = stack.project_table(config, params)
-    logits = []
-    for t in range(TIME):
-        carry, step_logits = step(config, params, projected, carry, tokens[:, t])
-        logits.append(step_logits)
-    assert_close((carry, jnp.stack(logits, axis=1)), whole)
-
-
-def test_with_skip_the_gradient_is_that_of_a_plain_stack() -> None:
-    config = with_skip(*SKIPPING)
-    params, carry, tokens = begin(config)
-
-    def gradient(function: Callable[..., Any]) -> Params:
-        def loss(params: Params) -> jax.Array:
-            return softmax_cross_entropy(function(config, params, carry, tokens)[1], tokens).mean()
-
-        return jax.grad(loss)(params)  # type: ignore[no-any-return]
-
-    assert_close(gradient(stack.apply), gradient(plain.apply))
-
-
-def test_with_skip_each_output_is_dropped_out_before_the_sum() -> None:
-    config = with_skip(LSTMConfig(size=4), DropoutConfig(rate=0.999), RNNConfig(size=4))
-    params, carry, tokens = begin(config)
-    _, logits = apply(config, params, carry, tokens, jax.random.key(0))
-    nothing_dropped = apply(config, params, carry, tokens)[1]
-    # Next to nothing of the first layer is left for the head: what is left is the second's, which reads zeros.
-    alone = ModelConfig(layers=(EmbeddingConfig(size=4), RNNConfig(size=4), DenseConfig()))
-    zero_embedding = params[0]._replace(table=jnp.zeros_like(params[0].table))
-    expected = apply(alone, (zero_embedding, *params[3:]), carry[2:], tokens)[1]
-    assert np.isclose(logits, expected, atol=1e-5).mean() > 0.9
-    assert not np.allclose(logits, nothing_dropped)
-
-
-def test_without_skip_one_recurrent_layer_is_a_sum_of_one() -> None:
-    layers = (LSTMConfig(size=4), DropoutConfig(rate=0.5))
-    params, carry, tokens = begin(layers_of(*layers))
-    outputs = [apply(make(*layers), params, carry, tokens) for make in (layers_of, with_skip)]
-    jax.tree.map(np.testing.assert_array_equal, *outputs)
-
-
 # Documents: the state is emptied before a token.
 
 RECURRENT = [name for name in SECOND if name != "dense"]
 
 
 def test_every_layer_of_a_stack_is_emptied_before_the_separator() -> None:
-    config = of_documents(*(SECOND[name] for name in RECURRENT), skip=True)
+    config = of_documents(*(SECOND[name] for name in RECURRENT))
     params, carry, tokens = begin(config)
     assert np.asarray(tokens[:, 1:] == config.reset_id).any()
     carry = jax.tree.map(lambda leaf: leaf + 0.5, carry)

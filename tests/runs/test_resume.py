@@ -48,7 +48,6 @@ def test_what_may_change_is_told() -> None:
         (with_train(optimizer="muon"), "train.optimizer"),
         (with_train(ema_decay=0.5), "train.ema_decay"),
         (with_train(accumulate_steps=2), "train.accumulate_steps"),
-        (replace(BEGUN, model=replace(BEGUN.model, skip=True)), "model.skip"),
         (replace(BEGUN, corpus=CorpusConfig(validation_fraction=0.2)), "corpus.validation_fraction"),
         (replace(BEGUN, corpus=CorpusConfig(tokens="bytes")), "corpus.tokens"),
         (replace(BEGUN, corpus=CorpusConfig(separator="\n")), "corpus.separator"),
