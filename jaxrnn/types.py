@@ -1,6 +1,6 @@
 """Axis letters, array aliases and the shape check that the recurrent layers share.
 
-Shapes are written with these letters, or with the words beside them:
+Shapes are written with these letters, or with the words next to them:
 
     T   time       steps of a sequence (characters)
     B   batch      sequences side by side
@@ -19,6 +19,7 @@ Array: TypeAlias = jax.Array
 Key: TypeAlias = jax.Array  # a typed key: jax.random.key(0)
 Params: TypeAlias = Any  # a NamedTuple of arrays, or a tuple of such
 Carry: TypeAlias = Any  # a NamedTuple of arrays [batch, hidden], or () where nothing is carried
+NO_GRADIENT: Any = None  # what a backward pass returns for a parameter that its function does not read
 
 
 def check_sequence(name: str, xs: Array, w_x: Array, w_h: Array, carry: tuple[Array, ...]) -> None:

@@ -1,22 +1,23 @@
 """What a model does as it reads a text: states and gates of each recurrent layer, and what it expects at each place."""
 
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxrnn.config import ModelConfig
+from jaxrnn.config import LayerConfig, ModelConfig
 from jaxrnn.evaluation.scoring import rank
 from jaxrnn.layers.block import RNNBlockParams
-from jaxrnn.layers.gru import GRUParams, gru_loop, gru_project
+from jaxrnn.layers.gru import GRUParams, gru_gates
 from jaxrnn.layers.losses import softmax_cross_entropy
-from jaxrnn.layers.lstm import LSTMParams, lstm_loop, lstm_project
-from jaxrnn.layers.mogrifier import MogrifierLSTMParams, mogrifier_loop
-from jaxrnn.layers.rnn import RNNParams, rnn
+from jaxrnn.layers.lstm import LSTMParams, lstm_gates
+from jaxrnn.layers.mogrifier import MogrifierLSTMParams, mogrifier_lstm_gates
+from jaxrnn.layers.resets import reset_state
 from jaxrnn.models import stack
-from jaxrnn.types import Array, Params
+from jaxrnn.models.registry import LAYERS
+from jaxrnn.types import Array, Carry, Params
 
 # What is tanh of something lies between -1 and 1, a gate between 0 and 1, a cell anywhere.
 STATES = ("h", "c")
@@ -76,47 +77,52 @@ def _observe(
     resets = stack.find_resets(config, ids[:, None])
     activity = {
         index: {kind: values[:, 0] for kind, values in kinds.items()}
-        for index in range(len(config.layers))
-        if (kinds := layer_activity(params[index], carry[index], inputs[index], resets))
+        for index, layer in enumerate(config.layers)
+        if (kinds := layer_activity(layer, params[index], carry[index], inputs[index], resets))
     }
     return (nats, rank(logits[:-1], ids[1:]), likeliest, probabilities), activity
 
 
-def layer_activity(params: Params, carry: Any, xs: Array, resets: Array | None) -> dict[str, Array]:
-    """States and gates of a recurrent layer at each step, by kind; of another layer, nothing.
+def layer_activity(
+    config: LayerConfig, params: Params, carry: Carry, xs: Array, resets: Array | None
+) -> dict[str, Array]:
+    """Return the states and gates of a recurrent layer at each step, by kind; of another layer, nothing.
 
     Args:
-        params: the layer's parameters.
+        config: the layer's entry of the config's list.
+        params: its parameters.
         carry: its carry before the first step.
         xs: what it reads, `[time, batch, input]`.
-        resets: where its state is emptied, bool `[time, batch]`, or None.
+        resets: where its state is reset, bool `[time, batch]`, or None.
 
     Returns:
-        Arrays `[time, batch, hidden]`: h; of an LSTM also c, i, f, g and o; of a GRU also r, z and n.
+        Arrays `[time, batch, hidden]`: the fields of its carry after each step; of an LSTM also i, f, g and o; of a GRU
+        also r, z and n.
     """
+    if not carry:
+        return {}
+
+    def step(carry: Carry, here: tuple[Array, Array | None]) -> tuple[Carry, tuple[Carry, Carry]]:
+        x, reset = here
+        before = reset_state(carry, reset)
+        after, _ = LAYERS[config.type].apply(config, params, before, x[None], None, None, None)
+        return after, (before, after)
+
+    _, (before, after) = jax.lax.scan(step, carry, (xs, resets))
+    return {**after._asdict(), **_gates(params, before, xs)}
+
+
+def _gates(params: Params, carry: Carry, xs: Array) -> dict[str, Array]:
     match params:
         case RNNBlockParams():
-            return layer_activity(params.cell, carry, xs, resets)
-        case RNNParams():
-            return {"h": rnn(params, carry, xs, resets=resets)[1]}
+            return _gates(params.cell, carry, xs)
         case GRUParams():
-            zs = gru_project(params, xs)
-            _, (hs, gates, _) = gru_loop(params.w_h, params.b_n, zs, carry, resets)
-            return {"h": hs, **_side_by_side("rzn", gates)}
+            return gru_gates(params, carry, xs)
         case LSTMParams():
-            zs = lstm_project(params, xs)
-            _, (hs, gates, c_prev, _) = lstm_loop(params.w_h, zs, carry, None, resets)
+            return lstm_gates(params, carry, xs)
         case MogrifierLSTMParams():
-            _, (hs, gates, c_prev, *_) = mogrifier_loop(params, carry, xs, None, resets)
-        case _:
-            return {}
-    by_kind = _side_by_side("ifgo", gates)
-    cs = by_kind["f"] * c_prev + by_kind["i"] * by_kind["g"]
-    return {"h": hs, "c": cs, **by_kind}
-
-
-def _side_by_side(kinds: str, gates: Array) -> dict[str, Array]:
-    return dict(zip(kinds, jnp.split(gates, len(kinds), axis=-1), strict=True))
+            return mogrifier_lstm_gates(params, carry, xs)
+    return {}
 
 
 def saturation(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -19,12 +19,24 @@ from typing import Any, NamedTuple
 from jax.typing import DTypeLike
 
 from jaxrnn.config import LSTMConfig
-from jaxrnn.layers.block import init_rnn_block, rnn_block_carry, rnn_block_project, rnn_block_recur
+from jaxrnn.layers.block import (
+    init_rnn_block,
+    rnn_block_carry,
+    rnn_block_input_projection,
+    rnn_block_recurrence,
+)
 from jaxrnn.layers.cells import CELLS, Cell
 from jaxrnn.layers.dense import dense, init_dense
 from jaxrnn.layers.dropout import dropout, dropout_mask
 from jaxrnn.layers.embedding import embedding, init_embedding
-from jaxrnn.layers.lstm import LSTMCarry, LSTMParams, init_lstm, lstm_carry, lstm_project, lstm_recur
+from jaxrnn.layers.lstm import (
+    LSTMCarry,
+    LSTMParams,
+    init_lstm,
+    lstm_carry,
+    lstm_input_projection,
+    lstm_recurrence,
+)
 from jaxrnn.layers.mogrifier import MogrifierLSTMParams, init_mogrifier_lstm, mogrifier_lstm
 from jaxrnn.types import Array, Carry, Key, Params
 
@@ -33,14 +45,14 @@ class Layer(NamedTuple):
     """What a stack needs to know of a layer, recurrent or not.
 
     `apply` takes the projection of `xs` where it is known already (see `model.py`), and None where it is not; and
-    `resets`, bool `[time, batch]`, whether the state is emptied before a step, or None where it never is.
+    `resets`, bool `[time, batch]`, whether the state is reset before a step, or None where it never is.
     """
 
     init: Callable[..., Params]  # (key, config, input_size, vocabulary_size, dtype)
     apply: Callable[..., tuple[Carry, Array]]  # (config, params, carry, xs, zs, key, resets) -> (carry, ys)
     carry: Callable[[Params, int], Carry] = lambda _params, _batch_size: ()  # zeros to begin with
     # Recurrent layers: (params, xs) -> zs, or None where these do not come first
-    project: Callable[[Params, Array], Array | None] | None = None
+    input_projection: Callable[[Params, Array], Array | None] | None = None
 
 
 def _recurrent(cell: Cell) -> Layer:
@@ -53,13 +65,13 @@ def _recurrent(cell: Cell) -> Layer:
         _key: Any,
         resets: Array | None,
     ) -> tuple[Carry, Array]:
-        return cell.recur(params, carry, cell.project(params, xs) if zs is None else zs, resets=resets)
+        return cell.recurrence(params, carry, cell.input_projection(params, xs) if zs is None else zs, resets)
 
     return Layer(
         init=lambda key, config, input_size, _, dtype: cell.init(key, input_size, config.size, dtype),
         apply=apply,
         carry=cell.carry,
-        project=cell.project,
+        input_projection=cell.input_projection,
     )
 
 
@@ -85,12 +97,12 @@ def _apply_lstm(
     mask = None if key is None or rate == 0 else dropout_mask(key, rate, carry.h)
     if isinstance(params, MogrifierLSTMParams):
         return mogrifier_lstm(params, carry, xs, mask=mask, resets=resets)
-    zs = lstm_project(params, xs) if zs is None else zs
-    return lstm_recur(params, carry, zs, mask=mask, resets=resets)
+    zs = lstm_input_projection(params, xs) if zs is None else zs
+    return lstm_recurrence(params, carry, zs, resets, mask)
 
 
 def _project_lstm(params: Params, xs: Array) -> Array | None:
-    return lstm_project(params, xs) if isinstance(params, LSTMParams) else None
+    return lstm_input_projection(params, xs) if isinstance(params, LSTMParams) else None
 
 
 LAYERS = {
@@ -114,14 +126,14 @@ LAYERS = {
         ),
     ),
     "rnn": _recurrent(CELLS["rnn"]),
-    "lstm": Layer(init=_init_lstm, apply=_apply_lstm, carry=lstm_carry, project=_project_lstm),
+    "lstm": Layer(init=_init_lstm, apply=_apply_lstm, carry=lstm_carry, input_projection=_project_lstm),
     "gru": _recurrent(CELLS["gru"]),
     "rnn_block": Layer(
         init=lambda key, config, input_size, _, dtype: init_rnn_block(key, input_size, config.cell, dtype),
-        apply=lambda _config, params, carry, xs, zs, _key, resets: rnn_block_recur(
-            params, carry, xs, rnn_block_project(params, xs) if zs is None else zs, resets
+        apply=lambda _config, params, carry, xs, zs, _key, resets: rnn_block_recurrence(
+            params, carry, xs, rnn_block_input_projection(params, xs) if zs is None else zs, resets
         ),
         carry=rnn_block_carry,
-        project=rnn_block_project,
+        input_projection=rnn_block_input_projection,
     ),
 }

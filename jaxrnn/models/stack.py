@@ -133,8 +133,8 @@ def project_table(config: ModelConfig, params: Params) -> Array | None:
 
     None where the second layer is of another kind (dropout, say, which must come between look-up and product).
     """
-    project = LAYERS[config.layers[1].type].project
-    return None if project is None else project(params[1], params[0].table)
+    input_projection = LAYERS[config.layers[1].type].input_projection
+    return None if input_projection is None else input_projection(params[1], params[0].table)
 
 
 def find_resets(config: ModelConfig, ids: Array) -> Array | None:

@@ -8,7 +8,7 @@ odd rounds, h by x in even ones.
     a = 2 sigmoid(zeta)            between 0 and 2, and 1 where the source is 0      (2)
     y <- a * y                                                                       (3)
 
-What comes out goes into (1) of lstm.py in place of x_t and h_{t-1}.
+What comes out goes into (1) and (12) of lstm.py in place of x_t and h_{t-1}: the weights met what the rounds made.
 
 Backward, after d_z_t of lstm.py: d_x = d_z_t @ w_x.T and d_h = d_z_t @ w_h.T, then round by round from the last to the
 first, where sigmoid' = s (1 - s) makes a' = 2 (a / 2) (1 - a / 2):

@@ -127,15 +127,15 @@ def rows_projected(config: ModelConfig, positions: int, monkeypatch: pytest.Monk
     seen: list[int] = []
     kind = config.layers[1].type
     layer = LAYERS[kind]
-    assert layer.project is not None
-    project = layer.project
+    assert layer.input_projection is not None
+    input_projection = layer.input_projection
 
     def watch(params: Params, xs: jax.Array) -> jax.Array | None:
         seen.append(xs.size // xs.shape[-1])
-        return project(params, xs)
+        return input_projection(params, xs)
 
     watched = layer._replace(
-        project=watch,
+        input_projection=watch,
         apply=lambda config, params, carry, xs, zs, key, resets: layer.apply(
             config, params, carry, xs, watch(params, xs) if zs is None else zs, key, resets
         ),
