@@ -15,6 +15,7 @@ NAMES = (
     "embedding dense dropout rnn lstm mogrifier_lstm gru rnn_block softmax_cross_entropy "
     "init_embedding init_dense init_rnn init_lstm init_mogrifier_lstm init_gru init_rnn_block "
     "EmbeddingParams DenseParams RNNParams LSTMParams MogrifierLSTMParams MogrifierRound GRUParams RNNBlockParams "
+    "rnn_step lstm_step mogrifier_lstm_step gru_step rnn_block_step "
     "RNNCarry LSTMCarry GRUCarry rnn_carry lstm_carry gru_carry rnn_block_carry"
 )
 PUBLIC = NAMES.split()

@@ -23,6 +23,7 @@ from jaxrnn.layers.dense import DenseParams, dense, init_dense
 from jaxrnn.layers.gru import GRUCarry, GRUParams
 from jaxrnn.layers.lstm import LSTMCarry, LSTMParams
 from jaxrnn.layers.rnn import RNNCarry, RNNParams
+from jaxrnn.layers.single_step import single_step
 from jaxrnn.types import Array, Key, check_resets, check_sequence
 
 CellParams = RNNParams | LSTMParams | GRUParams
@@ -82,6 +83,33 @@ def rnn_block(
     check_sequence("rnn_block", xs, params.cell.w_x, params.cell.w_h, carry)
     check_resets("rnn_block", resets, xs)
     return rnn_block_recurrence(params, carry, xs, rnn_block_input_projection(params, xs), resets)
+
+
+def rnn_block_step(
+    params: RNNBlockParams, carry: CellCarry, x: Array, *, reset: Array | None = None
+) -> tuple[CellCarry, Array]:
+    """Run a residual block for one time step.
+
+    Args:
+        params: as for `rnn_block`.
+        carry: as for `rnn_block`, the state before the step.
+        x: `[batch, size]`.
+        reset: bool `[batch]`, whether the state is reset to zeros before the step; None resets nothing.
+
+    Returns:
+        The carry after the step, and the sum `[batch, size]`.
+
+    Raises:
+        ValueError: `x` is not of rank 2, or a size does not fit.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> params = init_rnn_block(jax.random.key(0), size=4, cell="gru")
+        >>> carry, y = rnn_block_step(params, rnn_block_carry(params, batch_size=2), jnp.ones((2, 4)))
+        >>> y.shape
+        (2, 4)
+    """
+    return single_step(rnn_block, params, carry, x, reset)
 
 
 def rnn_block_input_projection(params: RNNBlockParams, xs: Array) -> Array:

@@ -40,6 +40,7 @@ from jaxrnn.layers.dense import DenseParams, dense
 from jaxrnn.layers.initial import orthogonal
 from jaxrnn.layers.product import loop_product, product, weight_gradient
 from jaxrnn.layers.resets import reset_state
+from jaxrnn.layers.single_step import single_step
 from jaxrnn.layers.time_loop import blank, time_loop
 from jaxrnn.types import NO_GRADIENT, Array, Key, check_resets, check_sequence
 
@@ -107,6 +108,33 @@ def gru(
     check_sequence("gru", xs, params.w_x, params.w_h, carry)
     check_resets("gru", resets, xs)
     return gru_recurrence(params, carry, gru_input_projection(params, xs), resets)
+
+
+def gru_step(
+    params: GRUParams, carry: GRUCarry, x: Array, *, reset: Array | None = None
+) -> tuple[GRUCarry, Array]:
+    """Run a GRU layer for one time step.
+
+    Args:
+        params: as for `gru`.
+        carry: as for `gru`, the state before the step.
+        x: `[batch, input]`.
+        reset: bool `[batch]`, whether the state is reset to zeros before the step; None resets nothing.
+
+    Returns:
+        The carry after the step, and the hidden state `[batch, hidden]`.
+
+    Raises:
+        ValueError: `x` is not of rank 2, or a size does not fit.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> params = init_gru(jax.random.key(0), input_size=3, hidden_size=4)
+        >>> carry, h = gru_step(params, gru_carry(params, batch_size=2), jnp.ones((2, 3)))
+        >>> h.shape
+        (2, 4)
+    """
+    return single_step(gru, params, carry, x, reset)
 
 
 def gru_input_projection(params: GRUParams, xs: Array) -> Array:

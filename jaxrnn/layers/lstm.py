@@ -37,7 +37,7 @@ resets      keep_t is 0 where a document begins with step t, else 1 (resets.py):
 Step by step: docs/maths.md, section 4.
 """
 
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -47,8 +47,9 @@ from jaxrnn.layers.dense import DenseParams, dense
 from jaxrnn.layers.initial import orthogonal
 from jaxrnn.layers.product import loop_product, product, weight_gradient
 from jaxrnn.layers.resets import reset_state
+from jaxrnn.layers.single_step import single_step
 from jaxrnn.layers.time_loop import blank, time_loop
-from jaxrnn.types import NO_GRADIENT, Array, Key, check_mask, check_resets, check_sequence
+from jaxrnn.types import NO_GRADIENT, Array, Key, Params, check_mask, check_resets, check_sequence
 
 
 class LSTMParams(NamedTuple):
@@ -57,14 +58,6 @@ class LSTMParams(NamedTuple):
     w_x: Array  # [input, 4 * hidden]
     w_h: Array  # [hidden, 4 * hidden]
     b: Array  # [4 * hidden]
-
-
-class HasStateWeights(Protocol):
-    """The parameters of any layer whose state is an LSTM's."""
-
-    @property
-    def w_h(self) -> Array:
-        """`[hidden, 4 * hidden]`."""
 
 
 class LSTMCarry(NamedTuple):
@@ -87,8 +80,8 @@ def init_lstm(key: Key, input_size: int, hidden_size: int, dtype: DTypeLike = jn
     return LSTMParams(jnp.concatenate(w_x, axis=1), jnp.concatenate(w_h, axis=1), b.reshape(-1))
 
 
-def lstm_carry(params: HasStateWeights, batch_size: int) -> LSTMCarry:
-    """Return the carry before the first step: zeros, `[batch_size, hidden]` each."""
+def lstm_carry(params: Params, batch_size: int) -> LSTMCarry:
+    """Return the carry of an LSTM or mogrifier LSTM before the first step: zeros, `[batch_size, hidden]` each."""
     shape, dtype = (batch_size, params.w_h.shape[0]), params.w_h.dtype
     return LSTMCarry(
         h=jnp.zeros(shape, dtype), c=jnp.zeros(shape, dtype)
@@ -134,6 +127,39 @@ def lstm(
     return lstm_recurrence(params, carry, lstm_input_projection(params, xs), resets, mask)
 
 
+def lstm_step(
+    params: LSTMParams,
+    carry: LSTMCarry,
+    x: Array,
+    *,
+    mask: Array | None = None,
+    reset: Array | None = None,
+) -> tuple[LSTMCarry, Array]:
+    """Run an LSTM layer for one time step.
+
+    Args:
+        params: as for `lstm`.
+        carry: as for `lstm`, the state before the step.
+        x: `[batch, input]`.
+        mask: factors `[batch, hidden]`, as for `lstm`; None is no mask.
+        reset: bool `[batch]`, whether the state is reset to zeros before the step; None resets nothing.
+
+    Returns:
+        The carry after the step, and the hidden state `[batch, hidden]`.
+
+    Raises:
+        ValueError: `x` is not of rank 2, or a size does not fit.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> params = init_lstm(jax.random.key(0), input_size=3, hidden_size=4)
+        >>> carry, h = lstm_step(params, lstm_carry(params, batch_size=2), jnp.ones((2, 3)))
+        >>> h.shape
+        (2, 4)
+    """
+    return single_step(lstm, params, carry, x, reset, mask=mask)
+
+
 def lstm_input_projection(params: LSTMParams, xs: Array) -> Array:
     """Return `xs @ w_x + b`, for all time steps at once: `[..., input]` to `[..., 4 * hidden]`."""
     return dense(DenseParams(params.w_x, params.b), xs)
@@ -154,7 +180,7 @@ def lstm_recurrence(
         carry: as for `lstm`.
         zs: `[time, batch, 4 * hidden]`, the projected inputs.
         resets: as for `lstm`.
-        mask: as for `lstm`.
+        mask: factors `[batch, hidden]`, as for `lstm`; None is no mask.
     """
     outputs, _ = _lstm_fwd(params, carry, zs, resets, mask)
     return outputs

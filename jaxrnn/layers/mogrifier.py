@@ -55,6 +55,7 @@ from jaxrnn.layers.lstm import (
 )
 from jaxrnn.layers.product import loop_product, product, weight_gradient
 from jaxrnn.layers.resets import reset_state
+from jaxrnn.layers.single_step import single_step
 from jaxrnn.layers.time_loop import blank, time_loop
 from jaxrnn.types import Array, Key, check_mask, check_resets, check_sequence
 
@@ -133,6 +134,40 @@ def mogrifier_lstm(
     check_mask("mogrifier_lstm", mask, carry.h)
     check_resets("mogrifier_lstm", resets, xs)
     return _recurrence(params, carry, xs, resets, mask)
+
+
+def mogrifier_lstm_step(
+    params: MogrifierLSTMParams,
+    carry: LSTMCarry,
+    x: Array,
+    *,
+    mask: Array | None = None,
+    reset: Array | None = None,
+) -> tuple[LSTMCarry, Array]:
+    """Run a mogrifier LSTM layer for one time step.
+
+    Args:
+        params: as for `mogrifier_lstm`.
+        carry: as for `mogrifier_lstm`, the state before the step.
+        x: `[batch, input]`.
+        mask: factors `[batch, hidden]`, as for `mogrifier_lstm`; None is no mask.
+        reset: bool `[batch]`, whether the state is reset to zeros before the step; None resets nothing.
+
+    Returns:
+        The carry after the step, and the hidden state `[batch, hidden]`.
+
+    Raises:
+        ValueError: `x` is not of rank 2, or a size does not fit.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from jaxrnn import lstm_carry
+        >>> params = init_mogrifier_lstm(jax.random.key(0), input_size=3, hidden_size=4, rounds=5)
+        >>> carry, h = mogrifier_lstm_step(params, lstm_carry(params, batch_size=2), jnp.ones((2, 3)))
+        >>> h.shape
+        (2, 4)
+    """
+    return single_step(mogrifier_lstm, params, carry, x, reset, mask=mask)
 
 
 @jax.custom_vjp

@@ -32,6 +32,7 @@ from jaxrnn.layers.dense import DenseParams, dense
 from jaxrnn.layers.initial import orthogonal
 from jaxrnn.layers.product import loop_product, weight_gradient
 from jaxrnn.layers.resets import reset_state
+from jaxrnn.layers.single_step import single_step
 from jaxrnn.layers.time_loop import blank, time_loop
 from jaxrnn.types import NO_GRADIENT, Array, Key, check_resets, check_sequence
 
@@ -94,6 +95,33 @@ def rnn(
     check_sequence("rnn", xs, params.w_x, params.w_h, carry)
     check_resets("rnn", resets, xs)
     return rnn_recurrence(params, carry, rnn_input_projection(params, xs), resets)
+
+
+def rnn_step(
+    params: RNNParams, carry: RNNCarry, x: Array, *, reset: Array | None = None
+) -> tuple[RNNCarry, Array]:
+    """Run a simple recurrent layer for one time step.
+
+    Args:
+        params: as for `rnn`.
+        carry: as for `rnn`, the state before the step.
+        x: `[batch, input]`.
+        reset: bool `[batch]`, whether the state is reset to zeros before the step; None resets nothing.
+
+    Returns:
+        The carry after the step, and the hidden state `[batch, hidden]`.
+
+    Raises:
+        ValueError: `x` is not of rank 2, or a size does not fit.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> params = init_rnn(jax.random.key(0), input_size=3, hidden_size=4)
+        >>> carry, h = rnn_step(params, rnn_carry(params, batch_size=2), jnp.ones((2, 3)))
+        >>> h.shape
+        (2, 4)
+    """
+    return single_step(rnn, params, carry, x, reset)
 
 
 def rnn_input_projection(params: RNNParams, xs: Array) -> Array:
