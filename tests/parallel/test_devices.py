@@ -140,7 +140,7 @@ def test_the_number_that_is_given_is_taken() -> None:
 
 
 def test_a_batch_that_can_not_be_shared_is_refused_with_the_nearest_that_can() -> None:
-    with pytest.raises(ConfigError, match=r"batch_size 32 can't be shared by train\.devices 3: .* 30 or 33"):
+    with pytest.raises(ConfigError, match=r"batch_size 32 can't be shared by train\.num_devices 3: .* 30 or 33"):
         choose_cpu_devices(of_width(192, num_devices=3))
     with pytest.raises(ConfigError, match=r"use a batch_size of 64$"):
         choose_cpu_devices(of_width(192, num_devices=64))
@@ -159,5 +159,5 @@ def test_devices_of_several_processes_are_counted_together(monkeypatch: pytest.M
 
 def test_more_devices_than_there_are_are_refused() -> None:
     config = replace(TrainConfig(), num_devices=32)
-    with pytest.raises(ConfigError, match=r"train\.devices is 32, but JAX sees"):
+    with pytest.raises(ConfigError, match=r"train\.num_devices is 32, but JAX sees"):
         training_mesh(config)
