@@ -25,7 +25,7 @@ PUBLIC: dict[str, tuple[str, tuple[str, ...] | None]] = {
         (
             *("load_config", "parse_config", "dump_config", "Config", "CorpusConfig", "ModelConfig"),
             *("TrainConfig", "SampleConfig", "LogConfig", "EmbeddingConfig", "DenseConfig", "DropoutConfig"),
-            *("RNNConfig", "LSTMConfig", "GRUConfig", "RNNBlockConfig"),
+            *("RNNConfig", "LSTMConfig", "MogrifierLSTMConfig", "GRUConfig", "RNNBlockConfig"),
         ),
     ),
     "jaxrnn.data.corpus": ("a text", ("Corpus", "load_corpus", "split_corpus")),

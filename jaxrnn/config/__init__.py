@@ -15,6 +15,7 @@ from jaxrnn.config.schema import LayerConfig as LayerConfig
 from jaxrnn.config.schema import LogConfig as LogConfig
 from jaxrnn.config.schema import LSTMConfig as LSTMConfig
 from jaxrnn.config.schema import ModelConfig as ModelConfig
+from jaxrnn.config.schema import MogrifierLSTMConfig as MogrifierLSTMConfig
 from jaxrnn.config.schema import RNNBlockConfig as RNNBlockConfig
 from jaxrnn.config.schema import RNNConfig as RNNConfig
 from jaxrnn.config.schema import SampleConfig as SampleConfig

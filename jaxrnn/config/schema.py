@@ -40,7 +40,22 @@ class CorpusConfig(Checked):
 
 
 @dataclass(frozen=True, kw_only=True)
-class EmbeddingConfig(Checked):
+class LayerConfig(Checked):
+    """The options of one layer; each kind of layer is a subclass, and `type` is its name in TOML."""
+
+    type: ClassVar[str]
+
+    def output_size(self, input_size: int) -> int:
+        """Return how many features come out of the layer where `input_size` go in.
+
+        Raises:
+            FieldError: If the layer can't read so many.
+        """
+        return getattr(self, "size", None) or input_size
+
+
+@dataclass(frozen=True, kw_only=True)
+class EmbeddingConfig(LayerConfig):
     """A vector of `size` numbers for each character of the vocabulary."""
 
     type: ClassVar[str] = "embedding"
@@ -48,7 +63,7 @@ class EmbeddingConfig(Checked):
 
 
 @dataclass(frozen=True, kw_only=True)
-class DenseConfig(Checked):
+class DenseConfig(LayerConfig):
     """A linear layer; without a size, one logit for each character of the vocabulary."""
 
     type: ClassVar[str] = "dense"
@@ -56,7 +71,7 @@ class DenseConfig(Checked):
 
 
 @dataclass(frozen=True, kw_only=True)
-class DropoutConfig(Checked):
+class DropoutConfig(LayerConfig):
     """Sets a fraction `rate` of its inputs to zero while training; variational, the same at every time step."""
 
     type: ClassVar[str] = "dropout"
@@ -65,7 +80,7 @@ class DropoutConfig(Checked):
 
 
 @dataclass(frozen=True, kw_only=True)
-class RNNConfig(Checked):
+class RNNConfig(LayerConfig):
     """A plain recurrent layer with tanh."""
 
     type: ClassVar[str] = "rnn"
@@ -73,18 +88,27 @@ class RNNConfig(Checked):
 
 
 @dataclass(frozen=True, kw_only=True)
-class LSTMConfig(Checked):
-    """A long short-term memory layer; with rounds of mutual gating before it, a mogrifier LSTM."""
+class LSTMConfig(LayerConfig):
+    """A long short-term memory layer."""
 
     type: ClassVar[str] = "lstm"
     size: Size
     recurrent_dropout: Annotated[float, Range(0, 1, below=True)] = 0.0
-    mogrifier_rounds: Annotated[int, Range(0, 100)] = 0
-    mogrifier_rank: Annotated[int, Range(0, 65_536)] = 0
 
 
 @dataclass(frozen=True, kw_only=True)
-class GRUConfig(Checked):
+class MogrifierLSTMConfig(LayerConfig):
+    """An LSTM whose input and state gate each other first, in `rounds` rounds; rank 0 is full rank."""
+
+    type: ClassVar[str] = "mogrifier_lstm"
+    size: Size
+    rounds: Annotated[int, Range(1, 100)] = 5
+    rank: Annotated[int, Range(0, 65_536)] = 0
+    recurrent_dropout: Annotated[float, Range(0, 1, below=True)] = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class GRUConfig(LayerConfig):
     """A gated recurrent unit layer."""
 
     type: ClassVar[str] = "gru"
@@ -92,31 +116,28 @@ class GRUConfig(Checked):
 
 
 @dataclass(frozen=True, kw_only=True)
-class RNNBlockConfig(Checked):
+class RNNBlockConfig(LayerConfig):
     """A recurrent layer, then a dense one, added to their input; without a size, the input's."""
 
     type: ClassVar[str] = "rnn_block"
     cell: Annotated[str, OneOf(("rnn", "lstm", "gru"))] = "lstm"
     size: Size | None = None
 
+    def output_size(self, input_size: int) -> int:
+        """Return the size of the input, to which the block adds.
 
-LayerConfig = (
-    EmbeddingConfig | DenseConfig | DropoutConfig | RNNConfig | LSTMConfig | GRUConfig | RNNBlockConfig
-)
-RecurrentConfig = RNNConfig | LSTMConfig | GRUConfig | RNNBlockConfig
-LAYER_TYPES: dict[str, type[LayerConfig]] = {
-    layer.type: layer
-    for layer in (
-        EmbeddingConfig,
-        DenseConfig,
-        DropoutConfig,
-        RNNConfig,
-        LSTMConfig,
-        GRUConfig,
-        RNNBlockConfig,
-    )
-}
+        Raises:
+            FieldError: If the block has another size.
+        """
+        if self.size not in (None, input_size):
+            rule = (
+                f"an rnn_block adds to its input, so this must be the input's size, {input_size}, or left out"
+            )
+            raise FieldError("size", rule, self.size)
+        return input_size
 
+
+LAYER_TYPES: dict[str, type[LayerConfig]] = {layer.type: layer for layer in LayerConfig.__subclasses__()}
 
 # The field of a model that stands in no file: it follows from the corpus's separator and the vocabulary
 # (`jaxrnn.data.documents`).
@@ -148,7 +169,7 @@ def _check_layers(layers: tuple[LayerConfig, ...]) -> None:
         rule = f"must be a list of 2 to {MAX_LAYERS} layers, an embedding first and a dense last"
         raise FieldError("layers", f"{rule}, but has {len(layers)}")
     last = len(layers) - 1
-    size: int | None = None  # of what comes out of the layers so far
+    size = 0  # of what comes out of the layers so far
     for index, layer in enumerate(layers):
         here = f"layers[{index}]"
         if not isinstance(layer, LayerConfig):  # only Python can get here
@@ -164,11 +185,10 @@ def _check_layers(layers: tuple[LayerConfig, ...]) -> None:
             raise FieldError(here, f"the last layer must be of type dense, not {layer.type}")
         if index == last and not is_output:
             raise FieldError(f"{here}.size", "leave it out: the last layer has the size of the vocabulary")
-        if isinstance(layer, RNNBlockConfig) and layer.size not in (None, size):
-            rule = f"an rnn_block adds to its input, so this must be the input's size, {size}, or left out"
-            raise FieldError(f"{here}.size", rule, layer.size)
-        if not isinstance(layer, DropoutConfig):
-            size = layer.size or size
+        try:
+            size = layer.output_size(size)
+        except FieldError as error:
+            raise error.under(here) from None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,14 +9,10 @@ import numpy as np
 
 from jaxrnn.config import LayerConfig, ModelConfig
 from jaxrnn.evaluation.scoring import rank
-from jaxrnn.layers.block import RNNBlockParams
-from jaxrnn.layers.gru import GRUParams, gru_gates
 from jaxrnn.layers.losses import softmax_cross_entropy
-from jaxrnn.layers.lstm import LSTMParams, lstm_gates
-from jaxrnn.layers.mogrifier import MogrifierLSTMParams, mogrifier_lstm_gates
 from jaxrnn.layers.resets import reset_state
 from jaxrnn.models import stack
-from jaxrnn.models.registry import LAYERS
+from jaxrnn.models.registry import LAYERS, apply_layer
 from jaxrnn.types import Array, Carry, Params
 
 # What is tanh of something lies between -1 and 1, a gate between 0 and 1, a cell anywhere.
@@ -96,8 +92,7 @@ def layer_activity(
         resets: where its state is reset, bool `[time, batch]`, or None.
 
     Returns:
-        Arrays `[time, batch, hidden]`: the fields of its carry after each step; of an LSTM also i, f, g and o; of a GRU
-        also r, z and n.
+        Arrays `[time, batch, hidden]`: the fields of its carry after each step, and its gates.
     """
     if not carry:
         return {}
@@ -105,24 +100,12 @@ def layer_activity(
     def step(carry: Carry, here: tuple[Array, Array | None]) -> tuple[Carry, tuple[Carry, Carry]]:
         x, reset = here
         before = reset_state(carry, reset)
-        after, _ = LAYERS[config.type].apply(config, params, before, x[None], None, None, None)
+        after, _ = apply_layer(config, params, before, x[None])
         return after, (before, after)
 
     _, (before, after) = jax.lax.scan(step, carry, (xs, resets))
-    return {**after._asdict(), **_gates(params, before, xs)}
-
-
-def _gates(params: Params, carry: Carry, xs: Array) -> dict[str, Array]:
-    match params:
-        case RNNBlockParams():
-            return _gates(params.cell, carry, xs)
-        case GRUParams():
-            return gru_gates(params, carry, xs)
-        case LSTMParams():
-            return lstm_gates(params, carry, xs)
-        case MogrifierLSTMParams():
-            return mogrifier_lstm_gates(params, carry, xs)
-    return {}
+    gates = LAYERS[config.type].gates(config=config, params=params, carry=before, xs=xs)
+    return {**after._asdict(), **gates}
 
 
 def saturation(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -14,7 +14,7 @@ How our weights become ONNX's (H rows for each gate, a direction as the leading 
     lstm    i, f, g, o  to   i, o, f, c
     gru     r, z, n     to   z, r, h, and `linear_before_reset`: r scales h W_h + b_n, not h
 
-Dropout is gone: it's for training. A mogrifier's rounds have no standard operator.
+Dropout is gone: it's for training. A mogrifier LSTM has no standard operator.
 """
 
 from collections.abc import Callable
@@ -25,7 +25,6 @@ import jax
 import numpy as np
 
 import jaxrnn
-from jaxrnn.config import DropoutConfig, LSTMConfig, RNNBlockConfig
 from jaxrnn.errors import InterchangeError
 from jaxrnn.interchange.carries import after, by_name, describe_with_states, empty_carry
 from jaxrnn.interchange.description import to_json
@@ -70,10 +69,10 @@ def check_standard(trained: Trained) -> None:
         InterchangeError: It names the first one, and what about it.
     """
     for index, layer in enumerate(trained.config.layers):
-        if isinstance(layer, LSTMConfig) and layer.mogrifier_rounds > 0:
+        if layer.type != "dropout" and layer.type not in _WRITERS:
             raise InterchangeError(
-                f"{trained.name}: layers[{index}] is an lstm with mogrifier_rounds, for which ONNX has no operator; "
-                "--format stablehlo takes it as it is"
+                f"{trained.name}: layers[{index}] is of type {layer.type}, for which ONNX has no operator; "
+                "--format stablehlo exports every model"
             )
 
 
@@ -121,9 +120,8 @@ def _model(onnx: Any, trained: Trained, description: str) -> Any:
     # The operators want time first.
     xs = graph.node("Transpose", ["tokens"], ["tokens_by_time"], perm=[1, 0])
     for index, (layer, layer_params) in enumerate(zip(config.layers, params, strict=True)):
-        if not isinstance(layer, DropoutConfig):
-            block = isinstance(layer, RNNBlockConfig)
-            xs = (_block if block else _PLAIN[layer.type])(graph, index, layer_params, xs)
+        if layer.type != "dropout":
+            xs = _WRITERS[layer.type](graph, index, layer_params, xs)
     graph.node("Transpose", [xs], ["logits"], perm=[1, 0, 2])
 
     helper, number, ids = onnx.helper, onnx.TensorProto.FLOAT, onnx.TensorProto.INT64
@@ -214,10 +212,11 @@ def _recurrent(graph: _Graph, index: int, params: Params, xs: str) -> str:
     return graph.node("Squeeze", [f"{layer}.hs", "direction_axis"], [layer])
 
 
-_PLAIN: dict[str, Callable[[_Graph, int, Params, str], str]] = {
+_WRITERS: dict[str, Callable[[_Graph, int, Params, str], str]] = {
     "embedding": _embedding,
     "dense": _dense,
     "rnn": _recurrent,
     "lstm": _recurrent,
     "gru": _recurrent,
+    "rnn_block": _block,
 }

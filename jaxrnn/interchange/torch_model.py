@@ -96,7 +96,7 @@ def plan_described(modules: Modules, layers: Any, vocabulary_size: int, source: 
     planned: list[tuple[Module, ...]] = []
     for index, layer in enumerate(config.layers):
         prefix = f"layers.{index}"
-        before, size = size, size if isinstance(layer, DropoutConfig) else layer.size or size
+        before, size = size, layer.output_size(size)
         match layer:
             case EmbeddingConfig():
                 planned.append((take(prefix, "table", vocabulary_size, size),))

@@ -18,18 +18,38 @@ import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
-from jaxrnn.layers.cells import CELLS
 from jaxrnn.layers.dense import DenseParams, dense, init_dense
-from jaxrnn.layers.gru import GRUCarry, GRUParams
-from jaxrnn.layers.lstm import LSTMCarry, LSTMParams
-from jaxrnn.layers.rnn import RNNCarry, RNNParams
+from jaxrnn.layers.gru import GRUCarry, GRUParams, gru_carry, gru_input_projection, gru_recurrence, init_gru
+from jaxrnn.layers.lstm import (
+    LSTMCarry,
+    LSTMParams,
+    init_lstm,
+    lstm_carry,
+    lstm_input_projection,
+    lstm_recurrence,
+)
+from jaxrnn.layers.rnn import RNNCarry, RNNParams, init_rnn, rnn_carry, rnn_input_projection, rnn_recurrence
 from jaxrnn.layers.single_step import single_step
 from jaxrnn.types import Array, Key, check_resets, check_sequence
 
 CellParams = RNNParams | LSTMParams | GRUParams
 CellCarry = RNNCarry | LSTMCarry | GRUCarry
 
-_CELL_OF: dict[type, str] = {RNNParams: "rnn", LSTMParams: "lstm", GRUParams: "gru"}
+
+class _Cell(NamedTuple):
+    init: Callable[..., CellParams]
+    carry: Callable[..., CellCarry]
+    input_projection: Callable[..., Array]
+    recurrence: Callable[..., tuple[CellCarry, Array]]
+
+
+# The recurrent layers that a block can have, by name and by the type of their parameters.
+_PARAMS = {"rnn": RNNParams, "lstm": LSTMParams, "gru": GRUParams}
+_CELLS = {
+    RNNParams: _Cell(init_rnn, rnn_carry, rnn_input_projection, rnn_recurrence),
+    LSTMParams: _Cell(init_lstm, lstm_carry, lstm_input_projection, lstm_recurrence),
+    GRUParams: _Cell(init_gru, gru_carry, gru_input_projection, gru_recurrence),
+}
 
 
 class RNNBlockParams(NamedTuple):
@@ -43,15 +63,14 @@ def init_rnn_block(key: Key, size: int, cell: str = "lstm", dtype: DTypeLike = j
     """Draw a block of one `size` throughout; `cell` is `"rnn"`, `"lstm"` or `"gru"`."""
     key_cell, key_dense = jax.random.split(key)
     return RNNBlockParams(
-        cell=CELLS[cell].init(key_cell, size, size, dtype),
+        cell=_CELLS[_PARAMS[cell]].init(key_cell, size, size, dtype),
         dense=init_dense(key_dense, size, size, dtype),
     )
 
 
 def rnn_block_carry(params: RNNBlockParams, batch_size: int) -> CellCarry:
     """Return the carry of the block's cell: zeros, `[batch_size, size]` each."""
-    carry: CellCarry = CELLS[_CELL_OF[type(params.cell)]].carry(params.cell, batch_size)
-    return carry
+    return _CELLS[type(params.cell)].carry(params.cell, batch_size)
 
 
 def rnn_block(
@@ -114,7 +133,7 @@ def rnn_block_step(
 
 def rnn_block_input_projection(params: RNNBlockParams, xs: Array) -> Array:
     """Return the cell's input projection of `xs`: `[..., size]` to `[..., gates * size]`."""
-    return CELLS[_CELL_OF[type(params.cell)]].input_projection(params.cell, xs)
+    return _CELLS[type(params.cell)].input_projection(params.cell, xs)
 
 
 @jax.custom_vjp
@@ -122,7 +141,7 @@ def rnn_block_recurrence(
     params: RNNBlockParams, carry: CellCarry, xs: Array, zs: Array, resets: Array | None = None
 ) -> tuple[CellCarry, Array]:
     """Run the block over inputs `xs` and their projections `zs`; returns what `rnn_block` returns."""
-    carry, hs = CELLS[_CELL_OF[type(params.cell)]].recurrence(params.cell, carry, zs, resets)
+    carry, hs = _CELLS[type(params.cell)].recurrence(params.cell, carry, zs, resets)
     return carry, xs + dense(params.dense, hs)
 
 
@@ -133,7 +152,7 @@ _Residuals = tuple[Callable[..., tuple[Any, ...]], Callable[..., tuple[Any, ...]
 def _rnn_block_fwd(
     params: RNNBlockParams, carry: CellCarry, xs: Array, zs: Array, resets: Array | None
 ) -> tuple[tuple[CellCarry, Array], _Residuals]:
-    recurrence = partial(CELLS[_CELL_OF[type(params.cell)]].recurrence, resets=resets)
+    recurrence = partial(_CELLS[type(params.cell)].recurrence, resets=resets)
     (carry, hs), cell_bwd = jax.vjp(recurrence, params.cell, carry, zs)
     ys, dense_bwd = jax.vjp(dense, params.dense, hs)
     return (carry, xs + ys), (cell_bwd, dense_bwd)

@@ -37,8 +37,8 @@ between:
 with the sums for b and b_n over the batch too. Along d_h_t * z in (13) a gradient travels as it does from
 cell to cell in the LSTM.
 
-Where a text begins in the middle of a sequence, k_t = 0, and else k_t = 1: h_{t-1} becomes k_t * h_{t-1} in (2), (6),
-(8) and (14), and d_h_{t-1} of (13) gets the factor k_t.
+Where a document begins in the middle of a sequence, k_t = 0, and else k_t = 1: h_{t-1} becomes k_t * h_{t-1} in (2),
+(6), (8) and (14), and d_h_{t-1} of (13) gets the factor k_t.
 
 Step by step: docs/maths.md, section 5.
 """
@@ -92,7 +92,7 @@ def gru_forward(
 ) -> tuple[GRUCarry, Array, list[GRUStep]]:
     """Map xs [T, B, I], T at least 1, to the last state, all states hs [T, B, H], and one record a step.
 
-    The state is emptied before each step where resets [T, B] is true.
+    The state is reset to zeros before each step where resets [T, B] is true.
     """
     h = carry.h
     hs = []

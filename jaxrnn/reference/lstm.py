@@ -36,9 +36,9 @@ Equation (9) is the point of it all: from cell to cell the gradient meets no wei
 function, just the forget gate. While that is open, a gradient arrives from far away undiminished.
 
 Two options. A mask m [B, H] on the state that w_h reads, the same at every step: h_{t-1} becomes m * h_{t-1} in (1) and
-in d_w_h of (12), and d_h_{t-1} of (11) gets the factor m. And resets: where a text begins in the middle of a sequence,
-k_t = 0, and else k_t = 1; k_t * h_{t-1} and k_t * c_{t-1} stand in the place of h_{t-1} and c_{t-1} in (1), (3), (8)
-and (12), and d_h_{t-1} of (11) and d_c_{t-1} of (9) get the factor k_t.
+in d_w_h of (12), and d_h_{t-1} of (11) gets the factor m. And resets: where a document begins in the middle of a
+sequence, k_t = 0, and else k_t = 1; k_t * h_{t-1} and k_t * c_{t-1} replace h_{t-1} and c_{t-1} in (1), (3), (8) and
+(12), and d_h_{t-1} of (11) and d_c_{t-1} of (9) get the factor k_t.
 
 Step by step: docs/maths.md, section 4.
 """
@@ -77,6 +77,7 @@ class LSTMStep(NamedTuple):
     o: Array
     tanh_c: Array  # tanh(c_t)
     k: Array  # [B, 1]
+    mask: Array | float
 
 
 def init_lstm(rng: np.random.Generator, input_size: int, hidden_size: int) -> LSTMParams:
@@ -98,8 +99,8 @@ def lstm_forward(
     params: LSTMParams,
     carry: LSTMCarry,
     xs: Array,
-    mask: Array | float = 1.0,
     resets: Array | None = None,
+    mask: Array | float = 1.0,
 ) -> tuple[LSTMCarry, Array, list[LSTMStep]]:
     """Map xs [T, B, I], T at least 1, to the last h and c, all hs [T, B, H], and one record a step.
 
@@ -107,8 +108,8 @@ def lstm_forward(
         params: the weights.
         carry: h and c before the first step.
         xs: [T, B, I].
+        resets: [T, B], whether the state is reset to zeros before a step.
         mask: the factors [B, H] on what w_h reads.
-        resets: [T, B], whether the state is emptied before a step.
     """
     h, c = carry.h, carry.c
     hs = []
@@ -122,16 +123,12 @@ def lstm_forward(
         tanh_c = np.tanh(c)
         h = o * tanh_c  # (4)
         hs.append(h)
-        residuals.append(LSTMStep(x, h_before, c_before, i, f, g, o, tanh_c, k))
+        residuals.append(LSTMStep(x, h_before, c_before, i, f, g, o, tanh_c, k, mask))
     return LSTMCarry(h, c), np.stack(hs), residuals
 
 
 def lstm_backward(
-    params: LSTMParams,
-    residuals: list[LSTMStep],
-    d_carry: LSTMCarry,
-    d_hs: Array,
-    mask: Array | float = 1.0,
+    params: LSTMParams, residuals: list[LSTMStep], d_carry: LSTMCarry, d_hs: Array
 ) -> tuple[LSTMParams, LSTMCarry, Array]:
     """Backpropagation through time.
 
@@ -140,7 +137,6 @@ def lstm_backward(
         residuals: from the forward pass.
         d_carry: cotangents of the last h and c; zero if nothing follows this sequence.
         d_hs: [T, B, H], cotangents of the outputs.
-        mask: as in the forward pass.
 
     Returns:
         Gradients of the parameters, of the first h and c, and of xs [T, B, I].
@@ -151,7 +147,7 @@ def lstm_backward(
     for step, d_output in zip(reversed(residuals), d_hs[::-1], strict=True):
         d_z, d_c = lstm_step_backward(step, d_output + d_h, d_c)  # (5)
         d_xs.append(d_z @ params.w_x.T)  # (11)
-        d_h, d_c = step.k * mask * (d_z @ params.w_h.T), step.k * d_c  # (11), (9)
+        d_h, d_c = step.k * step.mask * (d_z @ params.w_h.T), step.k * d_c  # (11), (9)
         d_w_x += step.x.T @ d_z  # (12)
         d_w_h += step.h_before.T @ d_z  # (12)
         d_b += d_z.sum(axis=0)  # (12)

@@ -62,6 +62,7 @@ class MogrifierStep(NamedTuple):
     pairs: list[list[Array]]  # [x, h] before each round
     gating: list[Array]  # a of each round
     k: Array  # [B, 1], k_t
+    mask: Array | float
 
 
 def init_mogrifier_lstm(
@@ -82,8 +83,8 @@ def mogrifier_lstm_forward(
     params: MogrifierLSTMParams,
     carry: LSTMCarry,
     xs: Array,
-    mask: Array | float = 1.0,
     resets: Array | None = None,
+    mask: Array | float = 1.0,
 ) -> tuple[LSTMCarry, Array, list[MogrifierStep]]:
     """Map xs [T, B, I], T at least 1, to the last h and c, all hs [T, B, H], and one record a step.
 
@@ -101,16 +102,12 @@ def mogrifier_lstm_forward(
         cell_params = LSTMParams(params.w_x, params.w_h, params.b)
         carry, (h,), (cell,) = lstm_forward(cell_params, LSTMCarry(pair[1], k_t * carry.c), pair[0][None])
         hs.append(h)
-        residuals.append(MogrifierStep(cell, pairs, gating, k_t))
+        residuals.append(MogrifierStep(cell, pairs, gating, k_t, mask))
     return carry, np.stack(hs), residuals
 
 
 def mogrifier_lstm_backward(
-    params: MogrifierLSTMParams,
-    residuals: list[MogrifierStep],
-    d_carry: LSTMCarry,
-    d_hs: Array,
-    mask: Array | float = 1.0,
+    params: MogrifierLSTMParams, residuals: list[MogrifierStep], d_carry: LSTMCarry, d_hs: Array
 ) -> tuple[MogrifierLSTMParams, LSTMCarry, Array]:
     """Backpropagation through time, with arguments and results as `lstm_backward` has them."""
     d_w_x, d_w_h, d_b = (np.zeros_like(leaf) for leaf in (params.w_x, params.w_h, params.b))
@@ -136,5 +133,5 @@ def mogrifier_lstm_backward(
             d_w_in = None if w_in is None else source.T @ d_projected  # (7)
             d_rounds[k] = map_leaves(np.add, d_rounds[k], MogrifierRound(d_w_out, d_w_in))
         d_xs.append(d_pair[0])
-        d_h, d_c = step.k * mask * d_pair[1], step.k * d_c
+        d_h, d_c = step.k * step.mask * d_pair[1], step.k * d_c
     return MogrifierLSTMParams(d_w_x, d_w_h, d_b, tuple(d_rounds)), LSTMCarry(d_h, d_c), np.stack(d_xs[::-1])

@@ -14,6 +14,7 @@ from jaxrnn.config import (
     GRUConfig,
     LSTMConfig,
     ModelConfig,
+    MogrifierLSTMConfig,
     RNNBlockConfig,
     RNNConfig,
 )
@@ -28,8 +29,8 @@ LAYERS = {
     "rnn": (RNNConfig(size=5),),
     "gru": (GRUConfig(size=5),),
     "lstm": (LSTMConfig(size=5),),
-    "mogrifier": (LSTMConfig(size=5, mogrifier_rounds=3, mogrifier_rank=2),),
-    "documents": (GRUConfig(size=5), LSTMConfig(size=5, mogrifier_rounds=1)),
+    "mogrifier": (MogrifierLSTMConfig(size=5, rounds=3, rank=2),),
+    "documents": (GRUConfig(size=5), MogrifierLSTMConfig(size=5, rounds=1)),
     "blocks": (RNNBlockConfig(cell="gru"), DropoutConfig(rate=0.5), RNNBlockConfig(cell="lstm")),
 }
 

@@ -96,9 +96,9 @@ def test_what_is_no_file_is_never_replaced(tmp_path: Path, trained: Trained) -> 
 
 
 def test_a_layer_that_pytorch_has_not_is_named(tmp_path: Path) -> None:
-    config = make_config([{"type": "rnn", "size": 3}, {"type": "lstm", "size": 5, "mogrifier_rounds": 2}])
+    config = make_config([{"type": "rnn", "size": 3}, {"type": "mogrifier_lstm", "size": 5}])
     trained = Trained("x", config, make_params(config, 17), make_trained([]).vocabulary)
-    with pytest.raises(InterchangeError, match=r"layers\[2\], of type lstm, has mogrifier_rounds, which no"):
+    with pytest.raises(InterchangeError, match=r"layers\[2\] is of type mogrifier_lstm, which no"):
         export(trained, SAFETENSORS, tmp_path / "model.safetensors")
     assert [*tmp_path.iterdir()] == []
 

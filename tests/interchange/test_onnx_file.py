@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from jaxrnn.config import LSTMConfig
+from jaxrnn.config import LSTMConfig, MogrifierLSTMConfig
 from jaxrnn.errors import InterchangeError
 from jaxrnn.interchange.importing import read_model
 from jaxrnn.interchange.onnx_file import write_onnx
@@ -100,11 +100,9 @@ def test_it_can_t_be_imported_and_the_line_says_what_can(tmp_path: Path) -> None
 
 
 def test_what_has_no_standard_operator_is_refused_by_its_layer(tmp_path: Path) -> None:
-    lstm = LSTMConfig(size=4, mogrifier_rounds=1)
-    with pytest.raises(
-        InterchangeError, match=r"^drawn: layers\[2\] is an lstm with mogrifier_rounds"
-    ) as error:
-        write_onnx(drawn((LSTMConfig(size=4), lstm)), tmp_path / "stack.onnx")
+    layers = LSTMConfig(size=4), MogrifierLSTMConfig(size=4)
+    with pytest.raises(InterchangeError, match=r"^drawn: layers\[2\] is of type mogrifier_lstm") as error:
+        write_onnx(drawn(layers), tmp_path / "stack.onnx")
     assert "--format stablehlo" in str(error.value)
     assert list(tmp_path.iterdir()) == []
 

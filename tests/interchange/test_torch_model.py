@@ -148,7 +148,7 @@ NAMED: Shapes = {
     [
         (NAMED, "lstm", "model.layers = .lstm.: must be a list"),
         (NAMED, [{"type": "lstn"}], "did you mean lstm"),
-        (NAMED, [*LAYERS[:1], {"type": "lstm", "size": 6, "mogrifier_rounds": 1}, LAYERS[2]], "has mogrifier_rounds"),
+        (NAMED, [*LAYERS[:1], {"type": "mogrifier_lstm", "size": 6}, LAYERS[2]], "is of type mogrifier_lstm"),
         (NAMED, [*LAYERS[:1], {"type": "gru", "size": 6}, LAYERS[2]], "layers.1 must be gru of 4 to 6, not lstm"),
         (NAMED, [*LAYERS[:1], {"type": "lstm", "size": 5}, LAYERS[2]], "must be lstm of 4 to 5, not lstm of 4 to 6"),
         ({**NAMED, "x.weight": (1, 1)}, LAYERS, "'x' is none of the layers"),

@@ -31,7 +31,7 @@ from jaxrnn import (
     rnn_carry,
     rnn_step,
 )
-from jaxrnn.gradcheck import plain
+from jaxrnn.gradcheck.cases import ON_TRIAL
 
 # All different, so that two axes that were swapped can't agree by chance.
 TIME, BATCH, INPUT, HIDDEN = 7, 3, 2, 5
@@ -74,25 +74,37 @@ def block_of(cell: str) -> Layer:
     def init(key: jax.Array, dtype: Any) -> Any:
         return init_rnn_block(key, HIDDEN, cell, dtype)
 
-    return recurrent(rnn_block, rnn_block_step, init, rnn_block_carry, plain.rnn_block, HIDDEN)
+    return recurrent(rnn_block, rnn_block_step, init, rnn_block_carry, ON_TRIAL["rnn_block"].plain, HIDDEN)
 
 
 LAYERS = {
     "rnn": recurrent(
-        rnn, rnn_step, lambda key, dtype: init_rnn(key, INPUT, HIDDEN, dtype), rnn_carry, plain.rnn
+        rnn,
+        rnn_step,
+        lambda key, dtype: init_rnn(key, INPUT, HIDDEN, dtype),
+        rnn_carry,
+        ON_TRIAL["rnn"].plain,
     ),
     "lstm": recurrent(
-        lstm, lstm_step, lambda key, dtype: init_lstm(key, INPUT, HIDDEN, dtype), lstm_carry, plain.lstm
+        lstm,
+        lstm_step,
+        lambda key, dtype: init_lstm(key, INPUT, HIDDEN, dtype),
+        lstm_carry,
+        ON_TRIAL["lstm"].plain,
     ),
     "mogrifier_lstm": recurrent(
         mogrifier_lstm,
         mogrifier_lstm_step,
         lambda key, dtype: init_mogrifier_lstm(key, INPUT, HIDDEN, 3, 2, dtype),
         lstm_carry,
-        plain.mogrifier_lstm,
+        ON_TRIAL["mogrifier_lstm"].plain,
     ),
     "gru": recurrent(
-        gru, gru_step, lambda key, dtype: init_gru(key, INPUT, HIDDEN, dtype), gru_carry, plain.gru
+        gru,
+        gru_step,
+        lambda key, dtype: init_gru(key, INPUT, HIDDEN, dtype),
+        gru_carry,
+        ON_TRIAL["gru"].plain,
     ),
     "rnn_block": block_of("lstm"),
 }

@@ -15,10 +15,11 @@ from jaxrnn.config import (
     LayerConfig,
     LSTMConfig,
     ModelConfig,
+    MogrifierLSTMConfig,
     RNNBlockConfig,
     RNNConfig,
 )
-from jaxrnn.gradcheck import plain
+from jaxrnn.gradcheck.cases import plain_stack
 from jaxrnn.layers.losses import softmax_cross_entropy
 from jaxrnn.models import stack
 from jaxrnn.models.registry import LAYERS
@@ -32,7 +33,7 @@ SECOND: dict[str, LayerConfig] = {
     "lstm": LSTMConfig(size=4),
     "gru": GRUConfig(size=4),
     "block": RNNBlockConfig(cell="gru"),
-    "mogrifier": LSTMConfig(size=4, mogrifier_rounds=3, mogrifier_rank=2),
+    "mogrifier": MogrifierLSTMConfig(size=4, rounds=3, rank=2),
     "dense": DenseConfig(size=4),
 }
 
@@ -60,13 +61,12 @@ def test_a_stack_is_its_plain_layers_one_after_the_other(name: str) -> None:
     config = layers_of(SECOND[name])
     params, carry, tokens = begin(config)
     params = jax.tree.map(lambda leaf: 2 * leaf, params)  # so that gates move
-    assert_close(apply(config, params, carry, tokens), plain.apply(config, params, carry, tokens))
+    assert_close(apply(config, params, carry, tokens), plain_stack(config, params, carry, tokens))
 
 
-@pytest.mark.parametrize("rounds", [0, 2])
-def test_a_state_is_dropped_out_while_training_only(rounds: int) -> None:
-    config = layers_of(LSTMConfig(size=4, recurrent_dropout=0.5, mogrifier_rounds=rounds))
-    without = layers_of(LSTMConfig(size=4, mogrifier_rounds=rounds))
+@pytest.mark.parametrize("layer", [LSTMConfig(size=4), MogrifierLSTMConfig(size=4, rounds=2)])
+def test_a_state_is_dropped_out_while_training_only(layer: LSTMConfig | MogrifierLSTMConfig) -> None:
+    config, without = layers_of(replace(layer, recurrent_dropout=0.5)), layers_of(layer)
     params, carry, tokens = begin(config)
     carry = jax.tree.map(lambda leaf: leaf + 0.5, carry)
     assert_close(apply(config, params, carry, tokens), apply(without, params, carry, tokens))
@@ -126,21 +126,14 @@ def rows_projected(config: ModelConfig, positions: int, monkeypatch: pytest.Monk
     """How many rows the second layer projects for a text of so many positions."""
     seen: list[int] = []
     kind = config.layers[1].type
-    layer = LAYERS[kind]
-    assert layer.input_projection is not None
-    input_projection = layer.input_projection
+    input_projection = LAYERS[kind].input_projection
+    assert input_projection is not None
 
-    def watch(params: Params, xs: jax.Array) -> jax.Array | None:
+    def watch(params: Params, xs: jax.Array) -> jax.Array:
         seen.append(xs.size // xs.shape[-1])
         return input_projection(params, xs)
 
-    watched = layer._replace(
-        input_projection=watch,
-        apply=lambda config, params, carry, xs, zs, key, resets: layer.apply(
-            config, params, carry, xs, watch(params, xs) if zs is None else zs, key, resets
-        ),
-    )
-    monkeypatch.setitem(LAYERS, kind, watched)
+    monkeypatch.setitem(LAYERS, kind, LAYERS[kind]._replace(input_projection=watch))
     params = stack.init(jax.random.key(0), config, VOCABULARY)
     stack.apply(config, params, stack.initial_carry(config, params, 1), jnp.zeros((1, positions), jnp.int32))
     (rows,) = seen
@@ -221,7 +214,7 @@ def test_every_layer_of_a_stack_is_emptied_before_the_separator() -> None:
     assert np.asarray(tokens[:, 1:] == config.reset_id).any()
     carry = jax.tree.map(lambda leaf: leaf + 0.5, carry)
     whole = apply(config, params, carry, tokens)
-    assert_close(whole, plain.apply(config, params, carry, tokens))
+    assert_close(whole, plain_stack(config, params, carry, tokens))
 
     logits = []
     for t in range(TIME):

@@ -140,7 +140,9 @@ def test_the_number_that_is_given_is_taken() -> None:
 
 
 def test_a_batch_that_can_not_be_shared_is_refused_with_the_nearest_that_can() -> None:
-    with pytest.raises(ConfigError, match=r"batch_size 32 can't be shared by train\.num_devices 3: .* 30 or 33"):
+    with pytest.raises(
+        ConfigError, match=r"batch_size 32 can't be shared by train\.num_devices 3: .* 30 or 33"
+    ):
         choose_cpu_devices(of_width(192, num_devices=3))
     with pytest.raises(ConfigError, match=r"use a batch_size of 64$"):
         choose_cpu_devices(of_width(192, num_devices=64))
