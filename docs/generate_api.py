@@ -33,7 +33,7 @@ PUBLIC: dict[str, tuple[str, tuple[str, ...] | None]] = {
                 "ModelConfig",
             ),
             *("TrainConfig", "SampleConfig", "LogConfig", "EmbeddingConfig", "DenseConfig", "DropoutConfig"),
-            *("RNNConfig", "LSTMConfig", "GRUConfig", "RNNBlockConfig"),
+            *("RNNConfig", "LSTMConfig", "MogrifierLSTMConfig", "GRUConfig", "RNNBlockConfig"),
         ),
     ),
     "jaxrnn.data.vocabulary": ("tokens and ids", ("Vocabulary", "build_vocabulary", "encode", "decode")),

@@ -56,7 +56,7 @@ def init(key: jax.Array, *, patient: bool) -> Params:
         memories = jnp.linspace(1.0, LENGTH - 1.0, HIDDEN)  # m / (m + 1) of a unit stays at every letter
         cell = cell._replace(
             b=cell.b.at[HIDDEN : 2 * HIDDEN].set(jnp.log(memories))
-        )  # gates in order r, u, n
+        )  # gates in order r, z, n
     return Params(
         init_embedding(embedding_key, len(LETTERS), SIZE), cell, init_dense(dense_key, HIDDEN, len(CLASSES))
     )

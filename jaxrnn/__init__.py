@@ -10,15 +10,21 @@ __version__ = "0.2.0"
 
 # The public names by the module that defines them, and the packages.
 _PUBLIC = {
-    "layers.block": ("RNNBlockParams", "init_rnn_block", "rnn_block", "rnn_block_carry"),
+    "layers.block": ("RNNBlockParams", "init_rnn_block", "rnn_block", "rnn_block_carry", "rnn_block_step"),
     "layers.dense": ("DenseParams", "dense", "init_dense"),
     "layers.dropout": ("dropout",),
     "layers.embedding": ("EmbeddingParams", "embedding", "init_embedding"),
-    "layers.gru": ("GRUCarry", "GRUParams", "gru", "gru_carry", "init_gru"),
+    "layers.gru": ("GRUCarry", "GRUParams", "gru", "gru_carry", "init_gru", "gru_step"),
     "layers.losses": ("softmax_cross_entropy",),
-    "layers.lstm": ("LSTMCarry", "LSTMParams", "init_lstm", "lstm", "lstm_carry"),
-    "layers.mogrifier": ("MogrifierLSTMParams", "MogrifierRound", "init_mogrifier_lstm", "mogrifier_lstm"),
-    "layers.rnn": ("RNNCarry", "RNNParams", "init_rnn", "rnn", "rnn_carry"),
+    "layers.lstm": ("LSTMCarry", "LSTMParams", "init_lstm", "lstm", "lstm_carry", "lstm_step"),
+    "layers.mogrifier": (
+        "MogrifierLSTMParams",
+        "MogrifierRound",
+        "init_mogrifier_lstm",
+        "mogrifier_lstm",
+        "mogrifier_lstm_step",
+    ),
+    "layers.rnn": ("RNNCarry", "RNNParams", "init_rnn", "rnn", "rnn_carry", "rnn_step"),
     "training.step": ("make_step",),
     "models.language_model": ("LanguageModel",),
     "evaluation.scoring": ("Scores", "score"),
@@ -73,6 +79,7 @@ if TYPE_CHECKING:
     from jaxrnn.layers.block import init_rnn_block as init_rnn_block
     from jaxrnn.layers.block import rnn_block as rnn_block
     from jaxrnn.layers.block import rnn_block_carry as rnn_block_carry
+    from jaxrnn.layers.block import rnn_block_step as rnn_block_step
     from jaxrnn.layers.dense import DenseParams as DenseParams
     from jaxrnn.layers.dense import dense as dense
     from jaxrnn.layers.dense import init_dense as init_dense
@@ -84,6 +91,7 @@ if TYPE_CHECKING:
     from jaxrnn.layers.gru import GRUParams as GRUParams
     from jaxrnn.layers.gru import gru as gru
     from jaxrnn.layers.gru import gru_carry as gru_carry
+    from jaxrnn.layers.gru import gru_step as gru_step
     from jaxrnn.layers.gru import init_gru as init_gru
     from jaxrnn.layers.losses import softmax_cross_entropy as softmax_cross_entropy
     from jaxrnn.layers.lstm import LSTMCarry as LSTMCarry
@@ -91,15 +99,18 @@ if TYPE_CHECKING:
     from jaxrnn.layers.lstm import init_lstm as init_lstm
     from jaxrnn.layers.lstm import lstm as lstm
     from jaxrnn.layers.lstm import lstm_carry as lstm_carry
+    from jaxrnn.layers.lstm import lstm_step as lstm_step
     from jaxrnn.layers.mogrifier import MogrifierLSTMParams as MogrifierLSTMParams
     from jaxrnn.layers.mogrifier import MogrifierRound as MogrifierRound
     from jaxrnn.layers.mogrifier import init_mogrifier_lstm as init_mogrifier_lstm
     from jaxrnn.layers.mogrifier import mogrifier_lstm as mogrifier_lstm
+    from jaxrnn.layers.mogrifier import mogrifier_lstm_step as mogrifier_lstm_step
     from jaxrnn.layers.rnn import RNNCarry as RNNCarry
     from jaxrnn.layers.rnn import RNNParams as RNNParams
     from jaxrnn.layers.rnn import init_rnn as init_rnn
     from jaxrnn.layers.rnn import rnn as rnn
     from jaxrnn.layers.rnn import rnn_carry as rnn_carry
+    from jaxrnn.layers.rnn import rnn_step as rnn_step
     from jaxrnn.models.language_model import LanguageModel as LanguageModel
     from jaxrnn.runs.loading import load as load
     from jaxrnn.sampling.text import generate as generate

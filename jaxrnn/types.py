@@ -1,6 +1,6 @@
 """Axis letters, array aliases and the shape check that the recurrent layers share.
 
-Shapes are written with these letters, or with the words beside them:
+Shapes are written with these letters, or with the words next to them:
 
     T   time       steps of a sequence (characters)
     B   batch      sequences side by side
@@ -23,6 +23,7 @@ Carry: TypeAlias = Any  # a NamedTuple of arrays [batch, hidden], or () where no
 OnProgress: TypeAlias = Callable[
     [str, int, int], None
 ]  # (what is being done, how much is done, of how much or 0)
+NO_GRADIENT: Any = None  # what a backward pass returns for a parameter that its function does not read
 
 
 def check_sequence(name: str, xs: Array, w_x: Array, w_h: Array, carry: tuple[Array, ...]) -> None:

@@ -77,7 +77,7 @@ def test_every_array_that_is_passed_has_a_shape(generator: ModuleType) -> None:
 
 
 def test_what_a_name_returns_stands_in_its_signature(page: str) -> None:
-    assert "lstm_carry(params: HasStateWeights, batch_size: int) -> LSTMCarry" in page
+    assert "lstm_carry(params: Params, batch_size: int) -> LSTMCarry" in page
     assert "- `w_x: Array`: `[input, 4 * hidden]`" in page
     assert "    *,\n    mask: Array | None = None,\n" in page
     assert ">>> hs.shape, carry.c.shape\n((5, 2, 4), (2, 4))\n```" in page

@@ -16,11 +16,11 @@ from jaxrnn.config.schema import LayerConfig as LayerConfig
 from jaxrnn.config.schema import LogConfig as LogConfig
 from jaxrnn.config.schema import LSTMConfig as LSTMConfig
 from jaxrnn.config.schema import ModelConfig as ModelConfig
+from jaxrnn.config.schema import MogrifierLSTMConfig as MogrifierLSTMConfig
 from jaxrnn.config.schema import RNNBlockConfig as RNNBlockConfig
 from jaxrnn.config.schema import RNNConfig as RNNConfig
 from jaxrnn.config.schema import SampleConfig as SampleConfig
 from jaxrnn.config.schema import Texts as Texts
 from jaxrnn.config.schema import TrainConfig as TrainConfig
-from jaxrnn.config.schema import summed_layers as summed_layers
 from jaxrnn.config.shipped import find_config as find_config
 from jaxrnn.config.shipped import shipped_configs as shipped_configs

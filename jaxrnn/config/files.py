@@ -110,9 +110,6 @@ def _check_layers_are_of(config: Config, base: Config) -> None:
         FieldError: It names the first layer that differs. There is one, for what differs in length differs before
             the end: only the last layer can be a dense without a size.
     """
-    if config.model.skip != base.model.skip:
-        problem = f"in the run, model.skip is {show(base.model.skip)}, and that is kept; leave [model] out"
-        raise FieldError("model.skip", problem)
     tables = to_tables(base)["model"]["layers"]
     for index, (layer, there) in enumerate(zip(config.model.layers, base.model.layers, strict=False)):
         # The size of a block is that of its input, given or not.

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 from jaxrnn.config.fields import Field, FieldError, fields_of, normalised, parse_text, refuse_unknown, show
 from jaxrnn.config.reading import FLAT_SECTIONS, MODEL_KEYS, PATHS, SECTIONS, layer_type, to_tables
-from jaxrnn.config.schema import SKIP, Config
+from jaxrnn.config.schema import Config
 from jaxrnn.config.toml import parse_value, printable, shortened
 from jaxrnn.errors import ConfigError
 
@@ -100,9 +100,6 @@ def _apply(tables: dict[str, Any], key: str, read: _Read) -> str:
 
 def _apply_to_model(table: dict[str, Any], path: list[str], read: _Read) -> str:
     match path:
-        case ["skip"]:
-            table["skip"] = read(SKIP)
-            return "model.skip"
         case ["layers"]:
             table["layers"] = read(_LAYERS)
             return "model.layers"

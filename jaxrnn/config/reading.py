@@ -4,11 +4,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, fields
 from typing import Any
 
-from jaxrnn.config.fields import FieldError, check, fields_of, nearest, read_record, refuse_unknown
+from jaxrnn.config.fields import FieldError, fields_of, nearest, read_record, refuse_unknown
 from jaxrnn.config.schema import (
     LAYER_TYPES,
     RESOLVED,
-    SKIP,
     Config,
     CorpusConfig,
     LayerConfig,
@@ -61,10 +60,9 @@ def _read_section(name: str, table: Mapping[str, Any]) -> Any:
 
 def _read_model(table: Mapping[str, Any]) -> ModelConfig:
     refuse_unknown(table, MODEL_KEYS, "[model]", elsewhere=PATHS)
-    skip = bool(check(SKIP, table.get("skip", False)))
     layers = table.get("layers")
     if layers is None:
-        return ModelConfig(skip=skip)
+        return ModelConfig()
     if not isinstance(layers, list):
         raise FieldError("layers", f"must be a list of tables like {_EXAMPLE}", layers)
     made = []
@@ -73,7 +71,7 @@ def _read_model(table: Mapping[str, Any]) -> ModelConfig:
             made.append(_read_layer(layer))
         except FieldError as error:
             raise error.under(f"layers[{index}]") from None
-    return ModelConfig(skip=skip, layers=tuple(made))
+    return ModelConfig(layers=tuple(made))
 
 
 def _read_layer(table: object) -> LayerConfig:

@@ -7,7 +7,7 @@ each one means.
 from dataclasses import dataclass, field
 from typing import Annotated, ClassVar
 
-from jaxrnn.config.fields import Checked, Field, FieldError, OneOf, Range, Text, check
+from jaxrnn.config.fields import Checked, FieldError, OneOf, Range, Text
 from jaxrnn.config.separator import check_separator
 
 MAX_LAYERS = 1000
@@ -40,7 +40,22 @@ class CorpusConfig(Checked):
 
 
 @dataclass(frozen=True, kw_only=True)
-class EmbeddingConfig(Checked):
+class LayerConfig(Checked):
+    """The options of one layer; each kind of layer is a subclass, and `type` is its name in TOML."""
+
+    type: ClassVar[str]
+
+    def output_size(self, input_size: int) -> int:
+        """Return how many features come out of the layer where `input_size` go in.
+
+        Raises:
+            FieldError: If the layer can't read so many.
+        """
+        return getattr(self, "size", None) or input_size
+
+
+@dataclass(frozen=True, kw_only=True)
+class EmbeddingConfig(LayerConfig):
     """A vector of `size` numbers for each character of the vocabulary."""
 
     type: ClassVar[str] = "embedding"
@@ -48,7 +63,7 @@ class EmbeddingConfig(Checked):
 
 
 @dataclass(frozen=True, kw_only=True)
-class DenseConfig(Checked):
+class DenseConfig(LayerConfig):
     """A linear layer; without a size, one logit for each character of the vocabulary."""
 
     type: ClassVar[str] = "dense"
@@ -56,7 +71,7 @@ class DenseConfig(Checked):
 
 
 @dataclass(frozen=True, kw_only=True)
-class DropoutConfig(Checked):
+class DropoutConfig(LayerConfig):
     """Sets a fraction `rate` of its inputs to zero while training; variational, the same at every time step."""
 
     type: ClassVar[str] = "dropout"
@@ -65,7 +80,7 @@ class DropoutConfig(Checked):
 
 
 @dataclass(frozen=True, kw_only=True)
-class RNNConfig(Checked):
+class RNNConfig(LayerConfig):
     """A plain recurrent layer with tanh."""
 
     type: ClassVar[str] = "rnn"
@@ -73,19 +88,27 @@ class RNNConfig(Checked):
 
 
 @dataclass(frozen=True, kw_only=True)
-class LSTMConfig(Checked):
-    """A long short-term memory layer; with rounds of mutual gating before it, a mogrifier LSTM."""
+class LSTMConfig(LayerConfig):
+    """A long short-term memory layer."""
 
     type: ClassVar[str] = "lstm"
     size: Size
     recurrent_dropout: Annotated[float, Range(0, 1, below=True)] = 0.0
-    cap_input_gate: bool = False
-    mogrifier_rounds: Annotated[int, Range(0, 100)] = 0
-    mogrifier_rank: Annotated[int, Range(0, 65_536)] = 0
 
 
 @dataclass(frozen=True, kw_only=True)
-class GRUConfig(Checked):
+class MogrifierLSTMConfig(LayerConfig):
+    """An LSTM whose input and state gate each other first, in `rounds` rounds; rank 0 is full rank."""
+
+    type: ClassVar[str] = "mogrifier_lstm"
+    size: Size
+    rounds: Annotated[int, Range(1, 100)] = 5
+    rank: Annotated[int, Range(0, 65_536)] = 0
+    recurrent_dropout: Annotated[float, Range(0, 1, below=True)] = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class GRUConfig(LayerConfig):
     """A gated recurrent unit layer."""
 
     type: ClassVar[str] = "gru"
@@ -93,47 +116,41 @@ class GRUConfig(Checked):
 
 
 @dataclass(frozen=True, kw_only=True)
-class RNNBlockConfig(Checked):
+class RNNBlockConfig(LayerConfig):
     """A recurrent layer, then a dense one, added to their input; without a size, the input's."""
 
     type: ClassVar[str] = "rnn_block"
     cell: Annotated[str, OneOf(("rnn", "lstm", "gru"))] = "lstm"
     size: Size | None = None
 
+    def output_size(self, input_size: int) -> int:
+        """Return the size of the input, to which the block adds.
 
-LayerConfig = (
-    EmbeddingConfig | DenseConfig | DropoutConfig | RNNConfig | LSTMConfig | GRUConfig | RNNBlockConfig
-)
-RecurrentConfig = RNNConfig | LSTMConfig | GRUConfig | RNNBlockConfig
-LAYER_TYPES: dict[str, type[LayerConfig]] = {
-    layer.type: layer
-    for layer in (
-        EmbeddingConfig,
-        DenseConfig,
-        DropoutConfig,
-        RNNConfig,
-        LSTMConfig,
-        GRUConfig,
-        RNNBlockConfig,
-    )
-}
+        Raises:
+            FieldError: If the block has another size.
+        """
+        if self.size not in (None, input_size):
+            rule = (
+                f"an rnn_block adds to its input, so this must be the input's size, {input_size}, or left out"
+            )
+            raise FieldError("size", rule, self.size)
+        return input_size
 
+
+LAYER_TYPES: dict[str, type[LayerConfig]] = {layer.type: layer for layer in LayerConfig.__subclasses__()}
 
 # The field of a model that stands in no file: it follows from the corpus's separator and the vocabulary
 # (`jaxrnn.data.documents`).
 RESOLVED = "reset_id"
-SKIP = Field("skip", bool, None, optional=False, required=False)
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
     """The layers that a character passes through, first to last.
 
-    With `skip`, the last of them reads the sum of what all recurrent layers put out (`summed_layers`). Before the token
-    `reset_id` is read, the state is emptied; that one is `RESOLVED`.
+    Before the token `reset_id` is read, the state is emptied; that one is `RESOLVED`.
     """
 
-    skip: bool = False
     layers: tuple[LayerConfig, ...] = (EmbeddingConfig(size=192), LSTMConfig(size=192), DenseConfig())
     reset_id: int | None = None
 
@@ -141,47 +158,10 @@ class ModelConfig:
         """Checks that the layers fit together.
 
         Raises:
-            FieldError: If they are not an embedding, then other layers, then a dense one without a size, or
-                if the sizes around a skip connection differ.
+            FieldError: If they are not an embedding, then other layers, then a dense one without a size.
         """
         object.__setattr__(self, "layers", tuple(self.layers))
-        check(SKIP, self.skip)
         _check_layers(self.layers)
-        if self.skip:
-            _check_skip(self.layers)
-
-
-def summed_layers(layers: tuple[LayerConfig, ...]) -> tuple[int, ...]:
-    """The layers whose outputs `skip` adds up: each recurrent one, or the last dropout directly after it."""
-    summed: list[int] = []
-    for index, layer in enumerate(layers):
-        if isinstance(layer, RecurrentConfig):
-            summed.append(index)
-        elif isinstance(layer, DropoutConfig) and summed and summed[-1] == index - 1:
-            summed[-1] = index
-    return tuple(summed)
-
-
-def _check_skip(layers: tuple[LayerConfig, ...]) -> None:
-    summed = summed_layers(layers)
-    if not summed:
-        raise FieldError("skip", "adds up the outputs of recurrent layers, and there is none", True)
-    if (unread := summed[-1] + 1) != len(layers) - 1:
-        kind = layers[unread].type
-        problem = (
-            f"nobody would read layers[{unread}], of type {kind}, as the last layer reads recurrent ones"
-        )
-        raise FieldError("skip", problem, True)
-    size = first = None
-    for index, layer in enumerate(layers):
-        size = size if isinstance(layer, DropoutConfig) else layer.size or size
-        if isinstance(layer, RecurrentConfig):
-            first = first or size
-            if size != first:
-                problem = (
-                    f"skip adds up the outputs of recurrent layers, so it must be the first one's, {first}"
-                )
-                raise FieldError(f"layers[{index}].size", problem, size)
 
 
 def _check_layers(layers: tuple[LayerConfig, ...]) -> None:
@@ -189,7 +169,7 @@ def _check_layers(layers: tuple[LayerConfig, ...]) -> None:
         rule = f"must be a list of 2 to {MAX_LAYERS} layers, an embedding first and a dense last"
         raise FieldError("layers", f"{rule}, but has {len(layers)}")
     last = len(layers) - 1
-    size: int | None = None  # of what comes out of the layers so far
+    size = 0  # of what comes out of the layers so far
     for index, layer in enumerate(layers):
         here = f"layers[{index}]"
         if not isinstance(layer, LayerConfig):  # only Python can get here
@@ -205,11 +185,10 @@ def _check_layers(layers: tuple[LayerConfig, ...]) -> None:
             raise FieldError(here, f"the last layer must be of type dense, not {layer.type}")
         if index == last and not is_output:
             raise FieldError(f"{here}.size", "leave it out: the last layer has the size of the vocabulary")
-        if isinstance(layer, RNNBlockConfig) and layer.size not in (None, size):
-            rule = f"an rnn_block adds to its input, so this must be the input's size, {size}, or left out"
-            raise FieldError(f"{here}.size", rule, layer.size)
-        if not isinstance(layer, DropoutConfig):
-            size = layer.size or size
+        try:
+            size = layer.output_size(size)
+        except FieldError as error:
+            raise error.under(here) from None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -222,7 +201,7 @@ class TrainConfig(Checked):
     stateful: bool = True
     reset_rate: Annotated[float, Range(0, 1)] = 0.0
     accumulate_steps: Annotated[int, Range(1, 65_536)] = 1
-    optimizer: Annotated[str, OneOf(("adamw", "lion", "muon"))] = "adamw"
+    optimizer: Annotated[str, OneOf(("adamw", "muon"))] = "adamw"
     learning_rate: Annotated[float, Range(0, 100, above=True)] = 1e-2
     warmup_steps: StepsOrZero = 20
     schedule: Annotated[str, OneOf(("linear", "cosine", "constant", "plateau"))] = "linear"
@@ -233,7 +212,6 @@ class TrainConfig(Checked):
     weight_decay: Annotated[float, Range(0, 100)] = 0.1
     max_grad_norm: Annotated[float, Range(0, 1_000_000)] = 1.0
     ema_decay: Annotated[float, Range(0, 1, below=True)] = 0.0
-    two_tailed: bool = False
     eval_every: StepsOrZero = 200
     eval_tokens: StepsOrZero = 5_000_000
     save_every: StepsOrZero = 200
@@ -257,9 +235,6 @@ class TrainConfig(Checked):
         if self.reset_rate > 0 and not self.stateful:
             problem = "without stateful every sequence starts from a zero state anyway; must be 0"
             raise FieldError("reset_rate", problem, self.reset_rate)
-        if self.two_tailed and self.ema_decay > 0:
-            problem = f"ema_decay = {self.ema_decay} averages too, in another way; one of the two must be off"
-            raise FieldError("two_tailed", problem, self.two_tailed)
         if self.accumulate_steps > 1 and self.steps * self.accumulate_steps >= 2**31:
             problem = (
                 f"with steps = {self.steps} there would be 2^31 batches or more, which are not counted so far"
@@ -306,13 +281,3 @@ class Config:
     train: TrainConfig = field(default_factory=TrainConfig)
     sample: SampleConfig = field(default_factory=SampleConfig)
     log: LogConfig = field(default_factory=LogConfig)
-
-    def __post_init__(self) -> None:
-        """Checks what one section needs of another.
-
-        Raises:
-            FieldError: If two-tailed averaging has no text to be judged by.
-        """
-        if self.train.two_tailed and self.corpus.validation_fraction == 0:
-            problem = "held-out text decides which average is used, and corpus.validation_fraction is 0"
-            raise FieldError("train.two_tailed", problem, True)

@@ -1,9 +1,11 @@
-"""The layers as `jaxrnn.gradcheck.check` checks them: arguments, how a layer is called with them, the NumPy gradient.
+"""Every layer as `jaxrnn.gradcheck.check` checks it: a plain forward pass that JAX differentiates, and cases.
 
-All arrays are drawn in float64: to be called under JAX's 64-bit setting.
+A plain forward pass is the shortest way to write a layer, over the parameters and carries of `jaxrnn.layers`. It is
+slower than the layer and shares no arithmetic with it. A case has the arguments, how a layer is called with them, and
+the gradient in NumPy. All arrays are drawn in float64: to be called under JAX's 64-bit setting.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -16,23 +18,23 @@ from jaxrnn.config import (
     DenseConfig,
     EmbeddingConfig,
     GRUConfig,
+    LayerConfig,
     LSTMConfig,
     ModelConfig,
     RNNBlockConfig,
     RNNConfig,
 )
-from jaxrnn.gradcheck import plain
 from jaxrnn.layers import losses
-from jaxrnn.layers.block import CellCarry, CellParams, RNNBlockParams, rnn_block
-from jaxrnn.layers.dense import DenseParams, dense
+from jaxrnn.layers.block import CellCarry, RNNBlockParams, init_rnn_block, rnn_block, rnn_block_carry
+from jaxrnn.layers.dense import DenseParams, dense, init_dense
 from jaxrnn.layers.dropout import dropout
-from jaxrnn.layers.embedding import EmbeddingParams, embedding
-from jaxrnn.layers.gru import GRUCarry, GRUParams, gru
-from jaxrnn.layers.lstm import LSTMCarry, LSTMParams, lstm
-from jaxrnn.layers.mogrifier import MogrifierLSTMParams, MogrifierRound, mogrifier_lstm
-from jaxrnn.layers.rnn import RNNCarry, RNNParams, rnn
+from jaxrnn.layers.embedding import EmbeddingParams, embedding, init_embedding
+from jaxrnn.layers.gru import GRUCarry, GRUParams, gru, gru_carry, init_gru
+from jaxrnn.layers.lstm import LSTMCarry, LSTMParams, init_lstm, lstm, lstm_carry
+from jaxrnn.layers.mogrifier import MogrifierLSTMParams, init_mogrifier_lstm, mogrifier_lstm
+from jaxrnn.layers.rnn import RNNCarry, RNNParams, init_rnn, rnn, rnn_carry
 from jaxrnn.models import stack
-from jaxrnn.types import Array
+from jaxrnn.types import Array, Carry, Key, Params
 
 
 class Sizes(NamedTuple):
@@ -49,7 +51,7 @@ class Sizes(NamedTuple):
 
 
 class Arguments(NamedTuple):
-    """What a layer is differentiated by; `()` where it has none."""
+    """What a layer is differentiated with respect to; `()` where it has none."""
 
     params: Any = ()
     carry: Any = ()
@@ -58,6 +60,7 @@ class Arguments(NamedTuple):
 
 
 Outputs = Any
+Function = Callable[..., Outputs]
 
 
 class Case(NamedTuple):
@@ -70,16 +73,33 @@ class Case(NamedTuple):
 
     name: str
     arguments: Arguments
-    call: Callable[[Callable[..., Outputs], Arguments], Outputs]
+    call: Callable[[Function, Arguments], Outputs]
     reference: Callable[[Arguments, Outputs], Arguments]
 
 
 class OnTrial(NamedTuple):
-    """A layer as checked: the function on trial, its plain twin, and the cases to check."""
+    """A layer as checked: the function on trial, its plain forward pass, and the cases to check."""
 
-    function: Callable[..., Outputs]
-    plain: Callable[..., Outputs]
+    function: Function
+    plain: Function
     cases: Callable[[np.random.Generator, Sizes], list[Case]]
+
+
+def normal(rng: np.random.Generator, *shape: int) -> Array:
+    """Draw normal numbers, in float64 under JAX's 64-bit setting."""
+    return jnp.asarray(rng.standard_normal(shape))
+
+
+def drawn(rng: np.random.Generator, make: Callable[[], Any]) -> Any:
+    """Draw normal numbers in the shapes of the tree that `make` returns, which is not run."""
+    return jax.tree.map(lambda leaf: normal(rng, *leaf.shape), jax.eval_shape(make))
+
+
+# The layers that are not recurrent
+
+
+def _plain_embedding(params: EmbeddingParams, ids: Array) -> Array:
+    return params.table[ids]
 
 
 def _embedding_cases(rng: np.random.Generator, sizes: Sizes) -> list[Case]:
@@ -90,11 +110,20 @@ def _embedding_cases(rng: np.random.Generator, sizes: Sizes) -> list[Case]:
         _, residuals = reference.embedding_forward(arguments.params, ids)
         return Arguments(params=reference.embedding_backward(arguments.params, residuals, d_xs))
 
-    def call(function: Callable[..., Outputs], arguments: Arguments) -> Outputs:
+    def call(function: Function, arguments: Arguments) -> Outputs:
         return function(arguments.params, jnp.asarray(ids))
 
-    params = EmbeddingParams(normal(rng, sizes.vocabulary_size, sizes.input_size))
+    params = drawn(rng, lambda: init_embedding(jax.random.key(0), sizes.vocabulary_size, sizes.input_size))
     return [Case("embedding", Arguments(params=params), call, gradient)]
+
+
+def _ids(rng: np.random.Generator, sizes: Sizes) -> Any:
+    """Token ids `[batch, time]`."""
+    return rng.integers(sizes.vocabulary_size, size=(sizes.batch_size, sizes.seq_len), dtype=np.int32)
+
+
+def _plain_dense(params: DenseParams, xs: Array) -> Array:
+    return xs @ params.w + params.b
 
 
 def _dense_cases(rng: np.random.Generator, sizes: Sizes) -> list[Case]:
@@ -103,8 +132,18 @@ def _dense_cases(rng: np.random.Generator, sizes: Sizes) -> list[Case]:
         d_params, d_xs = reference.dense_backward(arguments.params, residuals, d_ys)
         return Arguments(params=d_params, xs=d_xs)
 
-    arguments = Arguments(params=_dense_params(rng, sizes.input_size, sizes.hidden_size), xs=_xs(rng, sizes))
+    params = drawn(rng, lambda: init_dense(jax.random.key(0), sizes.input_size, sizes.hidden_size))
+    arguments = Arguments(params=params, xs=_xs(rng, sizes))
     return [Case("dense", arguments, lambda function, a: function(a.params, a.xs), gradient)]
+
+
+def _xs(rng: np.random.Generator, sizes: Sizes) -> Array:
+    return normal(rng, sizes.seq_len, sizes.batch_size, sizes.input_size)
+
+
+def _plain_dropout(key: Key, rate: float, xs: Array, *, variational: bool = False) -> Array:
+    keep = jax.random.bernoulli(key, jnp.float32(1 - rate), (1, *xs.shape[1:]) if variational else xs.shape)
+    return jnp.where(keep, xs / (1 - rate), 0)
 
 
 def _dropout_cases(rng: np.random.Generator, sizes: Sizes) -> list[Case]:
@@ -113,11 +152,11 @@ def _dropout_cases(rng: np.random.Generator, sizes: Sizes) -> list[Case]:
     def case(name: str, steps: int, variational: bool) -> Case:
         def gradient(arguments: Arguments, d_ys: Any) -> Arguments:
             ones = jnp.ones((steps, *arguments.xs.shape[1:]))
-            mask = np.asarray(plain.dropout(key, rate, ones))
+            mask = np.asarray(_plain_dropout(key, rate, ones))
             _, residuals = reference.dropout_forward(mask, arguments.xs)
             return Arguments(xs=reference.dropout_backward(residuals, d_ys))
 
-        def call(function: Callable[..., Outputs], arguments: Arguments) -> Outputs:
+        def call(function: Function, arguments: Arguments) -> Outputs:
             return function(key, rate, arguments.xs, variational=variational)
 
         return Case(name, Arguments(xs=_xs(rng, sizes)), call, gradient)
@@ -125,128 +164,9 @@ def _dropout_cases(rng: np.random.Generator, sizes: Sizes) -> list[Case]:
     return [case("dropout", sizes.seq_len, False), case("dropout (variational)", 1, True)]
 
 
-def _cell_cases(cell: str) -> Callable[[np.random.Generator, Sizes], list[Case]]:
-    _, forward, backward = reference.CELLS[cell]
-
-    def cases(rng: np.random.Generator, sizes: Sizes) -> list[Case]:
-        params = _cell_params(rng, cell, sizes.input_size, sizes.hidden_size)
-        arguments = Arguments(params, _cell_carry(rng, cell, sizes), _xs(rng, sizes))
-        return [
-            _case(cell, arguments, forward, backward),
-            _case(f"{cell} (resets)", arguments, forward, backward, resets=_resets(sizes)),
-        ]
-
-    return cases
-
-
-def _case(
-    name: str,
-    arguments: Arguments,
-    forward: Callable[..., Any],
-    backward: Callable[..., Any],
-    resets: Any = None,
-) -> Case:
-    """A recurrent layer whose only option is where its state is emptied; forward and backward are NumPy's."""
-
-    def gradient(arguments: Arguments, cotangents: Outputs) -> Arguments:
-        _, _, residuals = forward(*_sequence(arguments), resets=resets)
-        return Arguments(*backward(arguments.params, residuals, *cotangents))
-
-    def call(function: Callable[..., Outputs], arguments: Arguments) -> Outputs:
-        return function(*_sequence(arguments), **({} if resets is None else {"resets": jnp.asarray(resets)}))
-
-    return Case(name, arguments, call, gradient)
-
-
-def _resets(sizes: Sizes) -> Any:
-    """Bool `[time, batch]`: of the first stream at every other step, of the next at the others, and so on."""
-    return np.indices((sizes.seq_len, sizes.batch_size)).sum(axis=0) % 2 == 0
-
-
-def _lstm_cases(rng: np.random.Generator, sizes: Sizes) -> list[Case]:
-    """The LSTM as it is, and with its three options."""
-    arguments = Arguments(
-        _cell_params(rng, "lstm", sizes.input_size, sizes.hidden_size),
-        _cell_carry(rng, "lstm", sizes),
-        _xs(rng, sizes),
-    )
-    forward_backward = reference.lstm_forward, reference.lstm_backward
-    return _with_options("lstm", arguments, _state_mask(rng, sizes), _resets(sizes), *forward_backward)
-
-
-def _mogrifier_lstm_cases(rng: np.random.Generator, sizes: Sizes) -> list[Case]:
-    """Of full and of low rank, an even and an odd number of rounds, and with the LSTM's options."""
-    input_size, hidden_size = sizes.input_size, sizes.hidden_size
-    forward_backward = reference.mogrifier_lstm_forward, reference.mogrifier_lstm_backward
-
-    def arguments(rounds: int, rank: int) -> Arguments:
-        weights = []
-        for number in range(rounds):
-            source, target = (input_size, hidden_size) if number % 2 else (hidden_size, input_size)
-            w_in = normal(rng, source, rank) / 2 if rank else None  # smaller: differences want gentle curves
-            weights.append(MogrifierRound(normal(rng, rank or source, target) / 2, w_in))
-        w_x, w_h, b = _cell_params(rng, "lstm", input_size, hidden_size)[:3]
-        params = MogrifierLSTMParams(w_x, w_h, b, tuple(weights))
-        return Arguments(params, _cell_carry(rng, "lstm", sizes), _xs(rng, sizes))
-
-    mask, resets = _state_mask(rng, sizes), _resets(sizes)
-    full, low = arguments(4, 0), arguments(3, 1)
-    return [
-        *_with_options("mogrifier_lstm", full, mask, resets, *forward_backward)[:1],
-        *_with_options("mogrifier_lstm, low rank", low, mask, resets, *forward_backward),
-    ]
-
-
-def _with_options(
-    name: str,
-    arguments: Arguments,
-    mask: Array,
-    resets: Any,
-    forward: Callable[..., Any],
-    backward: Callable[..., Any],
-) -> list[Case]:
-    """Cases of an LSTM without options, with a mask on its state, with a capped input gate, and with resets."""
-
-    def case(name: str, mask: Array | None = None, cap: bool = False, resets: Any = None) -> Case:
-        def gradient(arguments: Arguments, cotangents: Outputs) -> Arguments:
-            factors = 1.0 if mask is None else np.asarray(mask)
-            _, _, residuals = forward(*_sequence(arguments), factors, cap, resets)
-            return Arguments(*backward(arguments.params, residuals, *cotangents, factors, cap))
-
-        def call(function: Callable[..., Outputs], arguments: Arguments) -> Outputs:
-            where = None if resets is None else jnp.asarray(resets)
-            return function(*_sequence(arguments), mask=mask, cap_input_gate=cap, resets=where)
-
-        return Case(name, arguments, call, gradient)
-
-    return [
-        case(name),
-        case(f"{name} (recurrent_dropout)", mask=mask),
-        case(f"{name} (cap_input_gate)", cap=True),
-        case(f"{name} (resets)", resets=resets),
-    ]
-
-
-def _state_mask(rng: np.random.Generator, sizes: Sizes) -> Array:
-    """Zeros and twos `[batch, hidden]`, both among them."""
-    mask = 2.0 * rng.integers(2, size=(sizes.batch_size, sizes.hidden_size))
-    mask.flat[0], mask.flat[-1] = 0, 2
-    return jnp.asarray(mask)
-
-
-def _rnn_block_cases(rng: np.random.Generator, sizes: Sizes) -> list[Case]:
-    def case(cell: str, option: str = "", resets: Any = None) -> Case:
-        forward_backward = (
-            partial(reference.rnn_block_forward, cell),
-            partial(reference.rnn_block_backward, cell),
-        )
-        size = sizes.hidden_size
-        params = RNNBlockParams(_cell_params(rng, cell, size, size), _dense_params(rng, size, size))
-        xs = normal(rng, sizes.seq_len, sizes.batch_size, size)
-        arguments = Arguments(params, _cell_carry(rng, cell, sizes), xs)
-        return _case(f"rnn_block ({cell}{option})", arguments, *forward_backward, resets)
-
-    return [*(case(cell) for cell in reference.CELLS), case("lstm", ", resets", _resets(sizes))]
+def _plain_softmax_cross_entropy(logits: Array, targets: Array) -> Array:
+    log_probabilities = jax.nn.log_softmax(logits)
+    return -jnp.take_along_axis(log_probabilities, targets[..., None], axis=-1).squeeze(-1)
 
 
 def _softmax_cross_entropy_cases(rng: np.random.Generator, sizes: Sizes) -> list[Case]:
@@ -256,21 +176,214 @@ def _softmax_cross_entropy_cases(rng: np.random.Generator, sizes: Sizes) -> list
         _, residuals = reference.softmax_cross_entropy_forward(arguments.logits, targets)
         return Arguments(logits=reference.softmax_cross_entropy_backward(residuals, d_losses))
 
-    def call(function: Callable[..., Outputs], arguments: Arguments) -> Outputs:
+    def call(function: Function, arguments: Arguments) -> Outputs:
         return function(arguments.logits, jnp.asarray(targets))
 
     logits = normal(rng, *targets.shape, sizes.vocabulary_size)
     return [Case("softmax_cross_entropy", Arguments(logits=logits), call, gradient)]
 
 
+# The recurrent layers: plain forward passes of one step each
+
+
+def over_time(step: Callable[..., tuple[Any, Array]]) -> Function:
+    """Return a layer that runs `step`, (params, carry, x_t, **options) -> (carry, h_t), for every time step.
+
+    The layer is called as those of `jaxrnn.layers` are: (params, carry, xs, *, resets, **options) -> (carry, hs).
+    """
+
+    def layer(
+        params: Params, carry: Carry, xs: Array, *, resets: Array | None = None, **options: Any
+    ) -> tuple[Carry, Array]:
+        def body(carry: Carry, here: tuple[Array, Array | None]) -> tuple[Carry, Array]:
+            x, reset = here
+            if reset is not None:
+                carry = jax.tree.map(lambda leaf: jnp.where(reset[:, None], 0, leaf), carry)
+            return step(params, carry, x, **options)
+
+        return jax.lax.scan(body, carry, (xs, resets))
+
+    return layer
+
+
+def recurrent_arguments(
+    rng: np.random.Generator,
+    sizes: Sizes,
+    init: Callable[[Key, int, int], Params],
+    initial_carry: Callable[[Params, int], Carry],
+) -> Arguments:
+    """Draw parameters, a carry and inputs of the recurrent layer that has these two functions."""
+    params = drawn(rng, lambda: init(jax.random.key(0), sizes.input_size, sizes.hidden_size))
+    carry = drawn(rng, lambda: initial_carry(params, sizes.batch_size))
+    return Arguments(params, carry, _xs(rng, sizes))
+
+
+def recurrent_cases(
+    name: str,
+    arguments: Arguments,
+    forward: Callable[..., Any],
+    backward: Callable[..., Any],
+    options: Mapping[str, Mapping[str, Any]],
+) -> list[Case]:
+    """Return a case for each of the options of a recurrent layer.
+
+    Args:
+        name: of the layer.
+        arguments: for all cases.
+        forward: NumPy's forward pass: (params, carry, xs, **options) -> (carry, hs, residuals).
+        backward: its backward pass: (params, residuals, d_carry, d_hs) -> (d_params, d_carry, d_xs).
+        options: keyword arguments of NumPy arrays, by what the name of the case ends in.
+    """
+
+    def case(label: str, options: Mapping[str, Any]) -> Case:
+        def gradient(arguments: Arguments, cotangents: Outputs) -> Arguments:
+            _, _, residuals = forward(arguments.params, arguments.carry, arguments.xs, **options)
+            return Arguments(*backward(arguments.params, residuals, *cotangents))
+
+        def call(function: Function, arguments: Arguments) -> Outputs:
+            arrays = {option: jnp.asarray(value) for option, value in options.items()}
+            return function(arguments.params, arguments.carry, arguments.xs, **arrays)
+
+        return Case(name + label, arguments, call, gradient)
+
+    return [case(label, values) for label, values in options.items()]
+
+
+def resets_option(sizes: Sizes) -> dict[str, Any]:
+    """Bool `[time, batch]`: of the first stream at every other step, of the next at the others, and so on."""
+    return {"resets": np.indices((sizes.seq_len, sizes.batch_size)).sum(axis=0) % 2 == 0}
+
+
+def _mask_option(rng: np.random.Generator, sizes: Sizes) -> dict[str, Any]:
+    """Zeros and twos `[batch, hidden]`, both among them."""
+    mask = 2.0 * rng.integers(2, size=(sizes.batch_size, sizes.hidden_size))
+    mask.flat[0], mask.flat[-1] = 0, 2
+    return {"mask": mask}
+
+
+def _plain_rnn_step(params: RNNParams, carry: RNNCarry, x: Array) -> tuple[RNNCarry, Array]:
+    h = jnp.tanh(x @ params.w_x + carry.h @ params.w_h + params.b)
+    return RNNCarry(h), h
+
+
+def _rnn_cases(rng: np.random.Generator, sizes: Sizes) -> list[Case]:
+    arguments = recurrent_arguments(rng, sizes, init_rnn, rnn_carry)
+    options = {"": {}, " (resets)": resets_option(sizes)}
+    return recurrent_cases("rnn", arguments, reference.rnn_forward, reference.rnn_backward, options)
+
+
+def _plain_lstm_step(
+    params: LSTMParams | MogrifierLSTMParams, carry: LSTMCarry, x: Array, mask: Array | None = None
+) -> tuple[LSTMCarry, Array]:
+    h = carry.h if mask is None else mask * carry.h
+    i, f, g, o = jnp.split(x @ params.w_x + h @ params.w_h + params.b, 4, axis=-1)
+    c = jax.nn.sigmoid(f) * carry.c + jax.nn.sigmoid(i) * jnp.tanh(g)
+    h = jax.nn.sigmoid(o) * jnp.tanh(c)
+    return LSTMCarry(h, c), h
+
+
+def _lstm_cases(rng: np.random.Generator, sizes: Sizes) -> list[Case]:
+    arguments = recurrent_arguments(rng, sizes, init_lstm, lstm_carry)
+    options = {"": {}, " (recurrent_dropout)": _mask_option(rng, sizes), " (resets)": resets_option(sizes)}
+    return recurrent_cases("lstm", arguments, reference.lstm_forward, reference.lstm_backward, options)
+
+
+def _plain_mogrifier_step(
+    params: MogrifierLSTMParams, carry: LSTMCarry, x: Array, mask: Array | None = None
+) -> tuple[LSTMCarry, Array]:
+    h = carry.h if mask is None else mask * carry.h
+    for number, (w_out, w_in) in enumerate(params.rounds, start=1):
+        q = w_out if w_in is None else w_in @ w_out
+        if number % 2 == 1:
+            x = 2 * jax.nn.sigmoid(h @ q) * x
+        else:
+            h = 2 * jax.nn.sigmoid(x @ q) * h
+    return _plain_lstm_step(params, LSTMCarry(h, carry.c), x)
+
+
+def _mogrifier_lstm_cases(rng: np.random.Generator, sizes: Sizes) -> list[Case]:
+    """Of full and of low rank, an even and an odd number of rounds, and with the LSTM's options."""
+
+    def arguments(rounds: int, rank: int) -> Arguments:
+        init = partial(init_mogrifier_lstm, rounds=rounds, rank=rank)
+        given = recurrent_arguments(rng, sizes, init, lstm_carry)
+        halves = jax.tree.map(lambda w: w / 2, given.params.rounds)  # smaller: differences want gentle curves
+        return given._replace(params=given.params._replace(rounds=halves))
+
+    forward, backward = reference.mogrifier_lstm_forward, reference.mogrifier_lstm_backward
+    options = {"": {}, " (recurrent_dropout)": _mask_option(rng, sizes), " (resets)": resets_option(sizes)}
+    return [
+        *recurrent_cases("mogrifier_lstm", arguments(4, 0), forward, backward, {"": {}}),
+        *recurrent_cases("mogrifier_lstm, low rank", arguments(3, 1), forward, backward, options),
+    ]
+
+
+def _plain_gru_step(params: GRUParams, carry: GRUCarry, x: Array) -> tuple[GRUCarry, Array]:
+    p_r, p_z, p_n = jnp.split(x @ params.w_x + params.b, 3, axis=-1)
+    a_r, a_z, a_n = jnp.split(carry.h @ params.w_h, 3, axis=-1)
+    r, z = jax.nn.sigmoid(p_r + a_r), jax.nn.sigmoid(p_z + a_z)
+    n = jnp.tanh(p_n + r * (a_n + params.b_n))
+    h = (1 - z) * n + z * carry.h
+    return GRUCarry(h), h
+
+
+def _gru_cases(rng: np.random.Generator, sizes: Sizes) -> list[Case]:
+    arguments = recurrent_arguments(rng, sizes, init_gru, gru_carry)
+    options = {"": {}, " (resets)": resets_option(sizes)}
+    return recurrent_cases("gru", arguments, reference.gru_forward, reference.gru_backward, options)
+
+
+def _plain_rnn_block(
+    params: RNNBlockParams, carry: CellCarry, xs: Array, *, resets: Array | None = None
+) -> tuple[CellCarry, Array]:
+    names = {RNNParams: "rnn", LSTMParams: "lstm", GRUParams: "gru"}
+    carry, hs = ON_TRIAL[names[type(params.cell)]].plain(params.cell, carry, xs, resets=resets)
+    return carry, xs + _plain_dense(params.dense, hs)
+
+
+def _rnn_block_cases(rng: np.random.Generator, sizes: Sizes) -> list[Case]:
+    square = sizes._replace(input_size=sizes.hidden_size)
+
+    def cases(cell: str, *options: str) -> list[Case]:
+        def init(key: Key, size: int, _size: int) -> RNNBlockParams:
+            return init_rnn_block(key, size, cell)
+
+        given = {"": {}, ", resets": resets_option(sizes)}
+        return recurrent_cases(
+            "rnn_block",
+            recurrent_arguments(rng, square, init, rnn_block_carry),
+            partial(reference.rnn_block_forward, cell),
+            partial(reference.rnn_block_backward, cell),
+            {f" ({cell}{option})": given[option] for option in options},
+        )
+
+    return [*cases("rnn", ""), *cases("lstm", "", ", resets"), *cases("gru", "")]
+
+
+# A stack of layers
+
+
+def plain_stack(config: ModelConfig, params: Params, carry: Carry, tokens: Array) -> tuple[Carry, Array]:
+    """Run the plain forward passes of a stack without dropout: tokens `[batch, time]` to logits."""
+    xs = tokens.T
+    resets = None if config.reset_id is None else xs == config.reset_id
+    carry_out: list[Carry] = []
+    for layer, layer_params, layer_carry in zip(config.layers, params, carry, strict=True):
+        plain = ON_TRIAL[layer.type].plain
+        if layer_carry:
+            layer_carry, xs = plain(layer_params, layer_carry, xs, resets=resets)
+        elif layer.type != "dropout":
+            xs = plain(layer_params, xs)
+        carry_out.append(layer_carry)
+    return tuple(carry_out), xs.swapaxes(0, 1)
+
+
 def _projected_table_cases(rng: np.random.Generator, sizes: Sizes) -> list[Case]:
     """A small model each: where positions outnumber the vocabulary, `stack.apply` projects the table (see there)."""
     tokens = _ids(rng, sizes)
-    hidden_size, vocabulary_size = sizes.hidden_size, sizes.vocabulary_size
+    hidden_size = sizes.hidden_size
 
-    def case(layer: RNNConfig | LSTMConfig | GRUConfig | RNNBlockConfig, cell: str) -> Case:
-        in_block = isinstance(layer, RNNBlockConfig)
-        input_size = hidden_size if in_block else sizes.input_size
+    def case(layer: LayerConfig, input_size: int = sizes.input_size) -> Case:
         config = ModelConfig(layers=(EmbeddingConfig(size=input_size), layer, DenseConfig()))
 
         def gradient(arguments: Arguments, cotangents: Outputs) -> Arguments:
@@ -278,81 +391,33 @@ def _projected_table_cases(rng: np.random.Generator, sizes: Sizes) -> list[Case]
             _, _, residuals = reference.model_forward(*args, arguments.carry, tokens)
             return Arguments(*reference.model_backward(*args, residuals, *cotangents))
 
-        def call(function: Callable[..., Outputs], arguments: Arguments) -> Outputs:
+        def call(function: Function, arguments: Arguments) -> Outputs:
             return function(config, arguments.params, arguments.carry, jnp.asarray(tokens))
 
-        cell_params = _cell_params(rng, cell, input_size, hidden_size)
-        params = (
-            EmbeddingParams(normal(rng, vocabulary_size, input_size)),
-            RNNBlockParams(cell_params, _dense_params(rng, hidden_size, hidden_size))
-            if in_block
-            else cell_params,
-            _dense_params(rng, hidden_size, vocabulary_size),
-        )
-        arguments = Arguments(params, ((), _cell_carry(rng, cell, sizes), ()))
-        return Case(f"projected_table ({layer.type})", arguments, call, gradient)
+        params = drawn(rng, lambda: stack.init(jax.random.key(0), config, sizes.vocabulary_size))
+        carry = drawn(rng, lambda: stack.initial_carry(config, params, sizes.batch_size))
+        return Case(f"projected_table ({layer.type})", Arguments(params, carry), call, gradient)
 
     return [
-        case(RNNConfig(size=hidden_size), "rnn"),
-        case(LSTMConfig(size=hidden_size), "lstm"),
-        case(GRUConfig(size=hidden_size), "gru"),
-        case(RNNBlockConfig(cell="lstm"), "lstm"),
+        case(RNNConfig(size=hidden_size)),
+        case(LSTMConfig(size=hidden_size)),
+        case(GRUConfig(size=hidden_size)),
+        case(RNNBlockConfig(cell="lstm"), hidden_size),
     ]
 
 
-def _sequence(arguments: Arguments) -> tuple[Any, Any, Any]:
-    return arguments.params, arguments.carry, arguments.xs
-
-
-def _ids(rng: np.random.Generator, sizes: Sizes) -> Any:
-    """Token ids `[batch, time]`."""
-    return rng.integers(sizes.vocabulary_size, size=(sizes.batch_size, sizes.seq_len), dtype=np.int32)
-
-
-def _xs(rng: np.random.Generator, sizes: Sizes) -> Array:
-    return normal(rng, sizes.seq_len, sizes.batch_size, sizes.input_size)
-
-
-def _dense_params(rng: np.random.Generator, input_size: int, size: int) -> DenseParams:
-    return DenseParams(w=normal(rng, input_size, size), b=normal(rng, size))
-
-
-def _cell_params(rng: np.random.Generator, cell: str, input_size: int, hidden_size: int) -> CellParams:
-    def drawn(gates: int) -> tuple[Array, Array, Array]:
-        width = gates * hidden_size
-        return normal(rng, input_size, width), normal(rng, hidden_size, width), normal(rng, width)
-
-    if cell == "rnn":
-        return RNNParams(*drawn(1))
-    if cell == "lstm":
-        return LSTMParams(*drawn(4))
-    return GRUParams(*drawn(3), b_n=normal(rng, hidden_size))
-
-
-def _cell_carry(rng: np.random.Generator, cell: str, sizes: Sizes) -> CellCarry:
-    h, c = (normal(rng, sizes.batch_size, sizes.hidden_size) for _ in range(2))
-    if cell == "lstm":
-        return LSTMCarry(h, c)
-    return RNNCarry(h) if cell == "rnn" else GRUCarry(h)
-
-
-def normal(rng: np.random.Generator, *shape: int) -> Array:
-    """Normal numbers, in float64 under JAX's 64-bit setting."""
-    return jnp.asarray(rng.standard_normal(shape))
-
-
-# Every layer that `check_gradients` knows, by name.
-ON_TRIAL = {
-    "embedding": OnTrial(embedding, plain.embedding, _embedding_cases),
-    "dense": OnTrial(dense, plain.dense, _dense_cases),
-    "dropout": OnTrial(dropout, plain.dropout, _dropout_cases),
-    "rnn": OnTrial(rnn, plain.rnn, _cell_cases("rnn")),
-    "lstm": OnTrial(lstm, plain.lstm, _lstm_cases),
-    "mogrifier_lstm": OnTrial(mogrifier_lstm, plain.mogrifier_lstm, _mogrifier_lstm_cases),
-    "gru": OnTrial(gru, plain.gru, _cell_cases("gru")),
-    "rnn_block": OnTrial(rnn_block, plain.rnn_block, _rnn_block_cases),
+# Everything that `check_gradients` checks, by name; a layer by the type that it has in a config.
+ON_TRIAL: dict[str, OnTrial] = {
+    "embedding": OnTrial(embedding, _plain_embedding, _embedding_cases),
+    "dense": OnTrial(dense, _plain_dense, _dense_cases),
+    "dropout": OnTrial(dropout, _plain_dropout, _dropout_cases),
+    "rnn": OnTrial(rnn, over_time(_plain_rnn_step), _rnn_cases),
+    "lstm": OnTrial(lstm, over_time(_plain_lstm_step), _lstm_cases),
+    "mogrifier_lstm": OnTrial(mogrifier_lstm, over_time(_plain_mogrifier_step), _mogrifier_lstm_cases),
+    "gru": OnTrial(gru, over_time(_plain_gru_step), _gru_cases),
+    "rnn_block": OnTrial(rnn_block, _plain_rnn_block, _rnn_block_cases),
     "softmax_cross_entropy": OnTrial(
-        losses.softmax_cross_entropy, plain.softmax_cross_entropy, _softmax_cross_entropy_cases
+        losses.softmax_cross_entropy, _plain_softmax_cross_entropy, _softmax_cross_entropy_cases
     ),
-    "projected_table": OnTrial(stack.apply, plain.apply, _projected_table_cases),
+    "projected_table": OnTrial(stack.apply, plain_stack, _projected_table_cases),
 }

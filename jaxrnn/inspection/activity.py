@@ -1,24 +1,21 @@
 """What a model does as it reads a text: states and gates of each recurrent layer, and what it expects at each place."""
 
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxrnn.config import ModelConfig
+from jaxrnn.config import LayerConfig, ModelConfig
 from jaxrnn.data.vocabulary import Text, encode
 from jaxrnn.evaluation.scoring import rank
-from jaxrnn.layers.block import RNNBlockParams
-from jaxrnn.layers.gru import GRUParams, gru_loop, gru_project
 from jaxrnn.layers.losses import softmax_cross_entropy
-from jaxrnn.layers.lstm import LSTMParams, lstm_loop, lstm_project
-from jaxrnn.layers.mogrifier import MogrifierLSTMParams, mogrifier_loop
-from jaxrnn.layers.rnn import RNNParams, rnn
+from jaxrnn.layers.resets import reset_state
 from jaxrnn.models import stack
 from jaxrnn.models.language_model import LanguageModel
-from jaxrnn.types import Array, Params
+from jaxrnn.models.registry import LAYERS, apply_layer
+from jaxrnn.types import Array, Carry, Params
 
 # What is tanh of something lies between -1 and 1, a gate between 0 and 1, a cell anywhere.
 STATES = ("h", "c")
@@ -116,47 +113,32 @@ def _observe(
 
 
 def layer_activity(
-    config: Any, params: Params, carry: Any, xs: Array, resets: Array | None
+    config: LayerConfig, params: Params, carry: Carry, xs: Array, resets: Array | None
 ) -> dict[str, Array]:
-    """States and gates of a recurrent layer at each step, by kind; of another layer, nothing.
+    """Return the states and gates of a recurrent layer at each step, by kind; of another layer, nothing.
 
     Args:
         config: the layer's entry of the config's list.
         params: its parameters.
         carry: its carry before the first step.
         xs: what it reads, `[time, batch, input]`.
-        resets: where its state is emptied, bool `[time, batch]`, or None.
+        resets: where its state is reset, bool `[time, batch]`, or None.
 
     Returns:
-        Arrays `[time, batch, hidden]`: h; of an LSTM also c, i (capped, where the layer caps it), f, g and o; of a GRU
-        also r, z and n.
+        Arrays `[time, batch, hidden]`: the fields of its carry after each step, and its gates.
     """
-    cap = getattr(config, "cap_input_gate", False)  # a block's cell has no such option
-    match params:
-        case RNNBlockParams():
-            return layer_activity(config, params.cell, carry, xs, resets)
-        case RNNParams():
-            return {"h": rnn(params, carry, xs, resets=resets)[1]}
-        case GRUParams():
-            zs = gru_project(params, xs)
-            _, (hs, gates, _) = gru_loop(params.w_h, params.b_n, zs, carry, resets)
-            return {"h": hs, **_side_by_side("rzn", gates)}
-        case LSTMParams():
-            zs = lstm_project(params, xs)
-            _, (hs, gates, c_prev, _) = lstm_loop(cap, params.w_h, zs, carry, None, resets)
-        case MogrifierLSTMParams():
-            _, (hs, gates, c_prev, *_) = mogrifier_loop(cap, params, carry, xs, None, resets)
-        case _:
-            return {}
-    by_kind = _side_by_side("ifgo", gates)
-    if cap:
-        by_kind["i"] = jnp.minimum(by_kind["i"], 1 - by_kind["f"])
-    cs = by_kind["f"] * c_prev + by_kind["i"] * by_kind["g"]
-    return {"h": hs, "c": cs, **by_kind}
+    if not carry:
+        return {}
 
+    def step(carry: Carry, here: tuple[Array, Array | None]) -> tuple[Carry, tuple[Carry, Carry]]:
+        x, reset = here
+        before = reset_state(carry, reset)
+        after, _ = apply_layer(config, params, before, x[None])
+        return after, (before, after)
 
-def _side_by_side(kinds: str, gates: Array) -> dict[str, Array]:
-    return dict(zip(kinds, jnp.split(gates, len(kinds), axis=-1), strict=True))
+    _, (before, after) = jax.lax.scan(step, carry, (xs, resets))
+    gates = LAYERS[config.type].gates(config=config, params=params, carry=before, xs=xs)
+    return {**after._asdict(), **gates}
 
 
 def saturation(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -105,7 +105,7 @@ def _payload(run: LanguageModel, inspection: Inspection, about: Mapping[str, str
         "ranks": activity.ranks.tolist(),
         "likeliest": activity.likeliest.tolist(),
         "probabilities": _rounded(activity.probabilities, 4),
-        "kinds": NAMES,
+        "kinds": {track.kind: NAMES.get(track.kind, track.kind) for track in activity.tracks},
         "layers": {
             index: layer_name(run.config, index) for index in {track.layer for track in activity.tracks}
         },

@@ -16,8 +16,8 @@ def describe(trained: LanguageModel) -> dict[str, Any]:
     """Returns what a program needs to know of a model, as JSON has it.
 
     Keys: `format` and `format_version`; `jaxrnn_version`, that wrote it; `name`, of the run; `layers`, as in a config;
-    `skip`, likewise; `vocabulary`, with `characters` in the order of their ids and `tokens`, what one is; `separator`,
-    the character, of these, before which the state is emptied, or None.
+    `vocabulary`, with `characters` in the order of their ids and `tokens`, what one is; `separator`, the character, of
+    these, before which the state is emptied, or None.
     """
     characters, tokens = trained.vocabulary
     reset_id = trained.config.reset_id
@@ -27,7 +27,6 @@ def describe(trained: LanguageModel) -> dict[str, Any]:
         "jaxrnn_version": jaxrnn.__version__,
         "name": trained.name,
         "layers": describe_layers(trained.config),
-        "skip": trained.config.skip,
         "vocabulary": {"characters": characters, "tokens": tokens},
         "separator": None if reset_id is None else characters[reset_id],
     }

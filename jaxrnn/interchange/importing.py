@@ -112,8 +112,7 @@ def _read_safetensors(path: Path) -> Imported:
     separator = _read_separator(description, characters, tokens, told_by)
     modules = find_modules(header.shapes, source)
     if "layers" in description:
-        skip = description.get("skip", False)
-        plan = plan_described(modules, description["layers"], skip, len(characters), source)
+        plan = plan_described(modules, description["layers"], len(characters), source)
     else:
         plan = plan_found(modules, description.get("modules"), len(characters), source)
     params = read_params(plan, open_safetensors(path))

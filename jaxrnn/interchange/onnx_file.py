@@ -14,7 +14,7 @@ How our weights become ONNX's (H rows for each gate, a direction as the leading 
     lstm    i, f, g, o  to   i, o, f, c
     gru     r, z, n     to   z, r, h, and `linear_before_reset`: r scales h W_h + b_n, not h
 
-Dropout is gone: it's for training. A mogrifier's rounds and a capped input gate have no standard operator.
+Dropout is gone: it's for training. A mogrifier LSTM has no standard operator.
 """
 
 from collections.abc import Callable
@@ -25,7 +25,6 @@ import jax
 import numpy as np
 
 import jaxrnn
-from jaxrnn.config import DropoutConfig, LSTMConfig, RNNBlockConfig, summed_layers
 from jaxrnn.errors import InterchangeError
 from jaxrnn.interchange.carries import after, by_name, describe_with_states, empty_carry
 from jaxrnn.interchange.description import to_json
@@ -70,11 +69,10 @@ def check_standard(trained: LanguageModel) -> None:
         InterchangeError: It names the first one, and what about it.
     """
     for index, layer in enumerate(trained.config.layers):
-        if isinstance(layer, LSTMConfig) and (layer.mogrifier_rounds > 0 or layer.cap_input_gate):
-            what = "mogrifier_rounds" if layer.mogrifier_rounds > 0 else "cap_input_gate"
+        if layer.type != "dropout" and layer.type not in _WRITERS:
             raise InterchangeError(
-                f"{trained.name}: layers[{index}] is an lstm with {what}, for which ONNX has no operator; "
-                "--format stablehlo takes it as it is"
+                f"{trained.name}: layers[{index}] is of type {layer.type}, for which ONNX has no operator; "
+                "--format stablehlo exports every model"
             )
 
 
@@ -121,15 +119,9 @@ def _model(onnx: Any, trained: LanguageModel, description: str) -> Any:
 
     # The operators want time first.
     xs = graph.node("Transpose", ["tokens"], ["tokens_by_time"], perm=[1, 0])
-    summed, outputs = summed_layers(config.layers) if config.skip else (), []
     for index, (layer, layer_params) in enumerate(zip(config.layers, params, strict=True)):
-        if not isinstance(layer, DropoutConfig):
-            block = isinstance(layer, RNNBlockConfig)
-            xs = (_block if block else _PLAIN[layer.type])(graph, index, layer_params, xs)
-        if index in summed:
-            outputs.append(xs)
-            if index == summed[-1]:  # only the last layer comes after it
-                xs = _sum(graph, outputs)
+        if layer.type != "dropout":
+            xs = _WRITERS[layer.type](graph, index, layer_params, xs)
     graph.node("Transpose", [xs], ["logits"], perm=[1, 0, 2])
 
     helper, number, ids = onnx.helper, onnx.TensorProto.FLOAT, onnx.TensorProto.INT64
@@ -168,14 +160,6 @@ def _block(graph: _Graph, index: int, params: Params, xs: str) -> str:
     """`xs + dense(cell(xs))`."""
     ys = _dense(graph, index, params.dense, _recurrent(graph, index, params.cell, xs))
     return graph.node("Add", [xs, ys], [f"layer_{index}.sum"])
-
-
-def _sum(graph: _Graph, names: list[str]) -> str:
-    """All of them, added up one after the other, as the model does it."""
-    total = names[0]
-    for count, name in enumerate(names[1:], 2):
-        total = graph.node("Add", [total, name], [f"sum_of_{count}"])
-    return total
 
 
 class _Operator(NamedTuple):
@@ -228,10 +212,11 @@ def _recurrent(graph: _Graph, index: int, params: Params, xs: str) -> str:
     return graph.node("Squeeze", [f"{layer}.hs", "direction_axis"], [layer])
 
 
-_PLAIN: dict[str, Callable[[_Graph, int, Params, str], str]] = {
+_WRITERS: dict[str, Callable[[_Graph, int, Params, str], str]] = {
     "embedding": _embedding,
     "dense": _dense,
     "rnn": _recurrent,
     "lstm": _recurrent,
     "gru": _recurrent,
+    "rnn_block": _block,
 }

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from jaxrnn.config import summed_layers
 from jaxrnn.data.texts import shown
 from jaxrnn.errors import InterchangeError
 from jaxrnn.interchange.description import describe, to_json
@@ -26,8 +25,7 @@ METADATA = "jaxrnn"  # the key of the description
 def write_safetensors(trained: LanguageModel, path: Path) -> list[Path]:
     """Writes the parameters to `path` and the description beside it, as `.json`.
 
-    The description also has `torch`, how each layer is made in PyTorch (`torch_names.torch_modules`), and `sums`, the
-    layers whose outputs the last one reads the sum of, which is none without `skip`.
+    The description also has `torch`, how each layer is made in PyTorch (`torch_names.torch_modules`).
 
     Raises:
         InterchangeError: PyTorch has no such layer, or the package is missing.
@@ -38,11 +36,7 @@ def write_safetensors(trained: LanguageModel, path: Path) -> list[Path]:
             f"{path.name}: ends in .json, as its description does; name it FILE.safetensors"
         )
     tensors = torch_tensors(trained.config, trained.params)
-    config = trained.config
-    description = describe(trained) | {
-        "torch": torch_modules(config, trained.params),
-        "sums": list(summed_layers(config.layers)) if config.skip else [],
-    }
+    description = describe(trained) | {"torch": torch_modules(trained.config, trained.params)}
     metadata = {METADATA: json.dumps(description), "format": "pt"}  # what PyTorch's own tools look for
     package = require("safetensors.numpy")
     beside = path.with_suffix(".json")

@@ -59,13 +59,12 @@ class Plan(NamedTuple):
 # Of what `jaxrnn export` wrote.
 
 
-def plan_described(modules: Modules, layers: Any, skip: Any, vocabulary_size: int, source: str) -> Plan:
+def plan_described(modules: Modules, layers: Any, vocabulary_size: int, source: str) -> Plan:
     """Returns the plan of a model whose layers are known, each under `layers.N`.
 
     Args:
         modules: from `find_modules`.
         layers: a config's `model.layers`, as JSON has it.
-        skip: a config's `model.skip`, likewise.
         vocabulary_size: number of characters.
         source: what messages call the file.
 
@@ -73,7 +72,7 @@ def plan_described(modules: Modules, layers: Any, skip: Any, vocabulary_size: in
         InterchangeError: The layers are none that a config can have, or the tensors are not theirs.
     """
     try:
-        config = read_config({"model": {"layers": layers, "skip": skip}}).model
+        config = read_config({"model": {"layers": layers}}).model
     except FieldError as error:
         raise InterchangeError(f"{source}: {error}") from None
     check_torch_has(config)
@@ -97,7 +96,7 @@ def plan_described(modules: Modules, layers: Any, skip: Any, vocabulary_size: in
     planned: list[tuple[Module, ...]] = []
     for index, layer in enumerate(config.layers):
         prefix = f"layers.{index}"
-        before, size = size, size if isinstance(layer, DropoutConfig) else layer.size or size
+        before, size = size, layer.output_size(size)
         match layer:
             case EmbeddingConfig():
                 planned.append((take(prefix, "table", vocabulary_size, size),))

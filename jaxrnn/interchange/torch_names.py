@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from jaxrnn.config import DropoutConfig, LSTMConfig, ModelConfig
+from jaxrnn.config import DropoutConfig, ModelConfig
 from jaxrnn.errors import InterchangeError
 from jaxrnn.layers.block import CellParams, RNNBlockParams
 from jaxrnn.layers.dense import DenseParams
@@ -26,6 +26,15 @@ from jaxrnn.types import Params
 Tensors = dict[str, NDArray[np.float32]]
 
 _MODULES: dict[type, str] = {RNNParams: "RNN", LSTMParams: "LSTM", GRUParams: "GRU"}
+_TYPES = (
+    "embedding",
+    "dense",
+    "dropout",
+    "rnn",
+    "lstm",
+    "gru",
+    "rnn_block",
+)  # of layers that PyTorch can compute
 
 
 def check_torch_has(config: ModelConfig) -> None:
@@ -35,13 +44,10 @@ def check_torch_has(config: ModelConfig) -> None:
         InterchangeError: There is one; the message names it.
     """
     for index, layer in enumerate(config.layers):
-        if not isinstance(layer, LSTMConfig):
-            continue
-        option = "mogrifier_rounds" if layer.mogrifier_rounds else "cap_input_gate"
-        if getattr(layer, option):
+        if layer.type not in _TYPES:
             raise InterchangeError(
-                f"layers[{index}], of type lstm, has {option}, which no module of PyTorch computes; such a model can't "
-                "be written in this format"
+                f"layers[{index}] is of type {layer.type}, which no module of PyTorch computes; such a model can't be "
+                "written in this format"
             )
 
 

@@ -1,31 +1,31 @@
 """The gated recurrent unit (Cho et al., 2014), in PyTorch's form, which resets after the product with W_h.
 
-forward     z_t = x_t W_x + b                       three blocks of H columns, in the order r, u, n
-            a_t = h_{t-1} W_h                       likewise (PyTorch calls the second gate z; here z is taken)
-            r = sigmoid(z_r + a_r)                  reset gate: how much of the past the candidate sees
-            u = sigmoid(z_u + a_u)                  update gate: how much of the past is kept
+forward     p_t = x_t W_x + b                       three blocks of H columns, in the order r, z, n
+            a_t = h_{t-1} W_h                       likewise
+            r = sigmoid(p_r + a_r)                  reset gate: how much of the past the candidate sees
+            z = sigmoid(p_z + a_z)                  update gate: how much of the past is kept
             q = a_n + b_n                           what the reset gate scales
-            n = tanh(z_n + r * q)                   candidate
-            h_t = (1 - u) * n + u * h_{t-1}
+            n = tanh(p_n + r * q)                   candidate
+            h_t = (1 - z) * n + z * h_{t-1}
 
-backward    Write dh_t for the whole derivative of the loss by h_t. From the last step to the first, with
+backward    Write dh_t for the total derivative of the loss with respect to h_t. From the last step to the first, with
             dh_t = cotangent of h_t + what step t + 1 sends back:
 
-            dz_n     = dh_t * (1 - u) * (1 - n^2)                      tanh' = 1 - tanh^2
-            dz_u     = dh_t * (h_{t-1} - n) * u * (1 - u)              sigmoid' = s (1 - s)
-            dz_r     = dz_n * q * r * (1 - r)                          r reaches n through r * q
-            da_t     = [dz_r, dz_u, dz_n * r]                          a_n and b_n enter through q, scaled by r
-            dh_{t-1} = dh_t * u + da_t W_h^T                           to be joined by its own cotangent
+            dp_n     = dh_t * (1 - z) * (1 - n^2)                      tanh' = 1 - tanh^2
+            dp_z     = dh_t * (h_{t-1} - n) * z * (1 - z)              sigmoid' = s (1 - s)
+            dp_r     = dp_n * q * r * (1 - r)                          r reaches n through r * q
+            da_t     = [dp_r, dp_z, dp_n * r]                          a_n and b_n enter through q, scaled by r
+            dh_{t-1} = dh_t * z + da_t W_h^T                           to which its own cotangent is added
 
-            The loop yields only da and dz_n, which make up dz. After it:
+            The loop yields only da and dp_n, which make up dp. After it:
 
-            dW_h = sum_t h_{t-1}^T da_t,   db_n = sum_t dz_n * r,
-            dW_x = sum_t x_t^T dz_t,   db = sum_t dz_t,   dx_t = dz_t W_x^T
+            dW_h = sum_t h_{t-1}^T da_t,   db_n = sum_t sum_batch dp_n * r,
+            dW_x = sum_t x_t^T dp_t,   db = sum_t sum_batch dp_t,   dx_t = dp_t W_x^T
 
             (the last three are the dense layer's rule).
 
-resets      Where a text begins, keep_t is 0, else 1 (resets.py): keep_t * h_{t-1} stands in the place of h_{t-1}
-            everywhere above, in dz_u and dW_h too, and dh_{t-1} = keep_t * (dh_t * u + da_t W_h^T).
+resets      keep_t is 0 where a document begins with step t, else 1 (resets.py): keep_t * h_{t-1} replaces h_{t-1}
+            everywhere above, in dp_z and dW_h too, and dh_{t-1} = keep_t * (dh_t * z + da_t W_h^T).
 
 Step by step: docs/maths.md, section 5.
 """
@@ -38,14 +38,15 @@ from jax.typing import DTypeLike
 
 from jaxrnn.layers.dense import DenseParams, dense
 from jaxrnn.layers.initial import orthogonal
-from jaxrnn.layers.product import loop_product, weight_gradient
-from jaxrnn.layers.resets import emptied
+from jaxrnn.layers.product import loop_product, product, weight_gradient
+from jaxrnn.layers.resets import reset_state
+from jaxrnn.layers.single_step import single_step
 from jaxrnn.layers.time_loop import blank, time_loop
-from jaxrnn.types import Array, Key, check_resets, check_sequence
+from jaxrnn.types import NO_GRADIENT, Array, Key, check_resets, check_sequence
 
 
 class GRUParams(NamedTuple):
-    """The parameters of a GRU layer; columns are the gates r, z (u in the equations) and n, H of each."""
+    """The parameters of a GRU layer; columns are the gates r, z and n, H of each."""
 
     w_x: Array  # [input, 3 * hidden]
     w_h: Array  # [hidden, 3 * hidden]
@@ -60,7 +61,7 @@ class GRUCarry(NamedTuple):
 
 
 def init_gru(key: Key, input_size: int, hidden_size: int, dtype: DTypeLike = jnp.float32) -> GRUParams:
-    """Glorot-uniform w_x and orthogonal w_h, gate by gate; zero biases."""
+    """Draw a Glorot-uniform w_x and an orthogonal w_h, gate by gate; the biases are zero."""
     key_x, key_h = jax.random.split(key)
     glorot = jax.nn.initializers.glorot_uniform()
     w_x = [glorot(k, (input_size, hidden_size), dtype) for k in jax.random.split(key_x, 3)]
@@ -74,7 +75,7 @@ def init_gru(key: Key, input_size: int, hidden_size: int, dtype: DTypeLike = jnp
 
 
 def gru_carry(params: GRUParams, batch_size: int) -> GRUCarry:
-    """The carry that every text begins with: zeros `[batch_size, hidden]`."""
+    """Return the carry before the first step: zeros `[batch_size, hidden]`."""
     return GRUCarry(jnp.zeros((batch_size, params.w_h.shape[0]), params.w_h.dtype))
 
 
@@ -89,7 +90,7 @@ def gru(
         params: `GRUParams(w_x [input, 3 * hidden], w_h [hidden, 3 * hidden], b [3 * hidden], b_n [hidden])`.
         carry: `GRUCarry(h [batch, hidden])`, the state before the first step.
         xs: `[time, batch, input]`.
-        resets: bool `[time, batch]`, whether the state is emptied before a step; None is never.
+        resets: bool `[time, batch]`, whether the state is reset to zeros before a step; None is never.
 
     Returns:
         The carry after the last step, and the hidden states `[time, batch, hidden]`.
@@ -106,101 +107,123 @@ def gru(
     """
     check_sequence("gru", xs, params.w_x, params.w_h, carry)
     check_resets("gru", resets, xs)
-    return gru_recur(params, carry, gru_project(params, xs), resets=resets)
+    return gru_recurrence(params, carry, gru_input_projection(params, xs), resets)
 
 
-def gru_project(params: GRUParams, xs: Array) -> Array:
-    """What needs no recurrence, for all time steps at once, `xs @ w_x + b`: `[..., input]` to `[..., 3 * hidden]`."""
-    return dense(DenseParams(params.w_x, params.b), xs)
-
-
-def gru_recur(
-    params: GRUParams, carry: GRUCarry, zs: Array, *, resets: Array | None = None
+def gru_step(
+    params: GRUParams, carry: GRUCarry, x: Array, *, reset: Array | None = None
 ) -> tuple[GRUCarry, Array]:
-    """The recurrence over projections `zs` `[time, batch, 3 * hidden]`; returns what `gru` returns."""
-    return gru_recurrence(params.w_h, params.b_n, zs, carry, resets)
+    """Run a GRU layer for one time step.
+
+    Args:
+        params: as for `gru`.
+        carry: as for `gru`, the state before the step.
+        x: `[batch, input]`.
+        reset: bool `[batch]`, whether the state is reset to zeros before the step; None resets nothing.
+
+    Returns:
+        The carry after the step, and the hidden state `[batch, hidden]`.
+
+    Raises:
+        ValueError: `x` is not of rank 2, or a size does not fit.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> params = init_gru(jax.random.key(0), input_size=3, hidden_size=4)
+        >>> carry, h = gru_step(params, gru_carry(params, batch_size=2), jnp.ones((2, 3)))
+        >>> h.shape
+        (2, 4)
+    """
+    return single_step(gru, params, carry, x, reset)
+
+
+def gru_input_projection(params: GRUParams, xs: Array) -> Array:
+    """Return `xs @ w_x + b`, for all time steps at once: `[..., input]` to `[..., 3 * hidden]`."""
+    return dense(DenseParams(params.w_x, params.b), xs)
 
 
 @jax.custom_vjp
 def gru_recurrence(
-    w_h: Array, b_n: Array, zs: Array, carry: GRUCarry, resets: Array | None
+    params: GRUParams, carry: GRUCarry, ps: Array, resets: Array | None = None
 ) -> tuple[GRUCarry, Array]:
-    """The GRU's time loop over projected inputs.
+    """Run the time loop over projected inputs; returns what `gru` returns.
 
     Args:
-        w_h: `[hidden, 3 * hidden]`.
-        b_n: `[hidden]`, the recurrent bias of n.
-        zs: `[time, batch, 3 * hidden]`, the projected inputs.
-        carry: `GRUCarry(h [batch, hidden])`.
-        resets: bool `[time, batch]`, or None.
-
-    Returns:
-        The carry after the last step, and the hidden states `[time, batch, hidden]`.
+        params: as for `gru`; only w_h and b_n are read, and only these get gradients.
+        carry: as for `gru`.
+        ps: `[time, batch, 3 * hidden]`, the projected inputs.
+        resets: as for `gru`.
     """
-    carry, (hs, _, _) = gru_loop(w_h, b_n, zs, carry, resets)
-    return carry, hs
+    outputs, _ = _gru_fwd(params, carry, ps, resets)
+    return outputs
 
 
-_Kept = tuple[Array, Array, Array]
+def gru_cell(p: Array, a: Array, b_n: Array) -> tuple[Array, Array]:
+    """Return the gates r, z and n side by side, and q, from p_t and a_t `[..., 3 * hidden]`."""
+    hidden_size = b_n.shape[0]
+    p_rz, p_n = jnp.split(p, [2 * hidden_size], axis=-1)
+    a_rz, a_n = jnp.split(a, [2 * hidden_size], axis=-1)
+    rz = 0.5 * jnp.tanh(0.5 * (p_rz + a_rz)) + 0.5  # the sigmoid, cheaper than by way of exp
+    r, _ = jnp.split(rz, 2, axis=-1)
+    q = a_n + b_n
+    n = jnp.tanh(p_n + r * q)
+    return jnp.concatenate([rz, n], axis=-1), q
 
 
-def gru_loop(
-    w_h: Array, b_n: Array, zs: Array, carry: GRUCarry, resets: Array | None
-) -> tuple[GRUCarry, _Kept]:
-    """The carry after the last step; and for every step h_t, the gates r, u, n side by side, and q."""
-    times_w_h = loop_product(w_h)
-    hidden_size = w_h.shape[0]
-
-    def step(carry: GRUCarry, reset: Array | None, here: _Kept) -> tuple[GRUCarry, _Kept]:
-        carry = emptied(carry, reset)
-        z_ru, z_n = jnp.split(here[1], [2 * hidden_size], axis=-1)
-        a_ru, a_n = jnp.split(times_w_h(carry.h), [2 * hidden_size], axis=-1)
-        ru = 0.5 * jnp.tanh(0.5 * (z_ru + a_ru)) + 0.5  # the sigmoid, cheaper than by way of exp
-        r, u = jnp.split(ru, 2, axis=-1)
-        q = a_n + b_n
-        n = jnp.tanh(z_n + r * q)
-        h = (1 - u) * n + u * carry.h
-        return GRUCarry(h), (h, jnp.concatenate([ru, n], axis=-1), q)
-
-    hs, qs = (blank(zs.shape[0], carry.h) for _ in range(2))
-    return time_loop(step, carry, resets, (hs, zs, qs))  # the gates take the place of zs
+def gru_gates(params: GRUParams, carry: GRUCarry, xs: Array) -> dict[str, Array]:
+    """Return the gates r, z and n by name, of steps that read `xs` `[..., input]` and `carry` `[..., hidden]`."""
+    gates, _ = gru_cell(gru_input_projection(params, xs), product(carry.h, params.w_h), params.b_n)
+    return dict(zip("rzn", jnp.split(gates, 3, axis=-1), strict=True))
 
 
+_Kept = tuple[Array, Array, Array]  # of every step: h_t, the gates r, z, n side by side, and q
 _Residuals = tuple[Array, Array, Array | None, _Kept]
 
 
-def _gru_recurrence_fwd(
-    w_h: Array, b_n: Array, zs: Array, carry: GRUCarry, resets: Array | None
+def _gru_fwd(
+    params: GRUParams, carry: GRUCarry, ps: Array, resets: Array | None
 ) -> tuple[tuple[GRUCarry, Array], _Residuals]:
-    carry_out, kept = gru_loop(w_h, b_n, zs, carry, resets)
-    return (carry_out, kept[0]), (w_h, carry.h, resets, kept)
+    times_w_h = loop_product(params.w_h)
+
+    def step(carry: GRUCarry, reset: Array | None, here: _Kept) -> tuple[GRUCarry, _Kept]:
+        carry = reset_state(carry, reset)
+        gates, q = gru_cell(here[1], times_w_h(carry.h), params.b_n)
+        _, z, n = jnp.split(gates, 3, axis=-1)
+        h = (1 - z) * n + z * carry.h
+        return GRUCarry(h), (h, gates, q)
+
+    hs, qs = (blank(ps.shape[0], carry.h) for _ in range(2))
+    carry_out, kept = time_loop(step, carry, resets, (hs, ps, qs))  # the gates take the place of ps
+    return (carry_out, kept[0]), (params.w_h, carry.h, resets, kept)
 
 
-def _gru_recurrence_bwd(
+def _gru_bwd(
     residuals: _Residuals, cotangents: tuple[GRUCarry, Array]
-) -> tuple[Array, Array, Array, GRUCarry, None]:
-    """The module's backward equations, one reverse loop; then dW_h and db_n from da for all t at once."""
+) -> tuple[GRUParams, GRUCarry, Array, None]:
+    """One reverse loop that yields da and dp_n; then dW_h = sum_t (keep_t * h_{t-1})^T da_t, and db_n."""
     w_h, h_0, resets, (hs, gates, qs) = residuals
     d_carry, d_hs = cotangents
-    h_prev = emptied(jnp.concatenate([h_0[None], hs])[:-1], resets)  # keep_t * h_{t-1} for every t
+    h_prev = reset_state(jnp.concatenate([h_0[None], hs])[:-1], resets)  # keep_t * h_{t-1} for every t
     times_w_h_t = loop_product(w_h.T)
 
     def step(dh_next: Array, inputs: Any, _: Any) -> tuple[Array, tuple[Array, Array]]:
-        d_h, run, q, h_before, reset = inputs
-        r, u, n = jnp.split(run, 3, axis=-1)
+        d_h, rzn, q, h_before, reset = inputs
+        r, z, n = jnp.split(rzn, 3, axis=-1)
         dh = d_h + dh_next
-        dz_n = dh * (1 - u) * (1 - n * n)
-        dz_u = dh * (h_before - n) * u * (1 - u)
-        dz_r = dz_n * q * r * (1 - r)
-        da = jnp.concatenate([dz_r, dz_u, dz_n * r], axis=-1)
-        return emptied(dh * u + times_w_h_t(da), reset), (da, dz_n)
+        dp_n = dh * (1 - z) * (1 - n * n)
+        dp_z = dh * (h_before - n) * z * (1 - z)
+        dp_r = dp_n * q * r * (1 - r)
+        da = jnp.concatenate([dp_r, dp_z, dp_n * r], axis=-1)
+        return reset_state(dh * z + times_w_h_t(da), reset), (da, dp_n)
 
     yielded = blank(len(gates), gates[0]), blank(len(gates), h_0)
-    dh_0, (das, dz_ns) = time_loop(step, d_carry.h, (d_hs, gates, qs, h_prev, resets), yielded, reverse=True)
+    dh_0, (das, dp_ns) = time_loop(step, d_carry.h, (d_hs, gates, qs, h_prev, resets), yielded, reverse=True)
 
-    dz_rs, dz_us, da_ns = jnp.split(das, 3, axis=-1)
-    dzs = jnp.concatenate([dz_rs, dz_us, dz_ns], axis=-1)
-    return weight_gradient(h_prev, das, w_h), da_ns.sum(axis=(0, 1)), dzs, GRUCarry(dh_0), None
+    dp_rs, dp_zs, da_ns = jnp.split(das, 3, axis=-1)
+    d_params = GRUParams(
+        w_x=NO_GRADIENT, w_h=weight_gradient(h_prev, das, w_h), b=NO_GRADIENT, b_n=da_ns.sum(axis=(0, 1))
+    )
+    return d_params, GRUCarry(dh_0), jnp.concatenate([dp_rs, dp_zs, dp_ns], axis=-1), None
 
 
-gru_recurrence.defvjp(_gru_recurrence_fwd, _gru_recurrence_bwd)
+gru_recurrence.defvjp(_gru_fwd, _gru_bwd)

@@ -8,8 +8,8 @@ forward     z_t = x_t W_x + b + h_{t-1} W_h         four blocks of H columns, in
             c_t = f * c_{t-1} + i * g
             h_t = o * tanh(c_t)
 
-backward    Write dh_t and dc_t for the whole derivatives of the loss by h_t and c_t. From the last step to the
-            first, with dh_t = cotangent of h_t + what step t + 1 sends back:
+backward    Write dh_t and dc_t for the total derivatives of the loss with respect to h_t and c_t. From the last step to
+            the first, with dh_t = cotangent of h_t + what step t + 1 sends back:
 
             dc_t     = dc from step t + 1 + dh_t * o * (1 - tanh(c_t)^2)      c_t reaches h_t through tanh
             dz_o     = dh_t * tanh(c_t) * o * (1 - o)                         sigmoid' = s (1 - s)
@@ -17,34 +17,27 @@ backward    Write dh_t and dc_t for the whole derivatives of the loss by h_t and
             dz_f     = dc_t * c_{t-1} * f * (1 - f)
             dz_g     = dc_t * i * (1 - g^2)                                   tanh' = 1 - tanh^2
             dc_{t-1} = dc_t * f                                               the path on which gradients last
-            dh_{t-1} = dz_t W_h^T                                             to be joined by its own cotangent
+            dh_{t-1} = dz_t W_h^T                                             to which its own cotangent is added
 
             The loop yields only dz. Every weight's gradient is one matrix product after it:
 
-            dW_h = sum_t h_{t-1}^T dz_t,   dW_x = sum_t x_t^T dz_t,   db = sum_t dz_t,   dx_t = dz_t W_x^T
+            dW_h = sum_t h_{t-1}^T dz_t,   dW_x = sum_t x_t^T dz_t,   db = sum_t sum_batch dz_t,   dx_t = dz_t W_x^T
 
             (the last three are the dense layer's rule). Kept from the forward pass: the four gates, c_{t-1},
             tanh(c_t), and the hidden states, which are the layer's output anyway.
-
-Three options, all off unless asked for:
 
 mask        A mask m [batch, hidden], one for all steps, on the state that the weights read (variational dropout, Gal
             and Ghahramani, 2016): z_t = x_t W_x + b + (m * h_{t-1}) W_h. So dh_{t-1} = m * (dz_t W_h^T), and
             dW_h = sum_t (m * h_{t-1})^T dz_t. The mask itself, drawn at random, has no gradient.
 
-cap         i is at most 1 - f (Melis, Dyer and Blunsom, 2018): c_t = f * c_{t-1} + min(i, 1 - f) * g, so that a cell
-            never leaves [-1, 1]. Where 1 - f is the smaller, z_i has no say, and what i would have got, dc_t * g, goes
-            to f with the sign turned: df = dc_t * c_{t-1} - dc_t * g; and dg = dc_t * min(i, 1 - f) throughout.
-
-resets      Where a text begins, keep_t is 0, else 1 (resets.py): keep_t * h_{t-1} and keep_t * c_{t-1} stand in the
-            place of h_{t-1} and c_{t-1} everywhere above, in dz_f and dW_h too, and what goes back is
+resets      keep_t is 0 where a document begins with step t, else 1 (resets.py): keep_t * h_{t-1} and keep_t * c_{t-1}
+            replace h_{t-1} and c_{t-1} everywhere above, in dz_f and dW_h too, and what goes back is
             dh_{t-1} = keep_t * (dz_t W_h^T) and dc_{t-1} = keep_t * dc_t * f.
 
 Step by step: docs/maths.md, section 4.
 """
 
-from functools import partial
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -52,10 +45,11 @@ from jax.typing import DTypeLike
 
 from jaxrnn.layers.dense import DenseParams, dense
 from jaxrnn.layers.initial import orthogonal
-from jaxrnn.layers.product import loop_product, weight_gradient
-from jaxrnn.layers.resets import emptied
+from jaxrnn.layers.product import loop_product, product, weight_gradient
+from jaxrnn.layers.resets import reset_state
+from jaxrnn.layers.single_step import single_step
 from jaxrnn.layers.time_loop import blank, time_loop
-from jaxrnn.types import Array, Key, check_mask, check_resets, check_sequence
+from jaxrnn.types import NO_GRADIENT, Array, Key, Params, check_mask, check_resets, check_sequence
 
 
 class LSTMParams(NamedTuple):
@@ -66,14 +60,6 @@ class LSTMParams(NamedTuple):
     b: Array  # [4 * hidden]
 
 
-class HasStateWeights(Protocol):
-    """The parameters of any layer whose state is an LSTM's."""
-
-    @property
-    def w_h(self) -> Array:
-        """`[hidden, 4 * hidden]`."""
-
-
 class LSTMCarry(NamedTuple):
     """What one time step hands to the next."""
 
@@ -82,7 +68,7 @@ class LSTMCarry(NamedTuple):
 
 
 def init_lstm(key: Key, input_size: int, hidden_size: int, dtype: DTypeLike = jnp.float32) -> LSTMParams:
-    """Glorot-uniform w_x and orthogonal w_h, gate by gate; zero b, but 1 for the forget gate.
+    """Draw a Glorot-uniform w_x and an orthogonal w_h, gate by gate; b is zero, but 1 for the forget gate.
 
     A forget gate that starts open lets gradients pass from the first step on (Jozefowicz et al., 2015).
     """
@@ -94,8 +80,8 @@ def init_lstm(key: Key, input_size: int, hidden_size: int, dtype: DTypeLike = jn
     return LSTMParams(jnp.concatenate(w_x, axis=1), jnp.concatenate(w_h, axis=1), b.reshape(-1))
 
 
-def lstm_carry(params: HasStateWeights, batch_size: int) -> LSTMCarry:
-    """The carry that every text begins with: zeros, `[batch_size, hidden]` each."""
+def lstm_carry(params: Params, batch_size: int) -> LSTMCarry:
+    """Return the carry of an LSTM or mogrifier LSTM before the first step: zeros, `[batch_size, hidden]` each."""
     shape, dtype = (batch_size, params.w_h.shape[0]), params.w_h.dtype
     return LSTMCarry(
         h=jnp.zeros(shape, dtype), c=jnp.zeros(shape, dtype)
@@ -108,7 +94,6 @@ def lstm(
     xs: Array,
     *,
     mask: Array | None = None,
-    cap_input_gate: bool = False,
     resets: Array | None = None,
 ) -> tuple[LSTMCarry, Array]:
     """Run an LSTM layer over a sequence.
@@ -119,10 +104,9 @@ def lstm(
         params: `LSTMParams(w_x [input, 4 * hidden], w_h [hidden, 4 * hidden], b [4 * hidden])`.
         carry: `LSTMCarry(h, c)`, each `[batch, hidden]`, the state before the first step.
         xs: `[time, batch, input]`.
-        mask: factors `[batch, hidden]` on h where it enters w_h, the same at all steps, from `dropout_mask` say; a
-            constant, without a gradient. None is none.
-        cap_input_gate: whether the input gate is at most 1 - f.
-        resets: bool `[time, batch]`, whether the state is emptied before a step; None is never.
+        mask: factors `[batch, hidden]` on h where it enters w_h, the same at all steps, for example from
+            `dropout_mask`; a constant, without a gradient. None is no mask.
+        resets: bool `[time, batch]`, whether the state is reset to zeros before a step; None is never.
 
     Returns:
         The carry after the last step, and the hidden states `[time, batch, hidden]`.
@@ -140,132 +124,150 @@ def lstm(
     check_sequence("lstm", xs, params.w_x, params.w_h, carry)
     check_mask("lstm", mask, carry.h)
     check_resets("lstm", resets, xs)
-    zs = lstm_project(params, xs)
-    return lstm_recur(params, carry, zs, mask=mask, cap_input_gate=cap_input_gate, resets=resets)
+    return lstm_recurrence(params, carry, lstm_input_projection(params, xs), resets, mask)
 
 
-def lstm_project(params: LSTMParams, xs: Array) -> Array:
-    """What needs no recurrence, for all time steps at once, `xs @ w_x + b`: `[..., input]` to `[..., 4 * hidden]`."""
+def lstm_step(
+    params: LSTMParams,
+    carry: LSTMCarry,
+    x: Array,
+    *,
+    mask: Array | None = None,
+    reset: Array | None = None,
+) -> tuple[LSTMCarry, Array]:
+    """Run an LSTM layer for one time step.
+
+    Args:
+        params: as for `lstm`.
+        carry: as for `lstm`, the state before the step.
+        x: `[batch, input]`.
+        mask: factors `[batch, hidden]`, as for `lstm`; None is no mask.
+        reset: bool `[batch]`, whether the state is reset to zeros before the step; None resets nothing.
+
+    Returns:
+        The carry after the step, and the hidden state `[batch, hidden]`.
+
+    Raises:
+        ValueError: `x` is not of rank 2, or a size does not fit.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> params = init_lstm(jax.random.key(0), input_size=3, hidden_size=4)
+        >>> carry, h = lstm_step(params, lstm_carry(params, batch_size=2), jnp.ones((2, 3)))
+        >>> h.shape
+        (2, 4)
+    """
+    return single_step(lstm, params, carry, x, reset, mask=mask)
+
+
+def lstm_input_projection(params: LSTMParams, xs: Array) -> Array:
+    """Return `xs @ w_x + b`, for all time steps at once: `[..., input]` to `[..., 4 * hidden]`."""
     return dense(DenseParams(params.w_x, params.b), xs)
 
 
-def lstm_recur(
+@jax.custom_vjp
+def lstm_recurrence(
     params: LSTMParams,
     carry: LSTMCarry,
     zs: Array,
-    *,
-    mask: Array | None = None,
-    cap_input_gate: bool = False,
     resets: Array | None = None,
+    mask: Array | None = None,
 ) -> tuple[LSTMCarry, Array]:
-    """The recurrence over projections `zs` `[time, batch, 4 * hidden]`; returns what `lstm` returns."""
-    return lstm_recurrence(cap_input_gate, params.w_h, zs, carry, mask, resets)
-
-
-@partial(jax.custom_vjp, nondiff_argnums=(0,))
-def lstm_recurrence(
-    cap: bool, w_h: Array, zs: Array, carry: LSTMCarry, mask: Array | None, resets: Array | None
-) -> tuple[LSTMCarry, Array]:
-    """The LSTM's time loop over projected inputs.
+    """Run the time loop over projected inputs; returns what `lstm` returns.
 
     Args:
-        cap: whether the input gate is at most 1 - f.
-        w_h: `[hidden, 4 * hidden]`.
+        params: as for `lstm`; only w_h is read, and only w_h gets a gradient.
+        carry: as for `lstm`.
         zs: `[time, batch, 4 * hidden]`, the projected inputs.
-        carry: `LSTMCarry(h, c)`, each `[batch, hidden]`.
-        mask: factors `[batch, hidden]` on what w_h reads, or None.
-        resets: bool `[time, batch]`, or None.
-
-    Returns:
-        The carry after the last step, and the hidden states `[time, batch, hidden]`.
+        resets: as for `lstm`.
+        mask: factors `[batch, hidden]`, as for `lstm`; None is no mask.
     """
-    carry, (hs, _, _, _) = lstm_loop(cap, w_h, zs, carry, mask, resets)
-    return carry, hs
+    outputs, _ = _lstm_fwd(params, carry, zs, resets, mask)
+    return outputs
 
 
-_Kept = tuple[Array, Array, Array, Array]
-
-
-def lstm_loop(
-    cap: bool, w_h: Array, zs: Array, carry: LSTMCarry, mask: Array | None, resets: Array | None
-) -> tuple[LSTMCarry, _Kept]:
-    """The carry after the last step; and for every step h_t, the four gates, keep_t * c_{t-1} and tanh(c_t)."""
-    times_w_h = loop_product(w_h)
-
-    def step(carry: LSTMCarry, reset: Array | None, here: _Kept) -> tuple[LSTMCarry, _Kept]:
-        carry = emptied(carry, reset)
-        z = here[1] + times_w_h(masked(carry.h, mask))
-        gates, tanh_c, after = lstm_cell(cap, z, carry.c)
-        return after, (after.h, gates, carry.c, tanh_c)
-
-    hs, c_prev, tanh_cs = (blank(zs.shape[0], carry.h) for _ in range(3))
-    return time_loop(step, carry, resets, (hs, zs, c_prev, tanh_cs))  # the gates take the place of zs
-
-
-def lstm_cell(cap: bool, z: Array, c_before: Array) -> tuple[Array, Array, LSTMCarry]:
-    """From z_t `[batch, 4 * hidden]` and c_{t-1} to the four gates side by side, uncapped; tanh(c_t); and h_t, c_t."""
+def lstm_cell(z: Array, c_before: Array) -> tuple[Array, Array, LSTMCarry]:
+    """Return the four gates side by side, tanh(c_t), and h_t and c_t, from z_t `[batch, 4 * hidden]` and c_{t-1}."""
     # sigmoid(z) = tanh(z / 2) / 2 + 1/2: with one half for i, f and o, and 1 for g, one tanh makes all four gates.
     scale = jnp.repeat(
-        jnp.array([0.5, 0.5, 1, 0.5], z.dtype), c_before.shape[1], total_repeat_length=z.shape[1]
+        jnp.array([0.5, 0.5, 1, 0.5], z.dtype), c_before.shape[-1], total_repeat_length=z.shape[-1]
     )
     gates = jnp.tanh(z * scale) * scale + (1 - scale)
     i, f, g, o = jnp.split(gates, 4, axis=-1)
-    c = f * c_before + (jnp.minimum(i, 1 - f) if cap else i) * g
+    c = f * c_before + i * g
     tanh_c = jnp.tanh(c)
     return gates, tanh_c, LSTMCarry(o * tanh_c, c)
 
 
 def lstm_cell_bwd(
-    cap: bool, gates: Array, c_before: Array, tanh_c: Array, dh: Array, dc_after: Array
+    gates: Array, c_before: Array, tanh_c: Array, dh: Array, dc_after: Array
 ) -> tuple[Array, Array]:
-    """The module's backward equations for one step: dz_t and dc_{t-1}, from dh_t and what step t + 1 sends to c_t."""
+    """Return dz_t and dc_{t-1}, from dh_t and what step t + 1 sends to c_t: the equations above for one step."""
     i, f, g, o = jnp.split(gates, 4, axis=-1)
     dc = dc_after + dh * o * (1 - tanh_c * tanh_c)
-    di, df, dg = dc * g, dc * c_before, dc * i
-    if cap:
-        is_free = i < 1 - f
-        di, df, dg = jnp.where(is_free, di, 0), jnp.where(is_free, df, df - di), dc * jnp.minimum(i, 1 - f)
-    dz_i = di * i * (1 - i)
-    dz_f = df * f * (1 - f)
-    dz_g = dg * (1 - g * g)
+    dz_i = dc * g * i * (1 - i)
+    dz_f = dc * c_before * f * (1 - f)
+    dz_g = dc * i * (1 - g * g)
     dz_o = dh * tanh_c * o * (1 - o)
     return jnp.concatenate([dz_i, dz_f, dz_g, dz_o], axis=-1), dc * f
 
 
+def lstm_gates(params: LSTMParams, carry: LSTMCarry, xs: Array) -> dict[str, Array]:
+    """Return the gates i, f, g and o by name, of steps that read `xs` `[..., input]` and `carry` `[..., hidden]`."""
+    z = lstm_input_projection(params, xs) + product(carry.h, params.w_h)
+    gates, _, _ = lstm_cell(z, carry.c)
+    return dict(zip("ifgo", jnp.split(gates, 4, axis=-1), strict=True))
+
+
+_Kept = tuple[
+    Array, Array, Array, Array
+]  # of every step: h_t, the four gates, keep_t * c_{t-1} and tanh(c_t)
 _Residuals = tuple[Array, Array, Array | None, Array | None, _Kept]
 
 
-def _lstm_recurrence_fwd(
-    cap: bool, w_h: Array, zs: Array, carry: LSTMCarry, mask: Array | None, resets: Array | None
+def _lstm_fwd(
+    params: LSTMParams, carry: LSTMCarry, zs: Array, resets: Array | None, mask: Array | None
 ) -> tuple[tuple[LSTMCarry, Array], _Residuals]:
-    carry_out, kept = lstm_loop(cap, w_h, zs, carry, mask, resets)
-    return (carry_out, kept[0]), (w_h, carry.h, mask, resets, kept)
+    times_w_h = loop_product(params.w_h)
+
+    def step(carry: LSTMCarry, reset: Array | None, here: _Kept) -> tuple[LSTMCarry, _Kept]:
+        carry = reset_state(carry, reset)
+        z = here[1] + times_w_h(masked(carry.h, mask))
+        gates, tanh_c, after = lstm_cell(z, carry.c)
+        return after, (after.h, gates, carry.c, tanh_c)
+
+    hs, c_prev, tanh_cs = (blank(zs.shape[0], carry.h) for _ in range(3))
+    carry_out, kept = time_loop(
+        step, carry, resets, (hs, zs, c_prev, tanh_cs)
+    )  # the gates take the place of zs
+    return (carry_out, kept[0]), (params.w_h, carry.h, resets, mask, kept)
 
 
-def _lstm_recurrence_bwd(
-    cap: bool, residuals: _Residuals, cotangents: tuple[LSTMCarry, Array]
-) -> tuple[Array, Array, LSTMCarry, None, None]:
+def _lstm_bwd(
+    residuals: _Residuals, cotangents: tuple[LSTMCarry, Array]
+) -> tuple[LSTMParams, LSTMCarry, Array, None, None]:
     """One reverse loop that yields dz; then dW_h = sum_t (keep_t * m * h_{t-1})^T dz_t."""
-    w_h, h_0, mask, resets, (hs, gates, c_prev, tanh_cs) = residuals
+    w_h, h_0, resets, mask, (hs, gates, c_prev, tanh_cs) = residuals
     d_carry, d_hs = cotangents
     times_w_h_t = loop_product(w_h.T)
 
     def step(d_next: LSTMCarry, inputs: Any, _: Array) -> tuple[LSTMCarry, Array]:
         d_h, ifgo, c_before, tanh_c, reset = inputs
-        dz, dc = lstm_cell_bwd(cap, ifgo, c_before, tanh_c, d_h + d_next.h, d_next.c)
-        return emptied(LSTMCarry(h=masked(times_w_h_t(dz), mask), c=dc), reset), dz
+        dz, dc = lstm_cell_bwd(ifgo, c_before, tanh_c, d_h + d_next.h, d_next.c)
+        return reset_state(LSTMCarry(h=masked(times_w_h_t(dz), mask), c=dc), reset), dz
 
     dzs = blank(len(gates), gates[0])
     inputs = d_hs, gates, c_prev, tanh_cs, resets
     d_carry_0, dzs = time_loop(step, d_carry, inputs, dzs, reverse=True)
 
-    h_prev = emptied(masked(jnp.concatenate([h_0[None], hs])[:-1], mask), resets)  # keep_t * m * h_{t-1}
-    return weight_gradient(h_prev, dzs, w_h), dzs, d_carry_0, None, None
+    h_prev = reset_state(masked(jnp.concatenate([h_0[None], hs])[:-1], mask), resets)  # keep_t * m * h_{t-1}
+    d_params = LSTMParams(w_x=NO_GRADIENT, w_h=weight_gradient(h_prev, dzs, w_h), b=NO_GRADIENT)
+    return d_params, d_carry_0, dzs, None, None
 
 
-lstm_recurrence.defvjp(_lstm_recurrence_fwd, _lstm_recurrence_bwd)
+lstm_recurrence.defvjp(_lstm_fwd, _lstm_bwd)
 
 
 def masked(hs: Array, mask: Array | None) -> Array:
-    """`m * h`, or h where there is no mask."""
+    """Return `m * h`, or h where there is no mask."""
     return hs if mask is None else hs * mask

@@ -18,22 +18,25 @@ backward    From z_t to h_{t-1} and x_t, with dz_t from the LSTM's cell:
             ds^{k-1} = ds^k + dzeta^k Q^k^T                   through the gate, to the source
             dx_t = dx^0,   dh_{t-1} = m * dh^0
 
-            The loop yields dz, dzeta and dx. Every weight's gradient is again a product over all steps after it:
+            The loop yields dz, dzeta and dx. Every weight's gradient is one matrix product after it, of what the rounds
+            made of input and state:
 
-            dW_x = sum_t x^r^T dz_t,   dW_h = sum_t h^r^T dz_t,   db = sum_t dz_t,   dQ^k = sum_t s^{k-1}^T dzeta^k_t
+            dW_x = sum_t (x^r)^T dz_t,   dW_h = sum_t (h^r)^T dz_t,   db = sum_t sum_batch dz_t,
+            dQ^k = sum_t (s^{k-1})^T dzeta^k_t
 
-            and of low rank dB^k = sum_t (s^{k-1} A^k)^T dzeta^k_t, dA^k = sum_t s^{k-1}^T (dzeta^k_t B^k^T).
+            and of low rank dB^k = sum_t (s^{k-1} A^k)^T dzeta^k_t, dA^k = sum_t (s^{k-1})^T (dzeta^k_t B^k^T).
             Kept from the forward pass: what the LSTM keeps, and a^k, from which all x^k and h^k are made again.
 
-resets      Where a text begins, keep_t is 0, else 1 (resets.py): h^0 = keep_t * m * h_{t-1}, and the LSTM reads
-            keep_t * c_{t-1}. So dh_{t-1} = keep_t * m * dh^0, and dc_{t-1} = keep_t * dc_t * f.
+resets      keep_t is 0 where a document begins with step t, else 1 (resets.py): h^0 = keep_t * m * h_{t-1}, and the
+            LSTM reads keep_t * c_{t-1}. So dh_{t-1} = keep_t * m * dh^0, and dc_{t-1} = keep_t * dc_t * f.
 
-As x_t is gated by the state, no product with W_x can be made before the loop: it is made inside it, in one with W_h.
-And it does not commute with a look-up, so that the embedding table is not projected.
+There is no input projection: x_t is gated by the state, so that its product with W_x is inside the loop, in one with
+W_h, and does not commute with a look-up in the embedding table.
 
 Step by step: docs/maths.md, section 7.
 """
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -41,9 +44,18 @@ import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
-from jaxrnn.layers.lstm import LSTMCarry, init_lstm, lstm_cell, lstm_cell_bwd, masked
+from jaxrnn.layers.lstm import (
+    LSTMCarry,
+    LSTMParams,
+    init_lstm,
+    lstm_cell,
+    lstm_cell_bwd,
+    lstm_gates,
+    masked,
+)
 from jaxrnn.layers.product import loop_product, product, weight_gradient
-from jaxrnn.layers.resets import emptied
+from jaxrnn.layers.resets import reset_state
+from jaxrnn.layers.single_step import single_step
 from jaxrnn.layers.time_loop import blank, time_loop
 from jaxrnn.types import Array, Key, check_mask, check_resets, check_sequence
 
@@ -67,7 +79,7 @@ class MogrifierLSTMParams(NamedTuple):
 def init_mogrifier_lstm(
     key: Key, input_size: int, hidden_size: int, rounds: int, rank: int = 0, dtype: DTypeLike = jnp.float32
 ) -> MogrifierLSTMParams:
-    """An LSTM as `init_lstm` draws it, and Glorot-uniform weights for the rounds; rank 0 is full rank.
+    """Draw an LSTM as `init_lstm` does, and Glorot-uniform weights for the rounds; rank 0 is full rank.
 
     States begin small, and so all gates of the rounds begin near 1, where they change nothing.
     """
@@ -91,7 +103,6 @@ def mogrifier_lstm(
     xs: Array,
     *,
     mask: Array | None = None,
-    cap_input_gate: bool = False,
     resets: Array | None = None,
 ) -> tuple[LSTMCarry, Array]:
     """Run a mogrifier LSTM layer over a sequence.
@@ -103,8 +114,7 @@ def mogrifier_lstm(
         carry: `LSTMCarry(h, c)`, each `[batch, hidden]`, from `lstm_carry`.
         xs: `[time, batch, input]`.
         mask: factors `[batch, hidden]` on h before the rounds, the same at all steps; a constant, without a gradient.
-        cap_input_gate: whether the input gate is at most 1 - f.
-        resets: bool `[time, batch]`, whether the state is emptied before a step; None is never.
+        resets: bool `[time, batch]`, whether the state is reset to zeros before a step; None is never.
 
     Returns:
         The carry after the last step, and the hidden states `[time, batch, hidden]`.
@@ -123,60 +133,105 @@ def mogrifier_lstm(
     check_sequence("mogrifier_lstm", xs, params.w_x, params.w_h, carry)
     check_mask("mogrifier_lstm", mask, carry.h)
     check_resets("mogrifier_lstm", resets, xs)
-    return _recurrence(cap_input_gate, params, carry, xs, mask, resets)
+    return _recurrence(params, carry, xs, resets, mask)
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(0,))
-def _recurrence(
-    cap: bool,
+def mogrifier_lstm_step(
     params: MogrifierLSTMParams,
     carry: LSTMCarry,
-    xs: Array,
-    mask: Array | None,
-    resets: Array | None,
+    x: Array,
+    *,
+    mask: Array | None = None,
+    reset: Array | None = None,
 ) -> tuple[LSTMCarry, Array]:
-    carry, (hs, *_) = mogrifier_loop(cap, params, carry, xs, mask, resets)
-    return carry, hs
+    """Run a mogrifier LSTM layer for one time step.
+
+    Args:
+        params: as for `mogrifier_lstm`.
+        carry: as for `mogrifier_lstm`, the state before the step.
+        x: `[batch, input]`.
+        mask: factors `[batch, hidden]`, as for `mogrifier_lstm`; None is no mask.
+        reset: bool `[batch]`, whether the state is reset to zeros before the step; None resets nothing.
+
+    Returns:
+        The carry after the step, and the hidden state `[batch, hidden]`.
+
+    Raises:
+        ValueError: `x` is not of rank 2, or a size does not fit.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from jaxrnn import lstm_carry
+        >>> params = init_mogrifier_lstm(jax.random.key(0), input_size=3, hidden_size=4, rounds=5)
+        >>> carry, h = mogrifier_lstm_step(params, lstm_carry(params, batch_size=2), jnp.ones((2, 3)))
+        >>> h.shape
+        (2, 4)
+    """
+    return single_step(mogrifier_lstm, params, carry, x, reset, mask=mask)
 
 
+@jax.custom_vjp
+def _recurrence(
+    params: MogrifierLSTMParams, carry: LSTMCarry, xs: Array, resets: Array | None, mask: Array | None
+) -> tuple[LSTMCarry, Array]:
+    outputs, _ = _mogrifier_fwd(params, carry, xs, resets, mask)
+    return outputs
+
+
+# Of every step: h_t, the four gates, keep_t * c_{t-1} and tanh(c_t) as in lstm.py, and the rounds' a^k.
 _Kept = tuple[Array, Array, Array, Array, tuple[Array, ...]]
+_Residuals = tuple[MogrifierLSTMParams, Array, Array, Array | None, Array | None, _Kept]
+_Yields = tuple[Array, Array, tuple[Array, ...]]  # dz, dx and the dzeta^k
 
 
-def mogrifier_loop(
-    cap: bool,
-    params: MogrifierLSTMParams,
-    carry: LSTMCarry,
-    xs: Array,
-    mask: Array | None,
-    resets: Array | None,
-) -> tuple[LSTMCarry, _Kept]:
-    """The carry after the last step; and for every step what `lstm_loop` keeps, and the rounds' a^k."""
+def _mogrifier_fwd(
+    params: MogrifierLSTMParams, carry: LSTMCarry, xs: Array, resets: Array | None, mask: Array | None
+) -> tuple[tuple[LSTMCarry, Array], _Residuals]:
     times_w = loop_product(jnp.concatenate([params.w_x, params.w_h]))
     rounds = [[loop_product(w) for w in (r.w_in, r.w_out) if w is not None] for r in params.rounds]
 
     def step(carry: LSTMCarry, inputs: tuple[Array, Array | None], _: _Kept) -> tuple[LSTMCarry, _Kept]:
         x, reset = inputs
-        carry = emptied(carry, reset)
-        pair, gating = [x, masked(carry.h, mask)], []
-        for k, products in enumerate(rounds):
-            zeta = pair[1 - k % 2]  # x is the target of the first round
-            for times in products:
-                zeta = times(zeta)
-            gating.append(1 + jnp.tanh(zeta / 2))
-            pair[k % 2] = gating[k] * pair[k % 2]
+        carry = reset_state(carry, reset)
+        gating, pair = _mogrify(rounds, [x, masked(carry.h, mask)])
         z = times_w(jnp.concatenate(pair, axis=-1)) + params.b
-        gates, tanh_c, after = lstm_cell(cap, z, carry.c)
-        return after, (after.h, gates, carry.c, tanh_c, tuple(gating))
+        gates, tanh_c, after = lstm_cell(z, carry.c)
+        return after, (after.h, gates, carry.c, tanh_c, gating)
 
     time, h = xs.shape[0], carry.h
     gating = tuple(blank(time, h if k % 2 else xs[0]) for k in range(len(rounds)))
     gates = blank(time, jnp.concatenate([h] * 4, axis=-1))
     kept = blank(time, h), gates, blank(time, h), blank(time, h), gating
-    return time_loop(step, carry, (xs, resets), kept)
+    carry_out, kept = time_loop(step, carry, (xs, resets), kept)
+    return (carry_out, kept[0]), (params, carry.h, xs, resets, mask, kept)
+
+
+_Rounds = list[list[Callable[[Array], Array]]]  # of each round, the products that lead from source to zeta
+
+
+def _mogrify(rounds: _Rounds, pair: list[Array]) -> tuple[tuple[Array, ...], list[Array]]:
+    """Return the a^k, and [x^r, h^r] from [x^0, h^0]."""
+    gating = []
+    for k, products in enumerate(rounds):
+        zeta = pair[1 - k % 2]  # x is the target of the first round
+        for times in products:
+            zeta = times(zeta)
+        gating.append(1 + jnp.tanh(zeta / 2))
+        pair[k % 2] = gating[k] * pair[k % 2]
+    return tuple(gating), pair
+
+
+def mogrifier_lstm_gates(params: MogrifierLSTMParams, carry: LSTMCarry, xs: Array) -> dict[str, Array]:
+    """Return what `lstm_gates` returns, for a mogrifier LSTM."""
+    rounds: _Rounds = [
+        [partial(product, w=w) for w in (r.w_in, r.w_out) if w is not None] for r in params.rounds
+    ]
+    _, (x, h) = _mogrify(rounds, [xs, carry.h])
+    return lstm_gates(LSTMParams(params.w_x, params.w_h, params.b), carry._replace(h=h), x)
 
 
 def _mogrified(x: Array, h: Array, gating: tuple[Array, ...]) -> list[list[Array]]:
-    """The pairs [x^k, h^k] for k = 0 ... r, of one step or of all."""
+    """Return the pairs [x^k, h^k] for k = 0 ... r, of one step or of all."""
     pairs = [[x, h]]
     for k, a in enumerate(gating):
         before = pairs[k]
@@ -184,35 +239,19 @@ def _mogrified(x: Array, h: Array, gating: tuple[Array, ...]) -> list[list[Array
     return pairs
 
 
-_Residuals = tuple[MogrifierLSTMParams, Array, Array, Array | None, Array | None, _Kept]
-_Yields = tuple[Array, Array, tuple[Array, ...]]  # dz, dx and the dzeta^k
-
-
-def _recurrence_fwd(
-    cap: bool,
-    params: MogrifierLSTMParams,
-    carry: LSTMCarry,
-    xs: Array,
-    mask: Array | None,
-    resets: Array | None,
-) -> tuple[tuple[LSTMCarry, Array], _Residuals]:
-    carry_out, kept = mogrifier_loop(cap, params, carry, xs, mask, resets)
-    return (carry_out, kept[0]), (params, carry.h, xs, mask, resets, kept)
-
-
-def _recurrence_bwd(
-    cap: bool, residuals: _Residuals, cotangents: tuple[LSTMCarry, Array]
+def _mogrifier_bwd(
+    residuals: _Residuals, cotangents: tuple[LSTMCarry, Array]
 ) -> tuple[MogrifierLSTMParams, LSTMCarry, Array, None, None]:
-    """The module's backward equations: one reverse loop, then the weights' gradients."""
-    params, h_0, xs, mask, resets, (hs, gates, c_prev, tanh_cs, gating) = residuals
+    """One reverse loop that yields dz, dx and dzeta; then the gradients of all weights."""
+    params, h_0, xs, resets, mask, (hs, gates, c_prev, tanh_cs, gating) = residuals
     d_carry, d_hs = cotangents
-    h_prev = emptied(masked(jnp.concatenate([h_0[None], hs])[:-1], mask), resets)  # keep_t * m * h_{t-1}
+    h_prev = reset_state(masked(jnp.concatenate([h_0[None], hs])[:-1], mask), resets)  # keep_t * m * h_{t-1}
     times_w_t = loop_product(jnp.concatenate([params.w_x, params.w_h]).T)
     rounds = [[loop_product(w.T) for w in (r.w_out, r.w_in) if w is not None] for r in params.rounds]
 
     def step(d_next: LSTMCarry, inputs: Any, _: _Yields) -> tuple[LSTMCarry, _Yields]:
         d_h, ifgo, c_before, tanh_c, (x, h, a), reset = inputs
-        dz, dc = lstm_cell_bwd(cap, ifgo, c_before, tanh_c, d_h + d_next.h, d_next.c)
+        dz, dc = lstm_cell_bwd(ifgo, c_before, tanh_c, d_h + d_next.h, d_next.c)
         pairs = _mogrified(x, h, a)
         d_pair = jnp.split(times_w_t(dz), [x.shape[-1]], axis=-1)
         d_zetas: list[Array] = []
@@ -224,7 +263,7 @@ def _recurrence_bwd(
             for times in rounds[k]:
                 d_zeta = times(d_zeta)
             d_pair[1 - target] = d_pair[1 - target] + d_zeta
-        d_before = emptied(LSTMCarry(h=masked(d_pair[1], mask), c=dc), reset)
+        d_before = reset_state(LSTMCarry(h=masked(d_pair[1], mask), c=dc), reset)
         return d_before, (dz, d_pair[0], tuple(d_zetas))
 
     inputs = (d_hs, gates, c_prev, tanh_cs, (xs, h_prev, gating), resets)
@@ -243,11 +282,11 @@ def _recurrence_bwd(
     return d_params, d_carry_0, d_xs, None, None
 
 
-_recurrence.defvjp(_recurrence_fwd, _recurrence_bwd)
+_recurrence.defvjp(_mogrifier_fwd, _mogrifier_bwd)
 
 
 def _round_gradient(weights: MogrifierRound, sources: Array, d_zetas: Array) -> MogrifierRound:
-    """dQ, or dA and dB, from all steps' s^{k-1} and dzeta^k."""
+    """Return dQ, or dA and dB, from all steps' s^{k-1} and dzeta^k."""
     if weights.w_in is None:
         return MogrifierRound(weight_gradient(sources, d_zetas, weights.w_out), None)
     return MogrifierRound(

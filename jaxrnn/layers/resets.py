@@ -1,13 +1,13 @@
-"""Resets: where another text begins in the middle of a sequence, the state is emptied before its first step.
+"""Resets: where another document begins in the middle of a sequence, the state is reset to zeros before its first step.
 
-forward     keep_t = 1 - reset_t                    [batch, 1]: 0 where a text begins with step t, else 1
-            A layer reads keep_t * h_{t-1} where it would have read h_{t-1}, and keep_t * c_{t-1} where c_{t-1}.
+forward     keep_t = 1 - reset_t                    [batch, 1]: 0 where a document begins with step t, else 1
+            A layer reads keep_t * h_{t-1} in place of h_{t-1}, and keep_t * c_{t-1} in place of c_{t-1}.
 
-backward    What step t sends back meets the same factor: dh_{t-1} = keep_t * (what the layer's equations say), and
-            dc_{t-1} likewise. So no gradient leaves a text by its beginning. The weights' gradients are sums over
+backward    What step t sends back gets the same factor: dh_{t-1} = keep_t * (what the layer's equations say), and
+            dc_{t-1} likewise. So no gradient crosses the beginning of a document. The weights' gradients are sums over
             what was read: dW_h = sum_t (keep_t * h_{t-1})^T dz_t. The resets themselves have no gradient.
 
-In the code the product is a choice, so that what is emptied is empty even where it was not a number.
+In the code the product is a choice, so that a state that is not finite becomes zero as well.
 
 Step by step: docs/maths.md, section 14.
 """
@@ -22,8 +22,13 @@ from jaxrnn.types import Array
 States = TypeVar("States")
 
 
-def emptied(states: States, resets: Array | None) -> States:
-    """`keep * states`: an array or a carry `[..., batch, hidden]`, by resets `[..., batch]`; None empties nothing."""
+def reset_state(states: States, resets: Array | None) -> States:
+    """Return `keep * states`.
+
+    Args:
+        states: an array or a carry, `[..., batch, hidden]`.
+        resets: bool `[..., batch]`; None resets nothing.
+    """
     if resets is None:
         return states
     is_reset = resets[..., None]

@@ -1,127 +1,152 @@
-"""The layers, and the registry that knows each by its name in a config.
+"""The table of layers: how a stack makes and runs each, by the type that it has in a config.
 
-| name        | forward and backward       |
-|-------------|----------------------------|
-| `embedding` | `layers/embedding.py`      |
-| `dense`     | `layers/dense.py`          |
-| `dropout`   | `layers/dropout.py`        |
-| `rnn`       | `layers/rnn.py`            |
-| `lstm`      | `layers/lstm.py`, or `layers/mogrifier.py` where it has `mogrifier_rounds` |
-| `gru`       | `layers/gru.py`            |
-| `rnn_block` | `layers/block.py`          |
-
-A layer of a stack is four functions. `config` is its entry of the config's list.
+A new layer joins a stack with its row here and its class in `jaxrnn/config/schema.py` (CONTRIBUTING.md).
 """
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from jax.typing import DTypeLike
-
-from jaxrnn.config import LSTMConfig
-from jaxrnn.layers.block import init_rnn_block, rnn_block_carry, rnn_block_project, rnn_block_recur
-from jaxrnn.layers.cells import CELLS, Cell
+from jaxrnn.config import LayerConfig
+from jaxrnn.layers.block import (
+    init_rnn_block,
+    rnn_block_carry,
+    rnn_block_input_projection,
+    rnn_block_recurrence,
+)
 from jaxrnn.layers.dense import dense, init_dense
 from jaxrnn.layers.dropout import dropout, dropout_mask
 from jaxrnn.layers.embedding import embedding, init_embedding
-from jaxrnn.layers.lstm import LSTMCarry, LSTMParams, init_lstm, lstm_carry, lstm_project, lstm_recur
-from jaxrnn.layers.mogrifier import MogrifierLSTMParams, init_mogrifier_lstm, mogrifier_lstm
+from jaxrnn.layers.gru import gru_carry, gru_gates, gru_input_projection, gru_recurrence, init_gru
+from jaxrnn.layers.lstm import (
+    LSTMCarry,
+    init_lstm,
+    lstm_carry,
+    lstm_gates,
+    lstm_input_projection,
+    lstm_recurrence,
+)
+from jaxrnn.layers.mogrifier import init_mogrifier_lstm, mogrifier_lstm, mogrifier_lstm_gates
+from jaxrnn.layers.rnn import init_rnn, rnn_carry, rnn_input_projection, rnn_recurrence
 from jaxrnn.types import Array, Carry, Key, Params
 
 
 class Layer(NamedTuple):
-    """What a stack needs to know of a layer, recurrent or not.
+    """A row of the table. Its functions are called with the arguments below by name, and ignore those they don't need.
 
-    `apply` takes the projection of `xs` where it is known already (see `model.py`), and None where it is not; and
-    `resets`, bool `[time, batch]`, whether the state is emptied before a step, or None where it never is.
+    `config` is the layer's entry of the config's list, `key` None where nothing is dropped, `projected` what
+    `input_projection` returns, and `resets`, bool `[time, batch]` or None, whether the state is reset before a step.
     """
 
-    init: Callable[..., Params]  # (key, config, input_size, vocabulary_size, dtype)
-    apply: Callable[..., tuple[Carry, Array]]  # (config, params, carry, xs, zs, key, resets) -> (carry, ys)
-    carry: Callable[[Params, int], Carry] = lambda _params, _batch_size: ()  # zeros to begin with
-    # Recurrent layers: (params, xs) -> zs, or None where these do not come first
-    project: Callable[[Params, Array], Array | None] | None = None
-
-
-def _recurrent(cell: Cell) -> Layer:
-    def apply(
-        _config: Any,
-        params: Params,
-        carry: Carry,
-        xs: Array,
-        zs: Array | None,
-        _key: Any,
-        resets: Array | None,
-    ) -> tuple[Carry, Array]:
-        return cell.recur(params, carry, cell.project(params, xs) if zs is None else zs, resets=resets)
-
-    return Layer(
-        init=lambda key, config, input_size, _, dtype: cell.init(key, input_size, config.size, dtype),
-        apply=apply,
-        carry=cell.carry,
-        project=cell.project,
+    init: Callable[..., Params]  # key, config, input_size, vocabulary_size, dtype
+    apply: Callable[
+        ..., tuple[Carry, Array]
+    ]  # config, params, carry, xs, projected, key, resets -> (carry, ys)
+    initial_carry: Callable[..., Carry] = lambda **_: ()  # params, batch_size -> zeros
+    input_projection: Callable[..., Array] | None = (
+        None  # params, xs: the part that comes before the time loop
     )
+    # config, params, carry and xs `[..., units]` of any steps -> gates by name, for `jaxrnn.inspection`
+    gates: Callable[..., dict[str, Array]] = lambda **_: {}
 
 
-def _init_lstm(
-    key: Key, config: LSTMConfig, input_size: int, _vocabulary_size: int, dtype: DTypeLike
-) -> LSTMParams | MogrifierLSTMParams:
-    if config.mogrifier_rounds == 0:
-        return init_lstm(key, input_size, config.size, dtype)
-    rounds, rank = config.mogrifier_rounds, config.mogrifier_rank
-    return init_mogrifier_lstm(key, input_size, config.size, rounds, rank, dtype)
+def _mask(config: Any, key: Key | None, carry: LSTMCarry) -> Array | None:
+    rate = config.recurrent_dropout
+    return None if key is None or rate == 0 else dropout_mask(key, rate, carry.h)
 
 
-def _apply_lstm(
-    config: LSTMConfig,
-    params: Params,
-    carry: LSTMCarry,
-    xs: Array,
-    zs: Array | None,
-    key: Key | None,
-    resets: Array | None,
-) -> tuple[LSTMCarry, Array]:
-    rate, cap = config.recurrent_dropout, config.cap_input_gate
-    mask = None if key is None or rate == 0 else dropout_mask(key, rate, carry.h)
-    if isinstance(params, MogrifierLSTMParams):
-        return mogrifier_lstm(params, carry, xs, mask=mask, cap_input_gate=cap, resets=resets)
-    zs = lstm_project(params, xs) if zs is None else zs
-    return lstm_recur(params, carry, zs, mask=mask, cap_input_gate=cap, resets=resets)
-
-
-def _project_lstm(params: Params, xs: Array) -> Array | None:
-    return lstm_project(params, xs) if isinstance(params, LSTMParams) else None
-
-
-LAYERS = {
+LAYERS: dict[str, Layer] = {
     "embedding": Layer(
-        init=lambda key, config, _, vocabulary_size, dtype: init_embedding(
+        init=lambda key, config, vocabulary_size, dtype, **_: init_embedding(
             key, vocabulary_size, config.size, dtype
         ),
-        apply=lambda _config, params, _carry, ids, _zs, _key, _resets: ((), embedding(params, ids)),
+        apply=lambda params, xs, **_: ((), embedding(params, xs)),
     ),
     "dense": Layer(
         init=lambda key, config, input_size, vocabulary_size, dtype: init_dense(
             key, input_size, config.size or vocabulary_size, dtype
         ),
-        apply=lambda _config, params, _carry, xs, _zs, _key, _resets: ((), dense(params, xs)),
+        apply=lambda params, xs, **_: ((), dense(params, xs)),
     ),
     "dropout": Layer(
-        init=lambda _key, _config, _input_size, _vocabulary_size, _dtype: (),
-        apply=lambda config, _params, _carry, xs, _zs, key, _resets: (
+        init=lambda **_: (),
+        apply=lambda config, xs, key, **_: (
             (),
             dropout(key, config.rate, xs, variational=config.variational),
         ),
     ),
-    "rnn": _recurrent(CELLS["rnn"]),
-    "lstm": Layer(init=_init_lstm, apply=_apply_lstm, carry=lstm_carry, project=_project_lstm),
-    "gru": _recurrent(CELLS["gru"]),
-    "rnn_block": Layer(
-        init=lambda key, config, input_size, _, dtype: init_rnn_block(key, input_size, config.cell, dtype),
-        apply=lambda _config, params, carry, xs, zs, _key, resets: rnn_block_recur(
-            params, carry, xs, rnn_block_project(params, xs) if zs is None else zs, resets
+    "rnn": Layer(
+        init=lambda key, config, input_size, dtype, **_: init_rnn(key, input_size, config.size, dtype),
+        apply=lambda params, carry, projected, resets, **_: rnn_recurrence(params, carry, projected, resets),
+        initial_carry=rnn_carry,
+        input_projection=rnn_input_projection,
+    ),
+    "lstm": Layer(
+        init=lambda key, config, input_size, dtype, **_: init_lstm(key, input_size, config.size, dtype),
+        apply=lambda config, params, carry, projected, key, resets, **_: lstm_recurrence(
+            params, carry, projected, resets, _mask(config, key, carry)
         ),
-        carry=rnn_block_carry,
-        project=rnn_block_project,
+        initial_carry=lstm_carry,
+        input_projection=lstm_input_projection,
+        gates=lambda params, carry, xs, **_: lstm_gates(params, carry, xs),
+    ),
+    "mogrifier_lstm": Layer(
+        init=lambda key, config, input_size, dtype, **_: init_mogrifier_lstm(
+            key, input_size, config.size, config.rounds, config.rank, dtype
+        ),
+        apply=lambda config, params, carry, xs, key, resets, **_: mogrifier_lstm(
+            params, carry, xs, mask=_mask(config, key, carry), resets=resets
+        ),
+        initial_carry=lstm_carry,
+        gates=lambda params, carry, xs, **_: mogrifier_lstm_gates(params, carry, xs),
+    ),
+    "gru": Layer(
+        init=lambda key, config, input_size, dtype, **_: init_gru(key, input_size, config.size, dtype),
+        apply=lambda params, carry, projected, resets, **_: gru_recurrence(params, carry, projected, resets),
+        initial_carry=gru_carry,
+        input_projection=gru_input_projection,
+        gates=lambda params, carry, xs, **_: gru_gates(params, carry, xs),
+    ),
+    "rnn_block": Layer(
+        init=lambda key, config, input_size, dtype, **_: init_rnn_block(key, input_size, config.cell, dtype),
+        apply=lambda params, carry, xs, projected, resets, **_: rnn_block_recurrence(
+            params, carry, xs, projected, resets
+        ),
+        initial_carry=rnn_block_carry,
+        input_projection=rnn_block_input_projection,
+        gates=lambda config, params, carry, xs: LAYERS[config.cell].gates(
+            config=config, params=params.cell, carry=carry, xs=xs
+        ),
     ),
 }
+
+
+def apply_layer(
+    config: LayerConfig,
+    params: Params,
+    carry: Carry,
+    xs: Array,
+    *,
+    projected: Array | None = None,
+    key: Key | None = None,
+    resets: Array | None = None,
+) -> tuple[Carry, Array]:
+    """Run one layer of a stack, time-major.
+
+    Args:
+        config: its entry of the config's list.
+        params: its parameters.
+        carry: its carry, `()` where it has none.
+        xs: `[time, batch, input]`, or ids `[time, batch]` for an embedding.
+        projected: the input projection of `xs`, where it is known already.
+        key: for dropout; None is none.
+        resets: bool `[time, batch]`, whether the state is reset before a step; None is never.
+
+    Returns:
+        The carry after the last step, and the outputs `[time, batch, size]`.
+    """
+    layer = LAYERS[config.type]
+    if projected is None and layer.input_projection is not None:
+        projected = layer.input_projection(params=params, xs=xs)
+    return layer.apply(
+        config=config, params=params, carry=carry, xs=xs, projected=projected, key=key, resets=resets
+    )

@@ -8,23 +8,17 @@ product and the look-up may change places: `E[ids] @ w_x + b = (E @ w_x + b)[ids
 table's V rows instead of the T * B looked-up ones is the cheaper, forward and backward, as long as V < T * B; and in
 sampling the projected table serves for every character of the call.
 
-Skip connections (`config.skip`). The last layer reads hs_1 + hs_2 + ... + hs_n, the sum of what the n recurrent layers
-put out, each after the dropout that directly follows it, and not hs_n alone.
-
 Documents (`config.reset_id`). The state of every layer is emptied before that id is read, as if a text began with it:
 what comes after it depends on nothing that stood before.
 """
-
-from functools import reduce
-from operator import add
 
 import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
-from jaxrnn.config import DropoutConfig, ModelConfig, summed_layers
+from jaxrnn.config import ModelConfig
 from jaxrnn.layers.embedding import EmbeddingParams, embedding
-from jaxrnn.models.registry import LAYERS
+from jaxrnn.models.registry import LAYERS, apply_layer
 from jaxrnn.types import Array, Carry, Key, Params
 
 
@@ -37,15 +31,18 @@ def init(key: Key, config: ModelConfig, vocabulary_size: int, dtype: DTypeLike =
     params = []
     size = 0
     for layer_key, layer in zip(jax.random.split(key, len(config.layers)), config.layers, strict=True):
-        params.append(LAYERS[layer.type].init(layer_key, layer, size, vocabulary_size, dtype))
-        size = size if isinstance(layer, DropoutConfig) else layer.size or size
+        drawn = LAYERS[layer.type].init(
+            key=layer_key, config=layer, input_size=size, vocabulary_size=vocabulary_size, dtype=dtype
+        )
+        params.append(drawn)
+        size = layer.output_size(size)
     return tuple(params)
 
 
 def initial_carry(config: ModelConfig, params: Params, batch_size: int) -> Carry:
     """The carry before the first character: zeros, a tuple with one entry a layer."""
     layers = zip(config.layers, params, strict=True)
-    return tuple(LAYERS[layer.type].carry(layer_params, batch_size) for layer, layer_params in layers)
+    return tuple(LAYERS[layer.type].initial_carry(params=p, batch_size=batch_size) for layer, p in layers)
 
 
 def apply(
@@ -139,8 +136,8 @@ def project_table(config: ModelConfig, params: Params) -> Array | None:
 
     None where the second layer is of another kind (dropout, say, which must come between look-up and product).
     """
-    project = LAYERS[config.layers[1].type].project
-    return None if project is None else project(params[1], params[0].table)
+    input_projection = LAYERS[config.layers[1].type].input_projection
+    return None if input_projection is None else input_projection(params=params[1], xs=params[0].table)
 
 
 def find_resets(config: ModelConfig, ids: Array) -> Array | None:
@@ -165,23 +162,24 @@ def _apply_time_major(
     """The stack over ids `[time, batch]`; logits `[time, batch, vocabulary]`. `inputs` gets what each layer reads."""
     xs, carry_out = ids, []
     resets = find_resets(config, ids)
-    summed = summed_layers(config.layers) if config.skip else ()
-    outputs = []
     for index, (layer, layer_params, layer_carry) in enumerate(
         zip(config.layers, params, carry, strict=True)
     ):
-        layer_key = None if key is None else _fold_in(key, index)
         if inputs is not None:
             inputs.append(xs)
-        zs = embedding(EmbeddingParams(projected), ids) if index == 1 and projected is not None else None
-        layer_carry, xs = LAYERS[layer.type].apply(
-            layer, layer_params, layer_carry, xs, zs, layer_key, resets
+        from_table = (
+            embedding(EmbeddingParams(projected), ids) if index == 1 and projected is not None else None
+        )
+        layer_carry, xs = apply_layer(
+            layer,
+            layer_params,
+            layer_carry,
+            xs,
+            projected=from_table,
+            key=None if key is None else _fold_in(key, index),
+            resets=resets,
         )
         carry_out.append(layer_carry)
-        if index in summed:
-            outputs.append(xs)
-            if index == summed[-1]:  # only the last layer comes after it
-                xs = reduce(add, outputs)
     return tuple(carry_out), xs
 
 

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from jaxrnn.config import Config, DropoutConfig, TrainConfig
+from jaxrnn.config import Config, TrainConfig
 from jaxrnn.errors import ConfigError
 from jaxrnn.parallel.jax_internals import is_traced
 from jaxrnn.parallel.processes import count as count_processes
@@ -44,9 +44,7 @@ def choose_cpu_devices(config: Config, processes: int = 1) -> int:
     if config.train.num_devices:
         _check_divides(config.train, config.train.num_devices * processes, processes)
         return config.train.num_devices
-    is_narrow = all(
-        (layer.size or 0) < _WIDE for layer in config.model.layers if not isinstance(layer, DropoutConfig)
-    )
+    is_narrow = all((getattr(layer, "size", None) or 0) < _WIDE for layer in config.model.layers)
     is_even = config.train.batch_size % (2 * processes) == 0
     return 2 if (os.cpu_count() or 1) >= 2 and is_even and is_narrow else 1
 

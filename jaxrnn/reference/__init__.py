@@ -26,7 +26,6 @@ end of the model) by that output, and returns the derivative of L by every param
 cotangent `d_y` always has the shape of `y`. All arithmetic stays in the dtype of the arguments.
 """
 
-from jaxrnn.reference.block import CELLS as CELLS
 from jaxrnn.reference.block import RNNBlockParams as RNNBlockParams
 from jaxrnn.reference.block import RNNBlockResiduals as RNNBlockResiduals
 from jaxrnn.reference.block import init_rnn_block as init_rnn_block

@@ -21,8 +21,8 @@ def sigmoid(z: Array) -> Array:
 def keep(resets: Array | None, xs: Array) -> Array:
     """1 - reset for each of xs [T, B, I], as [T, B, 1]: the factor on the state that a step reads; None resets nothing.
 
-    Where a text begins in the middle of a sequence, the state before it is emptied: k_t * h_{t-1} is what step t reads,
-    k_t * d_h_{t-1} is what it sends back.
+    Where a document begins in the middle of a sequence, the state is reset: step t reads k_t * h_{t-1}, and sends back
+    k_t * d_h_{t-1}.
     """
     if resets is None:
         resets = np.zeros(xs.shape[:2], bool)

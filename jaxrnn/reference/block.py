@@ -28,11 +28,20 @@ from jaxrnn.reference.rnn import RNNCarry, RNNParams, init_rnn, rnn_backward, rn
 CellParams: TypeAlias = RNNParams | LSTMParams | GRUParams
 CellCarry: TypeAlias = RNNCarry | LSTMCarry | GRUCarry
 
-# The recurrent layers by name, (init, forward, backward) of each: all three take and return the same things.
-CELLS: dict[str, tuple[Any, Any, Any]] = {
-    "rnn": (init_rnn, rnn_forward, rnn_backward),
-    "lstm": (init_lstm, lstm_forward, lstm_backward),
-    "gru": (init_gru, gru_forward, gru_backward),
+
+class Cell(NamedTuple):
+    """A recurrent layer."""
+
+    init: Any  # (rng, input_size, hidden_size) -> params
+    carry: Any  # the type of its state
+    forward: Any  # (params, carry, xs, resets) -> carry, hs, residuals
+    backward: Any  # (params, residuals, d_carry, d_hs) -> d_params, d_carry, d_xs
+
+
+CELLS = {
+    "rnn": Cell(init_rnn, RNNCarry, rnn_forward, rnn_backward),
+    "lstm": Cell(init_lstm, LSTMCarry, lstm_forward, lstm_backward),
+    "gru": Cell(init_gru, GRUCarry, gru_forward, gru_backward),
 }
 
 
@@ -52,16 +61,14 @@ class RNNBlockResiduals(NamedTuple):
 
 def init_rnn_block(rng: np.random.Generator, size: int, cell: str = "lstm") -> RNNBlockParams:
     """A new cell (`rnn`, `lstm` or `gru`) and a new dense layer, all of one size."""
-    init_cell, _, _ = CELLS[cell]
-    return RNNBlockParams(cell=init_cell(rng, size, size), dense=init_dense(rng, size, size))
+    return RNNBlockParams(cell=CELLS[cell].init(rng, size, size), dense=init_dense(rng, size, size))
 
 
 def rnn_block_forward(
     cell: str, params: RNNBlockParams, carry: CellCarry, xs: Array, resets: Array | None = None
 ) -> tuple[CellCarry, Array, RNNBlockResiduals]:
     """Map xs [T, B, H] to the last carry of the cell, outputs [T, B, H], residuals; resets [T, B] are the cell's."""
-    _, cell_forward, _ = CELLS[cell]
-    carry, hs, cell_residuals = cell_forward(params.cell, carry, xs, resets=resets)  # (1)
+    carry, hs, cell_residuals = CELLS[cell].forward(params.cell, carry, xs, resets)  # (1)
     ys, dense_residuals = dense_forward(params.dense, hs)
     return carry, xs + ys, RNNBlockResiduals(cell_residuals, dense_residuals)  # (2)
 
@@ -70,7 +77,6 @@ def rnn_block_backward(
     cell: str, params: RNNBlockParams, residuals: RNNBlockResiduals, d_carry: CellCarry, d_ys: Array
 ) -> tuple[RNNBlockParams, CellCarry, Array]:
     """Take cotangents of the last carry and of ys; return those of params, first carry and xs."""
-    _, _, cell_backward = CELLS[cell]
     d_dense, d_hs = dense_backward(params.dense, residuals.dense, d_ys)  # (3)
-    d_cell, d_carry, d_xs = cell_backward(params.cell, residuals.cell, d_carry, d_hs)  # (4)
+    d_cell, d_carry, d_xs = CELLS[cell].backward(params.cell, residuals.cell, d_carry, d_hs)  # (4)
     return RNNBlockParams(d_cell, d_dense), d_carry, d_xs + d_ys  # (4)

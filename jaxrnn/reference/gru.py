@@ -1,13 +1,13 @@
 """Gated recurrent unit (Cho et al. 2014), in the variant that resets after the matrix product.
 
-Two gates decide how the new state is mixed from the old one and a proposal n. In the order r, z, n:
+Two gates decide how the new state is mixed from the old one and a candidate n. In the order r, z, n:
 
-    a = x_t @ w_x + b               split into a_r, a_z, a_n                         (1)
-    u = h_{t-1} @ w_h               split into u_r, u_z, u_n                         (2)
-    r = sigmoid(a_r + u_r)          reset gate: how much the proposal sees of the old
-    z = sigmoid(a_z + u_z)          update gate: how much of the old stays           (3)
-    m = u_n + b_n                                                                    (4)
-    n = tanh(a_n + r * m)           the proposal                                     (5)
+    p = x_t @ w_x + b               split into p_r, p_z, p_n                         (1)
+    a = h_{t-1} @ w_h               split into a_r, a_z, a_n                         (2)
+    r = sigmoid(p_r + a_r)          reset gate: how much the candidate sees of the old
+    z = sigmoid(p_z + a_z)          update gate: how much of the old stays           (3)
+    q = a_n + b_n                                                                    (4)
+    n = tanh(p_n + r * q)           the candidate                                    (5)
     h_t = (1 - z) * n + z * h_{t-1}                                                  (6)
 
 Cho's paper resets before the product: (r * h_{t-1}) @ w_hn in place of r * (h_{t-1} @ w_hn + b_n).
@@ -16,29 +16,29 @@ It is also why n needs a bias on each side: b_n stands inside the bracket that r
 b outside.
 
 Backward, as in rnn.py. h_{t-1} is used three times now: in (6), and in (2) for the gates and for the
-proposal.
+candidate.
 
     d_h_t = (as an output) + (from step t+1)                                         (7)
     d_n = d_h_t * (1 - z),   d_z = d_h_t * (h_{t-1} - n)               by (6)        (8)
-    d_a_n = d_n * (1 - n^2)                                            by (5)        (9)
-    d_r = d_a_n * m,   d_m = d_a_n * r                                 by (5)        (10)
-    d_a_r = d_r * r * (1 - r),   d_a_z = d_z * z * (1 - z)             by (3)        (11)
+    d_p_n = d_n * (1 - n^2)                                            by (5)        (9)
+    d_r = d_p_n * q,   d_q = d_p_n * r                                 by (5)        (10)
+    d_p_r = d_r * r * (1 - r),   d_p_z = d_z * z * (1 - z)             by (3)        (11)
 
-The gates get the same gradient on both sides of the plus in (3); the proposal does not, since r stands
+The gates get the same gradient on both sides of the plus in (3); the candidate does not, since r stands
 between:
 
-    d_a = [d_a_r, d_a_z, d_a_n]        by (1), (3), (5)
-    d_u = [d_a_r, d_a_z, d_m]          by (2), (3), (4)                              (12)
+    d_p = [d_p_r, d_p_z, d_p_n]        by (1), (3), (5)
+    d_a = [d_p_r, d_p_z, d_q]          by (2), (3), (4)                              (12)
 
-    d_x_t = d_a @ w_x.T,   d_h_{t-1} = d_h_t * z + d_u @ w_h.T                       (13)
-    d_w_x = sum_t x_t.T @ d_a,       d_b = sum_t d_a,
-    d_w_h = sum_t h_{t-1}.T @ d_u,   d_b_n = sum_t d_m                               (14)
+    d_x_t = d_p @ w_x.T,   d_h_{t-1} = d_h_t * z + d_a @ w_h.T                       (13)
+    d_w_x = sum_t x_t.T @ d_p,       d_b = sum_t d_p,
+    d_w_h = sum_t h_{t-1}.T @ d_a,   d_b_n = sum_t d_q                               (14)
 
 with the sums for b and b_n over the batch too. Along d_h_t * z in (13) a gradient travels as it does from
 cell to cell in the LSTM.
 
-Where a text begins in the middle of a sequence, k_t = 0, and else k_t = 1: h_{t-1} becomes k_t * h_{t-1} in (2), (6),
-(8) and (14), and d_h_{t-1} of (13) gets the factor k_t.
+Where a document begins in the middle of a sequence, k_t = 0, and else k_t = 1: h_{t-1} becomes k_t * h_{t-1} in (2),
+(6), (8) and (14), and d_h_{t-1} of (13) gets the factor k_t.
 
 Step by step: docs/maths.md, section 5.
 """
@@ -73,7 +73,7 @@ class GRUStep(NamedTuple):
     r: Array
     z: Array
     n: Array
-    m: Array
+    q: Array
     k: Array  # [B, 1]
 
 
@@ -92,21 +92,21 @@ def gru_forward(
 ) -> tuple[GRUCarry, Array, list[GRUStep]]:
     """Map xs [T, B, I], T at least 1, to the last state, all states hs [T, B, H], and one record a step.
 
-    The state is emptied before each step where resets [T, B] is true.
+    The state is reset to zeros before each step where resets [T, B] is true.
     """
     h = carry.h
     hs = []
     residuals = []
     for x, k in zip(xs, keep(resets, xs), strict=True):
         h_before = k * h
-        a_r, a_z, a_n = np.split(x @ params.w_x + params.b, 3, axis=-1)  # (1)
-        u_r, u_z, u_n = np.split(h_before @ params.w_h, 3, axis=-1)  # (2)
-        r, z = sigmoid(a_r + u_r), sigmoid(a_z + u_z)  # (3)
-        m = u_n + params.b_n  # (4)
-        n = np.tanh(a_n + r * m)  # (5)
+        p_r, p_z, p_n = np.split(x @ params.w_x + params.b, 3, axis=-1)  # (1)
+        a_r, a_z, a_n = np.split(h_before @ params.w_h, 3, axis=-1)  # (2)
+        r, z = sigmoid(p_r + a_r), sigmoid(p_z + a_z)  # (3)
+        q = a_n + params.b_n  # (4)
+        n = np.tanh(p_n + r * q)  # (5)
         h = (1 - z) * n + z * h_before  # (6)
         hs.append(h)
-        residuals.append(GRUStep(x, h_before, r, z, n, m, k))
+        residuals.append(GRUStep(x, h_before, r, z, n, q, k))
     return GRUCarry(h), np.stack(hs), residuals
 
 
@@ -131,15 +131,15 @@ def gru_backward(
         r, z, n = step.r, step.z, step.n
         d_h = d_output + d_h  # (7)
         d_n, d_z = d_h * (1 - z), d_h * (step.h_before - n)  # (8)
-        d_a_n = d_n * (1 - n**2)  # (9)
-        d_r, d_m = d_a_n * step.m, d_a_n * r  # (10)
-        d_a_r, d_a_z = d_r * r * (1 - r), d_z * z * (1 - z)  # (11)
-        d_a = np.concatenate([d_a_r, d_a_z, d_a_n], axis=-1)  # (12)
-        d_u = np.concatenate([d_a_r, d_a_z, d_m], axis=-1)  # (12)
-        d_xs.append(d_a @ params.w_x.T)  # (13)
-        d_h = step.k * (d_h * z + d_u @ params.w_h.T)  # (13)
-        d_w_x += step.x.T @ d_a  # (14)
-        d_b += d_a.sum(axis=0)  # (14)
-        d_w_h += step.h_before.T @ d_u  # (14)
-        d_b_n += d_m.sum(axis=0)  # (14)
+        d_p_n = d_n * (1 - n**2)  # (9)
+        d_r, d_q = d_p_n * step.q, d_p_n * r  # (10)
+        d_p_r, d_p_z = d_r * r * (1 - r), d_z * z * (1 - z)  # (11)
+        d_p = np.concatenate([d_p_r, d_p_z, d_p_n], axis=-1)  # (12)
+        d_a = np.concatenate([d_p_r, d_p_z, d_q], axis=-1)  # (12)
+        d_xs.append(d_p @ params.w_x.T)  # (13)
+        d_h = step.k * (d_h * z + d_a @ params.w_h.T)  # (13)
+        d_w_x += step.x.T @ d_p  # (14)
+        d_b += d_p.sum(axis=0)  # (14)
+        d_w_h += step.h_before.T @ d_a  # (14)
+        d_b_n += d_q.sum(axis=0)  # (14)
     return GRUParams(d_w_x, d_w_h, d_b, d_b_n), GRUCarry(d_h), np.stack(d_xs[::-1])

@@ -35,11 +35,10 @@ the last of which sums over the batch, too.
 Equation (9) is the point of it all: from cell to cell the gradient meets no weight and no squashing
 function, just the forget gate. While that is open, a gradient arrives from far away undiminished.
 
-Three options. A mask m [B, H] on the state that w_h reads, the same at every step: h_{t-1} becomes m * h_{t-1} in (1)
-and in d_w_h of (12), and d_h_{t-1} of (11) gets the factor m. An input gate that is capped at 1 - f: where i would be
-more, (3) has 1 - f in its place, so that d_i is zero and d_f is d_c_t * (c_{t-1} - g). And resets: where a text begins
-in the middle of a sequence, k_t = 0, and else k_t = 1; k_t * h_{t-1} and k_t * c_{t-1} stand in the place of h_{t-1}
-and c_{t-1} in (1), (3), (8) and (12), and d_h_{t-1} of (11) and d_c_{t-1} of (9) get the factor k_t.
+Two options. A mask m [B, H] on the state that w_h reads, the same at every step: h_{t-1} becomes m * h_{t-1} in (1) and
+in d_w_h of (12), and d_h_{t-1} of (11) gets the factor m. And resets: where a document begins in the middle of a
+sequence, k_t = 0, and else k_t = 1; k_t * h_{t-1} and k_t * c_{t-1} replace h_{t-1} and c_{t-1} in (1), (3), (8) and
+(12), and d_h_{t-1} of (11) and d_c_{t-1} of (9) get the factor k_t.
 
 Step by step: docs/maths.md, section 4.
 """
@@ -78,6 +77,7 @@ class LSTMStep(NamedTuple):
     o: Array
     tanh_c: Array  # tanh(c_t)
     k: Array  # [B, 1]
+    mask: Array | float
 
 
 def init_lstm(rng: np.random.Generator, input_size: int, hidden_size: int) -> LSTMParams:
@@ -99,9 +99,8 @@ def lstm_forward(
     params: LSTMParams,
     carry: LSTMCarry,
     xs: Array,
-    mask: Array | float = 1.0,
-    cap: bool = False,
     resets: Array | None = None,
+    mask: Array | float = 1.0,
 ) -> tuple[LSTMCarry, Array, list[LSTMStep]]:
     """Map xs [T, B, I], T at least 1, to the last h and c, all hs [T, B, H], and one record a step.
 
@@ -109,9 +108,8 @@ def lstm_forward(
         params: the weights.
         carry: h and c before the first step.
         xs: [T, B, I].
+        resets: [T, B], whether the state is reset to zeros before a step.
         mask: the factors [B, H] on what w_h reads.
-        cap: whether the input gate is capped at 1 - f.
-        resets: [T, B], whether the state is emptied before a step.
     """
     h, c = carry.h, carry.c
     hs = []
@@ -121,23 +119,16 @@ def lstm_forward(
         z = x @ params.w_x + h_before @ params.w_h + params.b  # (1)
         z_i, z_f, z_g, z_o = np.split(z, 4, axis=-1)
         i, f, g, o = sigmoid(z_i), sigmoid(z_f), np.tanh(z_g), sigmoid(z_o)  # (2)
-        if cap:
-            i = np.minimum(i, 1 - f)
         c = f * c_before + i * g  # (3)
         tanh_c = np.tanh(c)
         h = o * tanh_c  # (4)
         hs.append(h)
-        residuals.append(LSTMStep(x, h_before, c_before, i, f, g, o, tanh_c, k))
+        residuals.append(LSTMStep(x, h_before, c_before, i, f, g, o, tanh_c, k, mask))
     return LSTMCarry(h, c), np.stack(hs), residuals
 
 
 def lstm_backward(
-    params: LSTMParams,
-    residuals: list[LSTMStep],
-    d_carry: LSTMCarry,
-    d_hs: Array,
-    mask: Array | float = 1.0,
-    cap: bool = False,
+    params: LSTMParams, residuals: list[LSTMStep], d_carry: LSTMCarry, d_hs: Array
 ) -> tuple[LSTMParams, LSTMCarry, Array]:
     """Backpropagation through time.
 
@@ -146,8 +137,6 @@ def lstm_backward(
         residuals: from the forward pass.
         d_carry: cotangents of the last h and c; zero if nothing follows this sequence.
         d_hs: [T, B, H], cotangents of the outputs.
-        mask: as in the forward pass.
-        cap: likewise.
 
     Returns:
         Gradients of the parameters, of the first h and c, and of xs [T, B, I].
@@ -156,24 +145,21 @@ def lstm_backward(
     d_xs = []
     d_h, d_c = d_carry.h, d_carry.c
     for step, d_output in zip(reversed(residuals), d_hs[::-1], strict=True):
-        d_z, d_c = lstm_step_backward(step, d_output + d_h, d_c, cap)  # (5)
+        d_z, d_c = lstm_step_backward(step, d_output + d_h, d_c)  # (5)
         d_xs.append(d_z @ params.w_x.T)  # (11)
-        d_h, d_c = step.k * mask * (d_z @ params.w_h.T), step.k * d_c  # (11), (9)
+        d_h, d_c = step.k * step.mask * (d_z @ params.w_h.T), step.k * d_c  # (11), (9)
         d_w_x += step.x.T @ d_z  # (12)
         d_w_h += step.h_before.T @ d_z  # (12)
         d_b += d_z.sum(axis=0)  # (12)
     return LSTMParams(d_w_x, d_w_h, d_b), LSTMCarry(d_h, d_c), np.stack(d_xs[::-1])
 
 
-def lstm_step_backward(step: LSTMStep, d_h: Array, d_c: Array, cap: bool = False) -> tuple[Array, Array]:
+def lstm_step_backward(step: LSTMStep, d_h: Array, d_c: Array) -> tuple[Array, Array]:
     """One step: from the cotangents of h_t and (from step t+1) c_t, [B, H], to those of z_t [B, 4H] and c_{t-1}."""
     i, f, g, o = step.i, step.f, step.g, step.o
     d_o = d_h * step.tanh_c  # (6)
     d_c = d_c + d_h * o * (1 - step.tanh_c**2)  # (7)
     d_i, d_g, d_f = d_c * g, d_c * i, d_c * step.c_before  # (8)
-    if cap:
-        is_capped = i >= 1 - f
-        d_i, d_f = np.where(is_capped, 0, d_i), np.where(is_capped, d_f - d_i, d_f)
     d_z_i = d_i * i * (1 - i)  # (10)
     d_z_f = d_f * f * (1 - f)
     d_z_g = d_g * (1 - g**2)

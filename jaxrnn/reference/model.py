@@ -14,43 +14,136 @@ The text is read in chunks of T characters (truncated backpropagation through ti
 from chunk to chunk, so that the model remembers what stood before, but gradients stop at the cut, so that
 memory and time stay bounded.
 
-A text of many documents has a token that separates them. Where it is the `reset_id`, all states are emptied just before
-it is read: what a document says depends on no other, and gradients stop there as well.
+A text of many documents has a token that separates them. Where it is the `reset_id`, all states are reset just
+before it is read: a document depends on no other, and gradients stop there as well.
 """
 
-from collections.abc import Iterable, Sequence
-from typing import Any, Literal, TypeAlias
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
-from jaxrnn.config import (
-    DenseConfig,
-    DropoutConfig,
-    EmbeddingConfig,
-    GRUConfig,
-    LayerConfig,
-    LSTMConfig,
-    RNNBlockConfig,
-    RNNConfig,
-)
+from jaxrnn.config import LayerConfig
 from jaxrnn.reference.arrays import Array
-from jaxrnn.reference.block import CELLS, init_rnn_block, rnn_block_backward, rnn_block_forward
+from jaxrnn.reference.block import CELLS, Cell, init_rnn_block, rnn_block_backward, rnn_block_forward
 from jaxrnn.reference.dense import dense_backward, dense_forward, init_dense
 from jaxrnn.reference.dropout import draw_mask, dropout_backward, dropout_forward
 from jaxrnn.reference.embedding import embedding_backward, embedding_forward, init_embedding
-from jaxrnn.reference.gru import GRUCarry
 from jaxrnn.reference.losses import softmax_cross_entropy_backward, softmax_cross_entropy_forward
-from jaxrnn.reference.lstm import LSTMCarry, lstm_backward, lstm_forward
+from jaxrnn.reference.lstm import LSTMCarry, lstm_forward
 from jaxrnn.reference.mogrifier import (
     init_mogrifier_lstm,
     mogrifier_lstm_backward,
     mogrifier_lstm_forward,
 )
 from jaxrnn.reference.optimizer import adam, gradient_descent, init_adam, map_leaves
-from jaxrnn.reference.rnn import RNNCarry
 
 Params: TypeAlias = tuple[Any, ...]  # one record a layer, () for dropout
 Carry: TypeAlias = tuple[Any, ...]  # one record a layer, () for a layer without state
+
+
+class Layer(NamedTuple):
+    """A row of the table of layers. Its functions are called with the arguments below by name; `_` are the others."""
+
+    init: Callable[..., Any]  # rng, config, input_size, vocabulary_size -> params
+    forward: Callable[
+        ..., tuple[Any, Array, Any]
+    ]  # config, params, carry, xs, rng, resets -> carry, ys, residuals
+    backward: Callable[
+        ..., tuple[Any, Any, Any]
+    ]  # config, params, residuals, d_carry, d_ys -> d_params, d_carry, d_xs
+    initial_carry: Callable[..., Any] = lambda **_: ()  # config, params, batch_size -> zeros
+
+
+def _recurrent(cell: Cell) -> Layer:
+    return Layer(
+        init=lambda rng, config, input_size, **_: cell.init(rng, input_size, config.size),
+        forward=lambda params, carry, xs, resets, **_: cell.forward(params, carry, xs, resets),
+        backward=lambda params, residuals, d_carry, d_ys, **_: cell.backward(
+            params, residuals, d_carry, d_ys
+        ),
+        initial_carry=lambda params, batch_size, **_: _zeros(cell, params, batch_size),
+    )
+
+
+def _zeros(cell: Cell, params: Any, batch_size: int) -> Any:
+    """All states zero, as before the first token of a text."""
+    hidden_size = params.w_h.shape[0]
+    return cell.carry(*(np.zeros((batch_size, hidden_size), params.w_h.dtype) for _ in cell.carry._fields))
+
+
+def _with_mask(forward: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the forward pass of an LSTM with a mask on its state where its config and `rng` ask for one."""
+
+    def draw_and_run(
+        config: Any,
+        params: Any,
+        carry: LSTMCarry,
+        xs: Array,
+        rng: np.random.Generator | None,
+        resets: Array | None,
+    ) -> Any:
+        mask: Array | float = 1.0
+        if rng is not None and config.recurrent_dropout:
+            mask = draw_mask(rng, config.recurrent_dropout, carry.h.shape).astype(xs.dtype)
+        return forward(params, carry, xs, resets, mask)
+
+    return draw_and_run
+
+
+def _dropout_forward(config: Any, xs: Array, rng: np.random.Generator | None, **_: Any) -> Any:
+    mask = None
+    if rng is not None:
+        mask = draw_mask(rng, config.rate, xs.shape, variational=config.variational).astype(xs.dtype)
+    return (), *dropout_forward(mask, xs)
+
+
+def _dense_backward(params: Any, residuals: Any, d_ys: Array, **_: Any) -> Any:
+    d_params, d_xs = dense_backward(params, residuals, d_ys)
+    return d_params, (), d_xs
+
+
+_MOGRIFIER = Cell(init_mogrifier_lstm, LSTMCarry, mogrifier_lstm_forward, mogrifier_lstm_backward)
+
+# The layers by the type that they have in a config.
+LAYERS: dict[str, Layer] = {
+    "embedding": Layer(
+        init=lambda rng, config, vocabulary_size, **_: init_embedding(rng, vocabulary_size, config.size),
+        forward=lambda params, xs, **_: ((), *embedding_forward(params, xs)),
+        backward=lambda params, residuals, d_ys, **_: (embedding_backward(params, residuals, d_ys), (), None),
+    ),
+    "dense": Layer(
+        init=lambda rng, config, input_size, vocabulary_size: init_dense(
+            rng, input_size, config.size or vocabulary_size
+        ),
+        forward=lambda params, xs, **_: ((), *dense_forward(params, xs)),
+        backward=_dense_backward,
+    ),
+    "dropout": Layer(
+        init=lambda **_: (),
+        forward=_dropout_forward,
+        backward=lambda residuals, d_ys, **_: ((), (), dropout_backward(residuals, d_ys)),
+    ),
+    "rnn": _recurrent(CELLS["rnn"]),
+    "lstm": _recurrent(CELLS["lstm"])._replace(forward=_with_mask(lstm_forward)),
+    "mogrifier_lstm": _recurrent(_MOGRIFIER)._replace(
+        init=lambda rng, config, input_size, **_: init_mogrifier_lstm(
+            rng, input_size, config.size, config.rounds, config.rank
+        ),
+        forward=_with_mask(mogrifier_lstm_forward),
+    ),
+    "gru": _recurrent(CELLS["gru"]),
+    "rnn_block": Layer(
+        init=lambda rng, config, input_size, **_: init_rnn_block(rng, input_size, config.cell),
+        forward=lambda config, params, carry, xs, resets, **_: rnn_block_forward(
+            config.cell, params, carry, xs, resets
+        ),
+        backward=lambda config, params, residuals, d_carry, d_ys: rnn_block_backward(
+            config.cell, params, residuals, d_carry, d_ys
+        ),
+        initial_carry=lambda config, params, batch_size: _zeros(CELLS[config.cell], params.cell, batch_size),
+    ),
+}
 
 
 def init_model(rng: np.random.Generator, layers: Sequence[LayerConfig], vocabulary_size: int) -> Params:
@@ -58,46 +151,18 @@ def init_model(rng: np.random.Generator, layers: Sequence[LayerConfig], vocabula
     params: list[Any] = []
     size = 0  # of what flows into the layer
     for layer in layers:
-        match layer:
-            case EmbeddingConfig():
-                params.append(init_embedding(rng, vocabulary_size, layer.size))
-                size = layer.size
-            case LSTMConfig() if layer.mogrifier_rounds:
-                rounds, rank = layer.mogrifier_rounds, layer.mogrifier_rank
-                params.append(init_mogrifier_lstm(rng, size, layer.size, rounds, rank))
-                size = layer.size
-            case RNNConfig() | LSTMConfig() | GRUConfig():
-                init_cell, _, _ = CELLS[layer.type]
-                params.append(init_cell(rng, size, layer.size))
-                size = layer.size
-            case RNNBlockConfig():
-                params.append(init_rnn_block(rng, size, layer.cell))
-            case DenseConfig():
-                output_size = vocabulary_size if layer.size is None else layer.size
-                params.append(init_dense(rng, size, output_size))
-                size = output_size
-            case DropoutConfig():
-                params.append(())
+        init = LAYERS[layer.type].init
+        params.append(init(rng=rng, config=layer, input_size=size, vocabulary_size=vocabulary_size))
+        size = layer.output_size(size)
     return tuple(params)
 
 
 def initial_carry(layers: Sequence[LayerConfig], params: Params, batch_size: int) -> Carry:
-    """All states zero, as before the first character of a text."""
-
-    def of_cell(name: str, cell: Any) -> Any:
-        h = np.zeros((batch_size, cell.w_h.shape[0]), cell.w_h.dtype)
-        return {"rnn": RNNCarry(h), "lstm": LSTMCarry(h, h), "gru": GRUCarry(h)}[name]
-
-    carry: list[Any] = []
-    for layer, p in zip(layers, params, strict=True):
-        match layer:
-            case RNNConfig() | LSTMConfig() | GRUConfig():
-                carry.append(of_cell(layer.type, p))
-            case RNNBlockConfig():
-                carry.append(of_cell(layer.cell, p.cell))
-            case _:
-                carry.append(())
-    return tuple(carry)
+    """All states zero, as before the first token of a text."""
+    return tuple(
+        LAYERS[layer.type].initial_carry(config=layer, params=p, batch_size=batch_size)
+        for layer, p in zip(layers, params, strict=True)
+    )
 
 
 def model_forward(
@@ -116,53 +181,18 @@ def model_forward(
         carry: the state before these tokens.
         tokens: [B, T], integers.
         rng: draws the dropout masks; None: nothing is dropped.
-        reset_id: the token before which all states are emptied; None: there is none.
+        reset_id: the token before which all states are reset; None: there is none.
     """
     xs = tokens.T  # time first, from here on: [T, B, ...]
     resets = None if reset_id is None else xs == reset_id
     new_carry: list[Any] = []
     residuals: list[Any] = []
     for layer, p, c in zip(layers, params, carry, strict=True):
-        r: Any
-        match layer:
-            case EmbeddingConfig():
-                xs, r = embedding_forward(p, xs)
-            case LSTMConfig():
-                c, xs, r = _lstm_forward(layer, p, c, xs, rng, resets)
-            case RNNConfig() | GRUConfig():
-                _, cell_forward, _ = CELLS[layer.type]
-                c, xs, r = cell_forward(p, c, xs, resets=resets)
-            case RNNBlockConfig():
-                c, xs, r = rnn_block_forward(layer.cell, p, c, xs, resets)
-            case DenseConfig():
-                xs, r = dense_forward(p, xs)
-            case DropoutConfig():
-                mask = None
-                if rng is not None:
-                    mask = draw_mask(rng, layer.rate, xs.shape, variational=layer.variational).astype(
-                        xs.dtype
-                    )
-                xs, r = dropout_forward(mask, xs)
+        forward = LAYERS[layer.type].forward
+        c, xs, r = forward(config=layer, params=p, carry=c, xs=xs, rng=rng, resets=resets)
         new_carry.append(c)
         residuals.append(r)
     return tuple(new_carry), xs.swapaxes(0, 1), residuals
-
-
-def _lstm_forward(
-    layer: LSTMConfig,
-    params: Any,
-    carry: LSTMCarry,
-    xs: Array,
-    rng: np.random.Generator | None,
-    resets: Array | None,
-) -> tuple[LSTMCarry, Array, Any]:
-    """An LSTM with the options of its config; the residuals have the mask with them."""
-    mask: Array | float = 1.0
-    if rng is not None and layer.recurrent_dropout:
-        mask = draw_mask(rng, layer.recurrent_dropout, carry.h.shape).astype(xs.dtype)
-    forward = mogrifier_lstm_forward if layer.mogrifier_rounds else lstm_forward
-    carry, hs, steps = forward(params, carry, xs, mask, layer.cap_input_gate, resets)
-    return carry, hs, (steps, mask)
 
 
 def model_backward(
@@ -173,27 +203,13 @@ def model_backward(
     Takes d_logits [B, T, V] and the cotangents of the last carry; returns the gradients of the
     parameters and of the first carry.
     """
-    d_xs = d_logits.swapaxes(0, 1)
+    d_ys = d_logits.swapaxes(0, 1)
     d_params: list[Any] = []
     d_carry_before: list[Any] = []
     for layer, p, r, d_c in reversed(list(zip(layers, params, residuals, d_carry, strict=True))):
-        d_p: Any
-        match layer:
-            case EmbeddingConfig():
-                d_p = embedding_backward(p, r, d_xs)
-            case LSTMConfig():
-                steps, mask = r
-                backward = mogrifier_lstm_backward if layer.mogrifier_rounds else lstm_backward
-                d_p, d_c, d_xs = backward(p, steps, d_c, d_xs, mask, layer.cap_input_gate)
-            case RNNConfig() | GRUConfig():
-                _, _, cell_backward = CELLS[layer.type]
-                d_p, d_c, d_xs = cell_backward(p, r, d_c, d_xs)
-            case RNNBlockConfig():
-                d_p, d_c, d_xs = rnn_block_backward(layer.cell, p, r, d_c, d_xs)
-            case DenseConfig():
-                d_p, d_xs = dense_backward(p, r, d_xs)
-            case DropoutConfig():
-                d_p, d_xs = (), dropout_backward(r, d_xs)
+        backward = LAYERS[layer.type].backward
+        # The cotangents of what the layer read are those of what the layer below put out.
+        d_p, d_c, d_ys = backward(config=layer, params=p, residuals=r, d_carry=d_c, d_ys=d_ys)
         d_params.append(d_p)
         d_carry_before.append(d_c)
     return tuple(d_params[::-1]), tuple(d_carry_before[::-1])
@@ -217,7 +233,7 @@ def loss_and_gradients(
         tokens: [B, T], integers.
         targets: [B, T], the character after each token.
         rng: draws the dropout masks; None: nothing is dropped.
-        reset_id: the token before which all states are emptied; None: there is none.
+        reset_id: the token before which all states are reset; None: there is none.
     """
     carry_after, logits, residuals = model_forward(layers, params, carry, tokens, rng, reset_id)
     losses, loss_residuals = softmax_cross_entropy_forward(logits, targets)
@@ -249,7 +265,7 @@ def train(
         learning_rate: how far an update goes.
         optimizer: how it goes.
         rng: draws the dropout masks; None: nothing is dropped.
-        reset_id: the token before which all states are emptied; None: there is none.
+        reset_id: the token before which all states are reset; None: there is none.
 
     Returns:
         The parameters after the last update, and the loss of each batch before its update, in nats a
@@ -293,7 +309,7 @@ def sample(
         temperature: logits are divided by it: 1 draws what the model believes, below 1 the likely becomes
             likelier, and 0 takes the likeliest each time.
         rng: draws.
-        reset_id: the token before which all states are emptied, drawn or given; None: there is none.
+        reset_id: the token before which all states are reset, drawn or given; None: there is none.
 
     Returns:
         The new ids, without the seed.

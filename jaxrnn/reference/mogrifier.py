@@ -8,7 +8,7 @@ odd rounds, h by x in even ones.
     a = 2 sigmoid(zeta)            between 0 and 2, and 1 where the source is 0      (2)
     y <- a * y                                                                       (3)
 
-What comes out goes into (1) of lstm.py in place of x_t and h_{t-1}.
+What comes out goes into (1) and (12) of lstm.py in place of x_t and h_{t-1}: the weights met what the rounds made.
 
 Backward, after d_z_t of lstm.py: d_x = d_z_t @ w_x.T and d_h = d_z_t @ w_h.T, then round by round from the last to the
 first, where sigmoid' = s (1 - s) makes a' = 2 (a / 2) (1 - a / 2):
@@ -62,6 +62,7 @@ class MogrifierStep(NamedTuple):
     pairs: list[list[Array]]  # [x, h] before each round
     gating: list[Array]  # a of each round
     k: Array  # [B, 1], k_t
+    mask: Array | float
 
 
 def init_mogrifier_lstm(
@@ -82,9 +83,8 @@ def mogrifier_lstm_forward(
     params: MogrifierLSTMParams,
     carry: LSTMCarry,
     xs: Array,
-    mask: Array | float = 1.0,
-    cap: bool = False,
     resets: Array | None = None,
+    mask: Array | float = 1.0,
 ) -> tuple[LSTMCarry, Array, list[MogrifierStep]]:
     """Map xs [T, B, I], T at least 1, to the last h and c, all hs [T, B, H], and one record a step.
 
@@ -100,21 +100,14 @@ def mogrifier_lstm_forward(
             gating.append(2 * sigmoid(zeta))  # (2)
             pair[k % 2] = gating[k] * pair[k % 2]  # (3)
         cell_params = LSTMParams(params.w_x, params.w_h, params.b)
-        carry, (h,), (cell,) = lstm_forward(
-            cell_params, LSTMCarry(pair[1], k_t * carry.c), pair[0][None], cap=cap
-        )
+        carry, (h,), (cell,) = lstm_forward(cell_params, LSTMCarry(pair[1], k_t * carry.c), pair[0][None])
         hs.append(h)
-        residuals.append(MogrifierStep(cell, pairs, gating, k_t))
+        residuals.append(MogrifierStep(cell, pairs, gating, k_t, mask))
     return carry, np.stack(hs), residuals
 
 
 def mogrifier_lstm_backward(
-    params: MogrifierLSTMParams,
-    residuals: list[MogrifierStep],
-    d_carry: LSTMCarry,
-    d_hs: Array,
-    mask: Array | float = 1.0,
-    cap: bool = False,
+    params: MogrifierLSTMParams, residuals: list[MogrifierStep], d_carry: LSTMCarry, d_hs: Array
 ) -> tuple[MogrifierLSTMParams, LSTMCarry, Array]:
     """Backpropagation through time, with arguments and results as `lstm_backward` has them."""
     d_w_x, d_w_h, d_b = (np.zeros_like(leaf) for leaf in (params.w_x, params.w_h, params.b))
@@ -122,7 +115,7 @@ def mogrifier_lstm_backward(
     d_xs = []
     d_h, d_c = d_carry.h, d_carry.c
     for step, d_output in zip(reversed(residuals), d_hs[::-1], strict=True):
-        d_z, d_c = lstm_step_backward(step.cell, d_output + d_h, d_c, cap)
+        d_z, d_c = lstm_step_backward(step.cell, d_output + d_h, d_c)
         d_w_x += step.cell.x.T @ d_z
         d_w_h += step.cell.h_before.T @ d_z
         d_b += d_z.sum(axis=0)
@@ -140,5 +133,5 @@ def mogrifier_lstm_backward(
             d_w_in = None if w_in is None else source.T @ d_projected  # (7)
             d_rounds[k] = map_leaves(np.add, d_rounds[k], MogrifierRound(d_w_out, d_w_in))
         d_xs.append(d_pair[0])
-        d_h, d_c = step.k * mask * d_pair[1], step.k * d_c
+        d_h, d_c = step.k * step.mask * d_pair[1], step.k * d_c
     return MogrifierLSTMParams(d_w_x, d_w_h, d_b, tuple(d_rounds)), LSTMCarry(d_h, d_c), np.stack(d_xs[::-1])

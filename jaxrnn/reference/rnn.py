@@ -30,8 +30,8 @@ A gradient that has come k steps back has passed k times through (4) and (6): k 
 of 1 - h^2, which is at most 1. That is how gradients vanish or explode in this network (Bengio et al. 1994),
 and why lstm.py exists.
 
-Where a text begins in the middle of a sequence, k_t = 0, and else k_t = 1: h_{t-1} becomes k_t * h_{t-1} in (1) and in
-d_w_h of (7), and d_h_{t-1} of (6) gets the factor k_t, so that nothing goes back from one text into another.
+Where a document begins in the middle of a sequence, k_t = 0, and else k_t = 1: h_{t-1} becomes k_t * h_{t-1} in (1) and
+in d_w_h of (7), and d_h_{t-1} of (6) gets the factor k_t, so that nothing goes back from one document into another.
 
 Step by step: docs/maths.md, section 3.
 """
@@ -80,7 +80,7 @@ def rnn_forward(
 ) -> tuple[RNNCarry, Array, list[RNNStep]]:
     """Map xs [T, B, I], T at least 1, to the last state, all states hs [T, B, H], and one record a step.
 
-    The state is emptied before each step where resets [T, B] is true.
+    The state is reset to zeros before each step where resets [T, B] is true.
     """
     h = carry.h
     hs = []

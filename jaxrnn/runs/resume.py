@@ -22,7 +22,7 @@ _PLACE = (
 # What it learns from, and where its state is emptied, from these.
 _CORPUS = ("tokens", "validation_fraction", "separator")
 # What a run remembers of its gradients and of its parameters is of these kinds.
-_MEMORY = ("train.optimizer", "train.ema_decay", "train.two_tailed")
+_MEMORY = ("train.optimizer", "train.ema_decay")
 
 
 def check_resumable(run: Path, begun: Config, wanted: Config) -> list[str]:
@@ -39,8 +39,6 @@ def check_resumable(run: Path, begun: Config, wanted: Config) -> list[str]:
         ConfigError: with these changes it would be another training: other layers, other texts or tokens, other
             batches, another optimizer or average.
     """
-    if begun.model.skip != wanted.model.skip:
-        _refuse(run, "model.skip", begun.model.skip, wanted.model.skip)
     for index, (layer, other) in enumerate(zip_longest(begun.model.layers, wanted.model.layers)):
         if layer != other:
             _refuse(run, f"model.layers[{index}]", layer, other)

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxrnn.config import Config, ModelConfig, TrainConfig
+from jaxrnn.config import Config, TrainConfig
 from jaxrnn.data.documents import resolve_separator
 from jaxrnn.data.feeding import feeding
 from jaxrnn.data.stream import Stream
@@ -25,7 +25,7 @@ from jaxrnn.layers.losses import nats_to_bits
 from jaxrnn.parallel import processes
 from jaxrnn.parallel.devices import replicate, training_mesh
 from jaxrnn.sampling.generation import prompt_ids, sample
-from jaxrnn.training.averaging import Averaging, TwoTailed, averaged, switch_tails
+from jaxrnn.training.averaging import averaged
 from jaxrnn.training.optimizer import update_plateau
 from jaxrnn.training.state import TrainState, place
 from jaxrnn.training.step import MAX_SKIPPED, run_steps
@@ -186,8 +186,8 @@ def train(
         val_loss = None
         if is_end or _is_due(every.eval_every, step):
             if segments is not None:
-                val_loss, average = _evaluate(config.model, state, segments)
-                state = state._replace(average=replicate(mesh, average))
+                params = averaged(state.params, state.average)
+                val_loss = validation.evaluate(config.model, params, segments)
                 if not math.isfinite(val_loss):
                     raise DivergenceError(_report_divergence(progress, val_loss))
             if timed_steps:
@@ -221,17 +221,6 @@ def _next_stop(config: TrainConfig, step: int) -> int:
     """The next step at which something is evaluated, sampled or saved."""
     periods = [every for every in (config.eval_every, config.save_every, config.sample_every) if every > 0]
     return min([config.steps, *(step - step % every + every for every in periods)])
-
-
-def _evaluate(
-    config: ModelConfig, state: TrainState, segments: validation.LaidOut
-) -> tuple[float, Averaging]:
-    """The held-out loss of what is to be used, nats per character, and the average to go on with."""
-    if isinstance(state.average, TwoTailed):
-        losses = [validation.evaluate(config, tail.params, segments) for tail in state.average]
-        average, loss = switch_tails(state.average, *losses)
-        return loss, average
-    return validation.evaluate(config, averaged(state.params, state.average), segments), state.average
 
 
 def _evaluated(progress: Progress, state: TrainState, val_loss: float | None) -> Evaluated:

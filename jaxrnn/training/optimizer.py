@@ -39,15 +39,15 @@ def make_optimizer(config: TrainConfig) -> optax.GradientTransformation:
     """Clip by the global norm, then the config's optimizer, with decoupled weight decay on matrices only.
 
     `adamw` (Loshchilov and Hutter, 2019). beta2 is 0.99 rather than 0.999: runs are short, and the second moment should
-    follow. `lion` (Chen et al., 2023): the sign of a running mean; it wants about a fifth of AdamW's rate. `muon`
-    (Jordan, 2024): see `_scale_by_muon`.
+    follow. `muon` (Jordan, 2024): see `_scale_by_muon`.
 
     Their updates are for a learning rate of 1 and wait to be multiplied by the step's: the rate hangs on the step
     alone, whatever number of updates the optimizer has counted.
     """
+    scale = _scale_by_muon if config.optimizer == "muon" else optax.scale_by_adam
     return optax.chain(
         optax.clip_by_global_norm(config.max_grad_norm) if config.max_grad_norm > 0 else optax.identity(),
-        _OPTIMIZERS[config.optimizer](config.beta1, config.beta2),
+        scale(config.beta1, config.beta2),
         optax.add_decayed_weights(config.weight_decay, mask=_matrices),
         optax.scale(-1.0),
     )
@@ -81,11 +81,6 @@ def _label_for_muon(params: Params) -> Params:
 
 
 _MUON_RMS = 0.2  # the root mean square of AdamW's updates, as measured by Liu et al.
-_OPTIMIZERS = {
-    "adamw": lambda beta1, beta2: optax.scale_by_adam(b1=beta1, b2=beta2),
-    "lion": lambda beta1, beta2: optax.scale_by_lion(b1=beta1, b2=beta2),
-    "muon": _scale_by_muon,
-}
 
 
 class Plateau(NamedTuple):

@@ -115,13 +115,6 @@ def test_mistakes_are_told_as_in_every_config(tmp_path: Path) -> None:
         load_finetune_config(None, BASE, ["train.step=3"])
 
 
-def test_skip_is_the_runs() -> None:
-    skipping = replace(BASE, model=replace(BASE.model, skip=True))
-    assert load_finetune_config(None, skipping, ["corpus.text=a.txt"]).model.skip
-    with pytest.raises(ConfigError, match=r"^--set model\.skip=false: in the run, model\.skip is true"):
-        load_finetune_config(None, skipping, ["corpus.text=a.txt", "model.skip=false"])
-
-
 @pytest.mark.parametrize(("there", "here"), [("bytes", "characters"), ("characters", "bytes")])
 def test_the_tokens_are_the_runs_and_others_are_refused(tmp_path: Path, there: str, here: str) -> None:
     base = replace(BASE, corpus=CorpusConfig(tokens=there))

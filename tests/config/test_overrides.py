@@ -7,7 +7,7 @@ from jaxrnn.errors import ConfigError
 
 NUMBER = "must be a number above 0, up to 100"
 INTEGER = "must be an integer from 1 to 2147483647"
-TYPES = "must be one of embedding, dense, dropout, rnn, lstm, gru, rnn_block"
+TYPES = "must be one of embedding, dense, dropout, rnn, lstm, mogrifier_lstm, gru, rnn_block"
 
 
 def read(*overrides, text=""):
@@ -162,9 +162,3 @@ def test_a_value_that_only_an_override_makes_wrong_names_both():
 )
 def test_an_override_of_what_the_file_has_wrong_says_so(text, override, message):
     assert refused(override, text=text).startswith(f"--set {override}: {message}")
-
-
-def test_skip_is_set_like_any_other_key():
-    assert read("model.skip=true").model.skip
-    assert not read("model.skip=false", text="[model]\nskip = true").model.skip
-    assert refused("model.skip=2") == "--set model.skip=2: must be true or false"

@@ -22,7 +22,7 @@ from jaxrnn.errors import ConfigError
 NUMBER = "must be a number above 0, up to 100"
 INTEGER = "must be an integer from 1 to 2147483647"
 SIZE = "must be an integer from 1 to 65536"
-TYPES = "must be one of embedding, dense, dropout, rnn, lstm, gru, rnn_block"
+TYPES = "must be one of embedding, dense, dropout, rnn, lstm, mogrifier_lstm, gru, rnn_block"
 LAYERS = "[model]\nlayers = "
 
 
@@ -163,15 +163,6 @@ def test_a_key_of_any_length_is_refused_in_a_short_line():
 )
 def test_a_value_that_cannot_be_meant_is_refused_with_what_is_allowed(text, message):
     assert refused(text) == message
-
-
-def test_skip_is_read_with_and_without_layers():
-    assert parse_config("[model]\nskip = true", "my.toml").model == ModelConfig(skip=True)
-    layers = "layers = [{type='embedding', size=8}, {type='lstm', size=8}, {type='dense'}]"
-    assert parse_config(f"[model]\nskip = true\n{layers}", "my.toml").model.skip
-    assert not parse_config(f"[model]\n{layers}", "my.toml").model.skip
-    assert refused("[model]\nskip = 1") == "model.skip = 1: must be true or false"
-    assert refused("[train]\nskip = true") == "train.skip: unknown key; did you mean model.skip?"
 
 
 @pytest.mark.parametrize("names", ["a.txt", ("a.txt",), ("a.txt", "b/", "hamlet")])

@@ -55,7 +55,7 @@ def test_an_escape_that_was_not_read_as_one_says_how_to_write_it() -> None:
 
 def test_a_models_reset_id_stands_in_no_file() -> None:
     assert "did you mean" not in refused("[model]\nreset_id = 3")
-    assert "model.reset_id: unknown key; [model] has skip, layers" in refused("[model]\nreset_id = 3")
+    assert "model.reset_id: unknown key; [model] has layers" in refused("[model]\nreset_id = 3")
     assert "unknown key" in refused("", "model.reset_id=3")
     config = parse_config("[corpus]\nseparator = ';'", "my.toml")
     resolved = replace(config, model=replace(config.model, reset_id=3))

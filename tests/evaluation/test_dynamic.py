@@ -11,7 +11,6 @@ from jaxrnn.config import DenseConfig, DropoutConfig, EmbeddingConfig, GRUConfig
 from jaxrnn.evaluation import dynamic
 from jaxrnn.evaluation.dynamic import EPSILON, Rates, gradient_rms, score_dynamic, tune
 from jaxrnn.evaluation.scoring import score_stateful
-from jaxrnn.gradcheck.check import to_reference
 from jaxrnn.models import stack
 from jaxrnn.reference.optimizer import map_leaves
 
@@ -43,7 +42,7 @@ def segments(ids: np.ndarray, length: int) -> list[tuple[np.ndarray, np.ndarray]
 
 def slow_rms(config: ModelConfig, streams: np.ndarray, length: int):
     """Streams `[rows, characters]`: the mean square over segments of the rows' summed gradients, by row."""
-    params = to_reference(init(config))
+    params = jax.device_get(init(config))
     squares = map_leaves(np.zeros_like, params)
     carries = [reference.initial_carry(config.layers, params, 1) for _ in streams]
     pieces = [segments(stream, length) for stream in streams]
@@ -59,7 +58,7 @@ def slow_rms(config: ModelConfig, streams: np.ndarray, length: int):
 
 
 def slow_nats(config: ModelConfig, rms, ids: np.ndarray, rates: Rates, length: int) -> np.ndarray:
-    first = params = to_reference(init(config))
+    first = params = jax.device_get(init(config))
     carry = reference.initial_carry(config.layers, params, 1)
     mean = np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(rms)]).mean()
     nats = []

@@ -26,8 +26,8 @@ STACKS: dict[str, list[dict]] = {
 }
 
 
-def make_config(layers: list[dict], *, skip: bool = False) -> ModelConfig:
-    return read_config({"model": {"skip": skip, "layers": [EMBEDDING, *layers, DENSE]}}).model
+def make_config(layers: list[dict]) -> ModelConfig:
+    return read_config({"model": {"layers": [EMBEDDING, *layers, DENSE]}}).model
 
 
 def make_params(config: ModelConfig, vocabulary_size: int) -> Params:
@@ -37,8 +37,8 @@ def make_params(config: ModelConfig, vocabulary_size: int) -> Params:
     return jax.tree.map(lambda leaf: rng.normal(0, 0.7, leaf.shape).astype(np.float32), abstract)
 
 
-def make_trained(layers: list[dict], *, skip: bool = False, text: str | bytes = TEXT) -> LanguageModel:
-    vocabulary, config = build_vocabulary(text), make_config(layers, skip=skip)
+def make_trained(layers: list[dict], *, text: str | bytes = TEXT) -> LanguageModel:
+    vocabulary, config = build_vocabulary(text), make_config(layers)
     return LanguageModel(config, make_params(config, vocabulary.size), vocabulary, "shakespeare")
 
 

@@ -38,13 +38,12 @@ STACKS: dict[str, tuple[LayerConfig, ...]] = {
         LSTMConfig(size=7),
     ),
 }
-SKIP = (LSTMConfig(size=6), DropoutConfig(rate=0.5), RNNBlockConfig(cell="gru"), RNNConfig(size=6))
 CHARACTERS = "\n !abcdefgé"
 
 
-def drawn(layers: tuple[LayerConfig, ...], *, skip: bool = False, scale: float = 0.7) -> LanguageModel:
+def drawn(layers: tuple[LayerConfig, ...], *, scale: float = 0.7) -> LanguageModel:
     """A model whose parameters, every bias too, are drawn from a normal distribution."""
-    config = ModelConfig(skip=skip, layers=(EmbeddingConfig(size=6), *layers, DenseConfig()))
+    config = ModelConfig(layers=(EmbeddingConfig(size=6), *layers, DenseConfig()))
     shapes = jax.eval_shape(lambda key: stack.init(key, config, len(CHARACTERS)), jax.random.key(0))
     rng = np.random.default_rng(3)
     params = jax.tree.map(lambda leaf: rng.normal(scale=scale, size=leaf.shape).astype(np.float32), shapes)

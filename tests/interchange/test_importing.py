@@ -107,7 +107,6 @@ DESCRIPTIONS: list[tuple[object, str]] = [
     ({"characters": "ab"}, "layers.0 has 17 rows, but there are 2 characters"),
     ({"format": "jaxrnn model", "format_version": 2}, "format version 2, written by jaxrnn None; this version knows 1"),
     ({"characters": "ab", "layers": 5}, "model.layers = 5"),
-    ({"characters": "ab", "skip": 5, "layers": []}, "model.skip = 5"),
     ({"characters": "ab", "separator": 5}, "its separator, 5, is none of its characters"),
     ({"characters": "ab", "separator": "ab"}, "its separator, 'ab', is none of its characters"),
     ({"tokens": "bytes", "separator": "\u00ff"}, "its separator, '\\xff', is a byte that no config can name"),

@@ -5,18 +5,14 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxrnn.config import LSTMConfig
+from jaxrnn.config import LSTMConfig, MogrifierLSTMConfig
 from jaxrnn.errors import InterchangeError
-from jaxrnn.interchange.carries import by_name
 from jaxrnn.interchange.importing import read_model
 from jaxrnn.interchange.onnx_file import write_onnx
-from jaxrnn.models import stack
-from tests.interchange.stacks import CHARACTERS, SKIP, STACKS, drawn, in_numpy, some_tokens
+from tests.interchange.stacks import CHARACTERS, STACKS, drawn, in_numpy, some_tokens
 
 onnx = pytest.importorskip("onnx", exc_type=ImportError)
 
@@ -61,20 +57,6 @@ def test_onnxruntime_gives_the_logits_and_states_of_the_numpy_reference(name: st
             assert_alike(states[state], carry[state])
 
 
-def test_skip_connections_are_those_of_the_model(tmp_path: Path) -> None:
-    trained = drawn(SKIP, skip=True)
-    path, _ = write_onnx(trained, tmp_path / "model.onnx")
-    onnx.checker.check_model(onnx.load(path), full_check=True)
-    tokens = some_tokens(3, PIECES[-1])
-    config, params = trained.config, jax.tree.map(jnp.asarray, trained.params)
-    carry = stack.initial_carry(config, params, 3)
-    carry, logits = jax.jit(stack.apply, static_argnums=0)(config, params, carry, jnp.asarray(tokens))
-    got, states = in_pieces(session_of(path), tokens)
-    assert_alike(got, np.asarray(logits))
-    for state, expected in by_name(carry).items():
-        assert_alike(states[state], np.asarray(expected))
-
-
 def test_the_graph_has_standard_operators_and_names_its_axes(tmp_path: Path) -> None:
     path, _ = write_onnx(drawn(STACKS["all at once"]), tmp_path / "model.onnx")
     graph = onnx.load(path)
@@ -117,11 +99,10 @@ def test_it_can_t_be_imported_and_the_line_says_what_can(tmp_path: Path) -> None
         read_model(path)
 
 
-@pytest.mark.parametrize("option", ["mogrifier_rounds", "cap_input_gate"])
-def test_what_has_no_standard_operator_is_refused_by_its_layer(option: str, tmp_path: Path) -> None:
-    lstm = LSTMConfig(size=4, mogrifier_rounds=1 if option == "mogrifier_rounds" else 0, cap_input_gate=True)
-    with pytest.raises(InterchangeError, match=rf"^drawn: layers\[2\] is an lstm with {option}") as error:
-        write_onnx(drawn((LSTMConfig(size=4), lstm)), tmp_path / "model.onnx")
+def test_what_has_no_standard_operator_is_refused_by_its_layer(tmp_path: Path) -> None:
+    layers = LSTMConfig(size=4), MogrifierLSTMConfig(size=4)
+    with pytest.raises(InterchangeError, match=r"^drawn: layers\[2\] is of type mogrifier_lstm") as error:
+        write_onnx(drawn(layers), tmp_path / "model.onnx")
     assert "--format stablehlo" in str(error.value)
     assert list(tmp_path.iterdir()) == []
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from jax import export
 
-from jaxrnn.config import LayerConfig, LSTMConfig, RNNBlockConfig
+from jaxrnn.config import LayerConfig, MogrifierLSTMConfig, RNNBlockConfig
 from jaxrnn.errors import InterchangeError
 from jaxrnn.interchange import stablehlo_file
 from jaxrnn.interchange.stablehlo_file import write_stablehlo
@@ -18,7 +18,7 @@ from tests.interchange.stacks import STACKS, drawn, in_numpy, some_tokens
 @pytest.mark.parametrize(
     ("layers", "largest_table"),
     [
-        ((LSTMConfig(size=5, mogrifier_rounds=2, cap_input_gate=True), RNNBlockConfig(cell="gru")), 1024),
+        ((MogrifierLSTMConfig(size=5, rounds=2), RNNBlockConfig(cell="gru")), 1024),
         (STACKS["lstm"], 1024),
         (STACKS["gru"], 0),
     ],

@@ -126,7 +126,7 @@ def test_an_export_comes_back_as_it_was(stack: str) -> None:
     tensors = torch_tensors(config, params)
     modules = find_modules({name: tensor.shape for name, tensor in tensors.items()}, "file")
     layers = [{"type": "embedding", "size": 6}, *STACKS[stack], {"type": "dense"}]
-    found = plan_described(modules, layers, False, V, "file")
+    found = plan_described(modules, layers, V, "file")
     assert found.config == config
     back = read_params(found, tensors.__getitem__)
     for ours, theirs in zip(params, back, strict=True):
@@ -148,7 +148,7 @@ NAMED: Shapes = {
     [
         (NAMED, "lstm", "model.layers = .lstm.: must be a list"),
         (NAMED, [{"type": "lstn"}], "did you mean lstm"),
-        (NAMED, [*LAYERS[:1], {"type": "lstm", "size": 6, "cap_input_gate": True}, LAYERS[2]], "has cap_input_gate"),
+        (NAMED, [*LAYERS[:1], {"type": "mogrifier_lstm", "size": 6}, LAYERS[2]], "is of type mogrifier_lstm"),
         (NAMED, [*LAYERS[:1], {"type": "gru", "size": 6}, LAYERS[2]], "layers.1 must be gru of 4 to 6, not lstm"),
         (NAMED, [*LAYERS[:1], {"type": "lstm", "size": 5}, LAYERS[2]], "must be lstm of 4 to 5, not lstm of 4 to 6"),
         ({**NAMED, "x.weight": (1, 1)}, LAYERS, "'x' is none of the layers"),
@@ -161,7 +161,7 @@ def test_tensors_that_are_not_those_of_the_layers_are_refused(
     shapes: Shapes, layers: object, why: str
 ) -> None:
     with pytest.raises(InterchangeError, match=why):
-        plan_described(find_modules(shapes, "file"), layers, False, V, "file")
+        plan_described(find_modules(shapes, "file"), layers, V, "file")
 
 
 def test_biases_are_added_but_for_the_candidate_that_resets_one() -> None:

@@ -21,20 +21,17 @@ from tests.interchange.conftest import STACKS, TEXT, make_trained, our_logits
 pytestmark = pytest.mark.usefixtures("torch")
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "interchange.md"
-SCRIPT, BLOCK, SKIP, *_ = re.findall(
+SCRIPT, BLOCK, *_ = re.findall(
     r"^```python\n(.*?)^```", DOCUMENT.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE
 )
 
 
-def run_script(monkeypatch: pytest.MonkeyPatch, folder: Path, text: str, *, skip: bool = False) -> np.ndarray:
+def run_script(monkeypatch: pytest.MonkeyPatch, folder: Path, text: str) -> np.ndarray:
     """What the script of the document computes of `shakespeare.safetensors` in `folder`, for another text."""
-    head, layers, loop = re.split(r"(?=^layers = |^for )", SCRIPT, flags=re.MULTILINE)
-    loop, last = loop.split("print(")
-    script = f"{head}\n{BLOCK}\n{layers}\n{SKIP if skip else loop}"
+    head, layers = re.split(r"(?=^layers = )", SCRIPT, flags=re.MULTILINE)
     monkeypatch.chdir(folder)
     names: dict = {}
-    exec(script.replace("To be, or not", text), names)
-    exec(f"print({last}", names)
+    exec(f"{head}\n{BLOCK}\n{layers}".replace("To be, or not", text), names)
     return names["xs"].detach().numpy()
 
 
@@ -47,14 +44,6 @@ def test_the_script_of_the_document_gives_the_same_logits(
     found = run_script(monkeypatch, tmp_path, TEXT)
     wanted = our_logits(trained, TEXT)
     assert np.abs(found - wanted).max() < 1e-5 * max(1, np.abs(wanted).max())
-
-
-def test_so_does_its_loop_for_skip_connections(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    layers: list[dict] = [{"type": "gru", "size": 6}, {"type": "dropout", "rate": 0.1}, {"type": "rnn_block"}]
-    trained = make_trained(layers, skip=True)
-    export(trained, FORMATS["safetensors"], tmp_path / "shakespeare.safetensors")
-    found = run_script(monkeypatch, tmp_path, TEXT, skip=True)
-    assert np.abs(found - our_logits(trained, TEXT)).max() < 1e-5
 
 
 def test_so_it_does_on_a_trained_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

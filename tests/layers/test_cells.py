@@ -13,6 +13,7 @@ from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn
 from jaxrnn import (
     gru,
     gru_carry,
+    gru_step,
     init_gru,
     init_lstm,
     init_mogrifier_lstm,
@@ -20,22 +21,37 @@ from jaxrnn import (
     init_rnn_block,
     lstm,
     lstm_carry,
+    lstm_step,
     mogrifier_lstm,
+    mogrifier_lstm_step,
     rnn,
     rnn_block,
     rnn_block_carry,
+    rnn_block_step,
     rnn_carry,
+    rnn_step,
 )
-from jaxrnn.gradcheck import plain
+from jaxrnn.gradcheck.cases import ON_TRIAL
 
 # All different, so that two axes that were swapped can't agree by chance.
 TIME, BATCH, INPUT, HIDDEN = 7, 3, 2, 5
 CUT = 3  # where a sequence is cut in two
 
 
+# Where the state is reset before a step.
+WHERE = {
+    "nowhere": np.zeros((TIME, BATCH), bool),
+    "first": np.arange(TIME)[:, None] == np.zeros(BATCH),
+    "last": np.arange(TIME)[:, None] == np.full(BATCH, TIME - 1),
+    "everywhere": np.ones((TIME, BATCH), bool),
+    "here and there": np.random.default_rng(0).random((TIME, BATCH)) < 0.4,
+}
+
+
 class Layer(NamedTuple):
     apply: Callable[..., Any]
     jitted: Callable[..., Any]  # the same, compiled once a shape for all tests
+    step: Callable[..., Any]
     init: Callable[..., Any]  # (key, dtype) -> params
     carry: Callable[..., Any]  # (params, batch_size) -> zeros
     plain: Callable[..., Any]  # differentiated by JAX
@@ -48,27 +64,49 @@ class Arguments(NamedTuple):
     xs: Any
 
 
-def recurrent(apply: Callable[..., Any], init: Callable[..., Any], *others: Any) -> Layer:
-    return Layer(apply, jax.jit(apply), init, *others)
+def recurrent(
+    apply: Callable[..., Any], step: Callable[..., Any], init: Callable[..., Any], *others: Any
+) -> Layer:
+    return Layer(apply, jax.jit(apply), step, init, *others)
+
+
+def block_of(cell: str) -> Layer:
+    def init(key: jax.Array, dtype: Any) -> Any:
+        return init_rnn_block(key, HIDDEN, cell, dtype)
+
+    return recurrent(rnn_block, rnn_block_step, init, rnn_block_carry, ON_TRIAL["rnn_block"].plain, HIDDEN)
 
 
 LAYERS = {
-    "rnn": recurrent(rnn, lambda key, dtype: init_rnn(key, INPUT, HIDDEN, dtype), rnn_carry, plain.rnn),
-    "lstm": recurrent(lstm, lambda key, dtype: init_lstm(key, INPUT, HIDDEN, dtype), lstm_carry, plain.lstm),
+    "rnn": recurrent(
+        rnn,
+        rnn_step,
+        lambda key, dtype: init_rnn(key, INPUT, HIDDEN, dtype),
+        rnn_carry,
+        ON_TRIAL["rnn"].plain,
+    ),
+    "lstm": recurrent(
+        lstm,
+        lstm_step,
+        lambda key, dtype: init_lstm(key, INPUT, HIDDEN, dtype),
+        lstm_carry,
+        ON_TRIAL["lstm"].plain,
+    ),
     "mogrifier_lstm": recurrent(
         mogrifier_lstm,
+        mogrifier_lstm_step,
         lambda key, dtype: init_mogrifier_lstm(key, INPUT, HIDDEN, 3, 2, dtype),
         lstm_carry,
-        plain.mogrifier_lstm,
+        ON_TRIAL["mogrifier_lstm"].plain,
     ),
-    "gru": recurrent(gru, lambda key, dtype: init_gru(key, INPUT, HIDDEN, dtype), gru_carry, plain.gru),
-    "rnn_block": recurrent(
-        rnn_block,
-        lambda key, dtype: init_rnn_block(key, HIDDEN, "lstm", dtype),
-        rnn_block_carry,
-        plain.rnn_block,
-        HIDDEN,
+    "gru": recurrent(
+        gru,
+        gru_step,
+        lambda key, dtype: init_gru(key, INPUT, HIDDEN, dtype),
+        gru_carry,
+        ON_TRIAL["gru"].plain,
     ),
+    "rnn_block": block_of("lstm"),
 }
 
 
@@ -120,13 +158,56 @@ def weigh(layer: Layer, params: Any, carry: Any, xs: jax.Array) -> jax.Array:
 # What comes out
 
 
-def test_a_whole_sequence_is_the_steps_one_by_one(layer: Layer) -> None:
+MASK = jnp.ones((BATCH, HIDDEN)).at[:, 2].set(0)
+
+
+@pytest.mark.parametrize("where", [None, "here and there"])
+@pytest.mark.parametrize(
+    ("layer", "options"),
+    [
+        *((layer, {}) for layer in LAYERS.values()),
+        *((LAYERS[name], {"mask": MASK}) for name in ("lstm", "mogrifier_lstm")),
+        *((block_of(cell), {}) for cell in ("rnn", "gru")),
+    ],
+    ids=[*LAYERS, "lstm with a mask", "mogrifier_lstm with a mask", "rnn_block (rnn)", "rnn_block (gru)"],
+)
+def test_steps_one_by_one_are_the_whole_sequence_forward_and_backward(
+    layer: Layer, options: dict[str, Any], where: str | None
+) -> None:
+    arguments = draw(layer)
+    resets = None if where is None else jnp.asarray(WHERE[where])
+    d_outputs = random_like(9, layer.jitted(*arguments))
+
+    def in_steps(params: Any, carry: Any, xs: Any) -> Any:
+        hs = []
+        for t in range(TIME):
+            reset = None if resets is None else resets[t]
+            carry, h = layer.step(params, carry, xs[t], reset=reset, **options)
+            hs.append(h)
+        return carry, jnp.stack(hs)
+
+    @partial(jax.jit, static_argnums=0)
+    def run(function: Callable[..., Any], *given: Any) -> Any:
+        outputs, pull_back = jax.vjp(function, *given)
+        return outputs, pull_back(d_outputs)
+
+    whole = partial(layer.apply, resets=resets, **options)
+    assert_close(run(in_steps, *arguments), run(whole, *arguments), 1e-4)
+
+
+def test_a_step_of_another_shape_is_refused(layer: Layer) -> None:
     params, carry, xs = draw(layer)
-    last, hs = layer.jitted(params, carry, xs)
-    for t in range(TIME):
-        carry, h = layer.jitted(params, carry, xs[t : t + 1])
-        assert_close(h[0], hs[t])
-    assert_close(carry, last)
+    name = f"{layer.apply.__name__}_step"
+    with pytest.raises(
+        ValueError, match=rf"^{name}: x must be \[batch, input\], got shape \({TIME}, {BATCH}, "
+    ):
+        layer.step(params, carry, xs)
+    with pytest.raises(
+        ValueError, match=rf"^{name}: reset must be bool \[batch\], \({BATCH},\), got bool of"
+    ):
+        layer.step(params, carry, xs[0], reset=jnp.zeros(TIME, bool))
+    with pytest.raises(ValueError, match="carry must be"):
+        layer.step(params, layer.carry(params, BATCH + 1), xs[0])
 
 
 def test_two_chunks_with_the_carry_handed_on_are_one_long_sequence(layer: Layer) -> None:
@@ -231,15 +312,6 @@ def one_by_one(layer: Layer, resets: jax.Array, d_outputs: Any, params: Any, car
     return (carry, jnp.concatenate(hs)), (d_params, d_carry, jnp.concatenate(d_xs[::-1]))
 
 
-WHERE = {
-    "nowhere": np.zeros((TIME, BATCH), bool),
-    "first": np.arange(TIME)[:, None] == np.zeros(BATCH),
-    "last": np.arange(TIME)[:, None] == np.full(BATCH, TIME - 1),
-    "everywhere": np.ones((TIME, BATCH), bool),
-    "here and there": np.random.default_rng(0).random((TIME, BATCH)) < 0.4,
-}
-
-
 @pytest.mark.parametrize("where", WHERE)
 def test_with_resets_it_is_steps_one_by_one_from_states_emptied_by_hand(layer: Layer, where: str) -> None:
     arguments, resets = draw(layer), jnp.asarray(WHERE[where])
@@ -281,14 +353,14 @@ def test_a_reset_empties_a_state_that_is_not_a_number(layer: Layer) -> None:
 
 
 @pytest.mark.parametrize("name", ["lstm", "mogrifier_lstm"])
-def test_resets_go_together_with_a_mask_and_a_cap(name: str) -> None:
+def test_resets_go_together_with_a_mask(name: str) -> None:
     layer, arguments = LAYERS[name], draw(LAYERS[name])
-    resets, mask = jnp.asarray(WHERE["here and there"]), jnp.ones((BATCH, HIDDEN)).at[:, 2].set(0)
+    resets = jnp.asarray(WHERE["here and there"])
     d_outputs = random_like(9, layer.jitted(*arguments))
 
     @partial(jax.jit, static_argnums=0)
     def run(apply: Callable[..., Any], *given: Any) -> Any:
-        chosen = partial(apply, mask=mask, cap_input_gate=True, resets=resets)
+        chosen = partial(apply, mask=MASK, resets=resets)
         outputs, pull_back = jax.vjp(chosen, *given)
         return outputs, pull_back(d_outputs)
 

@@ -79,16 +79,7 @@ def test_a_mask_of_another_shape_is_refused() -> None:
         lstm(params, lstm_carry(params, 2), jnp.ones((4, 2, 3)), mask=jnp.ones(6))
 
 
-def test_with_a_capped_input_gate_a_cell_never_leaves_minus_one_to_one() -> None:
-    params = one_unit(i=OPEN, f=2.0, g=OPEN, o=OPEN)
-    carry = LSTMCarry(h=jnp.zeros((1, 1)), c=jnp.zeros((1, 1)))
-    free, _ = lstm(params, carry, jnp.zeros((50, 1, 1)))
-    capped, _ = lstm(params, carry, jnp.zeros((50, 1, 1)), cap_input_gate=True)
-    assert free.c.item() > 5
-    assert 0.9 < capped.c.item() <= 1
-
-
-def test_options_that_are_off_leave_no_trace_in_what_is_compiled() -> None:
+def test_a_mask_that_is_off_leaves_no_trace_in_what_is_compiled() -> None:
     params = init_lstm(jax.random.key(0), input_size=3, hidden_size=6)
     xs = jnp.ones((4, 2, 3))
 
@@ -96,6 +87,5 @@ def test_options_that_are_off_leave_no_trace_in_what_is_compiled() -> None:
         run = jax.value_and_grad(lambda params: lstm(params, lstm_carry(params, 2), xs, **options)[1].sum())
         return jax.jit(run).lower(params).as_text()
 
-    assert compiled() == compiled(mask=None, cap_input_gate=False)
-    for options in ({"mask": jnp.ones((2, 6))}, {"cap_input_gate": True}):
-        assert len(compiled(**options)) > len(compiled())
+    assert compiled() == compiled(mask=None)
+    assert len(compiled(mask=jnp.ones((2, 6)))) > len(compiled())

@@ -1,8 +1,6 @@
 """The stack: one sequence or many pieces of it, step by step or at once, projected table or not: the same logits."""
 
-from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -17,10 +15,11 @@ from jaxrnn.config import (
     LayerConfig,
     LSTMConfig,
     ModelConfig,
+    MogrifierLSTMConfig,
     RNNBlockConfig,
     RNNConfig,
 )
-from jaxrnn.gradcheck import plain
+from jaxrnn.gradcheck.cases import plain_stack
 from jaxrnn.layers.losses import softmax_cross_entropy
 from jaxrnn.models import stack
 from jaxrnn.models.registry import LAYERS
@@ -34,8 +33,7 @@ SECOND: dict[str, LayerConfig] = {
     "lstm": LSTMConfig(size=4),
     "gru": GRUConfig(size=4),
     "block": RNNBlockConfig(cell="gru"),
-    "capped": LSTMConfig(size=4, cap_input_gate=True),
-    "mogrifier": LSTMConfig(size=4, mogrifier_rounds=3, mogrifier_rank=2, cap_input_gate=True),
+    "mogrifier": MogrifierLSTMConfig(size=4, rounds=3, rank=2),
     "dense": DenseConfig(size=4),
 }
 
@@ -44,8 +42,8 @@ def layers_of(*layers: LayerConfig) -> ModelConfig:
     return ModelConfig(layers=(EmbeddingConfig(size=4), *layers, DenseConfig()))
 
 
-def of_documents(*layers: LayerConfig, skip: bool = False) -> ModelConfig:
-    return replace(layers_of(*layers), reset_id=2, skip=skip)
+def of_documents(*layers: LayerConfig) -> ModelConfig:
+    return replace(layers_of(*layers), reset_id=2)
 
 
 def begin(config: ModelConfig) -> tuple[Params, Carry, jax.Array]:
@@ -62,14 +60,13 @@ def assert_close(a: object, b: object) -> None:
 def test_a_stack_is_its_plain_layers_one_after_the_other(name: str) -> None:
     config = layers_of(SECOND[name])
     params, carry, tokens = begin(config)
-    params = jax.tree.map(lambda leaf: 2 * leaf, params)  # gates far enough open for their caps to matter
-    assert_close(apply(config, params, carry, tokens), plain.apply(config, params, carry, tokens))
+    params = jax.tree.map(lambda leaf: 2 * leaf, params)  # so that gates move
+    assert_close(apply(config, params, carry, tokens), plain_stack(config, params, carry, tokens))
 
 
-@pytest.mark.parametrize("rounds", [0, 2])
-def test_a_state_is_dropped_out_while_training_only(rounds: int) -> None:
-    config = layers_of(LSTMConfig(size=4, recurrent_dropout=0.5, mogrifier_rounds=rounds))
-    without = layers_of(LSTMConfig(size=4, mogrifier_rounds=rounds))
+@pytest.mark.parametrize("layer", [LSTMConfig(size=4), MogrifierLSTMConfig(size=4, rounds=2)])
+def test_a_state_is_dropped_out_while_training_only(layer: LSTMConfig | MogrifierLSTMConfig) -> None:
+    config, without = layers_of(replace(layer, recurrent_dropout=0.5)), layers_of(layer)
     params, carry, tokens = begin(config)
     carry = jax.tree.map(lambda leaf: leaf + 0.5, carry)
     assert_close(apply(config, params, carry, tokens), apply(without, params, carry, tokens))
@@ -129,21 +126,14 @@ def rows_projected(config: ModelConfig, positions: int, monkeypatch: pytest.Monk
     """How many rows the second layer projects for a text of so many positions."""
     seen: list[int] = []
     kind = config.layers[1].type
-    layer = LAYERS[kind]
-    assert layer.project is not None
-    project = layer.project
+    input_projection = LAYERS[kind].input_projection
+    assert input_projection is not None
 
-    def watch(params: Params, xs: jax.Array) -> jax.Array | None:
+    def watch(params: Params, xs: jax.Array) -> jax.Array:
         seen.append(xs.size // xs.shape[-1])
-        return project(params, xs)
+        return input_projection(params, xs)
 
-    watched = layer._replace(
-        project=watch,
-        apply=lambda config, params, carry, xs, zs, key, resets: layer.apply(
-            config, params, carry, xs, watch(params, xs) if zs is None else zs, key, resets
-        ),
-    )
-    monkeypatch.setitem(LAYERS, kind, watched)
+    monkeypatch.setitem(LAYERS, kind, LAYERS[kind]._replace(input_projection=watch))
     params = stack.init(jax.random.key(0), config, VOCABULARY)
     stack.apply(config, params, stack.initial_carry(config, params, 1), jnp.zeros((1, positions), jnp.int32))
     (rows,) = seen
@@ -213,93 +203,18 @@ def test_tokens_of_another_rank_are_refused_with_their_shape() -> None:
         stack.apply(config, params, carry, tokens[0])
 
 
-# Skip connections.
-
-SKIPPING = (
-    LSTMConfig(size=4),
-    DropoutConfig(rate=0.5),
-    DenseConfig(size=6),
-    RNNConfig(size=4),
-    RNNBlockConfig(cell="gru"),
-    DropoutConfig(rate=0.5),
-)
-
-
-def with_skip(*layers: LayerConfig) -> ModelConfig:
-    return ModelConfig(skip=True, layers=(EmbeddingConfig(size=4), *layers, DenseConfig()))
-
-
-def test_with_skip_the_last_layer_reads_the_sum_of_the_recurrent_ones() -> None:
-    config = with_skip(*SKIPPING)
-    params, carry, tokens = begin(config)
-    _, logits = apply(config, params, carry, tokens)
-    parts = []
-    for last in (1, 4, 5):  # a stack that ends with the first, the second, the third recurrent layer
-        shorter = ModelConfig(layers=(*config.layers[: last + 1], DenseConfig()))
-        shorter_params = (*params[: last + 1], params[-1])
-        shorter_carry = (*carry[: last + 1], ())
-        parts.append(apply(shorter, shorter_params, shorter_carry, tokens)[1] - params[-1].b)
-    assert_close(logits, sum(parts) + params[-1].b)
-
-
-def test_with_skip_steps_and_pieces_and_a_plain_stack_give_the_same() -> None:
-    config = with_skip(*SKIPPING)
-    params, carry, tokens = begin(config)
-    whole = apply(config, params, carry, tokens)
-    assert_close(plain.apply(config, params, carry, tokens), whole)
-    projected = stack.project_table(config, params)
-    logits = []
-    for t in range(TIME):
-        carry, step_logits = step(config, params, projected, carry, tokens[:, t])
-        logits.append(step_logits)
-    assert_close((carry, jnp.stack(logits, axis=1)), whole)
-
-
-def test_with_skip_the_gradient_is_that_of_a_plain_stack() -> None:
-    config = with_skip(*SKIPPING)
-    params, carry, tokens = begin(config)
-
-    def gradient(function: Callable[..., Any]) -> Params:
-        def loss(params: Params) -> jax.Array:
-            return softmax_cross_entropy(function(config, params, carry, tokens)[1], tokens).mean()
-
-        return jax.grad(loss)(params)  # type: ignore[no-any-return]
-
-    assert_close(gradient(stack.apply), gradient(plain.apply))
-
-
-def test_with_skip_each_output_is_dropped_out_before_the_sum() -> None:
-    config = with_skip(LSTMConfig(size=4), DropoutConfig(rate=0.999), RNNConfig(size=4))
-    params, carry, tokens = begin(config)
-    _, logits = apply(config, params, carry, tokens, jax.random.key(0))
-    nothing_dropped = apply(config, params, carry, tokens)[1]
-    # Next to nothing of the first layer is left for the head: what is left is the second's, which reads zeros.
-    alone = ModelConfig(layers=(EmbeddingConfig(size=4), RNNConfig(size=4), DenseConfig()))
-    zero_embedding = params[0]._replace(table=jnp.zeros_like(params[0].table))
-    expected = apply(alone, (zero_embedding, *params[3:]), carry[2:], tokens)[1]
-    assert np.isclose(logits, expected, atol=1e-5).mean() > 0.9
-    assert not np.allclose(logits, nothing_dropped)
-
-
-def test_without_skip_one_recurrent_layer_is_a_sum_of_one() -> None:
-    layers = (LSTMConfig(size=4), DropoutConfig(rate=0.5))
-    params, carry, tokens = begin(layers_of(*layers))
-    outputs = [apply(make(*layers), params, carry, tokens) for make in (layers_of, with_skip)]
-    jax.tree.map(np.testing.assert_array_equal, *outputs)
-
-
 # Documents: the state is emptied before a token.
 
 RECURRENT = [name for name in SECOND if name != "dense"]
 
 
 def test_every_layer_of_a_stack_is_emptied_before_the_separator() -> None:
-    config = of_documents(*(SECOND[name] for name in RECURRENT), skip=True)
+    config = of_documents(*(SECOND[name] for name in RECURRENT))
     params, carry, tokens = begin(config)
     assert np.asarray(tokens[:, 1:] == config.reset_id).any()
     carry = jax.tree.map(lambda leaf: leaf + 0.5, carry)
     whole = apply(config, params, carry, tokens)
-    assert_close(whole, plain.apply(config, params, carry, tokens))
+    assert_close(whole, plain_stack(config, params, carry, tokens))
 
     logits = []
     for t in range(TIME):

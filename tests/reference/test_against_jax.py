@@ -15,6 +15,7 @@ from jaxrnn.config import (
     GRUConfig,
     LSTMConfig,
     ModelConfig,
+    MogrifierLSTMConfig,
     RNNBlockConfig,
     RNNConfig,
 )
@@ -64,14 +65,6 @@ def stream_of_batches():
         yield text[:, start : start + SEQ_LEN], text[:, start + 1 : start + SEQ_LEN + 1]
 
 
-def to_reference(tree):
-    """The same nest in NumPy, each record as the reference's of that name."""
-    if not isinstance(tree, tuple):
-        return np.asarray(tree)
-    branches = [to_reference(branch) for branch in tree]
-    return getattr(reference, type(tree).__name__)(*branches) if hasattr(tree, "_fields") else tuple(branches)
-
-
 def train_in_jax(layers, params, optimizer, reset_id=None):
     """What `reference.train` does, with the library's layers, JAX's gradients and Optax's optimizers."""
     config = ModelConfig(layers=layers, reset_id=reset_id)
@@ -104,13 +97,13 @@ def test_the_first_ten_losses_and_the_parameters_after_them_are_equal(name, opti
 
     jax_params, jax_losses = train_in_jax(layers, params, make_optimizer(learning_rate))
     reference_params, reference_losses = reference.train(
-        layers, to_reference(params), stream_of_batches(), learning_rate, optimizer=optimizer
+        layers, jax.device_get(params), stream_of_batches(), learning_rate, optimizer=optimizer
     )
 
     assert len(reference_losses) == UPDATES
     np.testing.assert_allclose(reference_losses, jax_losses, rtol=1e-10)
     assert reference_losses[-1] != reference_losses[0]
-    for ours, theirs in zip(leaves(reference_params), leaves(to_reference(jax_params)), strict=True):
+    for ours, theirs in zip(leaves(reference_params), leaves(jax.device_get(jax_params)), strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-8, atol=1e-10)
 
 
@@ -118,19 +111,19 @@ def test_with_a_separator_they_learn_the_same():
     middle = (
         RNNBlockConfig(cell="rnn"),
         GRUConfig(size=4),
-        LSTMConfig(size=3, mogrifier_rounds=2, mogrifier_rank=2),
+        MogrifierLSTMConfig(size=3, rounds=2, rank=2),
     )
     layers = (EmbeddingConfig(size=4), *middle, DenseConfig())
     params = stack.init(jax.random.key(0), ModelConfig(layers=layers), VOCABULARY_SIZE, jnp.float64)
     make_optimizer, learning_rate = OPTIMIZERS["adam"]
     jax_params, jax_losses = train_in_jax(layers, params, make_optimizer(learning_rate), reset_id=2)
     reference_params, reference_losses = reference.train(
-        layers, to_reference(params), stream_of_batches(), learning_rate, reset_id=2
+        layers, jax.device_get(params), stream_of_batches(), learning_rate, reset_id=2
     )
     np.testing.assert_allclose(reference_losses, jax_losses, rtol=1e-10)
-    for ours, theirs in zip(leaves(reference_params), leaves(to_reference(jax_params)), strict=True):
+    for ours, theirs in zip(leaves(reference_params), leaves(jax.device_get(jax_params)), strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-8, atol=1e-10)
-    _, without = reference.train(layers, to_reference(params), stream_of_batches(), learning_rate)
+    _, without = reference.train(layers, jax.device_get(params), stream_of_batches(), learning_rate)
     assert abs(np.array(without) - reference_losses).max() > 1e-4
 
 
@@ -145,9 +138,11 @@ def test_logits_and_carries_from_a_random_carry_are_equal(name):
     tokens = rng.integers(VOCABULARY_SIZE, size=(BATCH_SIZE, SEQ_LEN))
 
     jax_outputs = jax.jit(partial(stack.apply, config))(params, carry, tokens)
-    reference_outputs = reference.model_forward(layers, to_reference(params), to_reference(carry), tokens)[:2]
+    reference_outputs = reference.model_forward(
+        layers, jax.device_get(params), jax.device_get(carry), tokens
+    )[:2]
 
-    for ours, theirs in zip(leaves(reference_outputs), leaves(to_reference(jax_outputs)), strict=True):
+    for ours, theirs in zip(leaves(reference_outputs), leaves(jax.device_get(jax_outputs)), strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-11, atol=1e-13)
 
 

@@ -95,7 +95,7 @@ def test_the_parameters_alone_can_be_loaded(tmp_path: Path) -> None:
     assert_same(load_params(tmp_path, config, 11), params)
 
 
-@pytest.mark.parametrize("options", [{}, {"ema_decay": 0.9}, {"two_tailed": True}], ids=str)
+@pytest.mark.parametrize("options", [{}, {"ema_decay": 0.9}], ids=str)
 def test_where_there_is_an_average_it_is_the_parameters_that_are_loaded(
     tmp_path: Path, options: dict[str, Any]
 ) -> None:

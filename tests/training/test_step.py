@@ -65,7 +65,7 @@ def with_broken_carry(state: TrainState, value: float) -> TrainState:
     return state._replace(step=jnp.int32(1), carry=carry)
 
 
-AVERAGES: list[dict[str, object]] = [{}, {"ema_decay": 0.9}, {"two_tailed": True}]
+AVERAGES: list[dict[str, object]] = [{}, {"ema_decay": 0.9}]
 ACCUMULATED: dict[str, object] = {"accumulate_steps": 2, "ema_decay": 0.9}
 
 

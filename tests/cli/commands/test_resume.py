@@ -81,21 +81,18 @@ def test_it_ends_as_a_run_that_was_never_stopped(jaxrnn, trained: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [["train.ema_decay=0.9"], ["train.two_tailed=true", "train.reset_rate=0.3"]], ids=str
+    "options", [["train.ema_decay=0.9"], ["train.ema_decay=0.5", "train.reset_rate=0.3"]], ids=str
 )
 def test_with_an_average_too_it_ends_as_a_run_that_was_never_stopped(jaxrnn, stop_at, options) -> None:
     given = [word for option in options for word in ("--set", option)]
     assert jaxrnn("pretrain", "tiny.toml", *given, "--to", "whole", "--quiet").code == 0
     stop_at(10)
     assert jaxrnn("pretrain", "tiny.toml", *given, "--quiet").code == 143
-    assert (
-        "model.skip" in jaxrnn("pretrain", "tiny.toml", *given, "--resume", "--set", "model.skip=true").error
-    )
     assert jaxrnn("pretrain", "tiny.toml", *given, "--resume", "--quiet").code == 0
     assert any(name.startswith("average.") for name in arrays(RUN))
     assert arrays(RUN) == arrays(Path("checkpoints/whole"))
     assert metrics(RUN) == metrics(Path("checkpoints/whole"))
-    assert "ema_decay" in jaxrnn("pretrain", "tiny.toml", "--resume").error or "two_tailed" in options[0]
+    assert "ema_decay" in jaxrnn("pretrain", "tiny.toml", "--resume").error
     assert jaxrnn("sample", "--from", RUN, "--rng-seed", "1").code == 0
 
 
