@@ -152,7 +152,7 @@ def train(
         # Clocks and signals differ between processes; what they do must not.
         told = processes.gather_numbers((should_stop(), num_steps))
         if told[:, 0].any():
-            yield Save(step, state, None)
+            yield Save(step, jax.tree.map(jnp.copy, state), None)
             return
         num_steps = int(told[0, 1])
         state, tally, is_finite = run_steps(config.model, every, mesh, state, ids, jnp.int32(num_steps))
@@ -198,7 +198,7 @@ def train(
         if is_sample_due and processes.is_first():
             yield Sampled(step, _write(config, state, vocabulary, step))
         if is_save_due:
-            yield Save(step, state, val_loss)
+            yield Save(step, jax.tree.map(jnp.copy, state), val_loss)
 
 
 def _is_due(every: int, step: int) -> bool:
