@@ -112,9 +112,8 @@ def resume_run(run: Path, config: "Config", data: Data, begun: Begun, *, quiet: 
     import jax
 
     from jaxrnn.parallel import processes
-    from jaxrnn.runs.directory import write_config
+    from jaxrnn.runs.directory import seconds_trained, write_config
     from jaxrnn.runs.environment import differences
-    from jaxrnn.runs.logs import seconds_trained
     from jaxrnn.runs.resume import describe_schedule
     from jaxrnn.runs.saving import Checkpoints
     from jaxrnn.training.state import init_state

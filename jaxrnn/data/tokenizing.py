@@ -36,9 +36,17 @@ from jaxrnn.data.numbering import Numbered, Numbering, read_numbered
 from jaxrnn.data.pieces import normalised, read_pieces
 from jaxrnn.data.sources import Source
 from jaxrnn.data.texts import check_is_enough, decode_part, separating_bytes, shown
-from jaxrnn.disk import put_in_place, reason, remove_tree, require_space, sync, try_remove_tree, write_text
+from jaxrnn.disk import (
+    NO_LOCKS,
+    put_in_place,
+    reason,
+    remove_tree,
+    require_space,
+    sync,
+    try_remove_tree,
+    write_text,
+)
 from jaxrnn.errors import CorpusError, JaxrnnError, SaveError
-from jaxrnn.runs.lock import NO_LOCKS
 
 _CHECKPOINT = 1 << 28  # bytes of text after which the state is noted
 _PATIENCE = 0.2  # seconds between two looks at whether another process is done

@@ -10,10 +10,9 @@ import pytest
 from jaxrnn.data import sources
 from jaxrnn.data.cache import tokens_folder
 from jaxrnn.runs.directory import read_config
-from jaxrnn.runs.manifest import read_manifest
 from jaxrnn_cli import evaluation
 
-from .conftest import Command
+from .conftest import Command, arrays
 
 STREAMED = ("--set", "corpus.streamed=always")
 
@@ -32,10 +31,6 @@ def folder(place: Path) -> Path:
         (place / "texts" / name).write_text(part, encoding="utf-8")
     (place / "texts" / ".notes").write_text("not a text of mine", encoding="utf-8")
     return place / "texts"
-
-
-def arrays(run: Path, step: int = 20) -> dict[str, str]:
-    return {name: leaf.sha256 for name, leaf in read_manifest(run / "steps", step).leaves.items()}
 
 
 def test_a_folder_streamed_is_the_text_in_memory_to_the_last_bit(
