@@ -23,9 +23,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+from jaxrnn.runs.checkpoint import load_leaves
 from jaxrnn.runs.directory import METRICS, SAMPLES, STEPS
 from jaxrnn.runs.lock import LOCK
-from jaxrnn.runs.manifest import read_manifest
 from jaxrnn.runs.saved_steps import step_numbers
 
 _CONFIG = """
@@ -74,7 +74,7 @@ _TIMES = ("tokens_per_second", "seconds")
 class Outcome(NamedTuple):
     """All that two runs must agree in."""
 
-    arrays: str  # SHA-256 over those of the last state's arrays
+    arrays: str  # SHA-256 over the last state's arrays
     metrics: list[dict[str, str]]
     samples: str
 
@@ -171,14 +171,15 @@ def _is_written_by(run: Path, process: int) -> bool:
 
 
 def _outcome(run: Path, steps: int) -> Outcome:
-    manifest = read_manifest(run / STEPS, steps)
-    hashes = "".join(f"{name} {leaf.sha256}\n" for name, leaf in sorted(manifest.leaves.items()))
+    hashes = hashlib.sha256()
+    for name, leaf in sorted(load_leaves(run, steps).items()):
+        hashes.update(f"{name} {leaf.dtype}{leaf.shape}\n".encode() + leaf.tobytes())
     with (run / METRICS).open(encoding="utf-8", newline="") as file:
         rows = [
             {key: value for key, value in row.items() if key not in _TIMES} for row in csv.DictReader(file)
         ]
     samples = (run / SAMPLES).read_text(encoding="utf-8")
-    return Outcome(hashlib.sha256(hashes.encode()).hexdigest(), rows, samples)
+    return Outcome(hashes.hexdigest(), rows, samples)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from jaxrnn.config import Config, DenseConfig, EmbeddingConfig, LSTMConfig, Mode
 from jaxrnn.models.stack import count_parameters
 from jaxrnn.runs.checkpoint import save_new
 from jaxrnn.runs.directory import STEPS
+from jaxrnn.runs.saved_steps import SavedStep
 from jaxrnn.runs.saving import Checkpoints
 from jaxrnn.training.state import TrainState, init_state
 
@@ -48,7 +49,7 @@ def _measure(state: TrainState, rounds: int) -> list[tuple[float, float, float]]
     with tempfile.TemporaryDirectory() as folder:
         run = Path(folder)
         (run / STEPS).mkdir()
-        save_new(run / STEPS, state)
+        save_new(run / STEPS, state, SavedStep(0))
         found = []
         with Checkpoints(run) as checkpoints:
             for number in range(1, rounds + 1):

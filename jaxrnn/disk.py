@@ -1,35 +1,46 @@
-"""Files that survive being killed: write beside, make durable, rename into place.
+"""Files that survive a kill: write under another name, flush to the disk, rename.
 
-A rename is the one step on a POSIX file system that either happened or did not. Whatever is read later is
-therefore first written under another name, flushed to the disk, and only then renamed. Nothing here follows a
-symbolic link in order to delete.
+A rename is the one step on a POSIX file system that either happened or did not. Nothing here follows a symbolic link in
+order to delete.
 """
 
 import contextlib
+import ctypes
 import errno
 import os
+import re
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
+
+from jaxrnn.errors import SaveError
 
 # What file systems answer that have no locks; on them one goes without.
 NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL)
 
 
-def sync(path: Path) -> None:
-    """Returns once `path`, a file or a directory, would survive a loss of power."""
-    handle = os.open(path, os.O_RDONLY)
+@contextlib.contextmanager
+def _opened(path: Path, flags: int) -> Iterator[int]:
+    handle = os.open(path, flags)
     try:
-        os.fsync(handle)
-    except OSError as error:
-        # Some network file systems can't flush a directory; there is nothing better to do on them.
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
-            raise
+        yield handle
     finally:
         os.close(handle)
 
 
+def sync(path: Path) -> None:
+    """Return once `path`, a file or a directory, would survive a loss of power."""
+    with _opened(path, os.O_RDONLY) as handle:
+        try:
+            os.fsync(handle)
+        except OSError as error:
+            # Some network file systems can't flush a directory; there is nothing better to do on them.
+            if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+                raise
+
+
 def sync_tree(directory: Path) -> None:
-    """Syncs every file below `directory`, then the directories, the outermost last."""
+    """Sync every file below `directory`, then the directories, the outermost last."""
     for folder, _, files in os.walk(directory, topdown=False):
         for name in files:
             sync(Path(folder, name))
@@ -37,7 +48,7 @@ def sync_tree(directory: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes a whole UTF-8 file at once: a reader finds the old text or the new one, never a part."""
+    """Write a whole UTF-8 file at once: a reader finds the old text or the new one, never a part."""
     beside = path.with_name(f".{path.name}.new")
     beside.write_text(text, encoding="utf-8", newline="")
     sync(beside)
@@ -45,10 +56,9 @@ def write_text(path: Path, text: str) -> None:
 
 
 def append_text(path: Path, text: str) -> None:
-    """Appends to a UTF-8 file, durably, all of the text or nothing; never through a symbolic link."""
+    """Append to an existing UTF-8 file, durably, all of the text or nothing; never through a symbolic link."""
     data = text.encode("utf-8")
-    handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o666)
-    try:
+    with _opened(path, os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW) as handle:
         length = os.fstat(handle).st_size
         try:
             while data:
@@ -57,42 +67,36 @@ def append_text(path: Path, text: str) -> None:
         except OSError:
             os.ftruncate(handle, length)
             raise
-    finally:
-        os.close(handle)
 
 
 def cut(path: Path, length: int) -> None:
-    """Shortens a file to `length` bytes, durably; leaves a shorter one alone, and what a symbolic link points to."""
-    handle = os.open(path, os.O_WRONLY | os.O_NOFOLLOW)
-    try:
+    """Shorten a file to `length` bytes, durably; leave a shorter one alone, and the target of a symbolic link."""
+    with _opened(path, os.O_WRONLY | os.O_NOFOLLOW) as handle:
         if os.fstat(handle).st_size > length:
             os.ftruncate(handle, length)
             os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def reserve(path: Path, size: int) -> None:
-    """Finds out whether a file of `size` bytes could be written to `path`; leaves nothing there.
+    """Find out whether a file of `size` bytes could be written to `path`; leave nothing there.
 
     Raises:
-        OSError: it could not: the disk is full, a quota or a limit of the process is reached.
+        OSError: It could not: the disk is full, a quota or a limit of the process is reached.
     """
+    require_space(path.parent, size)
     with path.open("wb") as file:
         try:
-            if hasattr(os, "posix_fallocate"):  # not on macOS
+            if hasattr(os, "posix_fallocate"):  # not on macOS, where the free space is all that is known
                 os.posix_fallocate(file.fileno(), 0, max(size, 1))
-            elif shutil.disk_usage(path.parent).free < size:
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         finally:
             path.unlink()
 
 
 def require_space(folder: Path, size: int) -> None:
-    """Makes sure that the disk of `folder` has room for so many bytes.
+    """Make sure that the disk of `folder` has room for `size` bytes.
 
     Raises:
-        OSError: it has not.
+        OSError: It has not.
     """
     free = shutil.disk_usage(folder).free
     if free < size:
@@ -100,32 +104,42 @@ def require_space(folder: Path, size: int) -> None:
         raise OSError(errno.ENOSPC, f"{os.strerror(errno.ENOSPC)}: {megabytes}")
 
 
-def put_in_place(new: Path, path: Path, aside: Path | None = None) -> None:
-    """Renames the finished directory `new` to `path`, durably.
+def put_in_place(new: Path, path: Path, *, replace: bool = False) -> None:
+    """Rename the finished directory `new` to `path`, durably.
 
     Args:
-        new: a directory beside `path`, synced already.
-        path: free, or an empty directory, or anything at all when `aside` is given.
-        aside: where that goes which `path` names now. It is brought back if `new` can't take its place.
+        new: A directory next to `path`, synced already.
+        path: Free, or an empty directory, or anything at all with `replace`.
+        replace: Whether to replace what is at `path`, which is called `new` afterwards.
 
     Raises:
         OSError: `new` could not be renamed; nothing has changed then.
     """
-    moved = False
-    if aside is not None and os.path.lexists(path):
-        path.rename(aside)
-        moved = True
-    try:
+    if replace and os.path.lexists(path):
+        _exchange(new, path)
+    else:
         new.rename(path)
-    except OSError:
-        if moved and aside is not None:
-            aside.rename(path)
-        raise
     sync(path.parent)
 
 
+def _exchange(new: Path, path: Path) -> None:
+    """Swap two names in one step; in several on a system that can't, where a kill may leave the old `path.old`."""
+    exchange = getattr(ctypes.CDLL(None), "renameat2", None)  # of Linux
+    current, exchanging = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
+    if exchange and exchange(current, os.fsencode(new), current, os.fsencode(path), exchanging) == 0:
+        return
+    aside = path.with_name(f"{path.name}.old")
+    path.rename(aside)
+    try:
+        new.rename(path)
+    except OSError:
+        aside.rename(path)
+        raise
+    aside.rename(new)
+
+
 def remove_tree(path: Path) -> None:
-    """Deletes a directory and what is in it; of a symbolic link, there or inside, only the link itself."""
+    """Delete a directory with its contents; of a symbolic link, there or inside, only the link itself."""
     if path.is_symlink() or not path.is_dir():
         path.unlink(missing_ok=True)
     else:
@@ -133,11 +147,28 @@ def remove_tree(path: Path) -> None:
 
 
 def try_remove_tree(path: Path) -> None:
-    """`remove_tree` for leftovers: what can't be deleted now stays for the next time."""
+    """Call `remove_tree` on leftovers: those that can't be deleted now stay for the next time."""
     with contextlib.suppress(OSError):
         remove_tree(path)
 
 
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn a failed file operation into one line that names what was to be written.
+
+    Raises:
+        SaveError: An `OSError` was raised in the context.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise SaveError(f"{path}: can't be written: {reason(error)}") from error
+
+
 def reason(error: Exception) -> str:
-    """Returns why a file operation failed, without the path: messages name that themselves."""
-    return (isinstance(error, OSError) and error.strerror) or str(error)
+    """Return why a file operation failed in one line, without the path: messages name that themselves."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    # The array library puts the system's error number into a text.
+    number = re.search(r"(?:OS error |os_error_code=')(\d+)", str(error))
+    return os.strerror(int(number[1])) if number else " ".join(str(error).split())[:200]

@@ -2,12 +2,14 @@
 
 import errno
 import os
+import sys
 from pathlib import Path
 
 import pytest
 
 from jaxrnn import disk
 from jaxrnn.disk import append_text, cut, require_space
+from jaxrnn.errors import SaveError
 
 
 def test_a_text_replaces_the_old_one_and_leaves_nothing_beside_it(tmp_path):
@@ -25,6 +27,7 @@ def test_a_text_that_can_not_be_written_leaves_the_old_one(tmp_path):
 
 
 def test_text_is_appended_as_it_is(tmp_path):
+    (tmp_path / "a.txt").touch()
     for text in ("one\n", "é\r\n"):
         disk.append_text(tmp_path / "a.txt", text)
     assert (tmp_path / "a.txt").read_bytes() == "one\né\r\n".encode()
@@ -49,13 +52,32 @@ def test_a_folder_does_not_push_away_what_it_was_not_told_to(tmp_path):
     assert (tmp_path / "place" / "place").exists()
 
 
+@pytest.mark.parametrize("can_exchange", [True, False])
+def test_a_folder_changes_places_with_the_one_that_it_replaces(tmp_path, monkeypatch, can_exchange):
+    if not can_exchange:
+        monkeypatch.setattr(disk.ctypes, "CDLL", lambda _: None)
+    for name in ("new", "place"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / name).touch()
+    disk.put_in_place(tmp_path / "new", tmp_path / "place", replace=True)
+    found = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*"))
+    assert found == ["new", "new/place", "place", "place/new"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="two names are swapped in one step on Linux alone")
+def test_the_place_is_never_empty_while_folders_change_places(tmp_path, monkeypatch):
+    for name in ("new", "place"):
+        (tmp_path / name).mkdir()
+    monkeypatch.setattr(Path, "rename", None)
+    disk.put_in_place(tmp_path / "new", tmp_path / "place", replace=True)
+
+
 def test_what_was_moved_aside_comes_back_when_the_new_folder_can_not_be_put_there(tmp_path):
     (tmp_path / "place").mkdir()
     (tmp_path / "place" / "precious").touch()
     with pytest.raises(FileNotFoundError):
-        disk.put_in_place(tmp_path / "missing", tmp_path / "place", aside=tmp_path / "aside")
-    assert (tmp_path / "place" / "precious").exists()
-    assert not (tmp_path / "aside").exists()
+        disk.put_in_place(tmp_path / "missing", tmp_path / "place", replace=True)
+    assert [str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")] == ["place", "place/precious"]
 
 
 def test_a_tree_is_removed_but_nothing_behind_its_links(tmp_path):
@@ -86,6 +108,12 @@ def test_room_that_is_not_there_is_refused_and_none_is_taken(tmp_path):
         (FileNotFoundError(2, "No such file or directory", "path"), "No such file or directory"),
         (OSError("too slow"), "too slow"),
         (ValueError("embedded null byte"), "embedded null byte"),
+        (ValueError("two\nlines"), "two lines"),
+        (ValueError("Error writing x: [OS error 28: ENOSPC No space]"), "No space left on device"),
+        (
+            ValueError("UNKNOWN: Error writing x [tensorstore_spec='{}'] [os_error_code='28']"),
+            "No space left on device",
+        ),
     ],
 )
 def test_a_reason_does_not_repeat_the_path(error: Exception, words: str) -> None:
@@ -99,7 +127,7 @@ def test_what_can_not_be_appended_whole_is_not_appended_at_all(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "log"
-    append_text(path, "first\n")
+    path.write_text("first\n")
     write = os.write
 
     def write_half(handle: int, data: bytes) -> int:
@@ -128,6 +156,11 @@ def test_a_symbolic_link_is_neither_appended_to_nor_cut(tmp_path: Path) -> None:
         with pytest.raises(OSError, match="symbolic link"):
             write(tmp_path / "log")
     assert (tmp_path / "precious").read_text() == "gold"
+
+
+def test_a_failed_write_is_one_line_with_its_place() -> None:
+    with pytest.raises(SaveError, match="x: can't be written: Permission denied"), disk.writing(Path("x")):
+        raise PermissionError(13, "Permission denied", "secret/path")
 
 
 def test_room_on_the_disk_is_asked_for(tmp_path: Path) -> None:

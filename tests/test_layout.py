@@ -11,7 +11,8 @@ import jaxrnn
 ROOT = Path(jaxrnn.__file__).parent
 # The lowest first: a package imports itself and what stands before it.
 ORDER = (
-    ("errors", "disk", "types"),
+    ("errors",),
+    ("disk", "types"),
     ("config",),
     ("layers",),
     ("reference",),

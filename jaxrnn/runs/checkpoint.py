@@ -1,351 +1,230 @@
 """Checkpoints: training states in `steps/` of a run directory. The only file that imports orbax.
 
-    steps/200/arrays/           every leaf of the state by its name (`jaxrnn.training.leaves`), written by orbax
-    steps/200/checkpoint.json   what these are and how they must hash (`jaxrnn.runs.manifest`)
+    steps/200/arrays/           every array of the state by its name (`jaxrnn.training.leaves`), written by orbax
+    steps/200/checkpoint.json   the manifest (`jaxrnn.runs.saved_steps`), with the SHA-256 of every file in arrays/
 
-Orbax keeps no checksum over the data, so ours are verified on every load: the files before orbax sees them (it
-answers a damaged one with errors of every kind and tracebacks from its own threads), the leaves after. A
-checkpoint is written in a hidden folder, flushed to the disk and renamed, which is why we commit it ourselves
-instead of leaving that to orbax's own checkpointer. Which ones a run keeps is decided in `jaxrnn.runs.saving`.
+Orbax keeps no checksum over the data and answers corrupt files with errors of many types and with tracebacks from its
+threads, so every load compares the files with their hashes before orbax sees them. A checkpoint is written in a hidden
+folder, flushed to the disk and renamed. Which ones a run keeps is decided in `jaxrnn.runs.saving`.
 
-Of several processes each has orbax write and read what it holds, in a folder that all of them share; all else is done
-by process 0. Orbax counts on all of them: whoever calls it alone waits for the others, so loading, too, is for all.
+Of several processes, process 0 writes all of a checkpoint. Orbax's v1 interface has no such saves: it exchanges arrays
+between all processes, in the thread that trains. Hence the older one.
 """
 
-import errno
+import hashlib
 import logging
-import os
+import math
 import re
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
-import numpy as np
 
+from jaxrnn import disk
 from jaxrnn.config import ModelConfig
-from jaxrnn.disk import put_in_place, remove_tree, require_space, reserve, sync_tree, try_remove_tree
 from jaxrnn.errors import CheckpointError, DamagedError, SaveError
 from jaxrnn.models import stack
 from jaxrnn.parallel import processes
 from jaxrnn.parallel.devices import whole
-from jaxrnn.runs.directory import STEPS
-from jaxrnn.runs.manifest import (
-    Manifest,
-    check_fit,
-    describe,
-    hash_files,
-    read_manifest,
-    verify_files,
-    verify_leaves,
-    write_manifest,
-)
-from jaxrnn.runs.saved_steps import Which, find_step, step_numbers
+from jaxrnn.runs.directory import STEPS, reading
+from jaxrnn.runs.saved_steps import SavedStep, Which, find_step, step_numbers, write_manifest
 from jaxrnn.training.averaging import AVERAGED_PARTS
-from jaxrnn.training.leaves import Leaves, abstract_leaves, from_leaves, is_in, name_leaves, to_leaves
+from jaxrnn.training.leaves import Leaves, from_leaves, is_in, to_leaves
 
 MOST_AT_ONCE = 4  # checkpoints on the disk: the last two, the best, and the one that is being written
 
 _ARRAYS = "arrays"
-_ROOM = "room"
-_ALL = ("",)
 
 
 # Loading.
 
 
 def load_params(run: Path, model_config: ModelConfig, vocabulary_size: int, which: Which = "best") -> Any:
-    """Loads the parameters of a run that are to be used, the averaged ones where it has some, and nothing else.
+    """Load the parameters of a run that are to be used: the averaged ones where it has some.
 
     Args:
-        run: the run directory.
-        model_config: the layers that the parameters are for.
-        vocabulary_size: number of characters.
-        which: the best checkpoint by validation loss, or the last.
+        run: The run directory.
+        model_config: The layers that the parameters are for.
+        vocabulary_size: Number of tokens.
+        which: The best checkpoint by validation loss, the last, or that of a step.
 
     Returns:
         What `stack.init` returns, on the default device.
 
     Raises:
-        CheckpointError: there is no checkpoint, it is damaged, or its parameters are of other shapes.
+        CheckpointError: There is no such checkpoint, it is damaged, or its parameters have other shapes.
     """
+    leaves = load_leaves(run, which)
+    part = next((part for part in AVERAGED_PARTS if any(is_in(name, part) for name in leaves)), "params")
     abstract = jax.eval_shape(lambda: stack.init(jax.random.key(0), model_config, vocabulary_size))
-    return load_part(run, AVERAGED_PARTS, abstract, which)
+    return fit(run, leaves, abstract, part)
 
 
-def load_state(run: Path, abstract_state: Any, which: Which = "last") -> Any:
-    """Loads a whole training state.
-
-    Args:
-        run: the run directory.
-        abstract_state: a pytree of the same structure; only shapes and dtypes of its leaves are looked at
-            (`jax.eval_shape(init_state, ...)`, or a state).
-        which: the last checkpoint, or the best.
-
-    Returns:
-        The state, on the default device.
+def load_leaves(run: Path, which: Which) -> Leaves:
+    """Load all arrays of a checkpoint by name.
 
     Raises:
-        CheckpointError: there is no checkpoint, it is damaged, or it is not of this structure.
-    """
-    return load_part(run, _ALL, abstract_state, which)
-
-
-def load_part(run: Path, parts: Sequence[str], abstract: Any, which: Which) -> Any:
-    """Loads one part of a state, the first of these that it has: "params" say, or all of it: "".
-
-    Raises:
-        CheckpointError: as `load_params` and `load_state`.
+        CheckpointError: There is no such checkpoint, or it is damaged.
     """
     while True:
-        step = find_step(run, which).step
+        saved = find_step(run, which)
         try:
-            return _load(run / STEPS, step, parts, abstract)
-        except CheckpointError:
-            # A training that goes on may have replaced this checkpoint by a newer one while we read it.
-            if step in step_numbers(run / STEPS):
-                raise
+            return read_leaves(run / STEPS, saved)
+        except CheckpointError as error:
+            # A training in progress may have replaced this checkpoint by a newer one meanwhile.
+            if saved.step in (numbers := step_numbers(run / STEPS)):
+                others = ", ".join(str(step) for step in numbers if step != saved.step) or "none"
+                raise type(error)(f"{error}; other steps saved: {others}") from error
 
 
-def verify(steps: Path, step: int) -> Manifest:
-    """Returns what a checkpoint says of itself, once its files are found to be what was written.
-
-    Raises:
-        DamagedError: one is not.
-        CheckpointError: it is of a newer format, or may not be read.
-    """
-    manifest = read_manifest(steps, step)
-    verify_files(steps / str(step) / _ARRAYS, manifest)
-    return manifest
-
-
-def load_step(steps: Path, step: int, abstract: Any) -> Any:
-    """Loads the whole state of one checkpoint.
+def read_leaves(steps: Path, saved: SavedStep) -> Leaves:
+    """Read the arrays of one checkpoint in `steps`, verified.
 
     Raises:
-        CheckpointError: as `load_state`.
+        DamagedError: A file is not what was written.
+        CheckpointError: A file may not be read.
     """
-    return _load(steps, step, _ALL, abstract)
+    place = steps / str(saved.step) / _ARRAYS
+    with reading(place):
+        found = _hash_files(place)
+        for name, expected in saved.files.items():
+            if found.get(name) != expected:
+                raise DamagedError(f"{place / name}: damaged: missing, or its checksum does not match")
+        leaves: Leaves = _orbax().restore(absolute(place))
+        return leaves
 
 
-def _load(steps: Path, step: int, parts: Sequence[str], abstract: Any) -> Any:
-    manifest = read_manifest(steps, step)
-    there = (part for part in parts if any(is_in(name, part) for name in manifest.leaves))
-    part = next(there, parts[-1])
-    wanted = abstract_leaves(abstract, part)
-    saved = {name: leaf for name, leaf in manifest.leaves.items() if is_in(name, part)}
-    check_fit(steps / str(step), saved, wanted)
-    return from_leaves(_read_leaves(steps, manifest, wanted), abstract, part)
+def fit(place: Path, leaves: Leaves, abstract: Any, part: str = "") -> Any:
+    """Return a pytree like `abstract`, a part of a state, with these leaves.
 
-
-def _read_leaves(steps: Path, manifest: Manifest, wanted: Mapping[str, Any]) -> Leaves:
-    """Reads the leaves named in `wanted`, and verifies their hashes."""
-    place = steps / str(manifest.step)
-    verify_files(place / _ARRAYS, manifest)
-    ocp = import_orbax()
-    targets = {
-        name: np.empty(leaf.shape, wanted[name].dtype) if name in wanted else ocp.PLACEHOLDER
-        for name, leaf in manifest.leaves.items()
-    }
+    Raises:
+        CheckpointError: They are of another structure, or have other shapes or dtypes.
+    """
     try:
-        leaves = ocp.load(place.resolve() / _ARRAYS, targets)
-    except Exception as error:  # orbax lets through errors of every kind
-        raise DamagedError(f"{place}: damaged checkpoint: {_reason(error)}") from error
-    read = {name: leaves[name] for name in wanted}
-    verify_leaves(place, manifest, read)
-    return read
+        return from_leaves(leaves, abstract, part)
+    except ValueError as error:
+        raise CheckpointError(f"{place}: does not fit: {error}") from error
 
 
 # Saving.
 
 
-def save_new(
-    steps: Path,
-    state: Any,
-    step: int = 0,
-    val_loss: float | None = None,
-    logs: Mapping[str, int] = MappingProxyType({}),
-    environment: Mapping[str, str] = MappingProxyType({}),
-) -> None:
-    """Saves the first checkpoint of a run, and reads it back to see that saving works here.
+def save_new(steps: Path, state: Any, saved: SavedStep) -> None:
+    """Save the first checkpoint of a run, and read it back to see that saving works here.
 
     Args:
-        steps: the folder of checkpoints; it exists.
-        state: any pytree of arrays; typed random keys are welcome.
-        step: the step it was reached at.
-        val_loss: nats per character, where it is known.
-        logs: how many bytes the logs of the run have.
-        environment: what the run trains on.
+        steps: The folder of checkpoints; it exists.
+        state: Any pytree of arrays, typed random keys included.
+        saved: Its step and what else is known of it, without files.
 
     Raises:
-        SaveError: it could not be written, was not read back as it was, or leaves no room for those to come.
+        SaveError: It could not be written, was not read back as it was, or leaves no room for those to come.
     """
     leaves = to_leaves(whole(state))
     check_space(steps, leaves, MOST_AT_ONCE)
-    writing = begin_write(steps, step, state) if processes.are_several() else None
-    write(steps, describe(step, val_loss, leaves, logs, environment), leaves, writing)
-    processes.tell("new", str(steps.resolve()))
     try:
-        _read_leaves(steps, read_manifest(steps, step), leaves)
-    except CheckpointError as error:
+        back = read_leaves(steps, write(steps, saved, leaves))
+    except DamagedError as error:
         raise SaveError(f"{error} (it was written a moment ago)") from error
+    if any(back[name].tobytes() != leaf.tobytes() for name, leaf in leaves.items()):
+        raise SaveError(f"{steps / str(saved.step)}: orbax reads other arrays than it wrote")
 
 
-def help_save_new(state: Any, step: int = 0) -> None:
-    """What the other processes do while process 0 is in `save_new`: write their part, and read it all back.
-
-    Args:
-        state: the same one.
-        step: likewise.
-
-    Raises:
-        SaveError: as `save_new`.
-    """
-    leaves = to_leaves(whole(state))
-    finish_write(begin_write(None, step, state))
-    steps = Path(processes.tell("new", ""))
-    try:
-        _read_leaves(steps, read_manifest(steps, step), leaves)
-    except CheckpointError as error:
-        raise SaveError(f"{error} (it was written a moment ago)") from error
+def help_save_new(state: Any) -> None:
+    """Take part, in every process but the first, in what `save_new` needs of all: the parts of the state."""
+    whole(state)
 
 
 def check_space(steps: Path, leaves: Leaves, count: int) -> None:
-    """Makes sure that so many checkpoints of this size can be written to `steps`.
+    """Make sure that `count` checkpoints of this size can be written to `steps`.
 
     Raises:
-        SaveError: the disk has no room for them.
+        SaveError: The disk has no room for them.
     """
-    try:
-        require_space(steps, count * sum(leaf.nbytes for leaf in leaves.values()))
-    except OSError as error:
-        raise SaveError(f"{steps}: no room for the checkpoints: {_reason(error)}") from error
+    with disk.writing(steps):
+        disk.require_space(steps, count * _size(leaves))
 
 
-def write(steps: Path, manifest: Manifest, leaves: Leaves, writing: "Writing | None" = None) -> None:
-    """Writes a checkpoint; it appears by one rename. One that is there is replaced.
+def write(steps: Path, saved: SavedStep, leaves: Leaves) -> SavedStep:
+    """Write a checkpoint; it appears by one rename, and replaces one of the same step.
 
     Args:
-        steps: the folder of checkpoints.
-        manifest: without files as yet.
-        leaves: the arrays.
-        writing: what all processes have begun to write; None where there is one process, which writes them now.
+        steps: The folder of checkpoints.
+        saved: What is known of it, without files. A loss that is not finite counts as none.
+        leaves: The arrays.
+
+    Returns:
+        What was saved, with files.
 
     Raises:
-        SaveError: it could not be written; nothing of it is left, and what was there is.
+        SaveError: It could not be written; nothing of it is left, and what was there is.
     """
-    final = steps / str(manifest.step)
-    new = hidden(steps, manifest.step, "new")
+    final, new = steps / str(saved.step), hidden(steps, saved.step)
     try:
-        if writing is None:
-            _make_room(new, sum(leaf.nbytes for leaf in leaves.values()))
-            import_orbax().save(new.resolve() / _ARRAYS, leaves)
-        else:
-            finish_write(writing)
-        manifest = manifest._replace(files=hash_files(new / _ARRAYS))
-        write_manifest(new, manifest)
-        sync_tree(new)
-        old = hidden(steps, manifest.step, "old")
-        if os.path.lexists(final):
-            remove_tree(old)
-        put_in_place(new, final, aside=old)
-        try_remove_tree(old)
-    except SaveError:
-        try_remove_tree(new)
-        raise
-    except Exception as error:  # orbax lets through errors of every kind
-        try_remove_tree(new)
-        raise SaveError(f"{final}: the checkpoint could not be saved: {_reason(error)}") from error
+        disk.remove_tree(new)
+        new.mkdir()
+        disk.reserve(new / "room", _size(leaves))
+        _orbax().save(absolute(new) / _ARRAYS, leaves)
+        loss = saved.val_loss if math.isfinite(saved.val_loss or 0.0) else None
+        saved = saved._replace(val_loss=loss, files=_hash_files(new / _ARRAYS))
+        write_manifest(new, saved)
+        disk.sync_tree(new)
+        disk.put_in_place(new, final, replace=True)
+        return saved
+    except Exception as error:  # orbax raises errors of every type
+        raise SaveError(f"{final}: can't be written: {disk.reason(error)}") from error
+    finally:
+        disk.try_remove_tree(new)  # what was written of it, or what it has replaced
 
 
-def _make_room(new: Path, size: int) -> None:
-    remove_tree(new)
-    new.mkdir()
-    reserve(new / _ROOM, size)
+def hidden(steps: Path, step: int) -> Path:
+    """Return the name of a checkpoint that is being written or deleted."""
+    return steps / f".{step}.tmp"
 
 
-class Writing(NamedTuple):
-    """The arrays of a checkpoint that all processes are writing, each what it holds."""
-
-    final: Path  # what the checkpoint will be called
-    response: Any  # orbax's
-
-
-def begin_write(steps: Path | None, step: int, state: Any) -> Writing:
-    """Begins to write a state that several processes hold; all of them call it, in the thread that trains.
-
-    That is where orbax wants to be called: it sends arrays around to see whether all agree about the path. What it
-    writes from are copies, so the state may be donated once it returns.
-
-    Args:
-        steps: the folder of checkpoints, in process 0; the others are told where to write.
-        step: the step the state was reached at.
-        state: on the devices of all processes.
+def absolute(place: Path) -> Path:
+    """Return the absolute path of a place, which is what orbax takes.
 
     Raises:
-        SaveError: this process can't write there.
+        CheckpointError: The path is one that orbax misreads.
     """
-    arrays = name_leaves(state)
-    place = Path()
-    try:
-        if steps is not None and processes.is_first():
-            place = hidden(steps, step, "new").resolve()
-            _make_room(place, sum(leaf.nbytes for leaf in arrays.values()))
-        place = Path(processes.tell("write", str(place)))
-        if not place.is_dir():
-            raise SaveError(f"{place}: not here: a run lies in a folder that all processes share")
-        return Writing(place.with_name(str(step)), import_orbax().save_async(place / _ARRAYS, arrays))
-    except SaveError:
-        raise
-    except Exception as error:  # orbax lets through errors of every kind
-        raise SaveError(f"{place}: the checkpoint could not be saved: {_reason(error)}") from error
+    path = place.resolve()
+    if re.search(r"[\\\ud800-\udfff]", str(path)):
+        raise CheckpointError(
+            f"{place}: no place for checkpoints: its path has a backslash or a byte that is not UTF-8; rename it"
+        )
+    return path
 
 
-def finish_write(writing: Writing) -> None:
-    """Returns when all processes have written their part.
+def _size(leaves: Leaves) -> int:
+    return sum(leaf.nbytes for leaf in leaves.values())
 
-    Raises:
-        SaveError: this process could not. The others wait in vain, and must be told.
+
+def _hash_files(folder: Path) -> dict[str, str]:
+    """Return the SHA-256 of every file below `folder`, by its path in there; links are left out."""
+    hashes = {}
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and not path.is_symlink():
+            with path.open("rb") as file:
+                hashes[path.relative_to(folder).as_posix()] = hashlib.file_digest(file, "sha256").hexdigest()
+    return hashes
+
+
+def _orbax() -> Any:
+    """Return orbax's way to save and restore, in this process alone.
+
+    It is imported at first use, which takes 0.3 s, and kept from logging: it logs every save, and the traceback of a
+    failed one four times.
     """
-    try:
-        writing.response.result()
-    except Exception as error:  # orbax lets through errors of every kind
-        raise SaveError(f"{writing.final}: the checkpoint could not be saved: {_reason(error)}") from error
-
-
-def hidden(steps: Path, step: int, kind: str) -> Path:
-    """Returns the name of a checkpoint that is not to be seen: "new", "old" or "gone"."""
-    return steps / f".{step}.{kind}"
-
-
-# The boundary to orbax.
-
-
-def import_orbax() -> Any:
-    """Imports orbax at first use (it takes half a second) and stops it from logging.
-
-    It logs every save, and the traceback of a failed one four times; what failed, we say ourselves.
-    """
-    from orbax.checkpoint import v1 as ocp
+    import orbax.checkpoint as ocp
 
     logging.getLogger("absl").addFilter(_is_not_from_orbax)  # adding it again changes nothing
-    return ocp
+    me = processes.index()
+    alone = ocp.options.MultiprocessingOptions(primary_host=me, active_processes={me})
+    return ocp.Checkpointer(
+        ocp.PyTreeCheckpointHandler(multiprocessing_options=alone), multiprocessing_options=alone
+    )
 
 
 def _is_not_from_orbax(record: logging.LogRecord) -> bool:
     return "orbax" not in Path(record.pathname).parts
-
-
-def _reason(error: BaseException) -> str:
-    """Why a file operation failed, in one short line."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, OSError) and cause.strerror:
-            return cause.strerror
-        cause = cause.__cause__ or cause.__context__
-    text = " ".join(str(error).split())
-    number = re.search(r"(?:OS error |os_error_code=')(\d+)", text)  # older and newer versions of tensorstore
-    if number or "RESOURCE_EXHAUSTED" in text:
-        return os.strerror(int(number[1]) if number else errno.ENOSPC)
-    return f"{type(error).__name__}: {text}"[:200]

@@ -1,41 +1,25 @@
-"""A new run: where one may go, and how it gets there.
+"""A new run: where one may be created, and how.
 
-It is built in a hidden folder beside its destination and appears by one rename, whole, with a first checkpoint
-inside. Overwriting moves the old run aside, puts the new one in its place, and only then deletes. What a process
-left that was killed meanwhile, the next one that goes there puts right.
+It is built in a hidden folder next to its destination and appears by one rename, complete, with a first checkpoint
+inside. A run that is overwritten changes places with the new one in one step, and is deleted then.
 """
 
 import contextlib
-import fcntl
 import os
-import re
-import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from jaxrnn.config import Config, dump_config
+from jaxrnn import disk
+from jaxrnn.config import Config
 from jaxrnn.data.vocabulary import Vocabulary, vocabulary_to_json
-from jaxrnn.disk import put_in_place, reason, remove_tree, sync_tree, try_remove_tree, write_text
 from jaxrnn.errors import CheckpointError, SaveError
-from jaxrnn.runs.checkpoint import save_new
-from jaxrnn.runs.directory import (
-    CONFIG,
-    METRICS,
-    METRICS_COLUMNS,
-    RECORD,
-    SAMPLES,
-    STEPS,
-    VOCABULARY,
-    RunRecord,
-    append_metrics,
-    is_run,
-    why_no_run,
-    write_record,
-)
-from jaxrnn.runs.lock import lock_run, unlock_run
-from jaxrnn.runs.logs import log_lengths
+from jaxrnn.runs import directory
+from jaxrnn.runs.checkpoint import absolute, save_new
+from jaxrnn.runs.directory import RunRecord, is_run
+from jaxrnn.runs.lock import LOCK, locked
+from jaxrnn.runs.saved_steps import SavedStep
 
 
 class RunExistsError(CheckpointError):
@@ -43,48 +27,49 @@ class RunExistsError(CheckpointError):
 
 
 def check_destination(path: Path, *, overwrite: bool = False) -> None:
-    """Refuses a place where no new run can go; writes nothing. Missing parents are fine.
+    """Refuse a place where no new run can be created; write nothing. Missing parents are fine.
 
     Args:
-        path: where the run is to appear.
-        overwrite: whether a run that is there may be replaced.
+        path: Where the run is to appear.
+        overwrite: Whether a run that is there may be replaced.
 
     Raises:
-        RunExistsError: a run is there, and `overwrite` is False.
-        CheckpointError: a file, a symbolic link or a foreign folder is there, it lies inside another run or is
-            the working directory, or it can't be written.
+        RunExistsError: A run is there, and `overwrite` is False.
+        CheckpointError: A file, a symbolic link or a folder that is not a run is there, it lies inside another run or
+            is the working directory, it can't be written, or its name can't be used.
     """
     try:
         _check_destination(path, overwrite)
     except (OSError, ValueError) as error:  # ValueError: a zero byte in the path
-        raise CheckpointError(f"{path}: can't be used as a run directory: {reason(error)}") from error
+        raise CheckpointError(f"{path}: can't be used as a run directory: {disk.reason(error)}") from error
 
 
 def _check_destination(path: Path, overwrite: bool) -> None:
     if path.name == ".." or "\0" in str(path):
-        raise CheckpointError(f"{path}: no name for a run directory")
+        raise CheckpointError(f"{path}: not a name for a run directory")
     if path.is_dir() and Path.cwd().is_relative_to(path.resolve()):
-        # Renaming it would pull the ground from under the shell.
+        # The shell would be left in a folder that is gone.
         raise CheckpointError(f"{path}: the working directory lies here; name another run directory")
     target = _absolute(path)
+    absolute(target)
     if path.is_symlink():
-        raise CheckpointError(f"{path}: a symbolic link, which is never replaced; name what it points to")
+        raise CheckpointError(f"{path}: a symbolic link, which is never replaced; name its target")
     if target.is_dir():
         if is_run(target):
             if not overwrite:
-                raise RunExistsError(f"{path}: a run exists here: resume it, overwrite it, or go elsewhere")
+                raise RunExistsError(f"{path}: a run exists here: resume it, overwrite it, or name another")
         elif any(target.iterdir()):
-            raise CheckpointError(f"{path}: a directory, but no run ({why_no_run(target)}); left alone")
+            raise CheckpointError(
+                f"{path}: a directory, but no run ({directory.why_no_run(target)}); left alone"
+            )
     elif os.path.lexists(target):
         raise CheckpointError(f"{path}: a file is here; name another run directory")
     for above in target.parents:
         if is_run(above):
             raise CheckpointError(f"{path}: lies inside the run {above}; name another run directory")
     ground = next(above for above in target.parents if os.path.lexists(above))
-    if not ground.is_dir():
-        raise CheckpointError(f"{path}: {ground} is no directory")
-    if not os.access(ground, os.W_OK | os.X_OK):
-        raise CheckpointError(f"{path}: {ground} can't be written")
+    if not (ground.is_dir() and os.access(ground, os.W_OK | os.X_OK)):
+        raise CheckpointError(f"{path}: {ground} is not a folder that can be written")
 
 
 def create_run(
@@ -99,128 +84,59 @@ def create_run(
     metrics: Sequence[Mapping[str, object]] = (),
     environment: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
-    """Creates a run directory with its first checkpoint, step 0; it appears at `path` at once and whole.
+    """Create a run directory with its first checkpoint, step 0; it appears at `path` at once and complete.
 
     Args:
-        path: where; missing parents are made.
-        config: resolved.
-        vocabulary: the characters the model knows.
-        record: what to remember of the corpus and the versions.
-        state: the training state before the first step, any pytree of arrays.
-        overwrite: whether to replace a run that is there. It is deleted after the new one is in its place; a
-            process killed in between loses neither.
-        val_loss: of the state, in nats per character, where it is known.
-        metrics: rows that metrics.csv begins with.
-        environment: what the run trains on, `jaxrnn.runs.environment`.
+        path: Where; missing parents are made.
+        config: Resolved.
+        vocabulary: The tokens of the model.
+        record: What to remember of the corpus and the versions.
+        state: The training state before the first step, any pytree of arrays.
+        overwrite: Whether to replace a run that is there. It is deleted when the new one is in its place; a process
+            killed at any moment leaves one of the two there.
+        val_loss: Of the state, in nats per token, where it is known.
+        metrics: Rows that metrics.csv begins with.
+        environment: What the run trains on, `jaxrnn.runs.environment`.
 
     Raises:
         CheckpointError: `path` can't be used (see `check_destination`); nothing was written.
-        LockedError: the run that is to be replaced is being written.
-        SaveError: writing failed; what was at `path` is still there.
+        LockedError: Another process creates this run, or writes to the one that is to be replaced.
+        SaveError: Writing failed; what was at `path` is still there.
     """
     check_destination(path, overwrite=overwrite)
     target = _absolute(path)
+    new = target.with_name(f".{target.name}.jaxrnn-new")
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        _tidy(target)
-        check_destination(path, overwrite=overwrite)  # tidying can have brought a run back
-        with _hidden_sibling(target) as new:
-            # The record comes first: by it a folder left by a killed process is known as ours.
-            write_record(new, record)
-            write_text(new / CONFIG, dump_config(config))
-            write_text(new / VOCABULARY, vocabulary_to_json(vocabulary))
-            write_text(new / METRICS, ",".join(METRICS_COLUMNS) + "\n")
-            write_text(new / SAMPLES, "")
-            for row in metrics:
-                append_metrics(new, row)
-            (new / STEPS).mkdir()
+        if new.is_symlink():
+            new.unlink()
+        new.mkdir(parents=True, exist_ok=True)
+        with locked(new):
             try:
-                save_new(new / STEPS, state, 0, val_loss, log_lengths(new), environment)
-            except SaveError as error:  # named as the user knows it
-                raise SaveError(str(error).replace(str(new), str(path))) from error
-            sync_tree(new)
-            old = _sibling(target, "old") if overwrite and is_run(target) else None
-            with _locked(target) if old else contextlib.nullcontext():
-                put_in_place(new, target, aside=old)
-        if old is not None:
-            _delete_run(old, target)
+                for entry in list(new.iterdir()):
+                    if entry.name != LOCK:  # left by a killed process
+                        disk.remove_tree(entry)
+                directory.write_record(new, record)
+                directory.write_config(new, config)
+                disk.write_text(new / directory.VOCABULARY, vocabulary_to_json(vocabulary))
+                disk.write_text(new / directory.METRICS, directory.METRICS_HEAD + "\n")
+                disk.write_text(new / directory.SAMPLES, "")
+                for row in metrics:
+                    directory.append_metrics(new, row)
+                steps = new / directory.STEPS
+                steps.mkdir()
+                save_new(steps, state, SavedStep(0, val_loss, directory.log_lengths(new), dict(environment)))
+                disk.sync_tree(new)
+                replace = overwrite and is_run(target)
+                with locked(target) if replace else contextlib.nullcontext():
+                    disk.put_in_place(new, target, replace=replace)
+            finally:
+                disk.try_remove_tree(new)  # half a run, or the one that was replaced
+    except CheckpointError as error:  # named as the user knows it
+        raise type(error)(str(error).replace(str(new), str(path))) from error
     except OSError as error:
-        raise SaveError(f"{path}: the run could not be created: {reason(error)}") from error
-
-
-@contextlib.contextmanager
-def _locked(run: Path) -> Iterator[None]:
-    """Makes sure that nobody writes to a run while it is moved out of the way."""
-    handle = lock_run(run)
-    try:
-        yield
-    finally:
-        unlock_run(handle)
-
-
-@contextlib.contextmanager
-def _hidden_sibling(path: Path) -> Iterator[Path]:
-    """A new folder beside `path`, locked while we live; deleted if it has not been renamed by the end."""
-    folder = _sibling(path, "new")
-    folder.mkdir()
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield folder
-    finally:
-        os.close(handle)
-        try_remove_tree(folder)
-
-
-def _sibling(path: Path, kind: str) -> Path:
-    return path.with_name(f".{path.name}.{kind}-{secrets.token_hex(4)}")
-
-
-def _tidy(path: Path) -> None:
-    """Cleans up after processes that were killed while they created the run `path`.
-
-    A half-made folder is deleted once nobody holds its lock, and a half-deleted one at once. A run moved aside
-    is brought back if nothing has taken its place, and deleted otherwise.
-    """
-    pattern = re.compile(re.escape(f".{path.name}.") + r"(new|old|gone)-[0-9a-f]{8}")
-    for entry in list(path.parent.iterdir()):
-        match = pattern.fullmatch(entry.name)
-        if match is None or entry.is_symlink() or not _is_ours(entry):
-            continue
-        if match[1] == "old" and not os.path.lexists(path):
-            entry.rename(path)
-        elif match[1] != "new" or not _is_locked(entry):
-            _delete_run(entry, path)
-
-
-def _is_ours(folder: Path) -> bool:
-    """Whether a folder with one of our hidden names is a run, or was killed just before or after it was one."""
-    return is_run(folder) or (
-        folder.is_dir() and {entry.name for entry in folder.iterdir()} <= {f".{RECORD}.new"}
-    )
-
-
-def _delete_run(folder: Path, path: Path) -> None:
-    """Deletes what was the run `path` or was to be; what can't be deleted now stays for the next time."""
-    with contextlib.suppress(OSError):
-        gone = folder.rename(_sibling(path, "gone"))
-        for entry in list(gone.iterdir()):
-            if entry.name != RECORD:  # the record last: by it what is left is known as ours
-                remove_tree(entry)
-        remove_tree(gone)
-
-
-def _is_locked(folder: Path) -> bool:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(handle)
-    return False
+        raise SaveError(f"{path}: the run could not be created: {disk.reason(error)}") from error
 
 
 def _absolute(path: Path) -> Path:
-    """`path` with links resolved everywhere but in its last name."""
+    """Return `path` with links resolved everywhere but in its last name."""
     return path.parent.resolve() / path.name

@@ -1,14 +1,15 @@
 """The run directory: one folder that holds all there is to know about one training run.
 
-    run.json          this format's version, the corpus and its hash, the versions that wrote it
+    run.json          the format version, the corpus and its hash, the versions that wrote it
     config.toml       every value the run used
-    vocabulary.json   the characters, in the order of their ids
-    metrics.csv       one row an event, `METRICS_COLUMNS`
-    samples.txt       text sampled while it learned
+    vocabulary.json   the tokens, in the order of their ids
+    metrics.csv       one row per event, `METRICS_COLUMNS`
+    samples.txt       text sampled during training
     steps/            the last two checkpoints and the best (`jaxrnn.runs.saving`)
-    .lock             who writes to it, or did (`jaxrnn.runs.lock`)
+    .lock             the process that writes to it, or did (`jaxrnn.runs.lock`)
 
-How a run comes to be is in `jaxrnn.runs.creation`; here are its names, its record, how it is found, read and added to.
+A run is created in `jaxrnn.runs.creation`; here it is found, read and added to. metrics.csv and samples.txt only grow,
+and a checkpoint records their lengths: to resume from it is to cut them to those.
 """
 
 import contextlib
@@ -16,11 +17,11 @@ import csv
 import difflib
 import hashlib
 import importlib.metadata
-import io
 import json
 import os
 import re
-from collections.abc import Iterable, Mapping
+import stat
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -28,10 +29,10 @@ from typing import NamedTuple
 import jaxrnn
 from jaxrnn.config import Config, Texts, dump_config, parse_config
 from jaxrnn.data.vocabulary import Vocabulary, vocabulary_from_json
-from jaxrnn.disk import append_text, reason, write_text
-from jaxrnn.errors import CheckpointError, DamagedError, SaveError
+from jaxrnn.disk import append_text, cut, reason, write_text, writing
+from jaxrnn.errors import CheckpointError, DamagedError, JaxrnnError
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # of runs and of checkpoints
 RUNS = Path("checkpoints")
 RECORD = "run.json"
 CONFIG = "config.toml"
@@ -40,38 +41,30 @@ METRICS = "metrics.csv"
 SAMPLES = "samples.txt"
 STEPS = "steps"
 
-METRICS_COLUMNS = (
-    "step",
-    "tokens",
-    "train_loss",
-    "val_loss",
-    "bits_per_token",
-    "learning_rate",
-    "grad_norm",
-    "tokens_per_second",
-    "seconds",
-    "event",
+METRICS_HEAD = (
+    "step,tokens,train_loss,val_loss,bits_per_token,learning_rate,grad_norm,tokens_per_second,seconds,event"
 )
+METRICS_COLUMNS = tuple(METRICS_HEAD.split(","))
 
-# What makes a folder a run to us. Nothing without it in its run.json is ever overwritten or deleted.
-_KIND = "jaxrnn run"
+_KIND = "jaxrnn run"  # in run.json: no folder without it is ever overwritten or deleted
+_SEAL = "# SHA-256 of the lines above: "
 
 
 class Ancestor(NamedTuple):
     """A run that another was fine-tuned from, as it was then."""
 
     run: str  # absolute path
-    step: int  # of the checkpoint that was taken
+    step: int  # of the checkpoint that was loaded
     corpus: str
     corpus_sha256: str
 
 
 class RunRecord(NamedTuple):
-    """What run.json says about a run."""
+    """The content of run.json."""
 
     corpus: str  # a built-in name, or the path as it was given; of several, in one line
     corpus_path: Texts  # absolute
-    corpus_sha256: str  # of the normalised text in UTF-8, or of the bytes
+    corpus_sha256: str  # of the normalized text in UTF-8, or of the bytes; "" where it has no corpus
     vocabulary_sha256: str  # of vocabulary.json's characters in UTF-8; of bytes, after the word "bytes"
     jaxrnn_version: str
     jax_version: str
@@ -89,7 +82,7 @@ def new_record(
     vocabulary: Vocabulary,
     history: tuple[Ancestor, ...] = (),
 ) -> RunRecord:
-    """Returns the record of a run that starts now, with the versions installed here."""
+    """Return the record of a run that starts now, with the versions installed here."""
     return RunRecord(
         corpus=corpus,
         corpus_path=str(corpus_path.absolute())
@@ -108,26 +101,26 @@ def new_record(
 
 
 def is_run(path: Path) -> bool:
-    """Whether `path` is a run directory, of whatever format version."""
+    """Return whether `path` is a run directory, of any format version."""
     try:
-        return _is_record(json.loads((path / RECORD).read_bytes()))
-    except (OSError, ValueError, RecursionError):
+        return _is_record(json.loads(read_file(path / RECORD)))
+    except (OSError, ValueError, RecursionError, DamagedError):
         return False
 
 
 def why_no_run(path: Path) -> str:
-    """Returns what a directory lacks that is no run, for a message."""
+    """Return what is missing in a path that is no run, for a message."""
     return f"its {RECORD} can't be read as one" if (path / RECORD).exists() else f"it has no {RECORD}"
 
 
 def default_run(config: str) -> Path:
-    """Returns where a run goes when nobody says: `checkpoints/` and the name of its config.
+    """Return the run directory of a config without `--to`: `checkpoints/` and the name of the config.
 
     Args:
-        config: the path or name of the config file, with or without `.toml`.
+        config: The path or name of the config file, with or without `.toml`.
 
     Raises:
-        CheckpointError: that name is none a folder can have (`..`, say).
+        CheckpointError: No folder can have that name (such as `..`).
     """
     name = Path(config).name.removesuffix(".toml")
     if not _is_plain(name):
@@ -147,13 +140,13 @@ def find_destination(name: str) -> Path:
 
 
 def find_run(name: str | None = None) -> Path:
-    """Finds the run that a user means.
+    """Find the run that a user means.
 
     Args:
-        name: a run directory, or the bare name of one in `checkpoints/`. None: the run there that saved last.
+        name: A run directory, or the bare name of one in `checkpoints/`. None: the run there that saved last.
 
     Raises:
-        CheckpointError: there is no such run, or what is there is not one.
+        CheckpointError: There is no such run, or what is there is not one.
     """
     if name is None:
         return _newest_run()
@@ -164,11 +157,8 @@ def find_run(name: str | None = None) -> Path:
         if is_run(path):
             return path
     for path in candidates:
-        with contextlib.suppress(OSError):  # a name too long for the disk, say
-            if path.is_dir():
-                raise CheckpointError(f"{path}: no run directory ({why_no_run(path)})")
-            if os.path.lexists(path):
-                raise CheckpointError(f"{path}: no run directory but a file")
+        if os.path.lexists(path):
+            raise CheckpointError(f"{path}: no run directory ({why_no_run(path)})")
     known = [path.name for path in _runs()]
     near = difflib.get_close_matches(name, known, n=1)
     hint = f"did you mean {near[0]}?" if near else f"in {RUNS}/: {', '.join(sorted(known)) or 'none'}"
@@ -191,18 +181,18 @@ def _runs() -> list[Path]:
 
 
 def _is_plain(name: str) -> bool:
-    """Whether `name` names an entry of a directory, visible and inside it, and nothing else."""
+    """Return whether `name` is that of an entry of a directory, visible and inside it."""
     return bool(name) and not name.startswith(".") and not re.search(r"[/\x00-\x1f\x7f]", name)
 
 
-# Reading and writing what is in a run.
+# Reading and writing the files of a run.
 
 
 def write_record(run: Path, record: RunRecord) -> None:
-    """Writes run.json, which makes the folder `run` a run.
+    """Write run.json, which makes the folder `run` a run.
 
     Raises:
-        OSError: it can't be written.
+        OSError: It can't be written.
     """
     history = [ancestor._asdict() for ancestor in record.history]
     values = {"kind": _KIND, **record._asdict(), "history": history}
@@ -210,106 +200,165 @@ def write_record(run: Path, record: RunRecord) -> None:
 
 
 def read_record(run: Path) -> RunRecord:
-    """Reads run.json.
+    """Read run.json.
 
     Raises:
-        CheckpointError: it is missing or damaged, or of a newer format than this version knows.
+        CheckpointError: It is missing or damaged, or has another format version.
     """
     path = run / RECORD
-    try:
-        values = json.loads(_read(path))
-    except (ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path}: damaged: {reason(error)}") from error
-    if not _is_record(values):
-        raise CheckpointError(f"{path}: not the record of a run")
-    version = values["format_version"]
-    if version > FORMAT_VERSION:
+    with reading(path):
+        values = json.loads(read_file(path))
+        if not _is_record(values):
+            raise CheckpointError(f"{path}: not the record of a run")
+        del values["kind"]
+        check_version(path, values.pop("format_version"))
+        history = tuple(Ancestor(**ancestor) for ancestor in values.pop("history"))
+        for name, value in values.items():
+            pattern = r"([0-9a-f]{64})?" if name.endswith("sha256") else r"(?s:.*)"
+            for text in value if name == "corpus_path" and isinstance(value, list) else [value]:
+                if not re.fullmatch(pattern, text):  # a TypeError where it is no text
+                    raise DamagedError(f"{path}: damaged: {name} is {text!r}")
+        if isinstance(values["corpus_path"], list):
+            values["corpus_path"] = tuple(values["corpus_path"])
+        return RunRecord(**values, history=history)
+
+
+def check_version(path: Path, version: object) -> None:
+    """Refuse a file of another format.
+
+    Raises:
+        CheckpointError: The version is not `FORMAT_VERSION`.
+    """
+    if version != FORMAT_VERSION:
         raise CheckpointError(
-            f"{path}: format version {version}, written by jaxrnn {values.get('jaxrnn_version')}; "
-            f"this is jaxrnn {jaxrnn.__version__}, which knows versions up to {FORMAT_VERSION}: update it"
+            f"{path}: format version {version}, but jaxrnn {jaxrnn.__version__} reads version {FORMAT_VERSION} alone; "
+            "use the jaxrnn that wrote it, or train again"
         )
-    for added in ("vocabulary_sha256", "imported_from", "imported_sha256"):  # the first runs had none
-        values.setdefault(added, "")
-    texts = {
-        name: values.get(name) for name in RunRecord._fields if name not in ("format_version", "history")
-    }
-    if isinstance(texts["corpus_path"], list) and all(isinstance(path, str) for path in texts["corpus_path"]):
-        texts["corpus_path"] = tuple(texts["corpus_path"])
-    for name, text in texts.items():
-        if not isinstance(text, str) and not (name == "corpus_path" and isinstance(text, tuple)):
-            raise DamagedError(f"{path}: damaged: {name} is missing or no text")
-    return RunRecord(**texts, history=_read_history(values.get("history", []), path), format_version=version)
-
-
-def _read_history(values: object, path: Path) -> tuple[Ancestor, ...]:
-    try:
-        if not isinstance(values, list):
-            raise TypeError
-        return tuple(Ancestor(**ancestor) for ancestor in values)
-    except TypeError:
-        raise DamagedError(f"{path}: damaged: history is not a list of runs") from None
-
-
-def read_config(run: Path) -> Config:
-    """Reads the resolved config of a run.
-
-    Raises:
-        CheckpointError: config.toml is missing.
-        ConfigError: it does not hold a valid config.
-    """
-    return parse_config(_read(run / CONFIG), str(run / CONFIG))
-
-
-def read_vocabulary(run: Path) -> Vocabulary:
-    """Reads the vocabulary of a run.
-
-    Raises:
-        DamagedError: it is not the vocabulary that the run was made with.
-        CheckpointError: vocabulary.json is missing or can't be read.
-        VocabularyError: it does not hold a vocabulary.
-    """
-    vocabulary = vocabulary_from_json(_read(run / VOCABULARY), str(run / VOCABULARY))
-    expected = read_record(run).vocabulary_sha256
-    if expected and _hash(vocabulary) != expected:
-        raise DamagedError(f"{run / VOCABULARY}: damaged: not the characters that the run was made with")
-    return vocabulary
 
 
 def write_config(run: Path, config: Config) -> None:
-    """Writes the config that the run goes on with.
+    """Write the config that the run resumes with.
 
     Raises:
-        SaveError: it can't be written.
+        SaveError: It can't be written.
+    """
+    with writing(run / CONFIG):
+        write_text(run / CONFIG, _seal(dump_config(config)))
+
+
+def read_config(run: Path) -> Config:
+    """Read the resolved config of a run.
+
+    Raises:
+        DamagedError: config.toml is missing, or was changed since jaxrnn wrote it.
+        ConfigError: It does not hold a valid config.
+    """
+    path = run / CONFIG
+    with reading(path):
+        text = read_file(path).decode()
+    if text != _seal(text.rpartition(_SEAL)[0]):
+        raise DamagedError(
+            f"{path}: damaged, or edited since; undo that, and change values by --resume with --set"
+        )
+    return parse_config(text, str(path))
+
+
+def read_vocabulary(run: Path) -> Vocabulary:
+    """Read the vocabulary of a run.
+
+    Raises:
+        DamagedError: vocabulary.json is missing, or not the vocabulary that the run was created with.
+        VocabularyError: It does not hold a vocabulary.
+    """
+    path = run / VOCABULARY
+    with reading(path):
+        text = read_file(path).decode()
+    vocabulary = vocabulary_from_json(text, str(path))
+    if _hash(vocabulary) != read_record(run).vocabulary_sha256:
+        raise DamagedError(f"{path}: damaged: not the vocabulary that the run was created with")
+    return vocabulary
+
+
+def read_file(path: Path) -> bytes:
+    """Return the content of a file, unless it is one that may never end, such as a device."""
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise DamagedError(f"{path}: damaged: not a regular file")
+    return path.read_bytes()
+
+
+@contextlib.contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Turn whatever goes wrong while a file of a run is read into one line that names it.
+
+    Raises:
+        DamagedError: Any error but the next two.
+        CheckpointError: The file may not be read, which is no damage.
+        JaxrnnError: It was one already.
     """
     try:
-        write_text(run / CONFIG, dump_config(config))
-    except OSError as error:
-        raise SaveError(f"{run / CONFIG}: can't be written: {reason(error)}") from error
+        yield
+    except JaxrnnError:
+        raise
+    except PermissionError as error:
+        raise CheckpointError(f"{path}: can't be read: {reason(error)}") from error
+    except Exception as error:  # JSON and orbax answer damage with errors of every type
+        raise DamagedError(f"{path}: damaged: {reason(error)}") from error
+
+
+# The logs.
 
 
 def append_metrics(run: Path, row: Mapping[str, object]) -> None:
-    """Appends one row to metrics.csv.
+    """Append one row to metrics.csv.
 
     Args:
-        run: the run directory.
-        row: values by column of `METRICS_COLUMNS`; a column that is absent or None stays empty.
+        run: The run directory.
+        row: Values by column of `METRICS_COLUMNS`; a column that is absent or None stays empty.
 
     Raises:
-        SaveError: the file can't be written.
+        SaveError: The file can't be written.
     """
-    unknown = set(row) - set(METRICS_COLUMNS)
-    if unknown:
+    if unknown := row.keys() - set(METRICS_COLUMNS):
         raise ValueError(f"metrics.csv has no column {', '.join(sorted(unknown))}")
-    _append(run / METRICS, _csv_line([row.get(column) for column in METRICS_COLUMNS]))
+    cells = (row.get(column) for column in METRICS_COLUMNS)
+    with writing(run / METRICS):
+        append_text(run / METRICS, ",".join("" if cell is None else str(cell) for cell in cells) + "\n")
 
 
 def append_sample(run: Path, step: int, text: str) -> None:
-    """Appends a text sampled after `step` steps to samples.txt.
+    """Append a text sampled after `step` steps to samples.txt.
 
     Raises:
-        SaveError: the file can't be written.
+        SaveError: The file can't be written.
     """
-    _append(run / SAMPLES, f"--- step {step} ---\n{text}\n\n")
+    with writing(run / SAMPLES):
+        append_text(run / SAMPLES, f"--- step {step} ---\n{text}\n\n")
+
+
+def log_lengths(run: Path) -> dict[str, int]:
+    """Return how many bytes the logs of a run have: metrics.csv and samples.txt."""
+    return {path.name: path.lstat().st_size for path in (run / METRICS, run / SAMPLES) if path.exists()}
+
+
+def cut_logs(run: Path, lengths: Mapping[str, int]) -> None:
+    """Cut off the logs what was written after a checkpoint at which they had these lengths.
+
+    Raises:
+        SaveError: A log can't be written.
+    """
+    for name in lengths.keys() & {METRICS, SAMPLES}:
+        with writing(run / name), contextlib.suppress(FileNotFoundError):
+            cut(run / name, lengths[name])
+
+
+def seconds_trained(run: Path) -> float:
+    """Return how long a run trained up to the last row of its metrics; 0 where that is unknown."""
+    try:
+        with (run / METRICS).open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+        return max(0.0, float(rows[-1]["seconds"]))
+    except (OSError, ValueError, LookupError, TypeError, csv.Error):
+        return 0.0
 
 
 def _is_record(values: object) -> bool:
@@ -318,27 +367,12 @@ def _is_record(values: object) -> bool:
     return type(values.get("format_version")) is int  # true is no version
 
 
+def _seal(config: str) -> str:
+    """Return a config with its hash in a last line, so that a changed bit or line is noticed."""
+    return f"{config}{_SEAL}{hashlib.sha256(config.encode()).hexdigest()}\n"
+
+
 def _hash(vocabulary: Vocabulary) -> str:
     # No characters in order begin like this word: a vocabulary of one kind is never taken for one of the other.
     kind = b"" if vocabulary.tokens == "characters" else vocabulary.tokens.encode()
     return hashlib.sha256(kind + vocabulary.characters.encode("utf-8", "surrogatepass")).hexdigest()
-
-
-def _csv_line(values: Iterable[object]) -> str:
-    line = io.StringIO()
-    csv.writer(line, lineterminator="\n").writerow(values)
-    return line.getvalue()
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_bytes().decode("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise CheckpointError(f"{path}: can't be read: {reason(error)}") from error
-
-
-def _append(path: Path, text: str) -> None:
-    try:
-        append_text(path, text)
-    except OSError as error:
-        raise SaveError(f"{path}: can't be written: {reason(error)}") from error

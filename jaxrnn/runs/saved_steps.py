@@ -1,68 +1,121 @@
-"""The steps of a run that are saved, and which of them is the last and which the best."""
+"""The saved steps of a run: what is known of each checkpoint without reading its arrays, and how one is found.
 
+The manifest of a checkpoint, `checkpoint.json`, holds a `SavedStep` and the SHA-256 of all that it says.
+"""
+
+import hashlib
+import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from jaxrnn.disk import reason
-from jaxrnn.errors import CheckpointError
-from jaxrnn.runs.directory import STEPS
-from jaxrnn.runs.manifest import read_manifest
+from jaxrnn.disk import reason, write_text
+from jaxrnn.errors import CheckpointError, DamagedError
+from jaxrnn.runs.directory import FORMAT_VERSION, STEPS, check_version, read_file, reading
 
-Which = Literal["last", "best"]
+Which = Literal["last", "best"] | int
+
+_FILE = "checkpoint.json"
 
 
 class SavedStep(NamedTuple):
-    """A checkpoint that is on the disk."""
+    """A checkpoint, without its arrays."""
 
     step: int
-    val_loss: float | None  # nats per character; None: not evaluated at this step
+    val_loss: float | None = None  # nats per token; None: not evaluated at this step
+    logs: Mapping[str, int] = {}  # bytes that metrics.csv and samples.txt had when the state was reached
+    environment: Mapping[str, str] = {}  # what it was reached on, `jaxrnn.runs.environment`
+    files: Mapping[str, str] = {}  # SHA-256 by path in the folder of arrays
+
+
+def write_manifest(folder: Path, saved: SavedStep) -> None:
+    """Write the manifest of the checkpoint in `folder`.
+
+    Raises:
+        OSError: It can't be written.
+    """
+    content = {"format_version": FORMAT_VERSION, **saved._asdict()}
+    write_text(folder / _FILE, json.dumps({**content, "sha256": _hash(content)}, indent=1) + "\n")
+
+
+def read_manifest(steps: Path, step: int) -> SavedStep:
+    """Read the manifest of one of the checkpoints in `steps`.
+
+    Raises:
+        DamagedError: It is missing, damaged, or of another step.
+        CheckpointError: It has another format version, or may not be read.
+    """
+    path = steps / str(step) / _FILE
+    with reading(path):
+        content = json.loads(read_file(path))
+        if content.pop("sha256") != _hash(content) or content["step"] != step:
+            raise DamagedError(f"{path}: damaged: its checksum does not match")
+        check_version(path, content.pop("format_version"))
+        return SavedStep(**content)
 
 
 def list_steps(run: Path) -> list[SavedStep]:
-    """Returns the checkpoints of a run, the oldest first.
+    """Return the checkpoints of a run whose manifest can be read, the oldest first.
 
     Raises:
-        CheckpointError: there is none, or one is damaged.
+        CheckpointError: There is none.
     """
-    steps = run / STEPS
-    while numbers := step_numbers(steps):
+    found, problem = [], CheckpointError(f"{run / STEPS}: no checkpoint here")
+    for step in step_numbers(run / STEPS):
         try:
-            return [SavedStep(step, read_manifest(steps, step).val_loss) for step in numbers]
-        except CheckpointError:
-            if step_numbers(steps) == numbers:
-                raise
-            # A training that goes on has replaced a checkpoint since we looked.
-    raise CheckpointError(f"{steps}: no checkpoint here")
+            found.append(read_manifest(run / STEPS, step))
+        except CheckpointError as error:
+            problem = error
+    if not found:
+        raise problem
+    return found
 
 
 def find_step(run: Path, which: Which = "best") -> SavedStep:
-    """Returns the last checkpoint of a run, or the best: the one with the lowest validation loss.
+    """Return one checkpoint of a run: the last, the best (of the lowest validation loss), or that of a step.
 
     Where no checkpoint was evaluated, the best is the last.
 
     Raises:
-        CheckpointError: there is none, or one is damaged.
+        CheckpointError: There is none, or it is damaged.
     """
+    if which in step_numbers(run / STEPS):  # whose damage is named, where `list_steps` leaves it out
+        return read_manifest(run / STEPS, int(which))
     return choose(list_steps(run), which)
 
 
 def choose(steps: Sequence[SavedStep], which: Which) -> SavedStep:
-    """Returns the last or the best of these steps, the oldest first; of equally good ones the oldest."""
+    """Return the last or the best of these steps, the oldest first, or the one of a number; of equals the oldest.
+
+    Raises:
+        CheckpointError: None has this number.
+    """
+    if isinstance(which, int):
+        for saved in steps:
+            if saved.step == which:
+                return saved
+        there = ", ".join(str(saved.step) for saved in steps)
+        raise CheckpointError(f"step {which}: no such checkpoint; steps saved: {there}")
     evaluated = [saved for saved in steps if saved.val_loss is not None]
-    if which == "best" and evaluated:
-        return min(evaluated, key=lambda saved: saved.val_loss or 0.0)
-    return steps[-1]
+    return (
+        min(evaluated, key=lambda saved: saved.val_loss or 0.0)
+        if which == "best" and evaluated
+        else steps[-1]
+    )
 
 
 def step_numbers(steps: Path) -> list[int]:
-    """Returns the steps that the folder `steps` has checkpoints of, in order, without looking into them.
+    """Return the steps that the folder `steps` has checkpoints of, in order, without reading them.
 
     Raises:
-        CheckpointError: there is no such folder, or it can't be read.
+        CheckpointError: There is no such folder, or it can't be read.
     """
     try:
         return sorted(int(path.name) for path in steps.iterdir() if re.fullmatch(r"0|[1-9][0-9]*", path.name))
     except OSError as error:
         raise CheckpointError(f"{steps}: no checkpoints here: {reason(error)}") from error
+
+
+def _hash(content: Mapping[str, object]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

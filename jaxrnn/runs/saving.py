@@ -1,96 +1,92 @@
-"""The checkpoints of a run, open for writing: saved on a thread of their own, kept or deleted, and gone back to."""
+"""The checkpoints of a run, open for writing: saved on a thread of their own, kept or deleted, and restored."""
 
 import contextlib
-import os
 import re
 import time
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import MappingProxyType, TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, Literal, NamedTuple, Self
 
-from jaxrnn.disk import reason, remove_tree, sync, try_remove_tree
+from jaxrnn.disk import remove_tree, sync, try_remove_tree, writing
 from jaxrnn.errors import CheckpointError, DamagedError, SaveError
 from jaxrnn.parallel import processes
 from jaxrnn.parallel.devices import whole
-from jaxrnn.runs.checkpoint import (
-    MOST_AT_ONCE,
-    Writing,
-    begin_write,
-    check_space,
-    finish_write,
-    hidden,
-    import_orbax,
-    load_step,
-    verify,
-    write,
-)
-from jaxrnn.runs.directory import STEPS
-from jaxrnn.runs.lock import lock_run, unlock_run
-from jaxrnn.runs.logs import cut_logs, log_lengths
-from jaxrnn.runs.manifest import Manifest, describe, read_manifest, val_loss_if_readable
-from jaxrnn.runs.saved_steps import SavedStep, Which, choose, step_numbers
-from jaxrnn.training.leaves import Leaves, to_leaves
+from jaxrnn.runs.checkpoint import MOST_AT_ONCE, check_space, fit, hidden, read_leaves, write
+from jaxrnn.runs.directory import STEPS, cut_logs, log_lengths
+from jaxrnn.runs.lock import is_held, locked
+from jaxrnn.runs.saved_steps import SavedStep, choose, list_steps, read_manifest, step_numbers
+from jaxrnn.training.leaves import to_leaves
 
 _LAST = 2  # how many of the last checkpoints are kept
 _RETRY_SECONDS = 1.0  # before a save that failed is tried a second time
 
 
 class Restored(NamedTuple):
-    """What a run goes on from."""
+    """What a run resumes from."""
 
     state: Any
     step: int
-    environment: dict[str, str]  # what the state was reached on
-    damaged: tuple[str, ...]  # what was found wrong with other checkpoints, which are out of the way now
+    environment: Mapping[str, str]  # what the state was reached on
+    damaged: tuple[str, ...]  # what was found wrong with other checkpoints, which are set aside
 
 
 class Checkpoints:
-    """The checkpoints of a run, open for writing, to one process alone.
+    """The checkpoints of a run, open for writing to one process alone.
 
-    Of several processes all have one, and use it alike; process 0's is the one that is described here. The others only
-    write their part, read what process 0 has found whole, and wait for nobody.
+    The last two are kept, so that one is good should the other be damaged, and the best; others are deleted. One worker
+    thread writes them while training continues. Use it as a context manager: entering locks the run and deletes what a
+    killed process left; leaving waits for the save in progress and releases the lock.
 
-    The last two are kept, so that one is good should the other be damaged, and the best; others are deleted. One
-    worker thread writes them while training goes on. Use it as a context manager: leaving waits for the save that is
-    under way, and lets go of the run.
+    Of several processes all have one, and call it alike. Process 0's is the one that is described here. The others give
+    process 0 their parts of a state, and read the checkpoints that it names.
+
+    Args:
+        run: The run directory.
+        environment: What the run trains on, recorded with each checkpoint.
 
     Raises:
-        LockedError: another process writes to the run.
-        SaveError: the run can't be written.
+        LockedError: On entering: another process writes to the run.
+        SaveError: On entering: the run can't be written. On leaving: the last save failed.
     """
 
     def __init__(self, run: Path, environment: Mapping[str, str] = MappingProxyType({})) -> None:
-        """Locks the run, and cleans up what a killed process left in `steps/`."""
+        """See the class."""
         self._run = run
         self._steps = run / STEPS
-        self._environment = environment
+        self._environment = dict(environment)
         self._pending: Future[None] | None = None
-        self._saved: dict[int, float | None] = {}
-        self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="checkpoints")
+        self._saved: dict[int, SavedStep] = {}
         self._lock: int | None = None
-        if processes.is_first():
-            self._open(run)
 
-    def _open(self, run: Path) -> None:
-        try:
-            if self._steps.is_symlink():
-                raise CheckpointError(f"{self._steps}: a symbolic link; nothing is deleted through one")
-            self._lock = lock_run(run)
-        except OSError as error:
-            raise SaveError(f"{run}: can't be written: {reason(error)}") from error
-        try:
-            import_orbax()  # now, in this thread: the first save shall not have to
-            _tidy(self._steps)
-            steps = step_numbers(self._steps)
-            self._saved = {step: val_loss_if_readable(self._steps, step) for step in steps}
-        except OSError as error:
-            unlock_run(self._lock)
-            raise SaveError(f"{self._steps}: can't be written: {reason(error)}") from error
-        except BaseException:
-            unlock_run(self._lock)
-            raise
+    def __enter__(self) -> Self:
+        with contextlib.ExitStack() as stack:
+            if processes.is_first():
+                with writing(self._run):
+                    self._lock = stack.enter_context(locked(self._run))
+                    self._open()
+            processes.tell("open", "")
+            if not self._steps.is_dir():
+                raise SaveError(f"{self._run}: not here: all processes must share the folder of the run")
+            self._worker = stack.enter_context(ThreadPoolExecutor(1, "checkpoints"))
+            self._stack = stack.pop_all()
+        return self
+
+    def _open(self) -> None:
+        if self._steps.is_symlink():
+            raise CheckpointError(f"{self._steps}: a symbolic link; nothing is deleted through one")
+        self._saved = {saved.step: saved for saved in list_steps(self._run)}
+        for entry in list(self._steps.iterdir()):
+            if re.fullmatch(r"\.[0-9]+\.tmp", entry.name):
+                remove_tree(entry)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with self._stack:  # ends the worker, then releases the lock
+            if kind is None:  # else the error in the context matters more than that of a save
+                self.wait()
 
     @property
     def last(self) -> SavedStep | None:
@@ -102,174 +98,110 @@ class Checkpoints:
         """The checkpoint on the disk with the lowest validation loss; the last where none was evaluated."""
         return self._find("best")
 
-    def restore(self, abstract: Any) -> Restored:
-        """Loads the last state that is whole, and takes the run back to it.
+    def _find(self, which: Literal["last", "best"]) -> SavedStep | None:
+        saved = self._saved.copy()  # the worker changes it
+        return choose([saved[step] for step in sorted(saved)], which) if saved else None
 
-        The logs lose what was written after it. Checkpoints that are damaged are renamed to `N.damaged`, out of the
-        way of those to come.
+    def restore(self, abstract: Any) -> Restored:
+        """Load the last good state, and take the run back to it.
+
+        The logs lose what was written after it. Checkpoints that are damaged are renamed to `N.damaged`.
 
         Args:
-            abstract: a pytree of the same structure, as for `load_state`.
+            abstract: A pytree of the same structure; only shapes and dtypes of its leaves are looked at.
 
         Raises:
-            CheckpointError: no checkpoint is whole, or the last one is not of this structure.
-            SaveError: the run can't be written, or has no room for more checkpoints.
+            CheckpointError: No checkpoint is good, or the last one is not of this structure.
+            SaveError: The run can't be written, or has no room for more checkpoints.
         """
         self.wait()
-        if not processes.is_first():
-            step = int(processes.tell("restore", ""))
-            self._saved = {step: None}
-            return Restored(load_step(self._steps, step, abstract), step, {}, ())
-        sound: dict[int, Manifest] = {}
+        good: dict[int, SavedStep] = {}
         damaged: dict[int, str] = {}
-        for step in sorted(self._saved):
-            try:
-                sound[step] = verify(self._steps, step)
-            except DamagedError as error:
-                damaged[step] = str(error)
-        if not sound:
-            message = damaged[max(damaged)] if damaged else f"{self._steps}: no checkpoint here"
-            raise CheckpointError(f"{message}; no other checkpoint of this run is whole")
-        last = sound[max(sound)]
-        processes.tell("restore", str(last.step))
-        state = load_step(self._steps, last.step, abstract)
-        check_space(self._steps, to_leaves(state), max(1, MOST_AT_ONCE - len(sound)))
-        try:
-            for step in damaged:
-                _set_aside(self._steps, step)
-                del self._saved[step]
-        except OSError as error:
-            raise SaveError(f"{self._steps}: can't be written: {reason(error)}") from error
-        cut_logs(self._run, last.logs)
+        if processes.is_first():
+            for step in step_numbers(self._steps):
+                try:
+                    saved = read_manifest(self._steps, step)
+                    read_leaves(self._steps, saved)
+                    good[step] = saved
+                except DamagedError as error:
+                    damaged[step] = str(error)
+            if not good:
+                problem = damaged[max(damaged)] if damaged else f"{self._steps}: no checkpoint here"
+                raise CheckpointError(f"{problem}; no other checkpoint of this run is good")
+        last = read_manifest(self._steps, int(processes.tell("restore", str(max(good, default=0)))))
+        leaves = read_leaves(self._steps, last)
+        state = fit(self._steps / str(last.step), leaves, abstract)
+        self._saved = good or {last.step: last}
+        if processes.is_first():
+            check_space(self._steps, leaves, max(1, MOST_AT_ONCE - len(good)))
+            with writing(self._steps):
+                for step in damaged:
+                    aside = self._steps / f"{step}.damaged"
+                    remove_tree(aside)
+                    (self._steps / str(step)).rename(aside)
+                sync(self._steps)
+            cut_logs(self._run, last.logs)
         return Restored(state, last.step, last.environment, tuple(damaged.values()))
 
     def save(self, step: int, state: Any, val_loss: float | None = None) -> None:
-        """Starts to save a state; returns once a copy of it is on the host, so that it may be donated.
+        """Start to save a state, which must not be donated before the next call of this object.
 
-        Waits first for the save before it. If that one failed, twice, its error is raised here and nothing is
-        saved; the next call tries afresh. (In several processes it fails at once, and then they have to end.)
+        Waits first for the save before it. If that one failed, twice, its error is raised here and nothing is saved;
+        the next call tries afresh.
 
         Args:
-            step: the step the state was reached at. A state that is saved already is not written again.
-            state: any pytree of arrays; typed random keys are welcome.
-            val_loss: nats per character; None, or not finite: not evaluated.
+            step: The step the state was reached at. A checkpoint of the same step is replaced, and keeps its loss where
+                `val_loss` is None.
+            state: Any pytree of arrays, typed random keys included.
+            val_loss: Nats per token; None, or not finite: not evaluated.
 
         Raises:
-            SaveError: the save before could not be written.
+            SaveError: The save before could not be written, or the run was moved, replaced or deleted.
         """
         self.wait()
-        readable = whole(state)
-        writing = begin_write(self._steps, step, state) if processes.are_several() else None
+        state = whole(state)
         if processes.is_first():
-            leaves, logs = to_leaves(readable), log_lengths(self._run)
-            self._pending = self._worker.submit(self._save, step, leaves, val_loss, logs, writing)
-        elif writing is not None:
-            self._pending = self._worker.submit(self._help, step, writing)
+            self.check_in_place()
+            if val_loss is None and step in self._saved:
+                val_loss = self._saved[step].val_loss
+            saved = SavedStep(step, val_loss, log_lengths(self._run), self._environment)
+            self._pending = self._worker.submit(self._save, saved, state)
+        else:
+            self._saved = {step: SavedStep(step)}
 
-    def wait(self) -> None:
-        """Returns when what was saved is on the disk.
+    def check_in_place(self) -> None:
+        """Refuse to write to a run that is not the one that was opened; to be called before its logs are appended to.
 
         Raises:
-            SaveError: it could not be written.
+            SaveError: The run was moved, replaced or deleted meanwhile.
+        """
+        if self._lock is not None and not is_held(self._lock, self._run):
+            self._saved = {}
+            raise SaveError(f"{self._run}: was moved, replaced or deleted; nothing more is written to it")
+
+    def wait(self) -> None:
+        """Return when what was saved is on the disk.
+
+        Raises:
+            SaveError: It could not be written.
         """
         pending, self._pending = self._pending, None
         if pending is not None:
             pending.result()
 
-    def close(self) -> None:
-        """Waits, and lets go of the worker thread and of the run.
-
-        Raises:
-            SaveError: the last save could not be written.
-        """
+    def _save(self, saved: SavedStep, state: Any) -> None:
+        """Write a checkpoint and delete others, in the worker thread."""
+        leaves = to_leaves(state)
         try:
-            self.wait()
-        finally:
-            self._worker.shutdown()
-            if self._lock is not None:
-                unlock_run(self._lock)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        try:
-            self.close()
-        except SaveError:
-            if kind is None:  # else what went wrong inside is the better news
-                raise
-
-    def _find(self, which: Which) -> SavedStep | None:
-        steps = [SavedStep(*item) for item in sorted(self._saved.copy().items())]
-        return choose(steps, which) if steps else None
-
-    def _help(self, step: int, writing: Writing) -> None:
-        """Runs in the worker thread of every process but the first."""
-        finish_write(writing)
-        self._saved = {step: None}
-
-    def _save(
-        self,
-        step: int,
-        leaves: Leaves,
-        val_loss: float | None,
-        logs: Mapping[str, int],
-        writing: Writing | None,
-    ) -> None:
-        """Runs in the worker thread."""
-        manifest = describe(step, val_loss, leaves, logs, self._environment)
-        if writing is not None:
-            write(self._steps, manifest, leaves, writing)
-            self._saved[step] = manifest.val_loss
-        elif not self._is_saved(manifest):
-            try:
-                write(self._steps, manifest, leaves)
-            except SaveError:  # a disk that was full for a moment, a file server that was away
-                time.sleep(_RETRY_SECONDS)
-                write(self._steps, manifest, leaves)
-            self._saved[step] = manifest.val_loss
+            saved = write(self._steps, saved, leaves)
+        except SaveError:  # a disk that was full for a moment, a file server that was away
+            time.sleep(_RETRY_SECONDS)
+            saved = write(self._steps, saved, leaves)
+        self._saved[saved.step] = saved
         best = {self.best.step} if self.best else set()
-        for old in sorted(set(self._saved) - set(sorted(self._saved)[-_LAST:]) - best):
-            del self._saved[old]
-            _discard(self._steps, old)
-
-    def _is_saved(self, manifest: Manifest) -> bool:
-        """Whether this very state is on the disk, and nothing new is known of it."""
-        if manifest.step not in self._saved:
-            return False
-        try:
-            there = read_manifest(self._steps, manifest.step)
-        except CheckpointError:
-            return False
-        is_same = (there.leaves, there.logs) == (manifest.leaves, manifest.logs)
-        return is_same and manifest.val_loss in (None, there.val_loss)
-
-
-def _discard(steps: Path, step: int) -> None:
-    """Deletes a checkpoint. It loses its name first: half of one must never look like one."""
-    gone = hidden(steps, step, "gone")
-    with contextlib.suppress(OSError):
-        (steps / str(step)).rename(gone)
-    try_remove_tree(gone)
-
-
-def _tidy(steps: Path) -> None:
-    """Cleans up after a process that was killed while it saved."""
-    for entry in list(steps.iterdir()):
-        match = re.fullmatch(r"\.([0-9]+)\.(new|old|gone)", entry.name)
-        if match is None:
-            continue
-        if match[2] == "old" and not os.path.lexists(steps / match[1]):
-            entry.rename(steps / match[1])
-        else:
-            remove_tree(entry)
-
-
-def _set_aside(steps: Path, step: int) -> None:
-    """Renames a damaged checkpoint, so that it is no checkpoint any more but can still be looked at."""
-    aside = steps / f"{step}.damaged"
-    remove_tree(aside)
-    (steps / str(step)).rename(aside)
-    sync(steps)
+        for step in self._saved.keys() - set(sorted(self._saved)[-_LAST:]) - best:
+            del self._saved[step]
+            gone = hidden(self._steps, step)
+            with contextlib.suppress(OSError):  # half of a checkpoint must never look like one
+                (self._steps / str(step)).rename(gone)
+            try_remove_tree(gone)

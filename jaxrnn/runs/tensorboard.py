@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from jaxrnn.disk import reason
-from jaxrnn.errors import ConfigError, SaveError
+from jaxrnn.disk import writing
+from jaxrnn.errors import ConfigError
 
 FOLDER = "tensorboard"
 # What of metrics.csv is drawn, by the name that TensorBoard groups it under.
@@ -61,10 +61,10 @@ def open_events(run: Path, step: int) -> Iterator[Write]:
             value = row.get(column)
             if isinstance(value, float | int) and math.isfinite(value):
                 add(step, summary=scalar(name, value))
-        with _told(folder):
+        with writing(folder):
             events.flush()
 
-    with _told(folder):
+    with writing(folder):
         folder.mkdir(exist_ok=True)
         events = EventsWriter(str(folder / "events"), f".{os.getpid()}.{step}")  # else named by the second
         add(step + 1, session_log=SessionLog(status=SessionLog.START))
@@ -72,13 +72,5 @@ def open_events(run: Path, step: int) -> Iterator[Write]:
     try:
         yield write
     finally:
-        with _told(folder):
+        with writing(folder):
             events.close()
-
-
-@contextmanager
-def _told(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise SaveError(f"{folder}: can't be written: {reason(error)}") from error

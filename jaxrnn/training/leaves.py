@@ -1,7 +1,7 @@
 """The leaves of a training state: host arrays by name ("params.1.w_x"), and the way back into the pytree.
 
-So written, a checkpoint knows nothing of devices or Python types: what eight GPUs saved, one CPU loads. A part of
-a state, "params" say, is the leaves whose names begin with it; "" is all of them.
+In this form a checkpoint does not depend on devices or Python types: a state saved by 8 GPUs loads on one CPU. A part
+of a state, such as "params", is the leaves whose names begin with it; "" is all of them.
 """
 
 from collections.abc import Mapping
@@ -15,50 +15,47 @@ Leaves = dict[str, np.ndarray[Any, Any]]
 
 
 def to_leaves(state: Any) -> Leaves:
-    """Copies a state to the host; a typed random key becomes the integers it is made of."""
-    leaves = jax.device_get(name_leaves(state))
-    # np.array copies: on the CPU, device_get hands out the very buffer that the caller goes on to use.
-    return {name: np.array(leaf) for name, leaf in leaves.items()}
+    """Return the arrays of a state by name, on the host; a typed random key becomes its integers.
 
-
-def name_leaves(state: Any) -> dict[str, Any]:
-    """Returns the arrays of a state by name, where they are; a typed random key as the integers it is made of."""
+    On the CPU they share the memory of the state, which must not be donated while they are in use.
+    """
     paths, _ = jax.tree_util.tree_flatten_with_path(state)
-    return {_name(path, ""): _as_data(leaf) for path, leaf in paths}
+    leaves: Leaves = jax.device_get({_name(path, ""): _as_data(leaf) for path, leaf in paths})
+    return leaves
 
 
 def from_leaves(leaves: Mapping[str, np.ndarray[Any, Any]], abstract: Any, part: str = "") -> Any:
-    """Returns a pytree like `abstract`, a part of a state, with these leaves; `to_leaves` the other way round.
+    """Return a pytree like `abstract`, a part of a state, with these leaves: the inverse of `to_leaves`.
 
-    Its arrays are on the default device but not committed to it: a computation may still take them to another.
+    Its arrays are on the default device but not committed to it: a computation may still move them to another.
 
     Raises:
-        KeyError: a leaf is missing.
+        ValueError: A leaf of this part is missing, is not asked for, or has another shape or dtype.
     """
-
-    def restore(path: Any, leaf: Any) -> Any:
-        data = jnp.array(leaves[_name(path, part)])
-        return _as_key(data, leaf) if _is_key(leaf) else data
-
-    return jax.tree_util.tree_map_with_path(restore, abstract)
-
-
-def abstract_leaves(abstract: Any, part: str = "") -> dict[str, Any]:
-    """Returns by name what has the shapes and dtypes of the leaves that this part of a state is saved as."""
-    paths, _ = jax.tree_util.tree_flatten_with_path(abstract)
-    return {
-        _name(path, part): jax.eval_shape(_as_data, leaf) if _is_key(leaf) else leaf for path, leaf in paths
-    }
+    paths, tree = jax.tree_util.tree_flatten_with_path(abstract)
+    asked = {_name(path, part): leaf for path, leaf in paths}
+    # eval_shape for keys alone: without x64 it would take the int64 of a NumPy array for an int32.
+    like = {name: jax.eval_shape(_as_data, leaf) if _is_key(leaf) else leaf for name, leaf in asked.items()}
+    there = {name: leaf for name, leaf in leaves.items() if is_in(name, part)}
+    for name in sorted(there.keys() | like.keys()):
+        found, wanted = _describe(there.get(name)), _describe(like.get(name))
+        if found != wanted:
+            raise ValueError(f"{name} is {found}, but {wanted} is asked for")
+    return jax.tree.unflatten(tree, [_like(jnp.array(there[name]), leaf) for name, leaf in asked.items()])
 
 
 def is_in(name: str, part: str) -> bool:
-    """Whether the leaf of this name belongs to this part of a state."""
+    """Return whether the leaf of this name belongs to this part of a state."""
     return not part or name == part or name.startswith(f"{part}.")
 
 
 def _name(path: Any, part: str) -> str:
     name = jax.tree_util.keystr(path, simple=True, separator=".")
     return ".".join(filter(None, (part, name)))
+
+
+def _describe(leaf: Any) -> str:
+    return "absent" if leaf is None else f"{leaf.dtype.name}{list(leaf.shape)}"
 
 
 def _is_key(leaf: Any) -> bool:
@@ -69,9 +66,11 @@ def _as_data(leaf: Any) -> Any:
     return jax.random.key_data(leaf) if _is_key(leaf) else leaf
 
 
-def _as_key(data: jax.Array, like: Any) -> jax.Array:
-    """The typed random key made of these integers, of the kind that `like` is, which may be abstract."""
+def _like(data: jax.Array, like: Any) -> jax.Array:
+    """Return `data`, as a typed random key of the kind of `like` where that is one; `like` may be abstract."""
+    if not _is_key(like):
+        return data
     kinds: list[Any] = []
-    jax.eval_shape(lambda key: kinds.append(jax.random.key_impl(key)), like)  # key_impl wants no abstract key
+    jax.eval_shape(lambda key: kinds.append(jax.random.key_impl(key)), like)  # key_impl takes no abstract key
     key: jax.Array = jax.random.wrap_key_data(data, impl=kinds[0])
     return key

@@ -24,10 +24,10 @@ from jaxrnn.runs.directory import (
     append_metrics,
     append_sample,
     read_vocabulary,
+    seconds_trained,
     write_config,
 )
 from jaxrnn.runs.environment import describe_environment, differences
-from jaxrnn.runs.logs import seconds_trained
 from jaxrnn.runs.metrics import metrics_columns, read_metrics
 from jaxrnn.runs.plotting import plot_losses
 from jaxrnn.runs.resume import describe_schedule

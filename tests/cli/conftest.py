@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
+from jaxrnn.runs.checkpoint import load_leaves
+from jaxrnn.runs.saved_steps import Which
 from jaxrnn_cli import app
 
 if TYPE_CHECKING:
@@ -65,6 +67,11 @@ def write_files(folder: Path) -> None:
     text = "".join(f"{rng.choice(['ROMEO', 'JULIET'])}:\n{line}\n\n" for line in speech)
     (folder / "text.txt").write_text(text, encoding="utf-8")
     (folder / "tiny.toml").write_text(CONFIG, encoding="utf-8")
+
+
+def arrays(run: Path, which: Which = "last") -> dict[str, bytes]:
+    """Every array of a saved state, to compare bit by bit."""
+    return {name: leaf.tobytes() for name, leaf in load_leaves(run, which).items()}
 
 
 def look_at(folder: Path) -> dict[str, tuple[int, int, int, int]]:

@@ -1,6 +1,5 @@
-"""A new run: it appears whole, or not at all, and nothing else is ever touched."""
+"""A new run: it appears complete, or not at all, and nothing else is ever touched."""
 
-import itertools
 import os
 import random
 import shutil
@@ -12,12 +11,12 @@ from typing import Any
 import jax.numpy as jnp
 import pytest
 
+from jaxrnn import disk
 from jaxrnn.config import Config, SampleConfig
 from jaxrnn.data.vocabulary import build_vocabulary
-from jaxrnn.disk import put_in_place
-from jaxrnn.errors import CheckpointError, SaveError
+from jaxrnn.errors import CheckpointError, LockedError, SaveError
 from jaxrnn.runs import checkpoint, creation
-from jaxrnn.runs.checkpoint import load_state, save_new
+from jaxrnn.runs.checkpoint import load_leaves, save_new
 from jaxrnn.runs.creation import RunExistsError, check_destination, create_run
 from jaxrnn.runs.directory import (
     METRICS_COLUMNS,
@@ -27,7 +26,11 @@ from jaxrnn.runs.directory import (
     read_record,
     read_vocabulary,
 )
-from jaxrnn.runs.saved_steps import SavedStep, list_steps
+from jaxrnn.runs.saved_steps import list_steps
+
+from .conftest import known, names, one_line
+
+pytestmark = pytest.mark.usefixtures("work")
 
 CONFIG = Config(sample=SampleConfig(prompt='"é\n'))
 VOCABULARY = build_vocabulary('to be\n"é\\')
@@ -43,11 +46,7 @@ def create(path: str | Path, number: int = 0, *, overwrite: bool = False) -> Non
 
 
 def number_of(run: str | Path) -> int:
-    return int(load_state(Path(run), state_of(0))["params"][0])
-
-
-def names(folder: str | Path) -> list[str]:
-    return sorted(path.name for path in Path(folder).iterdir())
+    return int(load_leaves(Path(run), "last")["params"][0])
 
 
 def tree(path: Path) -> dict[str, bytes | None]:
@@ -60,21 +59,6 @@ def tree(path: Path) -> dict[str, bytes | None]:
     }
 
 
-def one_line(error: pytest.ExceptionInfo[Exception]) -> str:
-    message = str(error.value)
-    assert "\n" not in message
-    return message
-
-
-@pytest.fixture(autouse=True)
-def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty working directory."""
-    work = tmp_path / "work"
-    work.mkdir()
-    monkeypatch.chdir(work)
-    return work
-
-
 # A new run.
 
 
@@ -82,6 +66,7 @@ def test_a_new_run_holds_all_there_is_to_know() -> None:
     create("checkpoints/play")
     run = Path("checkpoints/play")
     assert names(run) == [
+        ".lock",
         "config.toml",
         "metrics.csv",
         "run.json",
@@ -93,7 +78,7 @@ def test_a_new_run_holds_all_there_is_to_know() -> None:
     assert read_vocabulary(run) == VOCABULARY
     assert read_record(run) == RECORD
     assert (run / "metrics.csv").read_text() == ",".join(METRICS_COLUMNS) + "\n"
-    assert list_steps(run) == [SavedStep(0, None)]
+    assert [known(saved) for saved in list_steps(run)] == [(0, None)]
     assert number_of(run) == 0
     assert names("checkpoints") == ["play"]
 
@@ -124,11 +109,14 @@ def test_a_run_may_lie_behind_a_link_to_its_parent(work: Path, tmp_path: Path) -
 def test_a_run_does_not_appear_before_it_is_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
 
-    def look(new: Path, path: Path, aside: Path | None) -> None:
-        seen.append((is_run(path), [saved.step for saved in list_steps(new)], read_config(new) == CONFIG))
-        put_in_place(new, path, aside)
+    def look(new: Path, path: Path, *, replace: bool) -> None:
+        if path.name == "run":
+            steps = [saved.step for saved in list_steps(new)]
+            seen.append((is_run(path), steps, read_config(new) == CONFIG))
+        put_in_place(new, path, replace=replace)
 
-    monkeypatch.setattr(creation, "put_in_place", look)
+    put_in_place = disk.put_in_place
+    monkeypatch.setattr(disk, "put_in_place", look)
     create("run")
     assert seen == [(False, [0], True)]
 
@@ -208,15 +196,25 @@ def test_no_run_goes_into_another_run() -> None:
 @pytest.mark.parametrize("path", ["file/run", "file/deeper/run"])
 def test_no_run_goes_below_a_file(work: Path, path: str) -> None:
     (work / "file").touch()
-    with pytest.raises(CheckpointError, match=r"file is no directory|Not a directory"):
+    with pytest.raises(CheckpointError, match=r"file is not a folder|Not a directory"):
         create(path)
 
 
 def test_a_place_that_can_not_be_written_is_refused(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "access", lambda *_: False)  # root may write everywhere
-    with pytest.raises(CheckpointError, match="can't be written"):
+    with pytest.raises(CheckpointError, match="not a folder that can be written"):
         create("deep/run")
     assert tree(work) == {}
+
+
+@pytest.mark.parametrize("name", ["back\\slash", os.fsdecode(b"latin-\xe9"), "up\\here/run"])
+def test_a_path_that_orbax_misreads_is_refused(work: Path, name: str) -> None:
+    (work / Path(name).parent).mkdir(exist_ok=True)
+    for attempt in (check_destination, create):
+        with pytest.raises(CheckpointError, match="a backslash or a byte that is not UTF-8") as error:
+            attempt(Path(name))
+        one_line(error)
+    assert not (work / name).exists()
 
 
 def test_a_name_too_long_for_the_disk_is_refused() -> None:
@@ -228,7 +226,7 @@ def test_a_run_whose_writing_fails_leaves_nothing(work: Path, monkeypatch: pytes
     def full(*_: object) -> None:
         raise OSError(28, os.strerror(28))
 
-    monkeypatch.setattr(checkpoint, "reserve", full)
+    monkeypatch.setattr(disk, "reserve", full)
     with pytest.raises(SaveError, match="No space left on device"):
         create("run")
     assert tree(work) == {}
@@ -260,27 +258,25 @@ def test_overwriting_deletes_nothing_through_a_link_in_the_old_run(work: Path, t
     assert (tmp_path / "outside" / "precious").exists()
 
 
-def test_the_old_run_is_there_until_the_new_one_is_whole(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_old_run_is_there_until_the_new_one_is_complete(
+    work: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     create("run", 1)
     before = tree(work)
-    monkeypatch.setattr(checkpoint, "hash_files", lambda _: {"lost": "0"})
-    with pytest.raises(SaveError):
+    monkeypatch.setattr(checkpoint, "read_leaves", lambda *_: state_of(3))
+    with pytest.raises(SaveError, match=r"^run/steps/0: "):
         create("run", 2, overwrite=True)
     assert tree(work) == before
 
 
-def test_the_old_run_is_back_when_the_new_one_can_not_take_its_place(
+def test_the_old_run_stays_when_the_new_one_can_not_take_its_place(
     work: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(5, os.strerror(5))
+
     create("run", 1)
-    rename = Path.rename
-
-    def refuse_the_new_one(path: Path, target: Path) -> Path:
-        if ".new-" in path.name:
-            raise OSError(5, os.strerror(5))
-        return rename(path, target)
-
-    monkeypatch.setattr(Path, "rename", refuse_the_new_one)
+    monkeypatch.setattr(disk, "_exchange", refuse)
     with pytest.raises(SaveError, match="Input/output error"):
         create("run", 2, overwrite=True)
     assert number_of("run") == 1
@@ -290,70 +286,83 @@ def test_the_old_run_is_back_when_the_new_one_can_not_take_its_place(
 # What killed processes left.
 
 
-def test_what_a_killed_process_left_is_cleaned_up(work: Path) -> None:
+@pytest.mark.parametrize("is_complete", [True, False])
+def test_what_a_killed_process_left_is_deleted(work: Path, is_complete: bool) -> None:
+    left = work / ".run.jaxrnn-new"
+    if is_complete:
+        create("run", 1)
+        (work / "run").rename(left)
+    else:
+        left.mkdir()
+        (left / ".run.json.new").touch()
+    create("run", 2)
+    assert number_of("run") == 2
+    assert names(work) == ["run"]
+    assert ".run.json.new" not in names("run")
+
+
+def test_nothing_is_deleted_through_a_symbolic_link_in_the_place_of_a_leftover(work: Path) -> None:
+    create("other")
+    before = tree(work)
+    (work / ".run.jaxrnn-new").symlink_to("other")
+    create("run")
+    assert before.items() <= tree(work).items()
+    assert names(work) == ["other", "run"]
+
+
+def test_of_two_processes_that_create_a_run_the_second_is_refused(
+    work: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def meanwhile(*args: Any) -> None:
+        monkeypatch.setattr(creation, "save_new", save_new)
+        with pytest.raises(LockedError, match=r"^run: is being written by process"):
+            create("run", 2)
+        save_new(*args)
+
+    monkeypatch.setattr(creation, "save_new", meanwhile)
     create("run", 1)
-    shutil.copytree("run", ".run.new-0123abcd")
-    shutil.copytree("run", ".run.old-0123abcd")
-    shutil.copytree("run", ".run.gone-0123abcd", ignore=shutil.ignore_patterns("steps", "config.toml"))
-    for half_made in (".run.new-4567abcd", ".run.new-89abcdef"):
-        (work / half_made).mkdir()
-    (work / ".run.new-89abcdef" / ".run.json.new").touch()
-    create("run", 2, overwrite=True)
+    assert number_of("run") == 1
     assert names(work) == ["run"]
 
 
-def test_a_run_that_was_moved_aside_when_the_process_was_killed_is_brought_back(work: Path) -> None:
-    create("run", 1)
-    (work / "run").rename(work / ".run.old-0123abcd")
-    with pytest.raises(RunExistsError):
-        create("run", 2)
-    assert number_of("run") == 1
+def test_a_run_that_appears_meanwhile_is_not_replaced(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def meanwhile(*args: Any) -> None:
+        save_new(*args)
+        shutil.copytree("other", "run")
 
-
-def test_what_only_looks_like_a_leftover_stays(work: Path) -> None:
-    create("other")
-    shutil.copytree("other", ".run.new-mine")
-    shutil.copytree("other", ".other.new-0123abcd")
-    (work / ".run.old-0123abcd").mkdir()
-    (work / ".run.old-0123abcd" / "precious").touch()
-    (work / ".run.new-0123abcd").symlink_to("other")
-    before = tree(work)
-    create("run")
-    assert before.items() <= tree(work).items()
-
-
-def test_the_half_made_run_of_a_living_process_stays(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def meanwhile(steps: Path, *args: Any) -> None:
-        monkeypatch.setattr(creation, "save_new", save_new)
-        create("run", 2)  # another process, faster than we are
-        save_new(steps, *args)
-
+    create("other", 2)
     monkeypatch.setattr(creation, "save_new", meanwhile)
     with pytest.raises(SaveError, match="not empty"):
         create("run", 1)
     assert number_of("run") == 2
-    assert names(work) == ["run"]
+    assert names(work) == ["other", "run"]
 
 
-def overwrite_for_ever() -> None:
-    for number in itertools.count(1):
-        create("run", number, overwrite=True)
+OVERWRITE_FOR_EVER = """
+import itertools
+from pathlib import Path
+import jax.numpy as jnp
+from jaxrnn.config import Config
+from jaxrnn.data.vocabulary import build_vocabulary
+from jaxrnn.runs.creation import create_run
+from jaxrnn.runs.directory import new_record
+vocabulary = build_vocabulary("ab")
+record = new_record("play.txt", Path("play.txt"), "0" * 64, vocabulary)
+for number in itertools.count(1):
+    state = {"params": jnp.full((3,), number, jnp.float32)}
+    create_run(Path("run"), Config(), vocabulary, record, state, overwrite=True)
+"""
 
 
-def test_killed_at_any_moment_of_overwriting_no_run_is_lost(
+def test_killed_at_any_moment_of_overwriting_there_is_always_a_run(
     work: Path, kill_after: Callable[..., bool]
 ) -> None:
     create("run", 0)
     generator = random.Random(0)
     for _ in range(2):
         shutil.rmtree("run/steps/0/arrays")  # when they appear, the process has replaced the run once
-        assert kill_after([sys.executable, __file__], Path("run/steps/0/arrays"), generator.random() * 0.3)
-        with pytest.raises(RunExistsError):
-            create("run", 0)  # brings back a run that was aside
+        command = [sys.executable, "-c", OVERWRITE_FOR_EVER]
+        assert kill_after(command, Path("run/steps/0/arrays"), generator.random() * 0.3)
         assert number_of("run") > 0
         create("run", 0, overwrite=True)
         assert names(work) == ["run"]
-
-
-if __name__ == "__main__":  # the process that is killed above
-    overwrite_for_ever()

@@ -1,4 +1,4 @@
-"""The run directory: found by name, read with care, added to as training goes on."""
+"""The run directory: found by name, read with care, added to during training."""
 
 import csv
 import hashlib
@@ -16,22 +16,32 @@ import jaxrnn
 from jaxrnn.config import Config, SampleConfig
 from jaxrnn.data.vocabulary import Vocabulary, build_vocabulary, byte_vocabulary, vocabulary_to_json
 from jaxrnn.errors import CheckpointError, ConfigError, DamagedError, SaveError, VocabularyError
-from jaxrnn.runs.checkpoint import load_state
+from jaxrnn.runs import directory
+from jaxrnn.runs.checkpoint import load_leaves
 from jaxrnn.runs.creation import create_run
 from jaxrnn.runs.directory import (
     METRICS_COLUMNS,
+    RunRecord,
     append_metrics,
     append_sample,
+    cut_logs,
     default_run,
     find_destination,
     find_run,
     is_run,
+    log_lengths,
     new_record,
     read_config,
     read_record,
     read_vocabulary,
+    seconds_trained,
+    write_config,
 )
 from jaxrnn.runs.saving import Checkpoints
+
+from .conftest import flip, one_line
+
+pytestmark = pytest.mark.usefixtures("work")
 
 CONFIG = Config(sample=SampleConfig(prompt='"é\n'))
 VOCABULARY = build_vocabulary('to be\n"é\\')
@@ -42,27 +52,9 @@ def state_of(number: int) -> dict[str, Any]:
     return {"params": jnp.full((3,), number, jnp.float32)}
 
 
-def create(path: str | Path, number: int = 0) -> None:
-    create_run(Path(path), CONFIG, VOCABULARY, RECORD, state_of(number))
-
-
-def number_of(run: str | Path) -> int:
-    return int(load_state(Path(run), state_of(0))["params"][0])
-
-
-def one_line(error: pytest.ExceptionInfo[Exception]) -> str:
-    message = str(error.value)
-    assert "\n" not in message
-    return message
-
-
-@pytest.fixture(autouse=True)
-def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty working directory."""
-    work = tmp_path / "work"
-    work.mkdir()
-    monkeypatch.chdir(work)
-    return work
+def create(path: str | Path, number: int = 0, record: RunRecord = RECORD) -> Path:
+    create_run(Path(path), CONFIG, VOCABULARY, record, state_of(number))
+    return Path(path)
 
 
 # Finding a run.
@@ -116,7 +108,7 @@ def test_no_run_at_all_says_so(work: Path, make: Callable[[Path], None]) -> None
         ("shakespear", "did you mean shakespeare?"),
         ("zzz", "in checkpoints/: shakespeare"),
         ("", "no such run"),
-        ("file", "no run directory but a file"),
+        ("file", "no run directory (it has no run.json)"),
         ("folder", "it has no run.json"),
         ("missing/run", "no such run"),
         ("run\0", "no such run"),
@@ -179,24 +171,26 @@ def test_the_record_says_where_the_run_comes_from() -> None:
     assert RECORD.created.endswith("+00:00")
 
 
+def test_a_record_of_several_corpora_and_ancestors_is_read_as_it_was_written() -> None:
+    history = (directory.Ancestor("/runs/old", 3, "old.txt", "1" * 64),)
+    record = new_record("2 files", (Path("a.txt"), Path("b.txt")), "0" * 64, VOCABULARY, history)
+    assert read_record(create("run", record=record)) == record
+
+
 @pytest.mark.parametrize(
     ("name", "text", "read", "kind"),
     [
-        ("run.json", None, read_record, CheckpointError),
-        ("run.json", "", read_record, CheckpointError),
-        ("run.json", "{", read_record, CheckpointError),
+        ("run.json", None, read_record, DamagedError),
+        ("run.json", "", read_record, DamagedError),
+        ("run.json", "{", read_record, DamagedError),
         ("run.json", "[]", read_record, CheckpointError),
-        ("run.json", "[" * 100_000, read_record, CheckpointError),
+        ("run.json", "[" * 100_000, read_record, DamagedError),
         ("run.json", '{"kind": "jaxrnn run", "format_version": true}', read_record, CheckpointError),
-        (
-            "run.json",
-            '{"kind": "jaxrnn run", "format_version": 1, "corpus": 3}',
-            read_record,
-            CheckpointError,
-        ),
-        ("config.toml", None, read_config, CheckpointError),
-        ("config.toml", "[train]\nsteps = -1", read_config, ConfigError),
-        ("vocabulary.json", None, read_vocabulary, CheckpointError),
+        ("run.json", '{"kind": "jaxrnn run", "format_version": 2}', read_record, DamagedError),
+        ("config.toml", None, read_config, DamagedError),
+        ("config.toml", "[train]\nsteps = 1\n", read_config, DamagedError),
+        ("config.toml", directory._seal("[train]\nsteps = -1\n"), read_config, ConfigError),
+        ("vocabulary.json", None, read_vocabulary, DamagedError),
         ("vocabulary.json", "{", read_vocabulary, VocabularyError),
         ("vocabulary.json", vocabulary_to_json(byte_vocabulary()), read_vocabulary, DamagedError),
     ],
@@ -204,8 +198,7 @@ def test_the_record_says_where_the_run_comes_from() -> None:
 def test_a_damaged_file_is_named_in_one_line(
     name: str, text: str | None, read: Callable[[Path], object], kind: type[Exception]
 ) -> None:
-    create("run")
-    path = Path("run") / name
+    path = create("run") / name
     path.unlink()
     if text is not None:
         path.write_text(text)
@@ -214,34 +207,77 @@ def test_a_damaged_file_is_named_in_one_line(
     assert str(path) in one_line(error)
 
 
+def change_record(**values: object) -> None:
+    record = json.loads(Path("run/run.json").read_text())
+    Path("run/run.json").write_text(json.dumps({**record, **values}))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("corpus", 3),
+        ("corpus_path", ["a", 3]),
+        ("created", None),
+        ("corpus_sha256", "../../etc/passwd"),
+        ("imported_sha256", "A" * 64),
+        ("history", [{"run": "x"}]),
+        ("history", "none"),
+        ("unknown", "x"),
+    ],
+)
+def test_a_value_that_jaxrnn_did_not_write_into_the_record_is_refused(name: str, value: object) -> None:
+    create("run")
+    change_record(**{name: value})
+    with pytest.raises(DamagedError, match=r"run/run\.json: damaged") as error:
+        read_record(Path("run"))
+    one_line(error)
+
+
 @pytest.mark.parametrize("read", [read_record, read_config, read_vocabulary])
-def test_bytes_that_are_no_text_are_refused(read: Callable[[Path], object]) -> None:
+@pytest.mark.parametrize("kind", ["bytes", "device"])
+def test_what_is_no_text_or_no_file_is_refused(read: Callable[[Path], object], kind: str) -> None:
     create("run")
     for name in ("run.json", "config.toml", "vocabulary.json"):
-        (Path("run") / name).write_bytes(b"\xff\xfe")
-    with pytest.raises(CheckpointError) as error:
+        (Path("run") / name).unlink()
+        if kind == "bytes":
+            (Path("run") / name).write_bytes(b"\xff\xfe")
+        else:
+            (Path("run") / name).symlink_to("/dev/zero")
+    assert not is_run(Path("run"))
+    with pytest.raises(DamagedError) as error:
         read(Path("run"))
     one_line(error)
 
 
-def test_a_run_of_a_newer_format_is_refused_in_words() -> None:
+def test_every_flipped_bit_of_the_config_is_found() -> None:
+    path = create("run") / "config.toml"
+    good = path.read_bytes()
+    for bit in range(8 * len(good)):
+        flip(path, bit)
+        with pytest.raises(DamagedError, match=r"run/config\.toml"):
+            read_config(Path("run"))
+        path.write_bytes(good)
+    assert read_config(Path("run")) == CONFIG
+
+
+def test_a_config_that_a_run_resumes_with_is_read_as_it_was_written() -> None:
+    write_config(create("run"), Config())
+    assert read_config(Path("run")) == Config()
+
+
+@pytest.mark.parametrize("version", [1, 7])
+def test_a_run_of_another_format_is_refused_in_words(version: int) -> None:
     create("run")
-    values = json.loads(Path("run/run.json").read_text())
-    values.update(format_version=7, jaxrnn_version="9.9")
-    Path("run/run.json").write_text(json.dumps(values))
+    change_record(format_version=version)
     assert is_run(Path("run"))
-    with pytest.raises(CheckpointError, match=r"format version 7, written by jaxrnn 9\.9.*update"):
+    with pytest.raises(
+        CheckpointError, match=f"format version {version}, but jaxrnn .* version 2 alone"
+    ) as error:
         read_record(Path("run"))
+    one_line(error)
 
 
-def test_a_record_with_more_in_it_is_read() -> None:
-    create("run")
-    values = json.loads(Path("run/run.json").read_text())
-    Path("run/run.json").write_text(json.dumps({**values, "new in a later version": 1}))
-    assert read_record(Path("run")) == RECORD
-
-
-# Writing as training goes on.
+# The logs.
 
 
 def test_metrics_are_rows_by_column_and_empty_where_nothing_is_known() -> None:
@@ -280,10 +316,54 @@ def test_samples_are_kept_to_the_character() -> None:
     "append",
     [lambda run: append_metrics(run, {"step": 1}), lambda run: append_sample(run, 1, "text")],
 )
-def test_a_file_that_can_not_be_written_is_one_line(append: Callable[[Path], None]) -> None:
+def test_a_log_that_is_gone_is_one_line_and_does_not_come_back_without_its_head(
+    append: Callable[[Path], None],
+) -> None:
+    run = create("run")
+    (run / "metrics.csv").unlink()
+    (run / "samples.txt").unlink()
     with pytest.raises(SaveError, match=r"run/.*: can't be written: No such file or directory") as error:
-        append(Path("run"))
+        append(run)
     one_line(error)
+    assert not (run / "metrics.csv").exists()
+
+
+def test_what_was_logged_later_is_cut_off() -> None:
+    run = create("run")
+    append_metrics(run, {"step": 1, "seconds": 2.5})
+    append_sample(run, 1, "é\n--- step 9 ---")
+    lengths, before = log_lengths(run), [(run / name).read_bytes() for name in ("metrics.csv", "samples.txt")]
+    append_metrics(run, {"step": 2, "seconds": 5})
+    append_sample(run, 2, "to be")
+    assert seconds_trained(run) == 5
+    cut_logs(run, lengths)
+    assert [(run / name).read_bytes() for name in ("metrics.csv", "samples.txt")] == before
+    assert seconds_trained(run) == 2.5
+
+
+def test_a_log_that_is_gone_or_shorter_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "metrics.csv").write_text("short")
+    cut_logs(tmp_path, {"metrics.csv": 100, "samples.txt": 100})
+    assert (tmp_path / "metrics.csv").read_text() == "short"
+    assert not (tmp_path / "samples.txt").exists()
+
+
+def test_nothing_but_logs_is_ever_cut_nor_the_target_of_a_link(tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text("precious")
+    cut_logs(tmp_path, {"config.toml": 0, "../other": 0})
+    (tmp_path / "samples.txt").symlink_to(tmp_path / "config.toml")
+    with pytest.raises(SaveError, match=r"samples\.txt"):
+        cut_logs(tmp_path, {"samples.txt": 0})
+    assert (tmp_path / "config.toml").read_text() == "precious"
+
+
+@pytest.mark.parametrize(
+    "metrics", ["", "step,seconds\n", "step,seconds\n1,\n", "step\n1\n", "step,seconds\n1,x\n"]
+)
+def test_an_unknown_training_time_is_zero(tmp_path: Path, metrics: str) -> None:
+    (tmp_path / "metrics.csv").write_text(metrics)
+    assert seconds_trained(tmp_path) == 0
+    assert seconds_trained(tmp_path / "nowhere") == 0
 
 
 def test_a_copy_of_a_run_is_a_run() -> None:
@@ -292,7 +372,7 @@ def test_a_copy_of_a_run_is_a_run() -> None:
     shutil.rmtree("run")
     assert find_run("copy") == Path("copy")
     assert read_vocabulary(Path("copy")) == VOCABULARY
-    assert number_of("copy") == 3
+    assert int(load_leaves(Path("copy"), "last")["params"][0]) == 3
 
 
 def test_a_vocabulary_of_all_bytes_is_not_one_of_the_characters_of_their_numbers() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def test_killed_twenty_times_it_ends_in_the_same_bits(users_environment: dict[str, str]) -> None:
-    root = Path(__file__).parents[1]
+    root = Path(__file__).parents[2]
     trial = [sys.executable, "-m", "benchmarks.kill_and_resume", "--rounds", "20", "--steps", "6000"]
     done = subprocess.run(trial, cwd=root, env=users_environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

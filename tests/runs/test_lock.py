@@ -1,6 +1,7 @@
 """One writer at a time: by a lock that no dead process holds."""
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -11,50 +12,61 @@ from pathlib import Path
 import pytest
 
 from jaxrnn.errors import LockedError
-from jaxrnn.runs.lock import LOCK, lock_run, unlock_run
+from jaxrnn.runs.lock import LOCK, is_held, locked
+
+from .conftest import one_line
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from jaxrnn.runs.lock import lock_run
-lock_run(Path(sys.argv[1]))
-time.sleep(60)
+from jaxrnn.runs.lock import locked
+with locked(Path(sys.argv[1])):
+    time.sleep(60)
 """
 
 
 def test_a_second_writer_is_refused_with_the_first_ones_name(tmp_path: Path) -> None:
-    handle = lock_run(tmp_path)
-    with pytest.raises(LockedError) as error:
-        lock_run(tmp_path)
-    message = str(error.value)
+    with locked(tmp_path), pytest.raises(LockedError) as error, locked(tmp_path):
+        pass
     for words in (str(tmp_path), f"process {os.getpid()}", socket.gethostname()):
-        assert words in message
-    assert "\n" not in message
-    unlock_run(handle)
-    unlock_run(lock_run(tmp_path))
+        assert words in one_line(error)
+    with locked(tmp_path):
+        pass
 
 
-def test_the_kernel_lets_go_of_the_lock_of_a_killed_process(tmp_path: Path) -> None:
+def test_the_kernel_releases_the_lock_of_a_killed_process(tmp_path: Path) -> None:
     with subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path)]) as process:
         while not (tmp_path / LOCK).exists() or str(process.pid) not in (tmp_path / LOCK).read_text():
             assert process.poll() is None
             time.sleep(0.01)
-        with pytest.raises(LockedError, match=f"process {process.pid} "):
-            lock_run(tmp_path)
+        with pytest.raises(LockedError, match=f"process {process.pid} "), locked(tmp_path):
+            pass
         process.send_signal(signal.SIGKILL)
-    unlock_run(lock_run(tmp_path))
+    with locked(tmp_path):
+        pass
 
 
 def test_what_an_earlier_writer_left_in_the_file_does_not_matter(tmp_path: Path) -> None:
     (tmp_path / LOCK).write_text("process 1 on the moon, and much more than that\n" * 10)
-    handle = lock_run(tmp_path)
-    assert (tmp_path / LOCK).read_text() == f"process {os.getpid()} on {socket.gethostname()}\n"
-    unlock_run(handle)
+    with locked(tmp_path):
+        assert (tmp_path / LOCK).read_text() == f"process {os.getpid()} on {socket.gethostname()}\n"
+
+
+def test_a_folder_that_was_moved_or_replaced_is_not_held_under_its_old_name(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    with locked(run) as handle:
+        assert is_held(handle, run)
+        run.rename(tmp_path / "moved")
+        assert not is_held(handle, run)
+        assert is_held(handle, tmp_path / "moved")
+        shutil.copytree(tmp_path / "moved", run)
+        assert not is_held(handle, run)
 
 
 def test_nothing_is_written_through_a_symbolic_link(tmp_path: Path) -> None:
     (tmp_path / "precious").write_text("gold")
     (tmp_path / LOCK).symlink_to(tmp_path / "precious")
-    with pytest.raises(OSError, match="symbolic link"):
-        lock_run(tmp_path)
+    with pytest.raises(OSError, match="symbolic link"), locked(tmp_path):
+        pass
     assert (tmp_path / "precious").read_text() == "gold"

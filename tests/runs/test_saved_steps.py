@@ -1,12 +1,23 @@
-"""The saved steps of a run: all of them, the last and the best."""
+"""The saved steps of a run and their manifests: the last, the best, and that of a step; damage is named in one line."""
 
+import json
 from pathlib import Path
 
 import pytest
 
-from jaxrnn.errors import CheckpointError
-from jaxrnn.runs.manifest import describe, write_manifest
-from jaxrnn.runs.saved_steps import SavedStep, find_step, list_steps, step_numbers
+from jaxrnn.errors import CheckpointError, DamagedError
+from jaxrnn.runs.saved_steps import (
+    SavedStep,
+    find_step,
+    list_steps,
+    read_manifest,
+    step_numbers,
+    write_manifest,
+)
+
+from .conftest import known, one_line
+
+SAVED = SavedStep(3, 1.5, {"metrics.csv": 7}, {"jax": "1"}, {"arrays/é": "0" * 64})
 
 
 @pytest.fixture
@@ -15,48 +26,60 @@ def run(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def save(run: Path, step: int, val_loss: float | None) -> None:
-    folder = run / "steps" / str(step)
-    folder.mkdir()
-    write_manifest(folder, describe(step, val_loss, {}))
+def save(run: Path, *steps: tuple[int, float | None]) -> None:
+    for step, loss in steps:
+        (run / "steps" / str(step)).mkdir()
+        write_manifest(run / "steps" / str(step), SavedStep(step, loss))
 
 
-def test_steps_are_listed_by_number_with_their_loss(run: Path) -> None:
-    for step, loss in [(9, 2.0), (10, None), (0, 3.0)]:
-        save(run, step, loss)
-    assert list_steps(run) == [SavedStep(0, 3.0), SavedStep(9, 2.0), SavedStep(10, None)]
+# Finding a step.
+
+
+def test_steps_are_listed_by_number(run: Path) -> None:
+    save(run, (9, 2.0), (10, None), (0, 3.0))
+    assert [known(saved) for saved in list_steps(run)] == [(0, 3.0), (9, 2.0), (10, None)]
 
 
 def test_the_last_is_the_highest_and_the_best_has_the_lowest_loss(run: Path) -> None:
-    for step, loss in [(9, 2.0), (10, None), (11, 2.5), (0, 3.0)]:
-        save(run, step, loss)
-    assert find_step(run, "last") == SavedStep(11, 2.5)
-    assert find_step(run, "best") == SavedStep(9, 2.0)
+    save(run, (9, 2.0), (10, None), (11, 2.5), (0, 3.0))
+    assert known(find_step(run, "last")) == (11, 2.5)
+    assert known(find_step(run, "best")) == (9, 2.0)
+
+
+def test_a_step_is_found_by_its_number_and_others_are_refused_with_those_there_are(run: Path) -> None:
+    save(run, (9, 2.0), (10, None))
+    assert known(find_step(run, 10)) == (10, None)
+    with pytest.raises(CheckpointError, match="step 11: no such checkpoint; steps saved: 9, 10") as error:
+        find_step(run, 11)
+    one_line(error)
 
 
 def test_the_best_is_the_last_where_nothing_was_evaluated(run: Path) -> None:
-    save(run, 1, None)
-    save(run, 2, None)
-    assert find_step(run, "best") == SavedStep(2, None)
+    save(run, (1, None), (2, None))
+    assert known(find_step(run, "best")) == (2, None)
 
 
 def test_of_equals_the_first_is_the_best(run: Path) -> None:
-    for step in (1, 2, 3):
-        save(run, step, 2.0)
+    save(run, (1, 2.0), (2, 2.0), (3, 2.0))
     assert find_step(run, "best").step == 1
 
 
 def test_only_folders_named_like_a_step_count(run: Path) -> None:
-    save(run, 5, None)
-    for name in (".6.new", "07", "-8", "9a", "notes", "٣"):
+    save(run, (5, None))
+    for name in (".6.tmp", "07", "-8", "9a", "9.damaged", "notes", "٣"):
         (run / "steps" / name).mkdir()
     assert step_numbers(run / "steps") == [5]
 
 
-def test_a_damaged_step_is_an_error(run: Path) -> None:
-    save(run, 1, None)
-    (run / "steps" / "2").mkdir()
-    with pytest.raises(CheckpointError, match="steps/2"):
+def test_a_damaged_manifest_does_not_block_the_other_steps(run: Path) -> None:
+    save(run, (1, 1.0), (2, 2.0), (3, 3.0))
+    (run / "steps" / "2" / "checkpoint.json").write_text("{}")
+    assert [find_step(run, which).step for which in ("best", "last", 1)] == [1, 3, 1]  # type: ignore[arg-type]
+    with pytest.raises(DamagedError, match="steps/2"):
+        find_step(run, 2)
+    for step in (1, 3):
+        (run / "steps" / str(step) / "checkpoint.json").unlink()
+    with pytest.raises(DamagedError, match="steps/3"):
         list_steps(run)
 
 
@@ -66,5 +89,69 @@ def test_a_run_without_checkpoints_says_so(tmp_path: Path, exists: bool) -> None
         (tmp_path / "steps").mkdir()
     with pytest.raises(CheckpointError, match="no checkpoint") as error:
         list_steps(tmp_path)
-    assert str(error.value).startswith(f"{tmp_path / 'steps'}: ")
-    assert "\n" not in str(error.value)
+    assert one_line(error).startswith(f"{tmp_path / 'steps'}: ")
+
+
+# The manifest.
+
+
+@pytest.fixture
+def path(run: Path) -> Path:
+    (run / "steps" / "3").mkdir()
+    write_manifest(run / "steps" / "3", SAVED)
+    return run / "steps" / "3" / "checkpoint.json"
+
+
+def test_a_manifest_is_read_as_it_was_written(run: Path, path: Path) -> None:
+    assert path.exists()
+    assert read_manifest(run / "steps", 3) == SAVED
+
+
+def test_every_flipped_bit_is_found(run: Path, path: Path) -> None:
+    good = path.read_bytes()
+    content = json.loads(good)
+    for bit in range(8 * len(good)):
+        bad = bytearray(good)
+        bad[bit // 8] ^= 1 << bit % 8
+        try:
+            same = json.loads(bytes(bad)) == content
+        except ValueError:
+            same = False
+        if same:
+            continue  # white space, or the letter case of an escape: nothing is said differently
+        path.write_bytes(bad)
+        with pytest.raises(DamagedError) as error:
+            read_manifest(run / "steps", 3)
+        assert one_line(error).startswith(str(path))
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "null", "3", "{}", '{"sha256": "1"}', "[" * 100_000, "\xff", None]
+)
+def test_a_file_that_is_no_manifest_is_refused(run: Path, path: Path, text: str | None) -> None:
+    path.unlink()
+    if text is not None:
+        path.write_bytes(text.encode("latin-1"))
+    with pytest.raises(DamagedError, match="damaged") as error:
+        read_manifest(run / "steps", 3)
+    assert one_line(error).startswith(str(path))
+
+
+def test_a_manifest_of_another_step_is_refused(run: Path, path: Path) -> None:
+    path.parent.rename(run / "steps" / "4")
+    with pytest.raises(DamagedError, match="does not match"):
+        read_manifest(run / "steps", 4)
+
+
+@pytest.mark.parametrize("version", [1, 3])
+def test_a_manifest_of_another_format_is_refused_in_words(
+    run: Path, path: Path, version: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jaxrnn.runs.saved_steps.FORMAT_VERSION", version)
+    write_manifest(path.parent, SAVED)
+    with pytest.raises(
+        CheckpointError, match=f"format version {version}, but jaxrnn .* reads version 2"
+    ) as error:
+        read_manifest(run / "steps", 3)
+    assert not isinstance(error.value, DamagedError)
+    one_line(error)

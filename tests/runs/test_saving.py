@@ -1,71 +1,159 @@
-"""Going back: to the last checkpoint that is whole, with the logs as they were then."""
+"""The checkpoints of a run: saved while training continues, kept or deleted, and restored with the logs."""
 
+import math
 import shutil
+import signal
+import threading
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from jaxrnn.errors import CheckpointError, LockedError
-from jaxrnn.runs.checkpoint import load_state, save_new
-from jaxrnn.runs.saved_steps import SavedStep
+from jaxrnn.errors import CheckpointError, LockedError, SaveError
+from jaxrnn.runs import checkpoint, saving
+from jaxrnn.runs.directory import METRICS_COLUMNS, append_metrics
+from jaxrnn.runs.saved_steps import find_step, list_steps
 from jaxrnn.runs.saving import Checkpoints
 
-
-def state_at(step: int) -> dict[str, Any]:
-    return {"step": np.array(step), "params": np.full((64, 64), step, np.float32)}
+from .conftest import files_of, flip, known, load_state, names, state_at, step_read
 
 
-def entries(run: Path) -> list[str]:
-    return sorted(path.name for path in (run / "steps").iterdir())
+def save(run: Path, *steps: tuple[int, float | None]) -> None:
+    with Checkpoints(run, {"jax": "1"}) as checkpoints:
+        for step, loss in steps:
+            checkpoints.save(step, state_at(step), loss)
 
 
-def files_of(run: Path) -> list[Path]:
-    return sorted(path for path in (run / "steps").rglob("*") if path.is_file())
+# Which are kept.
 
 
-def damage(file: Path) -> None:
-    content = bytearray(file.read_bytes())
-    content[len(content) // 2] ^= 1
-    file.write_bytes(bytes(content))
+def test_the_last_two_and_the_best_are_kept(run: Path) -> None:
+    losses = {1: 3.0, 2: 2.0, 3: 2.5, 4: None, 5: 2.2, 6: None}
+    kept = []
+    with Checkpoints(run) as checkpoints:
+        for step, loss in losses.items():
+            checkpoints.save(step, state_at(step), loss)
+            checkpoints.wait()
+            kept.append(names(run / "steps"))
+        assert (known(checkpoints.last), known(checkpoints.best)) == ((6, None), (2, 2.0))
+    assert kept == [["0", "1"], ["1", "2"], ["2", "3"], ["2", "3", "4"], ["2", "4", "5"], ["2", "5", "6"]]
+    assert [known(saved) for saved in list_steps(run)] == [(2, 2.0), (5, 2.2), (6, None)]
+    assert (step_read(run, "last"), step_read(run, "best"), step_read(run, 5)) == (6, 2, 5)
+
+
+def test_the_best_is_the_last_where_nothing_was_evaluated(run: Path) -> None:
+    save(run, (1, None), (2, None))
+    assert names(run / "steps") == ["1", "2"]
+    assert known(find_step(run, "best")) == (2, None)
+
+
+@pytest.mark.parametrize("loss", [math.nan, math.inf, -math.inf])
+def test_a_loss_that_is_not_finite_is_no_loss(run: Path, loss: float) -> None:
+    save(run, (1, 4.0), (2, loss))
+    assert known(find_step(run, "best")) == (1, 4.0)
+    assert known(find_step(run, "last")) == (2, None)
+
+
+def test_the_best_is_found_again_after_a_restart(run: Path) -> None:
+    save(run, (1, 1.0), (2, 2.0))
+    with Checkpoints(run) as checkpoints:
+        assert known(checkpoints.best) == (1, 1.0)
+    save(run, (3, 1.5), (4, 1.6))
+    assert names(run / "steps") == ["1", "3", "4"]
+
+
+# Saving a step.
+
+
+def test_save_returns_before_the_checkpoint_is_written(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    disk = threading.Event()
+    monkeypatch.setattr(saving, "write", lambda *args: disk.wait(60) and checkpoint.write(*args))
+    with Checkpoints(run) as checkpoints:
+        checkpoints.save(1, state_at(1))
+        assert names(run / "steps") == ["0"]
+        disk.set()
+        checkpoints.wait()
+        assert names(run / "steps") == ["0", "1"]
+
+
+def test_a_step_saved_again_is_replaced_and_keeps_or_learns_its_loss(run: Path) -> None:
+    with Checkpoints(run) as checkpoints:
+        for loss, expected in ((None, None), (2.0, 2.0), (None, 2.0)):
+            other = {**state_at(1), "params": np.full((64, 64), loss or 0, np.float32)}
+            checkpoints.save(1, other, loss)
+            checkpoints.wait()
+            assert known(find_step(run)) == (1, expected)
+            np.testing.assert_array_equal(load_state(run, state_at(0))["params"], other["params"])
+            assert names(run / "steps") == ["0", "1"]
+
+
+def test_saving_leaves_signals_alone(run: Path) -> None:
+    handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    save(run, (1, None))
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == handlers
+
+
+def move(run: Path) -> None:
+    run.rename(run.with_name("elsewhere"))
+
+
+def replace(run: Path) -> None:
+    shutil.copytree(run, run.with_name("copy"))
+    move(run)
+    run.with_name("copy").rename(run)
+
+
+@pytest.mark.parametrize("harm", [move, replace, shutil.rmtree])
+def test_a_run_that_is_moved_replaced_or_deleted_meanwhile_is_not_written(run: Path, harm: Any) -> None:
+    with Checkpoints(run) as checkpoints:
+        checkpoints.check_in_place()
+        harm(run)
+        before = sorted(run.parent.rglob("*"))
+        with pytest.raises(SaveError, match="run: was moved, replaced or deleted"):
+            checkpoints.check_in_place()
+        with pytest.raises(SaveError, match="run: was moved, replaced or deleted"):
+            checkpoints.save(1, state_at(1))
+        assert checkpoints.last is None
+    assert sorted(run.parent.rglob("*")) == before
+
+
+# Restoring.
 
 
 @pytest.fixture
-def long_run(tmp_path: Path) -> Path:
-    """A run with the checkpoints of steps 1, the best, and 3 and 4, and a line in its metrics for each step."""
-    run = tmp_path / "run"
-    (run / "steps").mkdir(parents=True)
-    save_new(run / "steps", state_at(0))
+def long_run(run: Path) -> Path:
+    """A run with the checkpoints of steps 1, the best, and 3 and 4, and a row in its metrics for each step."""
+    (run / "metrics.csv").write_text(",".join(METRICS_COLUMNS) + "\n")
     with Checkpoints(run, {"jax": "1"}) as checkpoints:
         for step, loss in ((1, 1.0), (2, 2.0), (3, 2.0), (4, 2.0)):
-            with (run / "metrics.csv").open("a") as file:
-                file.write(f"{step},row\n")
+            append_metrics(run, {"step": step})
             checkpoints.save(step, state_at(step), loss)
+    append_metrics(run, {"step": 5})
     with (run / "metrics.csv").open("a") as file:
-        file.write("5,row\n6,torn")
+        file.write("6,torn")
     return run
 
 
-def test_a_run_goes_back_to_its_last_checkpoint_and_so_do_its_logs(long_run: Path) -> None:
+def rows(run: Path) -> list[str]:
+    return [line.partition(",")[0] for line in (run / "metrics.csv").read_text().splitlines()[1:]]
+
+
+def test_a_run_is_restored_from_its_last_checkpoint_and_so_are_its_logs(long_run: Path) -> None:
     with Checkpoints(long_run) as checkpoints:
         restored = checkpoints.restore(state_at(0))
     assert (restored.step, restored.environment, restored.damaged) == (4, {"jax": "1"}, ())
     assert int(restored.state["step"]) == 4
-    assert (long_run / "metrics.csv").read_text() == "1,row\n2,row\n3,row\n4,row\n"
+    assert rows(long_run) == ["1", "2", "3", "4"]
 
 
-def test_each_file_of_the_last_checkpoint_damaged_the_one_before_it_is_gone_on_from(long_run: Path) -> None:
+def test_if_any_file_of_the_last_checkpoint_is_damaged_the_one_before_is_restored(long_run: Path) -> None:
     pristine = long_run.with_name("pristine")
     shutil.copytree(long_run, pristine)
-    files = [
-        path.relative_to(pristine)
-        for path in files_of(pristine)
-        if path.is_relative_to(pristine / "steps" / "4")
-    ]
-    assert len(files) > 3
-    for name in files:
-        for harm in (Path.unlink, lambda path: path.write_bytes(b""), damage):
+    found = [path.relative_to(pristine) for path in files_of(pristine / "steps" / "4")]
+    assert len(found) > 3
+    for name in found:
+        for harm in (Path.unlink, lambda path: path.write_bytes(b""), lambda path: flip(path, 99)):
             shutil.rmtree(long_run)
             shutil.copytree(pristine, long_run)
             if not (long_run / name).read_bytes() and harm is not Path.unlink:
@@ -73,45 +161,82 @@ def test_each_file_of_the_last_checkpoint_damaged_the_one_before_it_is_gone_on_f
             harm(long_run / name)
             with Checkpoints(long_run) as checkpoints:
                 restored = checkpoints.restore(state_at(0))
-                assert checkpoints.last == SavedStep(3, 2.0)
+                assert known(checkpoints.last) == (3, 2.0)
             assert restored.step == 3
             assert str(name) in restored.damaged[0]
-            assert (long_run / "metrics.csv").read_text() == "1,row\n2,row\n3,row\n"
-            assert entries(long_run) == ["1", "3", "4.damaged"]
-            assert int(load_state(long_run, state_at(0))["step"]) == 3
+            assert rows(long_run) == ["1", "2", "3"]
+            assert names(long_run / "steps") == ["1", "3", "4.damaged"]
+            assert step_read(long_run) == 3
 
 
-def test_a_damaged_best_checkpoint_is_set_aside_too(long_run: Path) -> None:
-    damage(long_run / "steps" / "1" / "checkpoint.json")
+@pytest.mark.parametrize("kind", ["checkpoint.json", "arrays/*/d/*"])
+def test_a_damaged_best_checkpoint_is_set_aside_too(long_run: Path, kind: str) -> None:
+    flip(next((long_run / "steps" / "1").glob(kind)), 99)
     with Checkpoints(long_run) as checkpoints:
         assert checkpoints.restore(state_at(0)).step == 4
-        assert checkpoints.best == SavedStep(3, 2.0)
+        assert known(checkpoints.best) == (3, 2.0)
+    assert names(long_run / "steps") == ["1.damaged", "3", "4"]
 
 
-def test_with_no_checkpoint_whole_nothing_is_touched(long_run: Path) -> None:
-    for step in (1, 3, 4):
-        (long_run / "steps" / str(step) / "checkpoint.json").unlink()
+def test_with_no_good_checkpoint_nothing_is_touched(long_run: Path) -> None:
+    for file in files_of(long_run / "steps"):
+        if "arrays" in file.parts:
+            file.unlink()
     with (
         Checkpoints(long_run) as checkpoints,
         pytest.raises(CheckpointError, match=r"steps/4.*no other checkpoint"),
     ):
         checkpoints.restore(state_at(0))
-    assert entries(long_run) == ["1", "3", "4"]
+    assert names(long_run / "steps") == ["1", "3", "4"]
 
 
 def test_a_state_of_another_model_is_refused_and_not_taken_for_damage(long_run: Path) -> None:
     other = {**state_at(0), "params": np.zeros((2, 2), np.float32)}
-    with Checkpoints(long_run) as checkpoints, pytest.raises(CheckpointError, match="does not fit: params"):
+    with (
+        Checkpoints(long_run) as checkpoints,
+        pytest.raises(CheckpointError, match="4: does not fit: params"),
+    ):
         checkpoints.restore(other)
-    assert entries(long_run) == ["1", "3", "4"]
+    assert names(long_run / "steps") == ["1", "3", "4"]
+
+
+# Opening.
 
 
 def test_a_run_that_could_not_be_opened_is_not_left_locked(long_run: Path) -> None:
     (long_run / "steps").rename(long_run / "elsewhere")
-    with pytest.raises(CheckpointError):
-        Checkpoints(long_run)
+    with pytest.raises(CheckpointError), Checkpoints(long_run):
+        pass
     (long_run / "elsewhere").rename(long_run / "steps")
-    with Checkpoints(long_run), pytest.raises(LockedError):
-        Checkpoints(long_run)
+    with Checkpoints(long_run), pytest.raises(LockedError), Checkpoints(long_run):
+        pass
     with Checkpoints(long_run) as checkpoints:
-        assert checkpoints.last == SavedStep(4, 2.0)
+        assert known(checkpoints.last) == (4, 2.0)
+
+
+def test_opening_for_writing_deletes_what_a_killed_process_left(run: Path) -> None:
+    steps = run / "steps"
+    shutil.copytree(steps / "0", steps / ".5.tmp")
+    for name in (".3.tmp", ".mine", "notes", "7.tmp"):
+        (steps / name).mkdir()
+    with Checkpoints(run) as checkpoints:
+        assert known(checkpoints.last) == (0, None)
+    assert names(steps) == [".mine", "0", "7.tmp", "notes"]
+
+
+def test_nothing_is_deleted_through_a_symbolic_link(run: Path, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "precious").touch()
+    (run / "steps" / ".1.tmp").symlink_to(outside)
+    save(run, (1, None))
+    assert (outside / "precious").exists()
+    assert names(run / "steps") == ["0", "1"]
+
+
+def test_a_folder_of_checkpoints_behind_a_symbolic_link_is_not_written(run: Path, tmp_path: Path) -> None:
+    (run / "steps").rename(tmp_path / "elsewhere")
+    (run / "steps").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(CheckpointError, match="symbolic link"), Checkpoints(run):
+        pass
+    assert step_read(run) == 0  # but it is read

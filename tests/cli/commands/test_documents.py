@@ -3,11 +3,12 @@
 import json
 import random
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from jaxrnn.runs.directory import read_config
+from jaxrnn.runs.directory import read_config, write_config
 from jaxrnn.runs.loading import load, read_resolved
 from jaxrnn_cli import app
 from tests.cli.conftest import Command, write_files
@@ -80,10 +81,8 @@ def test_a_run_follows_its_separator_in_every_command(jaxrnn, names: Path) -> No
     assert jaxrnn("inspect", "--from", names, "--length", "60").code == 0
 
     # The same weights without it do something else.
-    config = (names / "config.toml").read_text(encoding="utf-8")
-    (names / "config.toml").write_text(
-        config.replace('separator = "\\n"', 'separator = ""'), encoding="utf-8"
-    )
+    config = read_config(names)
+    write_config(names, replace(config, corpus=replace(config.corpus, separator="")))
     assert not forgets(jaxrnn, names)
     assert all(a != b for a, b in zip(bits(), with_separator, strict=True))
 

@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import jax
@@ -15,7 +16,7 @@ import numpy as np
 import pytest
 
 from jaxrnn.runs import checkpoint
-from jaxrnn.runs.directory import read_vocabulary
+from jaxrnn.runs.directory import read_config, read_vocabulary, write_config
 from jaxrnn.runs.saved_steps import find_step
 from jaxrnn.workflows import evaluation
 
@@ -49,8 +50,8 @@ def moved(trained: Path, place: Path) -> str:
     record = json.loads((place / "moved/run.json").read_text())
     record["corpus_path"] = str(place / "gone.txt")
     (place / "moved/run.json").write_text(json.dumps(record))
-    config = (place / "moved/config.toml").read_text()
-    (place / "moved/config.toml").write_text(re.sub("(?m)^text = .*", 'text = "gone.txt"', config))
+    config = read_config(place / "moved")
+    write_config(place / "moved", replace(config, corpus=replace(config.corpus, text="gone.txt")))
     return "./moved"
 
 

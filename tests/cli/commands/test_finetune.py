@@ -11,8 +11,8 @@ import pytest
 
 from jaxrnn.runs.checkpoint import load_params
 from jaxrnn.runs.directory import read_config, read_record, read_vocabulary
-from jaxrnn.runs.manifest import read_manifest
 from jaxrnn.runs.saved_steps import find_step
+from tests.cli.conftest import arrays
 
 pytestmark = pytest.mark.usefixtures("place")
 
@@ -104,12 +104,12 @@ def test_unknown_characters_can_be_refused(jaxrnn) -> None:
 
 def test_it_resumes_to_the_same_bits(jaxrnn) -> None:
     finetune(jaxrnn)
-    expected, metrics = read_manifest(TO / "steps", 20).leaves, rows(TO)
+    expected, metrics = arrays(TO, 20), rows(TO)
     shutil.rmtree(TO / "steps/20")
     code, _, err = finetune(jaxrnn, "--resume")
     assert code == 0
     assert "from step 10 of 20" in err
-    assert read_manifest(TO / "steps", 20).leaves == expected
+    assert arrays(TO, 20) == expected
     assert [row["val_loss"] for row in rows(TO)] == [row["val_loss"] for row in metrics]
 
 

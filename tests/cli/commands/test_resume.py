@@ -17,19 +17,14 @@ import pytest
 
 from jaxrnn.runs import saving
 from jaxrnn.runs.directory import read_config
-from jaxrnn.runs.lock import lock_run, unlock_run
-from jaxrnn.runs.manifest import read_manifest
+from jaxrnn.runs.lock import locked
 from jaxrnn.runs.saved_steps import step_numbers
 from jaxrnn.training import loop
+from tests.cli.conftest import arrays
 
 pytestmark = pytest.mark.usefixtures("place")
 
 RUN = Path("checkpoints/tiny")
-
-
-def arrays(run: Path, step: int = 20) -> dict[str, str]:
-    """The SHA-256 of every array of a state."""
-    return {name: leaf.sha256 for name, leaf in read_manifest(run / "steps", step).leaves.items()}
 
 
 def metrics(run: Path) -> list[dict[str, str]]:
@@ -167,14 +162,13 @@ def test_a_damaged_checkpoint_that_is_asked_for_is_named(jaxrnn, trained: Path) 
 
 def test_a_run_that_is_being_written_is_refused_to_writers_and_not_to_readers(jaxrnn, trained: Path) -> None:
     shutil.copytree(trained, RUN)
-    handle = lock_run(RUN)
-    for option in ("--resume", "--overwrite"):
-        code, out, err = jaxrnn("pretrain", "tiny.toml", option, "--quiet", "--set", "train.steps=30")
-        assert (code, out) == (2, "")
-        (line,) = err.splitlines()
-        assert f"is being written by process {os.getpid()}" in line
-    assert jaxrnn("sample", "--from", RUN, "--rng-seed", "1").code == 0
-    unlock_run(handle)
+    with locked(RUN):
+        for option in ("--resume", "--overwrite"):
+            code, out, err = jaxrnn("pretrain", "tiny.toml", option, "--quiet", "--set", "train.steps=30")
+            assert (code, out) == (2, "")
+            (line,) = err.splitlines()
+            assert f"is being written by process {os.getpid()}" in line
+        assert jaxrnn("sample", "--from", RUN, "--rng-seed", "1").code == 0
     assert arrays(RUN) == arrays(trained)
 
 
@@ -182,13 +176,14 @@ def test_resume_and_overwrite_exclude_each_other(jaxrnn) -> None:
     assert "--overwrite" in jaxrnn("pretrain", "tiny.toml", "--resume", "--overwrite").error
 
 
-def test_a_run_of_a_newer_format_is_refused_in_words(jaxrnn, trained: Path) -> None:
+@pytest.mark.parametrize("version", [1, 9])
+def test_a_run_of_another_format_is_refused_in_words(jaxrnn, trained: Path, version: int) -> None:
     shutil.copytree(trained, RUN)
     record = (RUN / "run.json").read_text(encoding="utf-8")
     (RUN / "run.json").write_text(
-        record.replace('"format_version": 1', '"format_version": 9'), encoding="utf-8"
+        record.replace('"format_version": 2', f'"format_version": {version}'), encoding="utf-8"
     )
-    assert "format version 9" in jaxrnn("pretrain", "tiny.toml", "--resume").error
+    assert f"format version {version}" in jaxrnn("pretrain", "tiny.toml", "--resume").error
 
 
 def test_a_vocabulary_that_was_changed_is_noticed(jaxrnn, trained: Path) -> None:
@@ -221,7 +216,7 @@ def test_a_disk_that_is_full_costs_nothing_that_was_saved(jaxrnn, monkeypatch, t
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert (code, out) == (1, "")
     (line,) = err.splitlines()
-    assert "steps/20: the checkpoint could not be saved: File too large" in line
+    assert "steps/20: can't be written: File too large" in line
     assert line.endswith("checkpoints/tiny keeps step 10, from which --resume goes on")
     assert sorted(path.name for path in (RUN / "steps").iterdir()) == ["0", "10"]
     assert jaxrnn("pretrain", "tiny.toml", "--resume", "--quiet").code == 0
@@ -232,9 +227,9 @@ def test_a_disk_that_is_full_costs_nothing_that_was_saved(jaxrnn, monkeypatch, t
 # The command on a disk that fills just when room for a checkpoint was made, so that orbax is what fails.
 FILLED_MEANWHILE = """
 import resource
-from jaxrnn.runs import checkpoint
+from jaxrnn import disk
 from jaxrnn_cli.app import main
-checkpoint.reserve = lambda *_: resource.setrlimit(resource.RLIMIT_FSIZE, (200, 200))
+disk.reserve = lambda *_: resource.setrlimit(resource.RLIMIT_FSIZE, (200, 200))
 main()
 """
 
@@ -245,16 +240,16 @@ def test_a_save_that_fails_in_many_threads_at_once_is_still_one_line() -> None:
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
     assert ended.returncode == 1
     (line,) = ended.stderr.splitlines()
-    assert "steps/20: the checkpoint could not be saved: File too large" in line
+    assert "steps/20: can't be written: File too large" in line
 
 
 def test_a_read_only_run_is_told_before_training(jaxrnn, monkeypatch, trained: Path) -> None:
     shutil.copytree(trained, RUN)
 
-    def read_only(_: Path) -> int:
+    def read_only(_: Path) -> None:
         raise OSError(errno.EROFS, os.strerror(errno.EROFS))
 
-    monkeypatch.setattr(saving, "lock_run", read_only)
+    monkeypatch.setattr(saving, "locked", read_only)
     code, _, err = jaxrnn("pretrain", "tiny.toml", "--resume", "--quiet", "--set", "train.steps=30")
     assert code == 1
     assert err.splitlines() == ["jaxrnn: error: checkpoints/tiny: can't be written: Read-only file system"]

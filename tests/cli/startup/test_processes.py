@@ -13,11 +13,10 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from jaxrnn.runs.checkpoint import load_part
+from jaxrnn.runs.checkpoint import load_leaves
 from jaxrnn.runs.directory import read_record
-from jaxrnn.runs.manifest import read_manifest
 from jaxrnn.runs.saved_steps import step_numbers
-from tests.cli.conftest import write_files
+from tests.cli.conftest import arrays, write_files
 
 STEPS = 240
 OPTIONS = [f"train.steps={STEPS}", "train.save_every=20", "train.eval_every=120", "train.sample_every=120"]
@@ -25,12 +24,17 @@ OPTIONS += ["train.num_devices=1", "train.accumulate_steps=2", "train.ema_decay=
 TRAINING = ["pretrain", "tiny.toml", *(word for option in OPTIONS for word in ("--set", option))]
 
 
-# The command, with a limit on how large its files may be: as on a disk that is full.
-LIMITED = """
-import resource, sys
-size = int(sys.argv.pop(1))
-resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+# The command on a disk that is full once the run is created: no file may be larger, and those of a checkpoint are.
+FULL_LATER = """
+import resource
+from jaxrnn.runs.saving import Checkpoints
 from jaxrnn_cli.app import main
+enter = Checkpoints.__enter__
+def fill(checkpoints):
+    enter(checkpoints)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1500, 1500))
+    return checkpoints
+Checkpoints.__enter__ = fill
 main()
 """
 
@@ -50,20 +54,20 @@ class Pair:
         *args: str,
         folders: tuple[Path, ...] = (),
         last: tuple[str, ...] = (),
-        limit: int = 0,
+        is_full_later: bool = False,
         **environment: str,
     ) -> None:
-        """`last` are more arguments of process 1; `limit` is how large its files may be."""
+        """`last` are more arguments of process 1; the disk of process 0 may be full later."""
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
         environment = {**os.environ, "JAX_PLATFORMS": "cpu", "JAXRNN_HEARTBEAT_SECONDS": "10", **environment}
         start = [sys.executable, "-m", "jaxrnn_cli"]
-        limited = [sys.executable, "-c", LIMITED, str(limit)] if limit else start
+        first = [sys.executable, "-c", FULL_LATER] if is_full_later else start
         joined = ["--coordinator", f"127.0.0.1:{port}", "--num-processes", "2", "--process-id"]
         self.processes = [
             subprocess.Popen(
-                [*(limited if number else start), *args, *joined, str(number), *(last if number else ())],
+                [*(start if number else first), *args, *joined, str(number), *(last if number else ())],
                 cwd=(folders or (folder, folder))[number],
                 env=environment,
                 stdout=subprocess.PIPE,
@@ -94,12 +98,6 @@ class Pair:
             assert time.monotonic() < deadline
             assert all(process.poll() is None for process in self.processes), self.end()
             time.sleep(0.005)
-
-
-def arrays(run: Path) -> dict[str, str]:
-    """The SHA-256 of every array of the last state."""
-    steps = run / "steps"
-    return {n: leaf.sha256 for n, leaf in read_manifest(steps, step_numbers(steps)[-1]).leaves.items()}
 
 
 def saved(run: Path) -> list[int]:
@@ -134,20 +132,11 @@ def test_one_process_of_two_devices_ends_in_the_same_bits_and_one_device_close_b
     assert arrays(place / "two") == arrays(whole)
     assert (place / "two/samples.txt").read_text() == (whole / "samples.txt").read_text()
     assert jaxrnn(*TRAINING, "--to", "./one", "--quiet").code == 0
-    leaves = read_manifest(place / "one/steps", STEPS).leaves
-    shape = {name: np.empty(leaf.shape, leaf.dtype) for name, leaf in leaves.items()}
-    shape.pop("key")
-    one, other = (
-        {
-            name: np.asarray(load_part(run, (name,), shape[name], "last"))
-            for name in shape
-            if name[:6] == "params"
-        }
-        for run in (place / "one", whole)
-    )
-    assert one
-    for name, found in one.items():
-        np.testing.assert_allclose(found, other[name], atol=2e-3)
+    one, other = load_leaves(place / "one", "last"), load_leaves(whole, "last")
+    params = [name for name in one if name.startswith("params.")]
+    assert params
+    for name in params:
+        np.testing.assert_allclose(one[name], other[name], atol=2e-3)
     assert arrays(place / "one") != arrays(whole)  # else nothing would be shared
 
 
@@ -228,13 +217,13 @@ def test_another_config_ends_both_and_is_named(folder: Path) -> None:
     assert not (folder / "checkpoints").exists()
 
 
-def test_a_save_that_fails_in_one_ends_both_and_the_last_one_stands(whole: Path, place: Path) -> None:
+def test_a_save_that_fails_ends_both_and_the_last_one_stands(whole: Path, place: Path) -> None:
     long = ["--set", "train.num_devices=1", "--set", "train.steps=100000", "--set", "train.save_every=100"]
     command = ["finetune", "--from", str(whole), "--corpus", "text.txt", "--to", "./tuned", *long]
-    first, second = Pair(place, *command, limit=200).end()
+    first, second = Pair(place, *command, is_full_later=True).end()
     assert (first.code, second.code) == (1, 1)
-    assert "could not be saved: File too large" in second.err.splitlines()[-1]
-    assert "could not be saved: File too large" in first.err.splitlines()[-1]
+    for each in (first, second):
+        assert "can't be written: File too large; tuned keeps step 0" in each.err.splitlines()[-1]
     assert len(second.err.splitlines()) == 1
 
 
