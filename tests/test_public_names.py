@@ -22,26 +22,18 @@ MODULES = {
 
 
 def test_the_names_resolved_at_run_time_are_those_that_type_checkers_see() -> None:
-    tree = ast.parse(Path(jaxrnn.__file__).read_text(encoding="utf-8"))
-    (block,) = (node for node in tree.body if isinstance(node, ast.If))
-    seen = {
-        (node.module, alias.name)
-        for node in block.body
-        if isinstance(node, ast.ImportFrom)
-        for alias in node.names
-    }
+    tree = ast.parse(Path(jaxrnn.__file__).with_suffix(".pyi").read_text(encoding="utf-8"))
+    imported = (node for node in tree.body if isinstance(node, ast.ImportFrom))
+    seen = {(node.module, alias.name) for node in imported for alias in node.names}
     names = {(f"jaxrnn.{module}", name) for module, names in jaxrnn._PUBLIC.items() for name in names}
     assert seen == names | {("jaxrnn", name) for name in jaxrnn._PACKAGES}
     assert {*PUBLIC, *jaxrnn._PACKAGES} <= set(dir(jaxrnn))
-    with pytest.raises(AttributeError, match="no attribute 'lstmm'"):
-        jaxrnn.lstmm  # noqa: B018
+    assert not hasattr(jaxrnn, "lstmm")
 
 
-@pytest.mark.parametrize(
-    "code", ["import jaxrnn", "import jaxrnn.errors", "import jaxrnn.config", "import jaxrnn_cli.app"]
-)
-def test_an_import_does_not_import_jax(code: str) -> None:
-    check = f"import sys; {code}; assert not {{'jax', 'numpy', 'orbax', 'rich'}} & set(sys.modules)"
+@pytest.mark.parametrize("module", ["jaxrnn", "jaxrnn.errors", "jaxrnn.config", "jaxrnn_cli.app"])
+def test_an_import_does_not_import_jax(module: str) -> None:
+    check = f"import sys, {module}; assert not {{'jax', 'numpy', 'orbax', 'rich'}} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", check], check=True)
 
 

@@ -368,7 +368,7 @@ function drawLookBack() {
     sign.append(svg("line", { class: "curve", ...style, x1: 0, x2: 34, y1: 5, y2: 5 }));
     sign.style.display = "inline-block";
     const item = make("li", {}, sign);
-    item.append(` ${curve.run}, layer ${curve.layer + 1}, by ${curve.field}`);
+    item.append(` ${curve.run}, layer ${curve.layer}, by ${curve.field}`);
     list.append(item);
   }
   $("look-back").replaceChildren(list, chart);

@@ -126,10 +126,10 @@ def _payload(run: LanguageModel, inspection: Inspection, about: Mapping[str, str
 
 
 def layer_name(config: ModelConfig, index: int) -> str:
-    """A layer as a reader finds it in the config: "2: lstm", counted from 1."""
+    """Return a layer as it is called in the config: "1: lstm", counted from 0."""
     layer = config.layers[index]
     cell = getattr(layer, "cell", None)
-    return f"{index + 1}: {layer.type}" + (f" ({cell})" if cell else "")
+    return f"{index}: {layer.type}" + (f" ({cell})" if cell else "")
 
 
 def _choose_shades(tracks: Sequence[Track]) -> tuple[int, int]:

@@ -117,7 +117,7 @@ def describe(run: LanguageModel, layers: tuple[int, ...]) -> dict[str, Any]:
         "name": run.name,
         "tokens": run.vocabulary.tokens,
         "characters": run.vocabulary.characters,
-        "layers": [f"{index + 1}: {run.config.layers[index].type}" for index in layers],
+        "layers": [f"{index}: {run.config.layers[index].type}" for index in layers],
         "beginning": decode(run.vocabulary, prompt_ids(run.vocabulary, "\n")),  # where nothing was typed
         "longest_text": LONGEST_TEXT,
         "longest_answer": LONGEST_ANSWER,

@@ -94,7 +94,7 @@ def test_numbers_are_those_of_the_inspection() -> None:
     assert {(c["run"], c["layer"], c["field"]) for c in data["curves"]} == {
         (name, *place) for name in ("tiny", "other") for place in ((1, "h"), (1, "c"), (2, "h"))
     }
-    assert data["layers"] == {"1": "2: lstm", "2": "3: rnn_block (gru)"}
+    assert data["layers"] == {"1": "1: lstm", "2": "2: rnn_block (gru)"}
     assert {(gate["layer"], gate["kind"]) for gate in data["saturation"]} == {
         (1, "i"),
         (1, "f"),
@@ -133,4 +133,4 @@ def test_one_character_makes_a_page() -> None:
 
 
 def test_layers_are_named_as_in_the_config() -> None:
-    assert [layer_name(CONFIG, index) for index in (0, 2)] == ["1: embedding", "3: rnn_block (gru)"]
+    assert [layer_name(CONFIG, index) for index in (0, 2)] == ["0: embedding", "2: rnn_block (gru)"]

@@ -118,7 +118,7 @@ def test_arrow_keys_move_and_escape_lets_go(open_page) -> None:
 def test_choosing_a_unit_recolours_the_text(open_page) -> None:
     page = open_page("play.html")
     surprise = colours(page)
-    page.locator("#view").select_option(label="cell (c) of layer 2: lstm")
+    page.locator("#view").select_option(label="cell (c) of layer 1: lstm")
     page.locator("#unit-label").wait_for()
     first = colours(page)
     page.locator("#unit").fill("3")

@@ -87,7 +87,7 @@ def test_the_model_is_described(server: Server, trained: Path) -> None:
     answer = json.loads(ask(server, "GET", "/model").body)
     assert answer["name"] == "tiny"
     assert answer["characters"] == read_vocabulary(trained).characters
-    assert answer["layers"] == ["2: rnn"]
+    assert answer["layers"] == ["1: rnn"]
     assert answer["beginning"] == "\n"
 
 
