@@ -1,7 +1,6 @@
 """On what the commands run, and what they keep of the compiler's work."""
 
 import csv
-import json
 import os
 import subprocess
 import sys
@@ -11,6 +10,8 @@ import jax
 import pytest
 
 from jaxrnn_cli import jax_start
+
+from .conftest import arrays
 
 pytestmark = pytest.mark.usefixtures("place")
 
@@ -70,7 +71,7 @@ def test_a_training_from_the_cache_ends_in_the_same_bits_and_a_damaged_cache_doe
         run = place / "checkpoints" / name
         with (run / "metrics.csv").open() as file:
             rows = [(row["step"], row["train_loss"], row["val_loss"]) for row in csv.DictReader(file)]
-        return [rows, json.loads((run / "steps" / "20" / "checkpoint.json").read_text())["leaves"]]
+        return [rows, arrays(run)]
 
     def entries() -> list[Path]:
         return sorted((place / "cache" / "jaxrnn").glob("compiled-*/*"))
