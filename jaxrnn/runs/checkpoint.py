@@ -201,10 +201,10 @@ def _size(leaves: Leaves) -> int:
 
 
 def _hash_files(folder: Path) -> dict[str, str]:
-    """Return the SHA-256 of every file below `folder`, by its path in there; links are left out."""
+    """Return the SHA-256 of every file below `folder`, by its path in there."""
     hashes = {}
     for path in sorted(folder.rglob("*")):
-        if path.is_file() and not path.is_symlink():
+        if path.is_file():  # neither a folder nor a device, which may never end
             with path.open("rb") as file:
                 hashes[path.relative_to(folder).as_posix()] = hashlib.file_digest(file, "sha256").hexdigest()
     return hashes
