@@ -90,3 +90,6 @@ class MemoryCheckpoints:
 
     def wait(self) -> None:
         """Return: nothing is under way."""
+
+    def check_in_place(self) -> None:
+        """Return: nobody can move it away."""

@@ -63,6 +63,7 @@ class _Training(NamedTuple):
         if self.path is None:
             self.rows.append(row)
         elif processes.is_first():
+            self.checkpoints.check_in_place()
             append_metrics(self.path, row)
 
 
@@ -245,11 +246,11 @@ def _follow(training: _Training, state: TrainState, seconds: float) -> None:
             training.checkpoints.wait()
             return
         except SaveError as error:
-            raise SaveError(f"{error}; {_describe_last(training)}, from which --resume goes on") from error
+            raise SaveError(f"{error}{_describe_last(training)}") from error
         except DivergenceError as error:
             last = _describe_last(training)
             if has_gone_back:
-                raise DivergenceError(f"{error}; {last}, from which --resume goes on") from error
+                raise DivergenceError(f"{error}{last}") from error
             has_gone_back = True
             state = _roll_back(training, clock[0])
             step = int(state.step)
@@ -288,6 +289,7 @@ def _follow_events(training: _Training, state: TrainState, clock: list[float], w
                 training.record(row)
                 write_curves(row)
             case Sampled() if training.path is not None:
+                training.checkpoints.check_in_place()
                 append_sample(training.path, event.step, event.text)
             case Save():
                 training.checkpoints.save(event.step, event.state, event.val_loss)
@@ -315,8 +317,9 @@ def _roll_back(training: _Training, seconds: float) -> TrainState:
 def _describe_last(training: _Training) -> str:
     with contextlib.suppress(SaveError):  # then the one before it stands
         training.checkpoints.wait()
-    name, last = training.path or "the run", training.checkpoints.last
-    return f"{name} keeps step {last.step}" if last else f"{name} has no checkpoint"
+    if training.path is None or not (last := training.checkpoints.last):
+        return ""
+    return f"; {training.path} keeps step {last.step}, from which --resume goes on"
 
 
 def _draw_losses(run: Path, config: Config, on_event: OnEvent) -> None:

@@ -110,9 +110,23 @@ def test_a_divergence_in_memory_goes_back_to_the_last_state(corpus: str) -> None
             notes.append(event.message)
 
     absurd = {"train.learning_rate": 100.0, "train.max_grad_norm": 0.0, "train.weight_decay": 100.0}
-    with pytest.raises(jaxrnn.errors.DivergenceError, match="the run keeps step"):
+    with pytest.raises(jaxrnn.errors.DivergenceError, match="training diverged by step"):
         jaxrnn.pretrain("shakespeare", {**SMALL, **absurd, "train.steps": 300}, on_event=note)
     assert any("back to step" in message for message in notes)
+
+
+def test_a_run_that_is_moved_away_while_it_trains_is_not_written_to_any_more(corpus: str) -> None:
+    assert corpus
+
+    def move(event: Any) -> None:
+        if isinstance(event, jaxrnn.training.Save) and event.step == 6:
+            Path("runs/x").rename("runs/y")
+
+    with pytest.raises(jaxrnn.errors.SaveError, match="runs/x: was moved, replaced or deleted") as error:
+        jaxrnn.pretrain("shakespeare", SMALL, to="runs/x", on_event=move)
+    assert "--resume" not in str(error.value)
+    assert [path.name for path in Path("runs").iterdir()] == ["y"]
+    assert jaxrnn.load("runs/y").vocabulary
 
 
 @pytest.mark.parametrize(

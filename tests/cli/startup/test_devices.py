@@ -12,8 +12,6 @@ import pytest
 from jaxrnn_cli.startup import devices as jax_start
 from tests.cli.conftest import arrays
 
-from .conftest import arrays
-
 pytestmark = pytest.mark.usefixtures("place")
 
 COMMANDS = [["pretrain", "tiny.toml", "--dry-run"], ["gradcheck", "--layer", "dense"], ["sample"]]
