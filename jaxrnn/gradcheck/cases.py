@@ -232,7 +232,7 @@ def recurrent_cases(
         arguments: for all cases.
         forward: NumPy's forward pass: (params, carry, xs, **options) -> (carry, hs, residuals).
         backward: its backward pass: (params, residuals, d_carry, d_hs) -> (d_params, d_carry, d_xs).
-        options: keyword arguments of NumPy arrays, by what the name of the case ends in.
+        options: keyword arguments of NumPy arrays, by the suffix of the case's name.
     """
 
     def case(label: str, options: Mapping[str, Any]) -> Case:

@@ -34,7 +34,7 @@ def dropout(key: Key | None, rate: float, xs: Array, *, variational: bool = Fals
 
     Args:
         key: where the mask comes from; `None` means no dropout (evaluation, sampling). Or keys `[batch]`, one for each
-            row of the last axis but one: then a row's mask does not depend on which rows stand beside it.
+            row of the last axis but one: then a row's mask does not depend on the other rows.
         rate: a Python number, `0 <= rate < 1`.
         xs: any shape; for variational dropout `[time, ...]`.
         variational: one mask for all time steps.

@@ -20,7 +20,7 @@ from jaxrnn.types import Array
 
 @jax.custom_vjp
 def softmax_cross_entropy(logits: Array, targets: Array) -> Array:
-    """The surprise of each target under `softmax(logits)`, in nats.
+    """Return the negative log-likelihood of each target under `softmax(logits)`, in nats.
 
     Reverse mode only: the backward pass is a `custom_vjp`.
 

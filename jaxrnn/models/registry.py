@@ -138,7 +138,7 @@ def apply_layer(
         carry: its carry, `()` where it has none.
         xs: `[time, batch, input]`, or ids `[time, batch]` for an embedding.
         projected: the input projection of `xs`, where it is known already.
-        key: for dropout; None is none.
+        key: for dropout; None drops nothing.
         resets: bool `[time, batch]`, whether the state is reset before a step; None is never.
 
     Returns:

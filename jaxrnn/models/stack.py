@@ -8,8 +8,8 @@ product and the look-up may change places: `E[ids] @ w_x + b = (E @ w_x + b)[ids
 table's V rows instead of the T * B looked-up ones is the cheaper, forward and backward, as long as V < T * B; and in
 sampling the projected table serves for every character of the call.
 
-Documents (`config.reset_id`). The state of every layer is emptied before that id is read, as if a text began with it:
-what comes after it depends on nothing that stood before.
+Documents (`config.reset_id`). The state of every layer is reset to zeros before that id is read: what follows depends
+on nothing before it.
 """
 
 import jax
@@ -141,7 +141,7 @@ def project_table(config: ModelConfig, params: Params) -> Array | None:
 
 
 def find_resets(config: ModelConfig, ids: Array) -> Array | None:
-    """Where the state is emptied before an id is read: bool like `ids`, or None where it never is."""
+    """Return where the state is reset before an id is read: bool like `ids`, or None where it never is."""
     return None if config.reset_id is None else ids == config.reset_id
 
 
