@@ -45,7 +45,7 @@ def test_pip_downloads_one_wheel_and_installs_nothing(tmp_path, pip, capfd):
     pip('echo Collecting; echo "WARNING: old" >&2; printf wheel >"$folder/p-1-py3-none-any.whl"')
     told = Told()
     assert fetch_wheel("p==1", "sigh", told) == b"wheel"
-    assert told == [("p==1", 0, 0), ("p==1", 5, 5)]
+    assert told == [("fetching p==1", 0, 0), ("fetching p==1", 5, 5)]
     arguments = (tmp_path / "arguments").read_text().split()
     assert arguments[:4] == ["-P", "-m", "pip", "download"]
     assert {"--no-deps", "--only-binary=:all:", "p==1"} <= set(arguments)
@@ -107,7 +107,7 @@ def test_a_child_of_pip_that_stays_behind_is_not_waited_for(tmp_path, pip):
 
 def test_a_pip_that_fetches_nothing_is_an_error(pip):
     pip("exit 0")
-    with pytest.raises(DownloadError, match="no wheel of p==1: sigh"):
+    with pytest.raises(DownloadError, match=r"could not fetch p==1 \(pip fetched no wheel\): sigh"):
         fetch_wheel("p==1", "sigh", Told())
 
 
@@ -154,15 +154,15 @@ def server(monkeypatch):
 def test_a_file_is_fetched_by_its_address_with_progress_in_bytes(server):
     told = Told()
     assert fetch_url(f"{server}/file", "it", "sigh", told, limit=1 << 20) == BODY
-    assert told[0] == ("it", 0, 0)
-    assert told[-1] == ("it", len(BODY), len(BODY))
+    assert told[0] == ("fetching it", 0, 0)
+    assert told[-1] == ("fetching it", len(BODY), len(BODY))
     assert [done for _, done, _ in told] == sorted({done for _, done, _ in told})
 
 
 def test_a_length_that_the_server_does_not_tell_is_reported_as_zero(server):
     told = Told()
     assert fetch_url(f"{server}/unknown-length", "it", "sigh", told, limit=1 << 20) == BODY
-    assert told[-1] == ("it", len(BODY), 0)
+    assert told[-1] == ("fetching it", len(BODY), 0)
 
 
 @pytest.mark.parametrize(
