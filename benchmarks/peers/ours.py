@@ -60,7 +60,7 @@ def sample(case: Case) -> Task:
             temperature=0.8,
             num_samples=case.batch,
         )
-        return float(sum(block.shape[1] for block in blocks))
+        return float(sum(block.ids.shape[1] for block in blocks))
 
     return Task(run, "one scan a block")
 

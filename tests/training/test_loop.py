@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 
 from jaxrnn.config import Config, DenseConfig, EmbeddingConfig, ModelConfig
+from jaxrnn.data.tokens import TokenSource, in_memory
 from jaxrnn.data.vocabulary import Vocabulary
 from jaxrnn.errors import ConfigError, DivergenceError
 from jaxrnn.evaluation import validation
+from jaxrnn.sampling.generation import Block
 from jaxrnn.training import loop
 from jaxrnn.training.averaging import averaged
 from jaxrnn.training.loop import Evaluated, Event, Progress, Sampled, Save, train
@@ -30,9 +32,13 @@ def run(
     held_out: int = 200,
 ) -> list[Event]:
     """All events of a training; a saved state is copied, as its buffers are used again."""
-    train_ids, val_ids = ids[:1000], ids[1000 : 1000 + held_out]
     state = state or init_state(config, vocabulary.size)
-    return list(map(keep, train(config, state, vocabulary, train_ids, val_ids)))
+    return list(map(keep, train(config, state, *parts(vocabulary, ids, held_out))))
+
+
+def parts(vocabulary: Vocabulary, ids: np.ndarray, held_out: int = 200) -> tuple[TokenSource, TokenSource]:
+    tokens = in_memory(vocabulary, ids)
+    return tokens.part(0, 1000), tokens.part(1000, 1000 + held_out)
 
 
 def keep(event: Event) -> Event:
@@ -61,7 +67,7 @@ def test_a_separator_is_found_in_the_vocabulary_and_trained_and_evaluated_with(
     config: Config, vocabulary: Vocabulary, ids: np.ndarray, events: list[Event]
 ) -> None:
     of_words = replace(config, corpus=replace(config.corpus, separator=" "))
-    reset_id = vocabulary.tokens.index(" ")
+    reset_id = vocabulary.characters.index(" ")
     resolved = replace(of_words.model, reset_id=reset_id)
     found = run(of_words, vocabulary, ids)
     with_id = run(replace(of_words, model=resolved), vocabulary, ids)
@@ -70,7 +76,7 @@ def test_a_separator_is_found_in_the_vocabulary_and_trained_and_evaluated_with(
         [event.val_loss for event in of if isinstance(event, Evaluated)] for of in (found, events)
     )
     assert losses != without
-    segments = validation.segment(ids[1000:1200])
+    segments = validation.segment(parts(vocabulary, ids)[1])
     assert losses[-1] == validation.evaluate(resolved, last_state(found).params, segments)
     with pytest.raises(ConfigError, match=r'corpus\.separator = "z": the text does not have this character'):
         run(replace(config, corpus=replace(config.corpus, separator="z")), vocabulary, ids)
@@ -174,7 +180,7 @@ def test_a_training_stopped_anywhere_goes_on_as_if_it_had_not_been(
     monkeypatch.setattr(loop, "_DISPATCH_SECONDS", 0.0)
     asked = iter([False] * 3 + [True])
     state = init_state(config, vocabulary.size)
-    *_, stopped = train(config, state, vocabulary, ids[:1000], ids[1000:], should_stop=lambda: next(asked))
+    *_, stopped = train(config, state, *parts(vocabulary, ids), should_stop=lambda: next(asked))
     assert isinstance(stopped, Save)
     assert stopped.step == 3  # where nothing was due
     rest = run(config, vocabulary, ids, stopped.state)
@@ -188,7 +194,7 @@ def test_a_training_stopped_anywhere_goes_on_as_if_it_had_not_been(
 def test_asked_to_stop_it_saves_and_ends(config: Config, vocabulary: Vocabulary, ids: np.ndarray) -> None:
     state = init_state(config, vocabulary.size)
     seen: list[Event] = []
-    seen.extend(train(config, state, vocabulary, ids[:1000], ids[:0], should_stop=lambda: len(seen) > 0))
+    seen.extend(train(config, state, *parts(vocabulary, ids, 0), should_stop=lambda: len(seen) > 0))
     assert [type(event) for event in seen] == [Progress, Save]
     assert seen[-1].step < 12
 
@@ -241,7 +247,7 @@ def test_a_loss_that_is_not_finite_ends_the_training_before_anything_bad_is_save
     with pytest.raises(
         DivergenceError, match=r"training diverged by step 1: loss nan.*lower train\.learning_rate"
     ):
-        seen.extend(train(config, broken, vocabulary, ids[:1000], ids[1000:]))
+        seen.extend(train(config, broken, *parts(vocabulary, ids)))
     assert seen == []
 
 
@@ -255,7 +261,7 @@ def test_an_absurd_learning_rate_ends_with_a_report_and_every_saved_state_is_fin
     state = init_state(absurd, vocabulary.size)
     seen: list[Event] = []
     with pytest.raises(DivergenceError, match=r"learning rate 100; lower train\.learning_rate"):
-        seen.extend(map(keep, train(absurd, state, vocabulary, ids[:1000], ids[1000:])))
+        seen.extend(map(keep, train(absurd, state, *parts(vocabulary, ids))))
     assert isinstance(seen[-1], Save)
     for event in seen:
         if isinstance(event, Save):
@@ -270,7 +276,7 @@ def test_a_held_out_loss_that_is_not_finite_ends_the_training_too(
     seen: list[Event] = []
     state = init_state(config, vocabulary.size)
     with pytest.raises(DivergenceError, match="diverged by step 4: loss nan"):
-        seen.extend(train(config, state, vocabulary, ids[:1000], ids[1000:]))
+        seen.extend(train(config, state, *parts(vocabulary, ids)))
     assert all(isinstance(event, Progress) for event in seen)
 
 
@@ -309,13 +315,13 @@ def test_what_is_evaluated_and_sampled_is_the_average(
 ) -> None:
     sampled: list[object] = []
 
-    def sample(_config: object, params: object, *_args: object, **_options: object) -> list[np.ndarray]:
+    def sample(_config: object, params: object, *_args: object, **_options: object) -> list[Block]:
         sampled.append(jax.device_get(params))
-        return [ids[:10][None]]
+        return [Block(ids[:10][None], np.zeros((1, 0), np.float32))]
 
     monkeypatch.setattr(loop, "sample", sample)
     config = with_train(config, save_every=1, **options)
-    segments = validation.segment(ids[1000:1200])
+    segments = validation.segment(parts(vocabulary, ids)[1])
     evaluated = samples = 0
     for event in run(config, vocabulary, ids):
         if isinstance(event, Sampled):
