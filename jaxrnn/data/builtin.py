@@ -32,9 +32,7 @@ class BuiltIn(NamedTuple):
     """A corpus known by name."""
 
     sha256: str
-    make: Callable[
-        [Path, OnProgress], bytes
-    ]  # fetches what it needs to within reach of a folder; the corpus in UTF-8
+    make: Callable[[Path, OnProgress], bytes]  # from what is in a folder, or is fetched
 
 
 def data_folder() -> Path:
@@ -102,17 +100,11 @@ def _read(path: Path) -> bytes:
 def _write_once(path: Path, data: bytes) -> None:
     """Write a file that appears by one rename; two processes may do so at once."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, beside = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(beside).chmod(0o644)  # a temporary file starts as its owner's alone
-        Path(beside).replace(path)
-    except BaseException:
-        Path(beside).unlink(missing_ok=True)
-        raise
+    with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as beside:
+        new = Path(beside, path.name)
+        new.write_bytes(data)
+        sync(new)
+        new.replace(path)
     sync(path.parent)
 
 

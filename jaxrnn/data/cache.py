@@ -18,23 +18,15 @@ import hashlib
 import json
 import os
 import re
-import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 
 from jaxrnn.data.builtin import data_folder
 from jaxrnn.data.tokens import TokenSource, on_disk
-from jaxrnn.data.vocabulary import (
-    Counts,
-    Ids,
-    Vocabulary,
-    id_type,
-    vocabulary_from_json,
-    vocabulary_to_json,
-)
+from jaxrnn.data.vocabulary import Counts, Ids, Vocabulary, id_type, vocabulary_from_json, vocabulary_to_json
 from jaxrnn.disk import put_in_place, reason, remove_tree, require_space, sync, try_remove_tree, write_text
 from jaxrnn.errors import CorpusError, SaveError, VocabularyError
 from jaxrnn.types import OnProgress
@@ -42,7 +34,6 @@ from jaxrnn.types import OnProgress
 LIMIT = 50_000_000_000  # bytes of all entries, above which those that were not used for the longest time are deleted
 _VERSION = 2
 _RECORD, _IDS = "tokens.json", "ids"
-_RECENT = 2_000_000_000  # nanoseconds: what file systems round times to, at most
 
 
 def tokens_folder() -> Path:
@@ -139,11 +130,7 @@ def _locked(folder: Path, on_progress: OnProgress) -> Iterator[None]:
 
 
 def write_entry(
-    folder: Path,
-    vocabulary: Vocabulary,
-    counts: Counts,
-    pieces: Iterable[Ids],
-    on_progress: OnProgress = lambda *_: None,
+    folder: Path, vocabulary: Vocabulary, counts: Counts, pieces: Iterable[Ids], on_progress: OnProgress
 ) -> TokenSource:
     """Write an entry, which appears by one rename, unless another process has written it meanwhile; return its ids.
 
@@ -197,51 +184,22 @@ def _evict(kept: Path) -> None:
 
 # Files that have not changed need not be read again to know what is in them.
 
-Stamps: TypeAlias = tuple[tuple[str, ...], list[tuple[bytes, int, int, int, int]]]
+
+def _known(stamp: object) -> Path:
+    return tokens_folder() / "known" / f"{hashlib.sha256(repr(stamp).encode()).hexdigest()[:32]}.json"
 
 
-def stamp(files: Iterable[Path], *options: str) -> Stamps:
-    """Return what changes with files: their paths, sizes, times of change and numbers in the file system.
-
-    Args:
-        files: regular files.
-        options: what else the content depends on.
-
-    Raises:
-        CorpusError: One of them is gone.
-    """
-    stamps = []
-    for path in files:
-        try:
-            status = path.stat()
-        except OSError as error:
-            raise CorpusError(f"can't read {path} ({reason(error)}): check the path") from None
-        # The time of a status change, which nobody can set, tells of a new content under an old date.
-        times = (status.st_mtime_ns, status.st_ctime_ns)
-        stamps.append((os.fsencode(path), *times, status.st_size, status.st_ino))
-    return options, stamps
-
-
-def _known(stamps: Stamps) -> Path:
-    return tokens_folder() / "known" / f"{hashlib.sha256(repr(stamps).encode()).hexdigest()[:32]}.json"
-
-
-def known_sha256(stamps: Stamps) -> str | None:
-    """Return the SHA-256 of a corpus whose files have not changed since it was computed; None if it is not known."""
+def known_sha256(stamp: object) -> str | None:
+    """Return the SHA-256 of a corpus with this `Source.stamp`; None where it was not computed yet."""
     try:
-        found = json.loads(_known(stamps).read_bytes())["sha256"]
+        found = json.loads(_known(stamp).read_bytes())["sha256"]
     except (OSError, ValueError, TypeError, KeyError, RecursionError):
         return None
     return found if _is_sha256(found) else None
 
 
-def remember_sha256(stamps: Stamps, sha256: str) -> None:
-    """Remember the SHA-256 of files, unless one is so new that it could change again in the same tick of the clock.
-
-    A time in the future counts as old: the clocks of two machines differ, and such a file may never change.
-    """
-    if any(abs(time.time_ns() - changed) < _RECENT for _, changed, *_ in stamps[1]):
-        return
+def remember_sha256(stamp: object, sha256: str) -> None:
+    """Remember the SHA-256 of a corpus with this `Source.stamp`."""
     with contextlib.suppress(OSError):  # it is computed again then
-        _known(stamps).parent.mkdir(parents=True, exist_ok=True)
-        write_text(_known(stamps), json.dumps({"sha256": sha256}) + "\n")
+        _known(stamp).parent.mkdir(parents=True, exist_ok=True)
+        write_text(_known(stamp), json.dumps({"sha256": sha256}) + "\n")

@@ -12,15 +12,7 @@ import numpy as np
 from jaxrnn.config import Config, CorpusConfig, Texts
 from jaxrnn.data.batching import min_tokens
 from jaxrnn.data.builtin import data_folder
-from jaxrnn.data.cache import (
-    Stamps,
-    entry_folder,
-    known_sha256,
-    open_entry,
-    remember_sha256,
-    stamp,
-    write_entry,
-)
+from jaxrnn.data.cache import entry_folder, known_sha256, open_entry, remember_sha256, write_entry
 from jaxrnn.data.sources import RESIDENT_BYTES, Source, changed, find_source, read_source
 from jaxrnn.data.texts import as_bytes, several, shown
 from jaxrnn.data.tokens import TokenSource, in_memory
@@ -125,11 +117,7 @@ def read_start(name: str, tokens: str, most: int) -> Text:
 
 
 def find_corpus(
-    names: Sequence[Texts],
-    sha256: str,
-    config: CorpusConfig,
-    *,
-    on_progress: OnProgress = lambda *_: None,
+    names: Sequence[Texts], sha256: str, config: CorpusConfig, *, on_progress: OnProgress = lambda *_: None
 ) -> Corpus:
     """Find the corpus of a run, wherever it is now.
 
@@ -206,7 +194,6 @@ def _read(pieces: list[Text], source: Source) -> Corpus:
 
 
 def _write(source: Source, wanted: str, on_progress: OnProgress) -> Corpus:
-    stamps = _stamp(source)
     sha256, survey = _identify(source, on_progress)
     _check_sha256(sha256, wanted, source)
     folder = entry_folder(sha256, source.config.tokens)
@@ -219,8 +206,6 @@ def _write(source: Source, wanted: str, on_progress: OnProgress) -> Corpus:
                     yield encode(vocabulary, piece)
             except VocabularyError:
                 raise changed(source) from None
-            if _stamp(source) != stamps:
-                raise changed(source)
 
         entry = write_entry(folder, vocabulary, counts, encoded(), on_progress), counts
     return Corpus(source.name, source.path, sha256, *entry)
@@ -228,19 +213,12 @@ def _write(source: Source, wanted: str, on_progress: OnProgress) -> Corpus:
 
 def _identify(source: Source, on_progress: OnProgress) -> tuple[str, _Survey | None]:
     """Return the SHA-256 of a corpus, and what else is found out where it has to be read for that."""
-    stamps = _stamp(source)
-    if known := known_sha256(stamps):
+    if known := known_sha256(source.stamp):
         return known, None
     survey = _survey(read_source(source, "reading", on_progress), source)
-    if _stamp(source) != stamps:
-        raise changed(source)
-    remember_sha256(stamps, survey.sha256)
+    if not source.is_recent:
+        remember_sha256(source.stamp, survey.sha256)
     return survey.sha256, survey
-
-
-def _stamp(source: Source) -> Stamps:
-    config = source.config
-    return stamp((file.path for file in source.files), config.tokens, config.separator)
 
 
 def _check_sha256(found: str, wanted: str, source: Source) -> None:

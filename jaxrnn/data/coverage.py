@@ -154,9 +154,7 @@ def _unknown_error(name: str, source: TokenSource, unknown: npt.NDArray[Any]) ->
     position = _position(source, unknown, 0)
     character = source.vocabulary.characters[int(source.read(position, position + 1)[0])]
     others = int(unknown.sum()) - 1
-    more = {0: "", 1: " nor 1 other of its characters"}.get(
-        others, f" nor {others:,} others of its characters"
-    )
+    more = f" nor {others:,} other{'s' * (others > 1)} of its characters" if others else ""
     return VocabularyError(
         f"{name}: the model does not know {describe_character(character)}, at position {position:,} (counted "
         f"from 0){more}; --on-unknown extend gives new characters weights, --on-unknown drop leaves them out"
@@ -169,12 +167,8 @@ def describe_coverage(coverage: Coverage, on_unknown: OnUnknown) -> str:
         return "the model knows every character of the corpus"
     share = coverage.occurrences / coverage.length
     percent = f"{share:.2%}" if share >= 0.0001 else "under 0.01%"
-    listed = [
-        f"{describe_character(character)} {count:,} times"
-        if count > 1
-        else f"{describe_character(character)} once"
-        for character, count in list(coverage.new.items())[:_SHOWN]
-    ]
+    first = list(coverage.new.items())[:_SHOWN]
+    listed = [f"{describe_character(c)} {count:,} time{'s' * (count > 1)}" for c, count in first]
     if len(coverage.new) > _SHOWN:
         listed.append(f"and {len(coverage.new) - _SHOWN:,} more")
     are, them = ("characters are", "them") if len(coverage.new) > 1 else ("character is", "it")

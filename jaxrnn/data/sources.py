@@ -3,7 +3,9 @@
 import errno
 import os
 import stat
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,6 +19,7 @@ from jaxrnn.errors import CorpusError, did_you_mean
 from jaxrnn.types import OnProgress
 
 RESIDENT_BYTES = 100_000_000  # of a corpus that "auto" keeps in memory and on the device
+_RECENT = 2_000_000_000  # nanoseconds: what file systems round times to, at most
 
 
 class File(NamedTuple):
@@ -25,6 +28,8 @@ class File(NamedTuple):
     path: Path  # absolute
     name: str
     size: int  # bytes
+    times: tuple[int, int]  # ns: of the last change of its content; of its status, which nobody can set
+    number: int  # in the file system
 
 
 class Source(NamedTuple):
@@ -43,6 +48,20 @@ class Source(NamedTuple):
     def size(self) -> int:
         """The bytes of all files."""
         return sum(file.size for file in self.files)
+
+    @property
+    def stamp(self) -> tuple[object, ...]:
+        """What changes with the content: what the system says of the files, and how they are read."""
+        files = [(file.path, *file[2:]) for file in self.files]
+        return self.config.tokens, self.config.separator, files
+
+    @property
+    def is_recent(self) -> bool:
+        """Whether a file could change again in the same tick of the clock; one of the future is as good as old.
+
+        The clocks of two machines differ, and such a file may never change.
+        """
+        return any(abs(time.time_ns() - file.times[0]) < _RECENT for file in self.files)
 
     @property
     def is_streamed(self) -> bool:
@@ -84,7 +103,7 @@ def read_source(source: Source, what: str, on_progress: OnProgress = lambda *_: 
         Pieces of text, or of bytes where these are the tokens.
 
     Raises:
-        CorpusError: A file can't be read, is not text, or has grown since it was found.
+        CorpusError: A file can't be read, is not text, or was changed since it was found.
     """
     is_text, separator = TOKENIZERS[source.config.tokens].is_text, source.config.separator
     between: Any = separator if is_text else as_bytes(separator)
@@ -102,6 +121,10 @@ def read_source(source: Source, what: str, on_progress: OnProgress = lambda *_: 
             on_progress(f"{what} {source.name}", before + end, source.size)
             yield piece
         before += file.size
+    with suppress(OSError):
+        if all(_file(file.path, file.name, file.path.stat()) == file for file in source.files):
+            return
+    raise changed(source)
 
 
 def changed(source: Source) -> CorpusError:
@@ -109,10 +132,14 @@ def changed(source: Source) -> CorpusError:
     return CorpusError(f"{shown(source.name)} was changed while it was read: try again when it is complete")
 
 
+def _file(path: Path, name: str, status: os.stat_result) -> File:
+    return File(path, name, status.st_size, (status.st_mtime_ns, status.st_ctime_ns), status.st_ino)
+
+
 def _find(name: str, on_progress: OnProgress) -> tuple[Path, list[File]]:
     if name in BUILT_IN:
-        path, data = obtain(name, on_progress)
-        return path, [File(path, str(path), len(data))]
+        path, _ = obtain(name, on_progress)
+        return path, [_file(path, str(path), path.stat())]
     try:
         path = Path(name).expanduser().absolute()
         status = path.stat()
@@ -127,7 +154,7 @@ def _find(name: str, on_progress: OnProgress) -> tuple[Path, list[File]]:
             f"can't read {shown(name)} ({reason(error)}): check the path and its permissions"
         ) from None
     if stat.S_ISREG(status.st_mode):
-        return path, [File(path, shown(name), status.st_size)]
+        return path, [_file(path, shown(name), status)]
     if not stat.S_ISDIR(status.st_mode):
         raise CorpusError(f"{shown(name)} is not a regular file: save the corpus in a file first")
     files = _below(path, name.rstrip("/") or "/")
@@ -142,30 +169,30 @@ def _below(folder: Path, name: str) -> list[File]:
     """Return the regular files of a folder and of those in it, links to other folders not followed."""
     # Without links and `..`, for one folder has many paths.
     ours, real = map(Path, map(os.path.realpath, (tokens_folder(), folder)))
-    found: dict[tuple[str, ...], int] = {}
+    found: dict[tuple[str, ...], os.stat_result] = {}
     for here, folders, files in os.walk(folder, onerror=_refuse):
         parts = Path(here).relative_to(folder).parts
         folders[:] = [
             each for each in folders if not each.startswith(".") and real.joinpath(*parts, each) != ours
         ]
         for each in files:
-            if not each.startswith(".") and (size := _size(Path(here, each))) is not None:
-                found[*parts, each] = size
+            if not each.startswith(".") and (status := _regular(Path(here, each))):
+                found[*parts, each] = status
     return [
-        File(folder.joinpath(*parts), shown("/".join([name, *parts])), size)
-        for parts, size in sorted(found.items())
+        _file(folder.joinpath(*parts), shown("/".join([name, *parts])), found[parts])
+        for parts in sorted(found)
     ]
 
 
-def _size(path: Path) -> int | None:
-    """Return the size of a regular file, or of what a link leads to; None of anything else that is readable."""
+def _regular(path: Path) -> os.stat_result | None:
+    """Return what the system says of a regular file, or of one that a link leads to; None of anything else."""
     try:
         status = path.stat()
     except OSError as error:
         if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
             _refuse(error)
         return None
-    return status.st_size if stat.S_ISREG(status.st_mode) else None
+    return status if stat.S_ISREG(status.st_mode) else None
 
 
 def _refuse(error: OSError) -> None:

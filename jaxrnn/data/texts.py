@@ -58,7 +58,8 @@ def read_pieces(path: Path, name: str, *, is_text: bool) -> Iterator[tuple[str |
                     start = end
                     continue
                 if start == 0:
-                    _check_is_utf_8(data, name)
+                    if data.startswith(_UTF_16_MARKS):
+                        raise CorpusError(f"{name} looks like UTF-16: save it as UTF-8; {_ANY_FILE}")
                     start += len(_BYTE_ORDER_MARK) * data.startswith(_BYTE_ORDER_MARK)
                     data = data.removeprefix(_BYTE_ORDER_MARK)
                 if (nul := data.find(b"\0")) >= 0:
@@ -78,11 +79,6 @@ def read_pieces(path: Path, name: str, *, is_text: bool) -> Iterator[tuple[str |
         raise CorpusError(
             f"can't read {name} ({reason(error)}): check the path and its permissions"
         ) from None
-
-
-def _check_is_utf_8(data: bytes, name: str) -> None:
-    if data.startswith(_UTF_16_MARKS):
-        raise CorpusError(f"{name} looks like UTF-16: save it as UTF-8; {_ANY_FILE}")
 
 
 def as_bytes(text: str | bytes) -> bytes:

@@ -56,9 +56,7 @@ class Tokenizer(NamedTuple):
 
     unit: str  # what a message calls one token
     is_text: bool  # whether a corpus is UTF-8 text whose line ends are normalized, or any bytes as they are
-    build: Callable[
-        [Iterable[Any]], tuple[Vocabulary, Counts]
-    ]  # from the pieces of a corpus; counts of each token
+    build: Callable[[Iterable[Any]], tuple[Vocabulary, Counts]]  # from pieces of a corpus; and its counts
     encode: Callable[[Vocabulary, Any], Ids]
     spell: Callable[[Vocabulary, npt.NDArray[Any]], Text]  # the inverse; one element a token
     knows: Callable[[Vocabulary], Callable[[str], bool]]  # whether a character can be encoded
@@ -129,16 +127,14 @@ def decode(vocabulary: Vocabulary, ids: npt.ArrayLike | Sequence[int]) -> str:
         'hello'
     """
     array = np.asarray(ids)
-    if array.ndim != 1:
-        raise ValueError(f"ids must be one row of integers, not an array of shape {array.shape}")
-    if not array.size:
+    if array.shape == (0,):
         return ""
-    if not np.issubdtype(array.dtype, np.integer):
-        raise ValueError(f"ids must be integers, not {array.dtype}")
+    if array.ndim != 1 or not np.issubdtype(array.dtype, np.integer):
+        raise ValueError(f"ids must be one row of integers, got {array.dtype} of shape {array.shape}")
     if not 0 <= int(array.min()) <= int(array.max()) < vocabulary.size:
         wrong = int(array[(array < 0) | (array >= vocabulary.size)][0])
         raise VocabularyError(
-            f"{wrong} is no id of a vocabulary of {vocabulary.size} {vocabulary.tokens}: ids start at 0"
+            f"{wrong} is not an id: there are {vocabulary.size} {vocabulary.tokens}, from 0"
         )
     text = spell(vocabulary, array)
     return text.decode("utf-8", "surrogateescape") if isinstance(text, bytes) else text
@@ -313,9 +309,8 @@ def _encode_characters(vocabulary: Vocabulary, text: Text) -> Ids:
     if isinstance(text, bytes):
         raise TypeError("a vocabulary of characters reads a str, not bytes")
     known = _code_points(vocabulary.characters)
-    table = np.full(
-        int(known[-1]) + 2, -1, np.int32
-    )  # the last place is for all code points above the largest
+    # The last place is for all code points above the largest.
+    table = np.full(int(known[-1]) + 2, -1, np.int32)
     table[known] = np.arange(vocabulary.size, dtype=np.int32)
     ids: Ids = np.empty(len(text), id_type(vocabulary))
     for start in range(0, len(text), _CHUNK):

@@ -45,7 +45,7 @@ def generate(
     """
     options = {"length": length, "temperature": temperature, "top_k": top_k, "top_p": top_p}
     pieces: Any = stream(model, prompt, **options, stop=stop, rng_seed=rng_seed)  # type: ignore[arg-type]
-    return (b"" if model.vocabulary.tokens == "bytes" else "").join(pieces)
+    return in_tokens(model.vocabulary, "").join(pieces)
 
 
 def stream(

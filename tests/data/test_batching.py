@@ -29,15 +29,10 @@ def test_targets_are_the_characters_after_the_inputs() -> None:
         np.testing.assert_array_equal(targets, inputs + 1)
 
 
-def test_the_same_step_and_key_give_the_same_batch() -> None:
+def test_step_and_key_decide_on_a_batch_alone() -> None:
     for stateful in (True, False):
         config = replace(CONFIG, stateful=stateful)
         np.testing.assert_array_equal(take(config, 7)[0], take(config, 7)[0])
-
-
-def test_another_key_gives_another_batch() -> None:
-    for stateful in (True, False):
-        config = replace(CONFIG, stateful=stateful)
         others = [take(config, 0, key=jax.random.key(seed))[0] for seed in range(1, 6)]
         assert any((other != take(config, 0)[0]).any() for other in others)
 
@@ -95,11 +90,7 @@ def test_ids_come_as_integers_that_index() -> None:
     inputs, targets, is_fresh = take(CONFIG, 0)
     assert [array.dtype.name for array in (inputs, targets, is_fresh)] == ["int32", "int32", "bool"]
     assert is_fresh.shape == ()
-
-
-def test_one_character_less_than_the_shortest_text_leaves_no_chunk() -> None:
-    assert chunks_per_epoch(CONFIG, min_tokens(CONFIG)) == 1
-    assert chunks_per_epoch(CONFIG, min_tokens(CONFIG) - 1) == 0
+    assert [chunks_per_epoch(CONFIG, min_tokens(CONFIG) - less) for less in (0, 1)] == [1, 0]
 
 
 def test_windows_begin_anywhere_with_an_empty_carry() -> None:

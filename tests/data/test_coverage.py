@@ -94,11 +94,11 @@ def test_a_report_names_the_most_frequent_and_says_what_happens(put: Put) -> Non
     assert report.startswith(
         "11 characters are new to the model, 13 of the corpus's 30,016 (0.04%): ' ' (U+0020) 2 times,"
     )
-    assert report.endswith("'h' (U+0068) once, and 3 more; the model gets weights for them")
+    assert report.endswith("'h' (U+0068) 1 time, and 3 more; the model gets weights for them")
     _, coverage = cover(build_vocabulary("ab cdefghij"), corpus, "drop")
     report = describe_coverage(coverage, "drop")
     assert report == (
-        "1 character is new to the model, 1 of the corpus's 30,016 (under 0.01%): 'k' (U+006B) once; "
+        "1 character is new to the model, 1 of the corpus's 30,016 (under 0.01%): 'k' (U+006B) 1 time; "
         "left out of the corpus"
     )
     assert (

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from jaxrnn.config import Texts
-from jaxrnn.data.sources import RESIDENT_BYTES, File, read_source
+from jaxrnn.data.sources import RESIDENT_BYTES, read_source
 from jaxrnn.errors import CorpusError
 
 from .conftest import Put, find, load, text_of
@@ -74,7 +74,7 @@ def test_what_is_wrong_with_one_file_of_many_names_it(put: Put) -> None:
 
 def test_a_file_that_grows_while_it_is_read_is_refused(put: Put) -> None:
     source = find(str(put("t.txt", "text")))
-    grown = source._replace(files=(File(*source.files[0][:2], size=3),))
+    grown = source._replace(files=(source.files[0]._replace(size=3),))
     with pytest.raises(CorpusError, match="was changed while it was read"):
         list(read_source(grown, "reading"))
 
