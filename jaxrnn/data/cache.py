@@ -40,7 +40,7 @@ def tokens_folder() -> Path:
     """Return where entries are: the folder that JAXRNN_TOKENS names, else `tokens/` in the data folder.
 
     Raises:
-        DownloadError: There is no place for data at all.
+        DownloadError: There is no data folder.
     """
     configured = os.environ.get("JAXRNN_TOKENS")
     return Path(configured).absolute() if configured else data_folder() / "tokens"
@@ -55,7 +55,7 @@ def entry_folder(sha256: str, tokens: str, without: str = "") -> Path:
         without: the characters that are left out of it.
 
     Raises:
-        CorpusError: The hash is none; it becomes a path, and may come from a run directory of unknown origin.
+        CorpusError: It is not a SHA-256, which becomes a path and may come from a run directory of unknown origin.
     """
     if not _is_sha256(sha256):
         raise CorpusError(
@@ -182,7 +182,7 @@ def _evict(kept: Path) -> None:
                 total -= size
 
 
-# Files that have not changed need not be read again to know what is in them.
+# The SHA-256 of files that have not changed since they were read.
 
 
 def _known(stamp: object) -> Path:

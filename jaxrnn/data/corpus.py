@@ -161,7 +161,7 @@ def hash_corpus(source: Source, on_progress: OnProgress = lambda *_: None) -> st
 
 
 class _Survey(NamedTuple):
-    """What one pass over a corpus finds out."""
+    """The result of a first pass over a corpus."""
 
     sha256: str
     vocabulary: Vocabulary

@@ -50,7 +50,7 @@ def cover(
 
     Args:
         vocabulary: the tokens that the model knows.
-        corpus: what it is to learn.
+        corpus: the corpus to learn.
         on_unknown: what to do about other tokens: `extend` the vocabulary, `drop` them from the corpus, or refuse the
             corpus with an `error`.
         on_progress: as for `keep_known`.
@@ -88,8 +88,8 @@ def keep_known(
     A corpus that is streamed gets an entry of its own in the token cache for that.
 
     Args:
-        vocabulary: what is kept.
-        corpus: all of it.
+        vocabulary: the tokens that are kept.
+        corpus: the whole corpus.
         on_progress: told how that entry is written.
 
     Raises:
@@ -120,7 +120,7 @@ def keep_known(
 
 
 def validation_split(vocabulary: Vocabulary, corpus: Corpus, validation_fraction: float) -> TokenSource:
-    """Return the end of a corpus that a run held out of training, with the tokens that the run's vocabulary lacks.
+    """Return the validation split of a run's corpus, with the tokens that the run's vocabulary lacks.
 
     Those were dropped before the corpus was split.
 

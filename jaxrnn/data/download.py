@@ -55,7 +55,7 @@ def fetch_wheel(
     Args:
         requirement: the package and its exact version, `name==1.2.3`.
         remedy: what the user can do if it fails, the end of the message.
-        on_progress: told of the start and the end; pip does not say how far it is.
+        on_progress: told of the start and the end; pip reports no progress.
         timeout: seconds after which pip is stopped.
 
     Returns:

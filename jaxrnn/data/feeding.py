@@ -1,7 +1,7 @@
 """The batches of the next steps: read from disk and put on the devices while these compute.
 
 A block holds the batches of many steps. While the steps of one are computed, a thread reads the next two. Which
-tokens they hold does not depend on it: `batching.find_starts` says that of any batch by its number.
+tokens they hold depends on the number of a batch alone: see `batching.find_starts`.
 """
 
 from collections.abc import Callable

@@ -51,7 +51,7 @@ class Source(NamedTuple):
 
     @property
     def stamp(self) -> tuple[object, ...]:
-        """What changes with the content: what the system says of the files, and how they are read."""
+        """What changes with the content: sizes, times and numbers of the files, and how they are read."""
         files = [(file.path, *file[2:]) for file in self.files]
         return self.config.tokens, self.config.separator, files
 
@@ -92,7 +92,7 @@ def find_source(config: CorpusConfig, *, on_progress: OnProgress = lambda *_: No
 def read_source(source: Source, what: str, on_progress: OnProgress = lambda *_: None) -> Iterator[Text]:
     """Read the files of a corpus as one, piece by piece.
 
-    The separator is put between two files where the first does not end in it; an empty file is no file.
+    The separator is put between two files where the first does not end in it; empty files are left out.
 
     Args:
         source: the files.
@@ -185,7 +185,7 @@ def _below(folder: Path, name: str) -> list[File]:
 
 
 def _regular(path: Path) -> os.stat_result | None:
-    """Return what the system says of a regular file, or of one that a link leads to; None of anything else."""
+    """Return the status of a regular file, or of one that a link leads to; None for anything else."""
     try:
         status = path.stat()
     except OSError as error:

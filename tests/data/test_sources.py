@@ -56,6 +56,9 @@ def test_a_list_keeps_its_order_and_may_hold_folders(put: Put) -> None:
 
 
 def test_files_are_joined_as_they_are_or_by_a_separator_where_one_is_missing(put: Put) -> None:
+    put("u/a", "one")
+    put("u/b", "\r")  # which is not known to be a line end before the file ends
+    assert text_of(load("u", separator="|").tokens) == "one|\n"
     for name, text in {"a": "one\r\n", "b": "\ufefftwo", "c": "", "d": "\ufeff", "e": "three"}.items():
         put(f"t/{name}", text)
     assert text_of(load("t").tokens) == "one\ntwothree"

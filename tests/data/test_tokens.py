@@ -129,11 +129,12 @@ def test_streams_of_a_corpus_that_long_lie_side_by_side(far: TokenSource) -> Non
 
 def test_windows_of_a_corpus_that_long_lie_anywhere_in_it() -> None:
     train = TrainConfig(batch_size=256, seq_len=100, stateful=False)
-    starts, is_fresh = batching.find_starts(train, jax.random.key(0), 5, 40, FAR)
-    assert is_fresh.all()
-    assert 0 <= starts.min() < FAR // 1000
-    assert FAR - FAR // 1000 < starts.max() < FAR - 100
-    np.testing.assert_allclose(starts.mean(), FAR / 2, rtol=0.03)
-    assert len(np.unique(starts % 2**20)) > 10_000  # all bits are random
+    for end in (2**40, FAR):
+        starts, is_fresh = batching.find_starts(train, jax.random.key(0), 5, 40, end)
+        assert is_fresh.all()
+        assert 0 <= starts.min() < end // 1000
+        assert end - end // 1000 < starts.max() < end - 100
+        np.testing.assert_allclose(starts.mean(), end / 2, rtol=0.03)
+        assert len(np.unique(starts % 2**20)) > 10_000  # all bits are random
     again, _ = batching.find_starts(train, jax.random.key(0), 7, 1, FAR)
     np.testing.assert_array_equal(again[0], starts[2])
