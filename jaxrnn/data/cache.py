@@ -1,169 +1,205 @@
-"""Where the ids of large texts are kept: an entry for each text, known by the text's SHA-256.
+"""The token cache: the ids of large corpora on disk, an entry for each, known by the corpus's SHA-256.
 
     tokens/
       SHA256-characters/      an entry; it appears by one rename
-        tokens.json           what it holds: `TokenFile`
-        ids.uint8             or ids.uint16: an id for each character, in the order of the text
+        tokens.json           its vocabulary, how often each token occurs, and the SHA-256 of both and of the ids
+        ids                   one byte an id, or two where there are more than 256 tokens
       known/STAMP.json        the SHA-256 of files that have not changed since they were read
-      partial-STAMP/          what a process is writing, or left when it was stopped
+      partial-PID/            what a process is writing
+      .lock                   held by the process that writes
 
-An entry does not depend on any model: its ids count the text's characters in the order in which they first occur, and
-`Stream` turns them into those of a vocabulary. It can be deleted at any time, and is made again when it is needed.
+An entry belongs to no model: its ids are those of the corpus's own vocabulary, and a `TokenSource` turns them into
+those of another one as they are read. Any of it can be deleted at any time, and is made again when it is needed.
 """
 
+import contextlib
+import fcntl
 import hashlib
 import json
 import os
-import time
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from jaxrnn.data.builtin import data_folder
-from jaxrnn.data.numbering import Numbered, read_numbered
-from jaxrnn.disk import reason, write_text
-from jaxrnn.errors import CorpusError
+from jaxrnn.data.tokens import TokenSource, on_disk
+from jaxrnn.data.vocabulary import Counts, Ids, Vocabulary, id_type, vocabulary_from_json, vocabulary_to_json
+from jaxrnn.disk import put_in_place, reason, remove_tree, require_space, sync, try_remove_tree, write_text
+from jaxrnn.errors import CorpusError, SaveError, VocabularyError
+from jaxrnn.types import OnProgress
 
-FORMAT_VERSION = 1
-RECORD = "tokens.json"
-_KIND = "jaxrnn tokens"
-_RECENT = 2_000_000_000  # nanoseconds: what file systems round times to, at most
-_CHUNK = 1 << 24  # bytes
-
-
-class TokenFile(NamedTuple):
-    """A text on the disk, as ids."""
-
-    folder: Path
-    text_sha256: str  # of the text, as `Corpus.sha256`
-    tokens: str  # "characters" or "bytes"
-    numbered: Numbered  # its ids
-
-    @property
-    def file(self) -> Path:
-        """The file with the ids."""
-        return self.folder / f"ids.{self.numbered.dtype}"
-
-    @property
-    def length(self) -> int:
-        """How many ids there are."""
-        return self.numbered.length
-
-    @property
-    def characters(self) -> str:
-        """The text's characters, each once, in the order of their ids."""
-        return self.numbered.characters
+LIMIT = 50_000_000_000  # bytes of all entries, above which those that were not used for the longest time are deleted
+_VERSION = 2
+_RECORD, _IDS = "tokens.json", "ids"
 
 
 def tokens_folder() -> Path:
-    """Where entries are: the folder that JAXRNN_TOKENS names, else `tokens/` in the data folder.
+    """Return where entries are: the folder that JAXRNN_TOKENS names, else `tokens/` in the data folder.
 
     Raises:
-        DownloadError: if there is no place for data at all.
+        DownloadError: There is no data folder.
     """
     configured = os.environ.get("JAXRNN_TOKENS")
     return Path(configured).absolute() if configured else data_folder() / "tokens"
 
 
-def entry_folder(text_sha256: str, tokens: str, variant: str = "") -> Path:
-    """Where the entry of a text is, or would be; a variant is the text without some characters."""
-    return tokens_folder() / "-".join(filter(None, [text_sha256, tokens, variant]))
-
-
-def open_tokens(folder: Path) -> TokenFile | None:
-    """The entry in a folder; None if there is none, or it is not what was written there.
-
-    What costs no time is checked: the record, and the size of the file with the ids. `check_tokens` reads it all.
-    """
-    try:
-        values = json.loads((folder / RECORD).read_bytes())
-        tokens = _from_json(folder, values)
-        if tokens.file.stat().st_size != tokens.length * np.dtype(tokens.numbered.dtype).itemsize:
-            return None
-    except (OSError, ValueError, TypeError, KeyError, RecursionError):
-        return None
-    return tokens
-
-
-def check_tokens(tokens: TokenFile) -> bool:
-    """Whether the ids of an entry are those that were written, by their SHA-256."""
-    digest = hashlib.sha256()
-    with tokens.file.open("rb") as file:
-        while data := file.read(_CHUNK):
-            digest.update(data)
-    return digest.hexdigest() == tokens.numbered.ids_sha256
-
-
-def write_record(tokens: TokenFile) -> None:
-    """Writes tokens.json into the entry's folder.
-
-    Raises:
-        OSError: it can't be written.
-    """
-    record = {"kind": _KIND, "format_version": FORMAT_VERSION, "text_sha256": tokens.text_sha256}
-    record |= {"tokens": tokens.tokens, **tokens.numbered._asdict()}
-    write_text(tokens.folder / RECORD, json.dumps(record) + "\n")
-
-
-def _from_json(folder: Path, values: Mapping[str, Any]) -> TokenFile:
-    """The record that `write_record` wrote; anything else is one of several exceptions."""
-    if values["kind"] != _KIND or values["format_version"] != FORMAT_VERSION:
-        raise ValueError("of another kind")
-    return TokenFile(folder, str(values["text_sha256"]), str(values["tokens"]), read_numbered(values))
-
-
-# Files that have not changed need not be read again to know what is in them.
-
-
-class Stamps(NamedTuple):
-    """What the system says of files, and when they were last written to."""
-
-    name: str  # a hash: another one where a file, or what is asked of them, is another
-    newest: int  # nanoseconds since 1970
-
-
-def stamp(files: tuple[Path, ...], *options: str) -> Stamps:
-    """What tells whether files have changed: their paths, sizes, times of change and numbers in the file system.
+def entry_folder(sha256: str, tokens: str, without: str = "") -> Path:
+    """Return where the entry of a corpus is, or would be.
 
     Args:
-        files: regular files.
-        options: what else the content depends on.
+        sha256: of the corpus.
+        tokens: as `corpus.tokens`.
+        without: the characters that are left out of it.
 
     Raises:
-        CorpusError: one of them is gone.
+        CorpusError: It is not a SHA-256, which becomes a path and may come from a run directory of unknown origin.
     """
-    digest, newest = hashlib.sha256(repr(options).encode()), 0
-    for path in files:
-        try:
-            status = path.stat()
-        except OSError as error:
-            raise CorpusError(f"can't read {path} ({reason(error)}): check the path") from None
-        # The time of a status change, which nobody can set, tells of a new content under an old date.
-        found = (os.fsencode(path), status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
-        digest.update(repr(found).encode())
-        newest = max(newest, status.st_mtime_ns)
-    return Stamps(digest.hexdigest()[:32], newest)
+    if not _is_sha256(sha256):
+        raise CorpusError(
+            f"{sha256[:80]!r}: is not the SHA-256 of a corpus; restore run.json from a copy of the run"
+        )
+    variant = f"-without-{hashlib.sha256(without.encode()).hexdigest()[:16]}" if without else ""
+    return tokens_folder() / f"{sha256}-{tokens}{variant}"
 
 
-def known_sha256(stamps: Stamps) -> str | None:
-    """The SHA-256 of a text whose files have not changed since it was last computed; None where that is not known."""
+def _is_sha256(value: object) -> bool:
+    return isinstance(value, str) and re.fullmatch("[0-9a-f]{64}", value) is not None
+
+
+def open_entry(folder: Path, on_progress: OnProgress = lambda *_: None) -> tuple[TokenSource, Counts] | None:
+    """Open an entry and verify every bit of it.
+
+    Args:
+        folder: from `entry_folder`.
+        on_progress: told that it is verified, which takes about 1 s a GB.
+
+    Returns:
+        The ids and how often each token of their vocabulary occurs; None if there is no entry or it is corrupt.
+    """
+    ids = folder / _IDS
     try:
-        values = json.loads((tokens_folder() / "known" / f"{stamps.name}.json").read_bytes())
-        return str(values["text_sha256"])
-    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        record = json.loads((folder / _RECORD).read_bytes())
+        if record.pop("sha256") != _hash_of(record) or record["format_version"] != _VERSION:
+            return None
+        vocabulary = vocabulary_from_json(record["vocabulary"], str(folder))
+        counts = np.array(record["counts"], np.int64)
+        on_progress(f"verifying token ids in {folder.parent}", 0, 0)
+        with ids.open("rb") as file:
+            if hashlib.file_digest(file, "sha256").hexdigest() != record["ids_sha256"]:
+                return None
+        with contextlib.suppress(OSError):  # of a cache that others write
+            os.utime(folder / _RECORD)  # it is in use
+        return on_disk(vocabulary, ids, int(counts.sum())), counts
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError, VocabularyError):
         return None
 
 
-def remember_sha256(stamps: Stamps, text_sha256: str) -> None:
-    """Remembers the SHA-256 of files, unless one is so new that it could change again in the same tick of the clock.
+def _hash_of(record: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(record).encode()).hexdigest()
+
+
+@contextlib.contextmanager
+def _locked(folder: Path, on_progress: OnProgress) -> Iterator[None]:
+    """Hold the lock of the cache, which one process at a time has; others wait.
 
     Raises:
-        OSError: it can't be written.
+        SaveError: The cache can't be written.
     """
-    if time.time_ns() - stamps.newest < _RECENT:
-        return
-    folder = tokens_folder() / "known"
-    folder.mkdir(parents=True, exist_ok=True)
-    write_text(folder / f"{stamps.name}.json", json.dumps({"text_sha256": text_sha256}) + "\n")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / ".lock").open("w") as file:
+            with contextlib.suppress(
+                OSError
+            ):  # of a file system without locks: each process writes for itself
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    on_progress(f"waiting for another process to write {folder}", 0, 0)
+                    fcntl.flock(file, fcntl.LOCK_EX)
+                for left in folder.glob("partial-*"):  # by a process that was killed
+                    try_remove_tree(left)
+            yield
+    except OSError as error:
+        raise SaveError(
+            f"{folder}: token ids can't be written: {reason(error)}: make room there, or name another folder in "
+            "JAXRNN_TOKENS"
+        ) from error
+
+
+def write_entry(
+    folder: Path, vocabulary: Vocabulary, counts: Counts, pieces: Iterable[Ids], on_progress: OnProgress
+) -> TokenSource:
+    """Write an entry, which appears by one rename, unless another process has written it meanwhile; return its ids.
+
+    Args:
+        folder: from `entry_folder`.
+        vocabulary: of the corpus.
+        counts: how often each of its tokens occurs.
+        pieces: the ids in this vocabulary, in order.
+        on_progress: told when another process has to be waited for.
+
+    Raises:
+        SaveError: It can't be written.
+    """
+    cache, length = folder.parent, int(counts.sum())
+    partial = cache / f"partial-{os.getpid()}"
+    with _locked(cache, on_progress):
+        if entry := open_entry(folder):
+            return entry[0]
+        try:
+            partial.mkdir(exist_ok=True)
+            require_space(partial, length * id_type(vocabulary).itemsize)
+            digest = hashlib.sha256()
+            with (partial / _IDS).open("wb") as file:
+                for ids in pieces:
+                    file.write(ids.data)
+                    digest.update(ids.data)
+            record = {"format_version": _VERSION, "vocabulary": vocabulary_to_json(vocabulary)}
+            record |= {"counts": counts.tolist(), "ids_sha256": digest.hexdigest()}
+            sync(partial / _IDS)
+            write_text(partial / _RECORD, json.dumps({**record, "sha256": _hash_of(record)}) + "\n")
+            sync(partial)
+            remove_tree(folder)  # a corrupt one, or it would have been found
+            put_in_place(partial, folder)
+        finally:
+            try_remove_tree(partial)
+        _evict(folder)
+        return on_disk(vocabulary, folder / _IDS, length)
+
+
+def _evict(kept: Path) -> None:
+    """Delete the entries that were not used for the longest time, until all of them take `LIMIT` bytes or less."""
+    with contextlib.suppress(OSError):
+        records = sorted(kept.parent.glob(f"*/{_RECORD}"), key=lambda path: path.stat().st_mtime_ns)
+        sizes = {path.parent: sum(each.stat().st_size for each in path.parent.iterdir()) for path in records}
+        total = sum(sizes.values())
+        for folder, size in sizes.items():
+            if total > LIMIT and folder != kept:
+                remove_tree(folder)
+                total -= size
+
+
+# The SHA-256 of files that have not changed since they were read.
+
+
+def _known(stamp: object) -> Path:
+    return tokens_folder() / "known" / f"{hashlib.sha256(repr(stamp).encode()).hexdigest()[:32]}.json"
+
+
+def known_sha256(stamp: object) -> str | None:
+    """Return the SHA-256 of a corpus with this `Source.stamp`; None where it was not computed yet."""
+    try:
+        found = json.loads(_known(stamp).read_bytes())["sha256"]
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        return None
+    return found if _is_sha256(found) else None
+
+
+def remember_sha256(stamp: object, sha256: str) -> None:
+    """Remember the SHA-256 of a corpus with this `Source.stamp`."""
+    with contextlib.suppress(OSError):  # it is computed again then
+        _known(stamp).parent.mkdir(parents=True, exist_ok=True)
+        write_text(_known(stamp), json.dumps({"sha256": sha256}) + "\n")

@@ -1,211 +1,287 @@
-"""The text a model learns from: found by name or path, checked, and divided into what is learnt and held out.
+"""A corpus: found by name or path, read into memory or into the token cache, and split into training and validation."""
 
-A text is a `str` where the tokens are characters and `bytes` where they are bytes: either way its length is how many
-tokens it has, and a slice is a slice of tokens.
-"""
-
-import contextlib
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import numpy.typing as npt
+import numpy as np
 
-from jaxrnn.config import Config, Texts
+from jaxrnn.config import Config, CorpusConfig, Texts
+from jaxrnn.data.batching import min_tokens
 from jaxrnn.data.builtin import data_folder
-from jaxrnn.data.download import Report
-from jaxrnn.data.sources import RESIDENT_BYTES, Source, find_source
-from jaxrnn.data.texts import (
-    check_is_enough,
-    decode_part,
-    join_parts,
-    read_bytes,
-    separating_bytes,
-    several,
-    shown,
-)
-from jaxrnn.data.vocabulary import Text, Tokens
-from jaxrnn.errors import CorpusError
+from jaxrnn.data.cache import entry_folder, known_sha256, open_entry, remember_sha256, write_entry
+from jaxrnn.data.sources import RESIDENT_BYTES, Source, changed, find_source, read_source
+from jaxrnn.data.texts import as_bytes, several, shown
+from jaxrnn.data.tokens import TokenSource, in_memory
+from jaxrnn.data.vocabulary import TOKENIZERS, Counts, Ids, Text, Vocabulary, encode, spell
+from jaxrnn.errors import CorpusError, JaxrnnError, VocabularyError
+from jaxrnn.types import OnProgress
 
-_CHUNK = 1 << 20  # characters
+LARGEST_RESIDENT = 2**31 - 1  # tokens: positions on the device are 32-bit integers
 
 
 class Corpus(NamedTuple):
-    """A text and where it is from."""
+    """A tokenized corpus and where it is from."""
 
     name: str  # a built-in name, or the path as it was given; of several, in one line
     path: Path | tuple[Path, ...]  # absolute; of what was named
-    text: Text
-    sha256: str  # of the text in UTF-8, line endings as they are here; or of the bytes
-
-    @property
-    def tokens(self) -> Tokens:
-        """What it is made of."""
-        return "bytes" if isinstance(self.text, bytes) else "characters"
+    sha256: str  # of the text in UTF-8, line ends normalized; or of the bytes
+    tokens: TokenSource  # in its own vocabulary
+    counts: Counts  # how often each token of that occurs
 
 
-def load_corpus(
-    text: Texts, *, tokens: str = "characters", separator: str = "", report: Report | None = None
-) -> Corpus:
+def load_corpus(config: CorpusConfig, *, on_progress: OnProgress = lambda *_: None) -> Corpus:
     """Load a corpus by name or path; a built-in one is fetched the first time.
 
     Args:
-        text: the name of a built-in corpus, or the path of a UTF-8 file, of any file for bytes, or of a folder of such
-            files; or several of them, whose texts follow each other. A name wins over a file; `./name` forces the file.
-        tokens: "characters" for a text, or "bytes" for what the file holds, as it is.
-        separator: as for `read_corpus`.
-        report: told how a download goes, as (what, bytes done, bytes in all or 0).
+        config: what and how, as `[corpus]` of a config.
+        on_progress: told how downloads and tokenization go.
 
     Raises:
-        CorpusError: if there is no such file, or it is not a text of at least two characters in UTF-8, or two bytes.
-        DownloadError: if a built-in corpus could not be fetched, or the file in its place is another text.
+        CorpusError: as `find_source` and `read_corpus`.
+        DownloadError: as `find_source`.
+        VocabularyError: as `read_corpus`.
+        SaveError: likewise.
+
+    Example:
+        >>> path = getfixture("tmp_path") / "my.txt"
+        >>> _ = path.write_text("to be or not to be")
+        >>> corpus = load_corpus(CorpusConfig(text=str(path)))
+        >>> corpus.tokens.vocabulary.characters, len(corpus.tokens)
+        (' benort', 18)
     """
-    return read_corpus(find_source(text, report=report), tokens, separator)
+    return read_corpus(find_source(config, on_progress=on_progress), on_progress=on_progress)
 
 
-def read_corpus(source: Source, tokens: str = "characters", separator: str = "") -> Corpus:
-    """Read a text whose files are found already, all of it.
+def read_corpus(source: Source, *, sha256: str = "", on_progress: OnProgress = lambda *_: None) -> Corpus:
+    """Tokenize a corpus whose files are found, into memory or, where it is streamed, into the token cache.
+
+    An entry of the cache is written once and appears by one rename: a tokenization that was interrupted starts again.
 
     Args:
-        source: the files.
-        tokens: as for `load_corpus`.
-        separator: one character, or "": put between two files where the first does not end in it.
+        source: from `find_source`.
+        sha256: that of the corpus, if no other one will do.
+        on_progress: told how it goes.
 
     Raises:
-        CorpusError: as for `load_corpus`.
+        CorpusError: A file can't be read, is not text, or was changed meanwhile; or the corpus has fewer than two
+            tokens, more than fit on a device while it is not streamed, or another SHA-256.
+        VocabularyError: It has more than 65,536 different characters.
+        SaveError: The token cache can't be written.
     """
-    files = source.files
-    name = files[0].name if len(files) == 1 else shown(source.name)
-    read = (read_bytes(file.path, file.name) for file in files)
-    content: Text
-    if tokens == "bytes":
-        content = check_is_enough(join_parts(read, separating_bytes(separator)), name)
-    else:
-        decoded = (decode_part(data, file.name) for data, file in zip(read, files, strict=True))
-        content = check_is_enough(join_parts(decoded, separator), name)
-    return Corpus(source.name, source.path, content, _sha256(content))
+    if source.is_streamed:
+        return _write(source, sha256, on_progress)
+    corpus = _read(list(read_source(source, "reading", on_progress)), source)
+    _check_sha256(corpus.sha256, sha256, source)
+    if len(corpus.tokens) > LARGEST_RESIDENT:
+        raise CorpusError(
+            f"{shown(source.name)} has {len(corpus.tokens):,} {source.config.tokens}, and {LARGEST_RESIDENT:,} are the "
+            'most that fit on a device: set corpus.streamed to "auto"'
+        )
+    return corpus
+
+
+def read_first(source: Source, most: int) -> Corpus:
+    """Tokenize the beginning of a corpus into memory; the SHA-256 is of that alone.
+
+    Args:
+        source: from `find_source`.
+        most: how many characters, or bytes, to read.
+
+    Raises:
+        CorpusError: as `read_corpus`.
+        VocabularyError: likewise.
+    """
+    pieces: list[Text] = []
+    for piece in read_source(source, "reading"):
+        pieces.append(piece[:most])
+        most -= len(piece)
+        if most <= 0:
+            break
+    return _read(pieces, source)
+
+
+def read_start(name: str, tokens: str, most: int) -> Text:
+    """Read a corpus as text; of one that is larger than what is kept in memory, the beginning.
+
+    Raises:
+        CorpusError: as `find_source` and `read_corpus`.
+        VocabularyError: as `read_corpus`.
+    """
+    source = find_source(CorpusConfig(text=name, tokens=tokens))
+    read = read_first(source, most) if source.is_streamed else read_corpus(source)
+    return spell(read.tokens.vocabulary, read.tokens.read())
 
 
 def find_corpus(
-    names: Sequence[Texts],
-    sha256: str,
-    *,
-    tokens: str = "characters",
-    separator: str = "",
-    report: Report | None = None,
+    names: Sequence[Texts], sha256: str, config: CorpusConfig, *, on_progress: OnProgress = lambda *_: None
 ) -> Corpus:
-    """Find the text that a run learns from, wherever it is now.
+    """Find the corpus of a run, wherever it is now.
 
     Args:
-        names: where it may be, by name or path, the likeliest first; then every text in the data folder is looked at,
-            or every file for bytes, but for those that are too large to be read just for that.
-        sha256: of the text.
-        tokens: as for `load_corpus`.
-        separator: as for `read_corpus`.
-        report: as for `load_corpus`.
+        names: where it may be, by name or path, the likeliest first. Then the token cache, where it is not to be in
+            memory, and the files of the data folder are searched, but for those that are too large to be read for that.
+        sha256: of the corpus.
+        config: how to read it; its `text` does not count.
+        on_progress: told how downloads and tokenization go.
 
     Raises:
-        CorpusError: if it is in none of these places; the message is about the first of them.
+        CorpusError: It is in none of these places; the message is about the first of them.
+        SaveError: as `read_corpus`.
     """
-    problem: CorpusError | None = None
+    problem: JaxrnnError | None = None
     for name in names:
         try:
-            corpus = load_corpus(name, tokens=tokens, separator=separator, report=report)
-        except CorpusError as error:
+            source = find_source(replace(config, text=name), on_progress=on_progress)
+            return read_corpus(source, sha256=sha256, on_progress=on_progress)
+        except (CorpusError, VocabularyError) as error:
             problem = problem or error
-            continue
-        if corpus.sha256 == sha256:
-            return corpus
-        problem = problem or changed_text(name)
-    for path in sorted(data_folder().glob("*" if tokens == "bytes" else "*.txt")):
-        with contextlib.suppress(CorpusError, OSError):
-            if tokens == "bytes" and not _holds(path, sha256):
-                continue
-            if tokens != "bytes" and path.stat().st_size > RESIDENT_BYTES:
-                continue
-            corpus = load_corpus(str(path.absolute()), tokens=tokens, report=report)
-            if corpus.sha256 == sha256:
-                return corpus
-    raise problem or CorpusError("no text is named")
+    if config.streamed != "never":
+        folder = entry_folder(sha256, config.tokens)
+        if entry := open_entry(folder, on_progress):
+            return Corpus(several(names[0]), folder, sha256, *entry)
+    for path in sorted(data_folder().glob("*.txt" if TOKENIZERS[config.tokens].is_text else "*")):
+        with suppress(CorpusError, VocabularyError, OSError):
+            if path.is_file() and path.stat().st_size <= RESIDENT_BYTES:
+                return read_corpus(find_source(replace(config, text=str(path.absolute()))), sha256=sha256)
+    raise problem or CorpusError("no corpus is named")
 
 
-def changed_text(name: Texts) -> CorpusError:
-    """What to raise where a run's text should be and another is."""
-    changed = f"{shown(several(name))} is not the text that the run began with (another SHA-256)"
-    return CorpusError(f"{changed}: put that back, or start a new run")
+def hash_corpus(source: Source, on_progress: OnProgress = lambda *_: None) -> str:
+    """Return the SHA-256 of a corpus; files that have not changed since the last time are not read.
+
+    Raises:
+        CorpusError: as `read_corpus`.
+        VocabularyError: likewise.
+    """
+    return _identify(source, on_progress)[0]
 
 
-def _holds(path: Path, sha256: str) -> bool:
-    """Whether a file has this SHA-256, without holding all of it in memory: among any files there may be large ones."""
+class _Survey(NamedTuple):
+    """The result of a first pass over a corpus."""
+
+    sha256: str
+    vocabulary: Vocabulary
+    counts: Counts
+
+
+def _survey(pieces: Iterable[Text], source: Source) -> _Survey:
+    tokenizer, digest = TOKENIZERS[source.config.tokens], hashlib.sha256()
+    name = source.files[0].name if len(source.files) == 1 else shown(source.name)
+
+    def hashed() -> Iterator[Text]:
+        for piece in pieces:
+            digest.update(as_bytes(piece))
+            yield piece
+
     try:
-        if not path.is_file():
-            return False
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest() == sha256
-    except OSError:
-        return False
+        vocabulary, counts = tokenizer.build(hashed())
+    except VocabularyError as error:
+        raise VocabularyError(f"{name}: {error}") from None
+    if (length := int(counts.sum())) < 2:
+        found = f"has only 1 {tokenizer.unit}" if length else "is empty"
+        raise CorpusError(f"{name} {found}: a corpus needs at least 2 {source.config.tokens}")
+    return _Survey(digest.hexdigest(), vocabulary, counts)
+
+
+def _read(pieces: list[Text], source: Source) -> Corpus:
+    sha256, vocabulary, counts = _survey(pieces, source)
+    ids = np.concatenate([encode(vocabulary, piece) for piece in pieces])
+    return Corpus(source.name, source.path, sha256, in_memory(vocabulary, ids), counts)
+
+
+def _write(source: Source, wanted: str, on_progress: OnProgress) -> Corpus:
+    sha256, survey = _identify(source, on_progress)
+    _check_sha256(sha256, wanted, source)
+    folder = entry_folder(sha256, source.config.tokens)
+    if (entry := open_entry(folder, on_progress)) is None:
+        _, vocabulary, counts = survey or _survey(read_source(source, "reading", on_progress), source)
+
+        def encoded() -> Iterator[Ids]:
+            try:
+                for piece in read_source(source, "tokenizing", on_progress):
+                    yield encode(vocabulary, piece)
+            except VocabularyError:
+                raise changed(source) from None
+
+        entry = write_entry(folder, vocabulary, counts, encoded(), on_progress), counts
+    return Corpus(source.name, source.path, sha256, *entry)
+
+
+def _identify(source: Source, on_progress: OnProgress) -> tuple[str, _Survey | None]:
+    """Return the SHA-256 of a corpus, and what else is found out where it has to be read for that."""
+    if known := known_sha256(source.stamp):
+        return known, None
+    survey = _survey(read_source(source, "reading", on_progress), source)
+    if not source.is_recent:
+        remember_sha256(source.stamp, survey.sha256)
+    return survey.sha256, survey
+
+
+def _check_sha256(found: str, wanted: str, source: Source) -> None:
+    if wanted and found != wanted:
+        raise CorpusError(
+            f"{shown(source.name)} is not the corpus that the run began with (another SHA-256): "
+            "put that back, or start a new run"
+        )
+
+
+# Training and validation.
 
 
 def split_lengths(length: int, validation_fraction: float) -> tuple[int, int]:
-    """How many tokens of a text are trained on and how many, at its end, held out."""
+    """Return how many tokens of a corpus are trained on and how many, at its end, are for validation."""
     # The small term undoes rounding: 10 * (1 - 0.9) is a hair below 1.
     training = int(length * (1 - validation_fraction) + 1e-6)
     return training, length - training
 
 
-def split_corpus(
-    ids: npt.NDArray[Any], validation_fraction: float
-) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-    """Divide a corpus in two without copying it.
+def split_corpus(tokens: TokenSource, validation_fraction: float) -> tuple[TokenSource, TokenSource]:
+    """Split a corpus without copying it.
 
     Args:
-        ids: the whole text [S].
-        validation_fraction: the part to hold out, from 0 up to, not including, 1.
+        tokens: the whole corpus.
+        validation_fraction: the part for validation, from 0 up to, not including, 1.
 
     Returns:
-        (what to train on, what is held out): the held-out part is the end of the text, in one piece.
+        The training split, and the validation split: the end of the corpus, in one piece.
     """
-    training, _ = split_lengths(len(ids), validation_fraction)
-    return ids[:training], ids[training:]
+    training, _ = split_lengths(len(tokens), validation_fraction)
+    return tokens.part(0, training), tokens.part(training, len(tokens))
 
 
-def check_lengths(corpus: Corpus, config: Config) -> None:
-    """Make sure that both parts of a corpus hold at least one batch.
+def check_length(name: str, length: int, config: Config) -> None:
+    """Check that both splits of a corpus hold at least one batch.
 
-    Training on streams (`stateful`) needs `batch_size * (seq_len + 1) + 1` characters, on random windows
-    `seq_len + 1`; held-out text, where there is to be any, 2. Bytes count like characters.
+    The training split needs `batching.min_tokens`; the validation split, where there is to be one, 2.
+
+    Args:
+        name: of the corpus.
+        length: in tokens.
+        config: the sizes.
 
     Raises:
-        CorpusError: if a part is too short. The message has the numbers, and values that would fit.
+        CorpusError: A split is too short. The message has the numbers, and values that would fit.
     """
-    check_length(corpus.name, len(corpus.text), corpus.tokens, config)
-
-
-def check_length(name: str, length: int, tokens: str, config: Config) -> None:
-    """What `check_lengths` does, for a text of which only name, length and kind are known.
-
-    Raises:
-        CorpusError: as `check_lengths`.
-    """
-    train, fraction = config.train, config.corpus.validation_fraction
+    train, fraction, tokens = config.train, config.corpus.validation_fraction, config.corpus.tokens
     training, held_out = split_lengths(length, fraction)
-    have = f"{shown(name)} has {length:,} {tokens}, {training:,} to train on and {held_out:,} held out"
-    sizes, needed = f"seq_len = {train.seq_len}", train.seq_len + 1
-    if train.stateful:
-        sizes, needed = f"batch_size = {train.batch_size} with {sizes}", train.batch_size * needed + 1
+    have = f"{shown(name)} has {length:,} {tokens}, {training:,} for training and {held_out:,} for validation"
+    sizes, needed = f"seq_len = {train.seq_len}", min_tokens(train)
     if training < needed:
-        remedy = " or ".join([*_fitting_sizes(training, config), "a longer text"])
-        raise CorpusError(f"{have}; {sizes} needs {needed:,} to train on: try {remedy}")
+        sizes = f"batch_size = {train.batch_size} with {sizes}" if train.stateful else sizes
+        remedy = " or ".join([*_fitting_sizes(training, config), "a longer corpus"])
+        raise CorpusError(f"{have}; {sizes} needs {needed:,} for training: try {remedy}")
     if fraction > 0 and held_out < 2:
         raise CorpusError(
-            f"{have}; held-out text needs 2: try a larger validation_fraction, 0 to hold out nothing, "
-            "or a longer text"
+            f"{have}; validation needs 2: try a larger validation_fraction, 0 for no validation, or a longer corpus"
         )
 
 
 def _fitting_sizes(training: int, config: Config) -> list[str]:
-    """The largest sizes that this many characters are enough for: one of them changed where that does, else both."""
+    """Return the largest sizes that fit: one of them changed where that is enough, else both."""
     batch_size, seq_len = config.train.batch_size, config.train.seq_len
     if not config.train.stateful:
         return [f"seq_len = {training - 1}"] if training >= 2 else []
@@ -217,12 +293,3 @@ def _fitting_sizes(training: int, config: Config) -> list[str]:
     if not choices and training >= 3:
         choices.append(f"batch_size = 1 with seq_len = {training - 2}")
     return choices
-
-
-def _sha256(text: Text) -> str:
-    if isinstance(text, bytes):
-        return hashlib.sha256(text).hexdigest()
-    digest = hashlib.sha256()
-    for start in range(0, len(text), _CHUNK):
-        digest.update(text[start : start + _CHUNK].encode("utf-8"))
-    return digest.hexdigest()

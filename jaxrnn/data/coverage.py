@@ -1,22 +1,26 @@
-"""How much of a corpus a trained model's vocabulary has, and what happens to the characters that it lacks."""
+"""How much of a corpus a trained model's vocabulary has, and what happens to the tokens that it lacks."""
 
-from typing import Literal, NamedTuple
+from collections.abc import Iterator
+from typing import Any, Literal, NamedTuple
 
-from jaxrnn.data.cache import TokenFile
-from jaxrnn.data.download import Report
-from jaxrnn.data.stream import vocabulary_of
-from jaxrnn.data.tokenizing import without
+import numpy as np
+import numpy.typing as npt
+
+from jaxrnn.data.cache import entry_folder, open_entry, write_entry
+from jaxrnn.data.corpus import Corpus, split_lengths
+from jaxrnn.data.texts import shown
+from jaxrnn.data.tokens import TokenSource, in_memory
 from jaxrnn.data.vocabulary import (
-    Text,
+    Ids,
     Vocabulary,
-    build_vocabulary,
-    count_unknown,
+    by_frequency,
     describe_character,
-    drop_unknown,
+    id_type,
     merge,
-    unknown_characters,
+    translation,
 )
 from jaxrnn.errors import VocabularyError
+from jaxrnn.types import OnProgress
 
 OnUnknown = Literal["extend", "drop", "error"]
 
@@ -24,119 +28,152 @@ _SHOWN = 8  # new characters that a report names
 
 
 class Coverage(NamedTuple):
-    """How much of a text a vocabulary has."""
+    """How much of a corpus a vocabulary has."""
 
-    length: int  # of the text, in characters
+    length: int  # of the corpus, in tokens
     new: dict[str, int]  # how often each character occurs that the vocabulary lacks, the most frequent first
 
     @property
     def occurrences(self) -> int:
-        """How many characters of the text are new."""
+        """How many tokens of the corpus are new."""
         return sum(self.new.values())
 
 
 def cover(
-    vocabulary: Vocabulary, text: Text, on_unknown: OnUnknown, source: str
-) -> tuple[Vocabulary, Text, Coverage]:
-    """Reconciles the vocabulary of a model with a text that it is to learn.
+    vocabulary: Vocabulary,
+    corpus: Corpus,
+    on_unknown: OnUnknown,
+    *,
+    on_progress: OnProgress = lambda *_: None,
+) -> tuple[TokenSource, Coverage]:
+    """Reconcile the vocabulary of a model with a corpus that it is to learn.
 
     Args:
-        vocabulary: the characters that the model knows.
-        text: what it is to learn.
-        on_unknown: what to do about other characters: `extend` the vocabulary, `drop` them from the text, or refuse
-            the text with an `error`.
-        source: where the text is from, for messages.
+        vocabulary: the tokens that the model knows.
+        corpus: the corpus to learn.
+        on_unknown: what to do about other tokens: `extend` the vocabulary, `drop` them from the corpus, or refuse the
+            corpus with an `error`.
+        on_progress: as for `keep_known`.
 
     Returns:
-        The vocabulary to train with, which has every character of the old one; the text to train on; the report.
+        The corpus to train on, whose vocabulary has every token of the model's; and the report.
 
     Raises:
-        VocabularyError: `on_unknown` is "error" and the model lacks a character; or it knows none of them and all
-            would be dropped; or together there are more characters than possible; or the one is of characters and
-            the other of bytes.
+        VocabularyError: `on_unknown` is "error" and the model lacks a token; or it knows none of them and all would be
+            dropped; or together there are more tokens than possible; or the two are of different kinds.
+        SaveError: as `keep_known`.
     """
-    if (vocabulary.tokens == "bytes") != isinstance(text, bytes):
-        other = "bytes" if isinstance(text, bytes) else "characters"
+    own, name = corpus.tokens.vocabulary, shown(corpus.name)
+    if vocabulary.tokens != own.tokens:
         raise VocabularyError(
-            f"{source}: the model knows {vocabulary.tokens}, and the text is one of {other}"
+            f"{name}: the model knows {vocabulary.tokens}, and the corpus is one of {own.tokens}"
         )
-    coverage = Coverage(len(text), count_unknown(vocabulary, text))
-    if not coverage.new:
-        return vocabulary, text, coverage
-    if on_unknown == "extend":
-        return merge(vocabulary, build_vocabulary("".join(coverage.new))), text, coverage
-    if on_unknown == "drop":
-        known = drop_unknown(vocabulary, text)
-        if not known:
-            raise VocabularyError(
-                f"{source}: the model knows none of its characters; try --on-unknown extend"
-            )
-        return vocabulary, known, coverage
-    position, character = unknown_characters(vocabulary, text)[0]
-    raise unknown_error(source, position, character, coverage)
+    unknown = translation(own, vocabulary) < 0
+    new = {own.characters[index]: int(corpus.counts[index]) for index in np.flatnonzero(unknown)}
+    coverage = Coverage(len(corpus.tokens), by_frequency(new))
+    if on_unknown == "extend" or not new:
+        return corpus.tokens.in_vocabulary(merge(vocabulary, own)), coverage
+    if on_unknown == "error":
+        raise _unknown_error(name, corpus.tokens, unknown)
+    if unknown.all():
+        raise VocabularyError(f"{name}: the model knows none of its characters; try --on-unknown extend")
+    return keep_known(vocabulary, corpus, on_progress=on_progress), coverage
 
 
-def unknown_error(source: str, position: int, character: str, coverage: Coverage) -> VocabularyError:
-    """What to raise of a text with characters that the model does not know, the first of which is there."""
-    others = len(coverage.new) - 1
-    more = {0: "", 1: " nor 1 other of its characters"}.get(
-        others, f" nor {others:,} others of its characters"
-    )
+def keep_known(
+    vocabulary: Vocabulary, corpus: Corpus, *, on_progress: OnProgress = lambda *_: None
+) -> TokenSource:
+    """Return a corpus without the tokens that a vocabulary lacks, as ids of this vocabulary.
+
+    A corpus that is streamed gets an entry of its own in the token cache for that.
+
+    Args:
+        vocabulary: the tokens that are kept.
+        corpus: the whole corpus.
+        on_progress: told how that entry is written.
+
+    Raises:
+        SaveError: It can't be written.
+    """
+    source, own = corpus.tokens, corpus.tokens.vocabulary
+    is_kept = translation(own, vocabulary) >= 0
+    if is_kept.all():
+        return source.in_vocabulary(vocabulary)
+    left_out = "".join(c for c, keep in zip(own.characters, is_kept, strict=True) if not keep)
+    kept = Vocabulary("".join(c for c in own.characters if c not in left_out), own.tokens)
+    table = (np.cumsum(is_kept) - 1).astype(id_type(kept))
+
+    def pieces() -> Iterator[Ids]:
+        done = 0
+        for ids in source.chunks():
+            yield table[ids[is_kept[ids]]]
+            done += len(ids)
+            on_progress(f"leaving {len(left_out):,} characters out of the corpus", done, len(source))
+
+    if source.file is None:
+        return in_memory(kept, np.concatenate([*pieces()])).in_vocabulary(vocabulary)
+    folder = entry_folder(corpus.sha256, own.tokens, left_out)
+    if entry := open_entry(folder, on_progress):
+        return entry[0].in_vocabulary(vocabulary)
+    written = write_entry(folder, kept, corpus.counts[is_kept], pieces(), on_progress)
+    return written.in_vocabulary(vocabulary)
+
+
+def validation_split(vocabulary: Vocabulary, corpus: Corpus, validation_fraction: float) -> TokenSource:
+    """Return the validation split of a run's corpus, with the tokens that the run's vocabulary lacks.
+
+    Those were dropped before the corpus was split.
+
+    Args:
+        vocabulary: the run's.
+        corpus: what the run learned from.
+        validation_fraction: the run's.
+    """
+    source = corpus.tokens
+    is_known = translation(source.vocabulary, vocabulary) >= 0
+    known = int(corpus.counts[is_known].sum())
+    training, held_out = split_lengths(known, validation_fraction)
+    if known == len(source):
+        return source.part(training, len(source))
+    start = len(source) if not held_out else _position(source, is_known, training)
+    return source.part(start, len(source))
+
+
+def _position(source: TokenSource, wanted: npt.NDArray[Any], number: int) -> int:
+    """Return the position of the token that has so many before it of those that are `wanted`."""
+    start = 0
+    for ids in source.chunks():
+        places = np.flatnonzero(wanted[ids])
+        if number < places.size:
+            return start + int(places[number])
+        start, number = start + len(ids), number - places.size
+    return start
+
+
+def _unknown_error(name: str, source: TokenSource, unknown: npt.NDArray[Any]) -> VocabularyError:
+    position = _position(source, unknown, 0)
+    character = source.vocabulary.characters[int(source.read(position, position + 1)[0])]
+    others = int(unknown.sum()) - 1
+    more = f" nor {others:,} other{'s' * (others > 1)} of its characters" if others else ""
     return VocabularyError(
-        f"{source}: the model does not know {describe_character(character)}, at position {position:,} (counted "
+        f"{name}: the model does not know {describe_character(character)}, at position {position:,} (counted "
         f"from 0){more}; --on-unknown extend gives new characters weights, --on-unknown drop leaves them out"
     )
 
 
 def describe_coverage(coverage: Coverage, on_unknown: OnUnknown) -> str:
-    """Returns a report in one line."""
+    """Return a report in one line."""
     if not coverage.new:
-        return "the model knows every character of the text"
+        return "the model knows every character of the corpus"
     share = coverage.occurrences / coverage.length
     percent = f"{share:.2%}" if share >= 0.0001 else "under 0.01%"
-    listed = [
-        f"{describe_character(character)} {count:,} times"
-        if count > 1
-        else f"{describe_character(character)} once"
-        for character, count in list(coverage.new.items())[:_SHOWN]
-    ]
+    first = list(coverage.new.items())[:_SHOWN]
+    listed = [f"{describe_character(c)} {count:,} time{'s' * (count > 1)}" for c, count in first]
     if len(coverage.new) > _SHOWN:
         listed.append(f"and {len(coverage.new) - _SHOWN:,} more")
-    several, them = ("characters are", "them") if len(coverage.new) > 1 else ("character is", "it")
-    fate = "left out of the text" if on_unknown == "drop" else f"the model gets weights for {them}"
+    are, them = ("characters are", "them") if len(coverage.new) > 1 else ("character is", "it")
+    fate = "left out of the corpus" if on_unknown == "drop" else f"the model gets weights for {them}"
     return (
-        f"{len(coverage.new):,} {several} new to the model, {coverage.occurrences:,} of the text's {coverage.length:,} "
+        f"{len(coverage.new):,} {are} new to the model, {coverage.occurrences:,} of the corpus's {coverage.length:,} "
         f"({percent}): {', '.join(listed)}; {fate}"
     )
-
-
-def cover_tokens(
-    vocabulary: Vocabulary,
-    tokens: TokenFile,
-    on_unknown: OnUnknown,
-    source: str,
-    *,
-    report: Report | None = None,
-) -> tuple[Vocabulary, TokenFile, Coverage]:
-    """What `cover` does, for a text on the disk: its record says how often each character occurs, and where.
-
-    Raises:
-        VocabularyError: as `cover`.
-        SaveError: characters are dropped, and the text without them can't be written.
-    """
-    numbered = tokens.numbered
-    found = zip(numbered.characters, numbered.counts, numbered.firsts, strict=True)
-    unknown = sorted((-count, c, first) for c, count, first in found if c not in vocabulary.characters)
-    coverage = Coverage(numbered.length, {c: -count for count, c, _ in unknown})
-    if not unknown:
-        return vocabulary, tokens, coverage
-    if on_unknown == "extend":
-        return merge(vocabulary, vocabulary_of(tokens)), tokens, coverage
-    if on_unknown == "drop":
-        if len(unknown) == len(numbered.characters):
-            raise VocabularyError(
-                f"{source}: the model knows none of its characters; try --on-unknown extend"
-            )
-        return vocabulary, without(tokens, vocabulary.characters, report=report), coverage
-    position, character = min((first, c) for _, c, first in unknown)
-    raise unknown_error(source, position, character, coverage)

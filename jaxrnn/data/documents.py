@@ -1,12 +1,12 @@
-"""Documents: where one ends and the next begins, the state of a model is emptied.
+"""Documents: where one ends and the next begins, the state of a model is reset.
 
-A corpus of many short texts (names, messages, poems, articles) has a separator between them, `[corpus] separator`, one
-character or, where tokens are bytes, one byte. A document begins with the separator before it: the state is emptied
-just before that is read, so that what follows depends on nothing before it, in training, evaluation and sampling alike;
-and a sample that is seeded with the separator begins as every document did.
+A corpus of many short documents (names, messages, poems, articles) has a separator between them, `[corpus] separator`,
+one character or, where tokens are bytes, one byte. A document begins with the separator before it: the state is reset
+just before that is read, so that the predictions after it depend on nothing before it, in training, evaluation and
+sampling alike; and a sample whose prompt is the separator begins as every document did.
 
-Which token that is depends on the vocabulary. Here the two come together, and nowhere else: a config that a model is
-made of goes through `resolve_separator` first.
+The id of the separator depends on the vocabulary: a config that a model is made of goes through `resolve_separator`
+first.
 """
 
 from dataclasses import replace
@@ -18,11 +18,11 @@ from jaxrnn.errors import ConfigError, VocabularyError
 
 
 def resolve_separator(config: Config, vocabulary: Vocabulary) -> Config:
-    r"""The config with `model.reset_id`, the id of its separator in this vocabulary, or None where it has none.
+    r"""Return the config with `model.reset_id`, the id of its separator in this vocabulary; None without a separator.
 
     Args:
         config: as read from TOML, or resolved before, for another vocabulary perhaps.
-        vocabulary: that of the text to learn, or of the run.
+        vocabulary: that of the corpus, or of the run.
 
     Raises:
         ConfigError: The vocabulary lacks the separator, or has several tokens for it.
@@ -49,7 +49,7 @@ def _find_id(separator: str, vocabulary: Vocabulary) -> int:
         ) from None
     if len(ids) != 1:  # where tokens are bytes
         raise ConfigError(
-            f"{named}: is {len(ids)} tokens, and the state is emptied at one; put one that occurs nowhere else in its "
-            'place, "\\u001E" say'
+            f"{named}: is {len(ids)} tokens, and the state is reset at one; put one that occurs nowhere else in its "
+            'place, such as "\\u001E"'
         )
     return int(ids[0])

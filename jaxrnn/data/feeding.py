@@ -1,7 +1,7 @@
-"""The batches of the next steps: read from the disk and put on the devices while these compute.
+"""The batches of the next steps: read from disk and put on the devices while these compute.
 
 A block holds the batches of many steps. While the steps of one are computed, a thread reads the next two. Which
-characters they are does not depend on it: `batching.find_starts` says that of any batch by its number.
+tokens they hold depends on the number of a batch alone: see `batching.find_starts`.
 """
 
 from collections.abc import Callable
@@ -15,7 +15,8 @@ from jax.sharding import Mesh
 
 from jaxrnn.config import TrainConfig
 from jaxrnn.data.batching import Block, find_starts
-from jaxrnn.data.stream import Stream
+from jaxrnn.data.tokens import TokenSource
+from jaxrnn.data.vocabulary import id_type
 from jaxrnn.parallel.devices import place_rows, replicate
 from jaxrnn.types import Array, Key
 
@@ -26,25 +27,23 @@ Feed: TypeAlias = Callable[[int], tuple[Array | Block, int]]
 """From a step to what its batch is taken from, and the step up to which that is enough."""
 
 
-def feeding(
-    config: TrainConfig, mesh: Mesh, key: Key, ids: "np.ndarray[Any, Any] | Stream", first: int
-) -> Feed:
-    """What a training from step `first` on is fed with: its whole text, or one block after the other.
+def feeding(config: TrainConfig, mesh: Mesh, key: Key, tokens: TokenSource, first: int) -> Feed:
+    """Return what a training run from step `first` on is fed with: the whole corpus, or one block after the other.
 
     Args:
         config: `steps`, `batch_size`, `seq_len`, `accumulate_steps`, `stateful`.
         mesh: the devices that share a batch.
         key: the one that `batching.batch` gets.
-        ids: the training text.
+        tokens: the training split; in memory, it goes to the devices whole, and batches are cut there.
         first: the step that comes next; steps are asked for in their order.
 
     Returns:
         A function; the thread that reads ends with it.
     """
-    if not isinstance(ids, Stream):
-        whole = replicate(mesh, jnp.asarray(ids))
+    if tokens.file is None:
+        whole = replicate(mesh, jnp.asarray(tokens.read()))
         return lambda _: (whole, config.steps)
-    num_steps = steps_per_block(config, ids.table.itemsize, config.steps - first)
+    num_steps = steps_per_block(config, id_type(tokens.vocabulary).itemsize, config.steps - first)
     # On this process's own device, as whatever is drawn is needed here.
     local_key = jax.random.wrap_key_data(
         jnp.asarray(np.asarray(jax.random.key_data(key))), impl=jax.random.key_impl(key)
@@ -57,8 +56,8 @@ def feeding(
         for begin in range(current, min(current + (AHEAD + 1) * num_steps, config.steps), num_steps):
             if begin not in pending:
                 first_batch, count = begin * config.accumulate_steps, num_steps * config.accumulate_steps
-                starts, is_fresh = find_starts(config, local_key, first_batch, count, ids.size)
-                pending[begin] = reader.submit(_read, config, mesh, ids, first_batch, starts, is_fresh)
+                starts, is_fresh = find_starts(config, local_key, first_batch, count, len(tokens))
+                pending[begin] = reader.submit(_read, config, mesh, tokens, first_batch, starts, is_fresh)
         for begin in [begin for begin in pending if begin < current]:
             del pending[begin]
         return pending[current].result(), current + num_steps
@@ -67,7 +66,7 @@ def feeding(
 
 
 def steps_per_block(config: TrainConfig, itemsize: int, remaining: int) -> int:
-    """How many steps a block is enough for: at least one, and not more than there are."""
+    """Return how many steps a block is enough for: at least one, and not more than there are."""
     per_step = config.accumulate_steps * config.batch_size * (config.seq_len + 1) * itemsize
     return max(1, min(remaining, BLOCK_BYTES // per_step))
 
@@ -75,15 +74,15 @@ def steps_per_block(config: TrainConfig, itemsize: int, remaining: int) -> int:
 def _read(
     config: TrainConfig,
     mesh: Mesh,
-    ids: Stream,
+    tokens: TokenSource,
     first: int,
     starts: "np.ndarray[Any, np.dtype[np.int64]]",
     is_fresh: "np.ndarray[Any, np.dtype[np.bool]]",
 ) -> Block:
-    """One block; of each batch, a process reads the rows that its own devices get."""
+    """Read one block; of each batch, a process reads the rows that its own devices get."""
 
     def rows(index: tuple[slice, ...]) -> "np.ndarray[Any, Any]":
-        return ids.windows(starts[index[:2]], config.seq_len + 1)
+        return tokens.windows(starts[index[:2]], config.seq_len + 1)
 
     windows = place_rows(mesh, (*starts.shape, config.seq_len + 1), rows, axis=1)
     place, fresh = replicate(mesh, (jnp.asarray(np.int32(first)), jnp.asarray(is_fresh)))

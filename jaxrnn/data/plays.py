@@ -38,21 +38,13 @@ _CORRECTIONS = {
         ("\nGhosts\n\n**of young Princes**", "\n**Ghosts of young Princes**"),
         ("\nGhost\n\n**of BUCKINGHAM**", "\n**Ghost of BUCKINGHAM**"),
     ],
-    "henry-vi-part-3": [
-        ("my sea sha$l suck", "my sea shall suck"),
-    ],
-    "henry-viii": [
-        ("_THE ORDER OF THE CORONATION_", "### THE ORDER OF THE CORONATION"),
-    ],
+    "henry-vi-part-3": [("my sea sha$l suck", "my sea shall suck")],
+    "henry-viii": [("_THE ORDER OF THE CORONATION_", "### THE ORDER OF THE CORONATION")],
     "a-midsummer-night-s-dream": [("he'll __\\[ ]_", "he'll")],
     "twelfth-night": [("and ever _\\[ ]_  \noft", "and ever oft")],
     "all-s-well-that-ends-well": [("&amp; c.", "&c.")],
-    "measure-for-measure": [
-        ("\n\n**As long as you or I**  \nyet", "  \nAs long as you or I yet"),
-    ],
-    "the-taming-of-the-shrew": [
-        ("\nALL SERVING-MEN Here", "\n\n**ALL SERVING-MEN**\nHere"),
-    ],
+    "measure-for-measure": [("\n\n**As long as you or I**  \nyet", "  \nAs long as you or I yet")],
+    "the-taming-of-the-shrew": [("\nALL SERVING-MEN Here", "\n\n**ALL SERVING-MEN**\nHere")],
     "the-tempest": [
         ("ARIEL'S song.  \n", ""),
         ("\nEPILOGUE  \nSPOKEN BY PROSPERO  \n", "\n### EPILOGUE\n\n**PROSPERO**\n"),

@@ -1,21 +1,25 @@
-"""The files that a text is made of: a file, those of a folder, or those of a list of both, one after the other."""
+"""The files of a corpus: a file, those of a folder, or those of a list of both, one after the other."""
 
-import difflib
 import errno
 import os
 import stat
+import time
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from jaxrnn.config import Texts
+from jaxrnn.config import CorpusConfig
 from jaxrnn.data.builtin import BUILT_IN, obtain
 from jaxrnn.data.cache import tokens_folder
-from jaxrnn.data.download import Report
-from jaxrnn.data.texts import several, shown
-from jaxrnn.errors import CorpusError
+from jaxrnn.data.texts import as_bytes, read_pieces, several, shown
+from jaxrnn.data.vocabulary import TOKENIZERS, Text
+from jaxrnn.disk import reason
+from jaxrnn.errors import CorpusError, did_you_mean
+from jaxrnn.types import OnProgress
 
-RESIDENT_BYTES = 100_000_000  # of a text that "auto" keeps in memory and on the device
-LARGEST_RESIDENT = 2**31 - 1  # characters: positions on the device are 32-bit integers
+RESIDENT_BYTES = 100_000_000  # of a corpus that "auto" keeps in memory and on the device
+_RECENT = 2_000_000_000  # nanoseconds: what file systems round times to, at most
 
 
 class File(NamedTuple):
@@ -24,131 +28,172 @@ class File(NamedTuple):
     path: Path  # absolute
     name: str
     size: int  # bytes
+    times: tuple[int, int]  # ns: of the last change of its content; of its status, which nobody can set
+    number: int  # in the file system
 
 
 class Source(NamedTuple):
-    """A text before it is read."""
+    """A corpus before it is read."""
 
-    name: str  # what was named, in one line
+    config: CorpusConfig  # what was asked for
     path: Path | tuple[Path, ...]  # absolute, of what was named
     files: tuple[File, ...]  # in the order in which they are read
-    size: int  # bytes of all files
+
+    @property
+    def name(self) -> str:
+        """What was named, in one line."""
+        return several(self.config.text)
+
+    @property
+    def size(self) -> int:
+        """The bytes of all files."""
+        return sum(file.size for file in self.files)
+
+    @property
+    def stamp(self) -> tuple[object, ...]:
+        """What changes with the content: sizes, times and numbers of the files, and how they are read."""
+        files = [(file.path, *file[2:]) for file in self.files]
+        return self.config.tokens, self.config.separator, files
+
+    @property
+    def is_recent(self) -> bool:
+        """Whether a file could change again in the same tick of the clock; one of the future is as good as old.
+
+        The clocks of two machines differ, and such a file may never change.
+        """
+        return any(abs(time.time_ns() - file.times[0]) < _RECENT for file in self.files)
+
+    @property
+    def is_streamed(self) -> bool:
+        """Whether the corpus stays on disk."""
+        streamed = self.config.streamed
+        return streamed == "always" or (streamed == "auto" and self.size > RESIDENT_BYTES)
 
 
-def find_source(names: Texts, *, report: Report | None = None) -> Source:
-    """Find the files of a text; a built-in one is fetched the first time.
+def find_source(config: CorpusConfig, *, on_progress: OnProgress = lambda *_: None) -> Source:
+    """Find the files of a corpus; a built-in one is fetched the first time.
 
     Args:
-        names: a built-in name, or the path of a file or of a folder; or several of them. A built-in name wins over a
-            file; `./name` forces the file. A folder stands for all regular files in it and below it, sorted by
-            their paths, without hidden ones and without what `jaxrnn` keeps there itself.
-        report: told how a download goes.
+        config: what and how. Its `text` is a built-in name, or the path of a file or of a folder; or several of them. A
+            built-in name wins over a file; `./name` forces the file. A folder stands for all regular files in it and
+            below it, sorted by their paths, without hidden ones and without the token cache.
+        on_progress: told how a download goes.
 
     Raises:
-        CorpusError: if one of them is not there, can't be read, or is no file; or a folder has no files.
-        DownloadError: if a built-in corpus could not be fetched.
+        CorpusError: One of them is missing, can't be read, or is not a regular file; or a folder has no files.
+        DownloadError: A built-in corpus could not be fetched.
     """
-    found = [_find(name, report) for name in ((names,) if isinstance(names, str) else names)]
-    files = tuple(file for _, of_one in found for file in of_one)
+    names = config.text
+    found = [_find(name, on_progress) for name in ((names,) if isinstance(names, str) else names)]
     path = found[0][0] if isinstance(names, str) else tuple(each for each, _ in found)
-    return Source(several(names), path, files, sum(file.size for file in files))
+    return Source(config, path, tuple(file for _, files in found for file in files))
 
 
-def is_streamed(streamed: str, source: Source) -> bool:
-    """Whether a text stays on the disk, by `corpus.streamed` and its size."""
-    return streamed == "always" or (streamed == "auto" and source.size > RESIDENT_BYTES)
+def read_source(source: Source, what: str, on_progress: OnProgress = lambda *_: None) -> Iterator[Text]:
+    """Read the files of a corpus as one, piece by piece.
+
+    The separator is put between two files where the first does not end in it; empty files are left out.
+
+    Args:
+        source: the files.
+        what: what `on_progress` is told that is done with the corpus.
+        on_progress: told how many of the bytes are read.
+
+    Yields:
+        Pieces of text, or of bytes where these are the tokens.
+
+    Raises:
+        CorpusError: A file can't be read, is not text, or was changed since it was found.
+    """
+    is_text, separator = TOKENIZERS[source.config.tokens].is_text, source.config.separator
+    between: Any = separator if is_text else as_bytes(separator)
+    last, before = between[:0], 0  # the end of what was read so far, and its bytes
+    for file in source.files:
+        is_first = True
+        piece: Any
+        for piece, end in read_pieces(file.path, file.name, is_text=is_text):
+            if end > file.size:  # it may grow for as long as it is read
+                raise changed(source)
+            if is_first and piece and last and not last.endswith(between):
+                piece = between + piece
+            is_first = is_first and not piece
+            last = piece[-4:] or last  # a separator has 4 bytes at most
+            on_progress(f"{what} {source.name}", before + end, source.size)
+            yield piece
+        before += file.size
+    with suppress(OSError):
+        if all(_file(file.path, file.name, file.path.stat()) == file for file in source.files):
+            return
+    raise changed(source)
 
 
-def _find(name: str, report: Report | None) -> tuple[Path, list[File]]:
+def changed(source: Source) -> CorpusError:
+    """Return the error about files that were written to while they were read."""
+    return CorpusError(f"{shown(source.name)} was changed while it was read: try again when it is complete")
+
+
+def _file(path: Path, name: str, status: os.stat_result) -> File:
+    return File(path, name, status.st_size, (status.st_mtime_ns, status.st_ctime_ns), status.st_ino)
+
+
+def _find(name: str, on_progress: OnProgress) -> tuple[Path, list[File]]:
     if name in BUILT_IN:
-        path, _ = obtain(name, report or _no_report)
-        return path, [_file(path, str(path))]
-    path = _existing(name)
+        path, _ = obtain(name, on_progress)
+        return path, [_file(path, str(path), path.stat())]
     try:
-        is_folder = stat.S_ISDIR(path.stat().st_mode)
-    except (OSError, ValueError):  # what is wrong is said by whoever opens it
-        is_folder = False
-    if not is_folder:
-        return path.absolute(), [_file(path.absolute(), name)]
-    files = _below(path.absolute(), name.rstrip("/") or "/")
+        path = Path(name).expanduser().absolute()
+        status = path.stat()
+    except FileNotFoundError:
+        near = did_you_mean(name.lower(), BUILT_IN)
+        remedy = near or f"; check the path, or take one of {', '.join(BUILT_IN)}"
+        raise CorpusError(
+            f"there is no file {shown(name)}, and no built-in corpus of that name{remedy}"
+        ) from None
+    except (OSError, ValueError, RuntimeError) as error:  # of the last two: a NUL in the path, `~nobody`
+        raise CorpusError(
+            f"can't read {shown(name)} ({reason(error)}): check the path and its permissions"
+        ) from None
+    if stat.S_ISREG(status.st_mode):
+        return path, [_file(path, shown(name), status)]
+    if not stat.S_ISDIR(status.st_mode):
+        raise CorpusError(f"{shown(name)} is not a regular file: save the corpus in a file first")
+    files = _below(path, name.rstrip("/") or "/")
     if not files:
         raise CorpusError(
             f"{shown(name)} is a folder without files (hidden ones do not count): put texts there"
         )
-    return path.absolute(), files
-
-
-def _existing(name: str) -> Path:
-    """The path that a name stands for, where something is there; or where reading it will say what is wrong.
-
-    Raises:
-        CorpusError: if nothing is there.
-    """
-    if not name:
-        raise CorpusError(f"no text is given: name a file or one of {_names()}")
-    try:
-        path = Path(name).expanduser()
-        exists = path.exists() or path.is_symlink()
-    except (OSError, ValueError, RuntimeError):  # too long, a NUL, `~nobody`
-        return Path(name)
-    if not exists:
-        near = difflib.get_close_matches(name.lower(), BUILT_IN, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"check the path, or take one of {_names()}"
-        raise CorpusError(f"there is no file {shown(name)}, and no built-in corpus of that name: {hint}")
-    return path
+    return path, files
 
 
 def _below(folder: Path, name: str) -> list[File]:
-    """The regular files of a folder and of those in it, links to other folders not followed."""
+    """Return the regular files of a folder and of those in it, links to other folders not followed."""
     # Without links and `..`, for one folder has many paths.
     ours, real = map(Path, map(os.path.realpath, (tokens_folder(), folder)))
-    found: list[tuple[str, ...]] = []
+    found: dict[tuple[str, ...], os.stat_result] = {}
     for here, folders, files in os.walk(folder, onerror=_refuse):
         parts = Path(here).relative_to(folder).parts
         folders[:] = [
             each for each in folders if not each.startswith(".") and real.joinpath(*parts, each) != ours
         ]
-        found += [
-            (*parts, each) for each in files if not each.startswith(".") and _is_regular(Path(here, each))
-        ]
-    return [_file(folder.joinpath(*parts), "/".join([name, *parts])) for parts in sorted(found)]
+        for each in files:
+            if not each.startswith(".") and (status := _regular(Path(here, each))):
+                found[*parts, each] = status
+    return [
+        _file(folder.joinpath(*parts), shown("/".join([name, *parts])), found[parts])
+        for parts in sorted(found)
+    ]
 
 
-def _is_regular(path: Path) -> bool:
-    """Whether it is a regular file, or a link to one; what can't be looked at is refused, not passed over."""
+def _regular(path: Path) -> os.stat_result | None:
+    """Return the status of a regular file, or of one that a link leads to; None for anything else."""
     try:
-        return stat.S_ISREG(path.stat().st_mode)
+        status = path.stat()
     except OSError as error:
         if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
             _refuse(error)
-        return False
+        return None
+    return status if stat.S_ISREG(status.st_mode) else None
 
 
 def _refuse(error: OSError) -> None:
     raise CorpusError(f"can't read {shown(str(error.filename))} ({error.strerror}): check its permissions")
-
-
-def _file(path: Path, name: str) -> File:
-    """A regular file.
-
-    Raises:
-        CorpusError: if it is missing, none, or can't be looked at.
-    """
-    try:
-        status = path.stat()
-    except FileNotFoundError:
-        raise CorpusError(f"there is no file {shown(name)}: check the path") from None
-    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
-        why = getattr(error, "strerror", None) or error
-        raise CorpusError(f"can't read {shown(name)} ({why}): check the path and its permissions") from None
-    if not stat.S_ISREG(status.st_mode):
-        raise CorpusError(f"{shown(name)} is not a regular file: save the text in a file first")
-    return File(path, shown(name), status.st_size)
-
-
-def _names() -> str:
-    return ", ".join(BUILT_IN)
-
-
-def _no_report(what: str, done: int, total: int) -> None:
-    del what, done, total

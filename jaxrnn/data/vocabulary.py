@@ -1,35 +1,38 @@
-"""Characters, or bytes, and their ids.
+"""Vocabularies and tokenizers: the tokens that a model knows, their ids, and how text becomes ids and ids become text.
 
-A vocabulary is the distinct characters of a text in the order of their code points, so that the same text gives
-the same ids in every process and on every machine; a character's id is its index. Everything goes through
-tables indexed by code point, a chunk of the text at a time, so that a text of any length needs little memory
-beyond itself and its ids.
+A vocabulary of characters is the distinct characters of a corpus in the order of their code points, so that the same
+corpus gives the same ids in every process and on every machine; the id of a character is its index.
 
 Where the tokens are bytes there is one vocabulary, of all 256, and a byte is its own id. A `str` stands there for its
-bytes in UTF-8, and a byte that is no UTF-8 for the lone surrogate that Python has for it (PEP 383, "surrogateescape"):
-so any bytes are a `str`, too, and come back from it as they were.
+bytes in UTF-8, and each byte that is not UTF-8 for the lone surrogate that Python has for it (PEP 383,
+"surrogateescape"), so that any bytes can be written as a `str` and come back unchanged.
+
+Everything that depends on the kind of token is in `TOKENIZERS`; another tokenizer joins as another row.
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
+from jaxrnn.data.texts import readable
 from jaxrnn.errors import VocabularyError
 
 _CODE_POINTS = 0x110000
 _CHUNK = 1 << 20  # characters
 _LARGEST = 1 << 16  # characters in a vocabulary, so that an id fits two bytes
 
-Ids = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
+Ids: TypeAlias = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
+Counts: TypeAlias = npt.NDArray[np.int64]
 Tokens = Literal["characters", "bytes"]
 Text: TypeAlias = str | bytes
 
 
 class Vocabulary(NamedTuple):
-    """The characters a model knows: sorted by code point, none twice, a character's id being its index.
+    """The characters a model knows: sorted by code point, each once; the id of a character is its index.
 
     Where `tokens` are bytes, it is `byte_vocabulary()`, and the character of id i, `chr(i)`, stands for the byte i.
     """
@@ -39,12 +42,28 @@ class Vocabulary(NamedTuple):
 
     @property
     def size(self) -> int:
-        """How many characters there are, or bytes."""
+        """How many tokens there are."""
         return len(self.characters)
+
+    @property
+    def unit(self) -> str:
+        """What a message calls one token."""
+        return TOKENIZERS[self.tokens].unit
+
+
+class Tokenizer(NamedTuple):
+    """All that depends on the kind of token; its name, the key in `TOKENIZERS`, is the plural of `unit`."""
+
+    unit: str  # what a message calls one token
+    is_text: bool  # whether a corpus is UTF-8 text whose line ends are normalized, or any bytes as they are
+    build: Callable[[Iterable[Any]], tuple[Vocabulary, Counts]]  # from pieces of a corpus; and its counts
+    encode: Callable[[Vocabulary, Any], Ids]
+    spell: Callable[[Vocabulary, npt.NDArray[Any]], Text]  # the inverse; one element a token
+    knows: Callable[[Vocabulary], Callable[[str], bool]]  # whether a character can be encoded
 
 
 def byte_vocabulary() -> Vocabulary:
-    """The vocabulary of everything that is made of bytes: all 256 of them.
+    """Return the vocabulary of everything that is made of bytes: all 256 of them.
 
     Example:
         >>> encode(byte_vocabulary(), "né")
@@ -54,163 +73,123 @@ def byte_vocabulary() -> Vocabulary:
 
 
 def build_vocabulary(text: Text) -> Vocabulary:
-    """The vocabulary of a text: each of its characters once; of bytes, all that there are.
+    """Return the vocabulary of a text: each of its characters once; of bytes, all that there are.
 
     Raises:
-        VocabularyError: if the text has no characters, or more than 65,536 different ones.
+        VocabularyError: The text has no characters, or more than 65,536 different ones.
 
     Example:
         >>> build_vocabulary("hello").characters
         'ehlo'
     """
-    if isinstance(text, bytes):
-        return byte_vocabulary()
-    seen = np.zeros(_CODE_POINTS, bool)
-    for _, code_points in _chunks(text):
-        seen[code_points] = True
-    found = np.flatnonzero(seen).astype(np.uint32)
-    if not found.size:
+    vocabulary, _ = TOKENIZERS["bytes" if isinstance(text, bytes) else "characters"].build([text])
+    if not vocabulary.size:
         raise VocabularyError("an empty text has no vocabulary: give a text of at least one character")
-    if found.size > _LARGEST:
-        raise VocabularyError(
-            f"the text has {found.size:,} different characters, at most {_LARGEST:,} are possible: "
-            "is it text of a human language?"
-        )
-    return Vocabulary(_from_code_points(found))
+    return vocabulary
 
 
 def encode(vocabulary: Vocabulary, text: Text) -> Ids:
-    """The ids of a text's characters; with a vocabulary of bytes, of the bytes that it has in UTF-8.
+    """Return the ids of a text's tokens.
 
     Args:
-        vocabulary: the characters that have ids.
-        text: S characters; with a vocabulary of bytes also S bytes, which are the ids then, not copied and read-only.
+        vocabulary: the tokens that have ids.
+        text: S characters; with a vocabulary of bytes, a `str` stands for its bytes in UTF-8, and bytes are their own
+            ids, not copied and read-only.
 
     Returns:
-        Ids [S]: uint8 for a vocabulary of up to 256 characters, else uint16.
+        Ids [S]: uint8 for a vocabulary of up to 256 tokens, else uint16.
 
     Raises:
-        VocabularyError: if the vocabulary lacks a character of the text. It names the first, its position counted
-            from 0, and how many more there are. Bytes lack only the surrogates that stand for no byte.
-        TypeError: if the text is bytes and the vocabulary one of characters.
+        VocabularyError: The vocabulary lacks a character of the text. The message names the first, its position
+            counted from 0, and how many more there are. Bytes lack only the surrogates that stand for no byte.
+        TypeError: The text is bytes and the vocabulary one of characters.
 
     Example:
         >>> encode(Vocabulary("ehlo"), "hello")
         array([1, 0, 2, 2, 3], dtype=uint8)
     """
-    if isinstance(text, bytes):
-        _require_bytes(vocabulary)
-        return np.frombuffer(text, np.uint8)
-    if vocabulary.tokens == "bytes":
-        return _encode_bytes(text)
-    table = _id_table(vocabulary)
-    ids: Ids = np.empty(len(text), np.uint8) if vocabulary.size <= 256 else np.empty(len(text), np.uint16)
-    first, unknown = 0, 0
-    for start, code_points in _chunks(text):
-        found = table[code_points]
-        missing = np.flatnonzero(found < 0)
-        if missing.size and not unknown:
-            first = start + int(missing[0])
-        unknown += missing.size
-        ids[start : start + found.size] = found
-    if unknown:
-        raise VocabularyError(_unknown_message(text[first], first, unknown - 1))
-    return ids
-
-
-def _encode_bytes(text: str) -> Ids:
-    try:
-        return np.frombuffer(text.encode("utf-8", "surrogateescape"), np.uint8)
-    except UnicodeEncodeError:
-        unknown = unknown_characters(byte_vocabulary(), text)
-        position, character = unknown[0]
-        raise VocabularyError(_unknown_message(character, position, len(unknown) - 1)) from None
+    return TOKENIZERS[vocabulary.tokens].encode(vocabulary, text)
 
 
 def decode(vocabulary: Vocabulary, ids: npt.ArrayLike | Sequence[int]) -> str:
-    """The text that the ids spell; the inverse of `encode`.
+    """Return the text that ids spell; the inverse of `encode`.
 
     Args:
-        vocabulary: the characters that have ids.
-        ids: integers [S]. Where they are bytes, any of them: one that is no UTF-8 becomes a lone surrogate.
+        vocabulary: the tokens that have ids.
+        ids: integers [S]. Where they are bytes, any of them: one that is not UTF-8 becomes a lone surrogate.
 
     Raises:
-        ValueError: if the ids are not one row of integers.
-        VocabularyError: if one of them is no id of this vocabulary.
+        ValueError: The ids are not one row of integers.
+        VocabularyError: One of them is not an id of this vocabulary.
 
     Example:
         >>> decode(Vocabulary("ehlo"), [1, 0, 2, 2, 3])
         'hello'
     """
     array = np.asarray(ids)
-    if array.ndim != 1:
-        raise ValueError(f"ids must be one row of integers, not an array of shape {array.shape}")
-    if not array.size:
+    if array.shape == (0,):
         return ""
-    if not np.issubdtype(array.dtype, np.integer):
-        raise ValueError(f"ids must be integers, not {array.dtype}")
+    if array.ndim != 1 or not np.issubdtype(array.dtype, np.integer):
+        raise ValueError(f"ids must be one row of integers, got {array.dtype} of shape {array.shape}")
     if not 0 <= int(array.min()) <= int(array.max()) < vocabulary.size:
         wrong = int(array[(array < 0) | (array >= vocabulary.size)][0])
         raise VocabularyError(
-            f"{wrong} is no id of a vocabulary of {vocabulary.size} characters: ids start at 0"
+            f"{wrong} is not an id: there are {vocabulary.size} {vocabulary.tokens}, from 0"
         )
-    if vocabulary.tokens == "bytes":
-        return array.astype(np.uint8).tobytes().decode("utf-8", "surrogateescape")
-    characters = _code_points(vocabulary.characters)
-    return "".join(
-        _from_code_points(characters[array[start : start + _CHUNK]]) for start in range(0, array.size, _CHUNK)
-    )
+    text = spell(vocabulary, array)
+    return text.decode("utf-8", "surrogateescape") if isinstance(text, bytes) else text
+
+
+def spell(vocabulary: Vocabulary, ids: npt.NDArray[Any]) -> Text:
+    """Return what ids spell, one element a token: bytes where these are the tokens, else the text of `decode`."""
+    return TOKENIZERS[vocabulary.tokens].spell(vocabulary, ids)
 
 
 def in_tokens(vocabulary: Vocabulary, text: str) -> Text:
-    """A text as the vocabulary counts it, one element a token: its bytes in UTF-8 where these are the tokens.
+    """Return a text as `spell` returns it: its bytes in UTF-8 where these are the tokens.
 
     Raises:
         VocabularyError: as `encode`, where tokens are bytes.
     """
-    return encode(vocabulary, text).tobytes() if vocabulary.tokens == "bytes" else text
+    return text if TOKENIZERS[vocabulary.tokens].is_text else encode(vocabulary, text).tobytes()
 
 
-def spell(vocabulary: Vocabulary, ids: npt.NDArray[Any]) -> Text:
-    """What the ids spell, one element a token: bytes where these are the tokens, else the text of `decode`."""
-    return ids.astype(np.uint8).tobytes() if vocabulary.tokens == "bytes" else decode(vocabulary, ids)
+def display(vocabulary: Vocabulary, ids: npt.NDArray[Any]) -> str:
+    """Return what ids spell for people to read: of bytes, what `texts.readable` shows."""
+    return readable(spell(vocabulary, ids))
+
+
+def names_of_tokens(vocabulary: Vocabulary) -> Sequence[str | int]:
+    """Return what a table calls each token, by id: the character, or the number of the byte."""
+    return spell(vocabulary, np.arange(vocabulary.size))
 
 
 def unknown_characters(vocabulary: Vocabulary, text: Text) -> list[tuple[int, str]]:
-    """Every character of the text that the vocabulary lacks, as (position counted from 0, character), in order."""
+    """Return every character of the text that the vocabulary lacks: (position counted from 0, character), in order."""
     if isinstance(text, bytes):
         _require_bytes(vocabulary)
         return []
-    table = _id_table(vocabulary)
-    return [
-        (start + int(index), text[start + int(index)])
-        for start, code_points in _chunks(text)
-        for index in np.flatnonzero(table[code_points] < 0)
-    ]
+    knows = TOKENIZERS[vocabulary.tokens].knows(vocabulary)
+    return [(position, character) for position, character in enumerate(text) if not knows(character)]
 
 
 def count_unknown(vocabulary: Vocabulary, text: Text) -> dict[str, int]:
-    """How often each character occurs that the vocabulary lacks, the most frequent first.
+    """Return how often each character occurs that the vocabulary lacks, the most frequent first.
 
     Example:
         >>> count_unknown(Vocabulary("ehlo"), "hello, wow")
         {'w': 2, ' ': 1, ',': 1}
     """
-    if isinstance(text, bytes):
-        _require_bytes(vocabulary)
-        return {}
-    table = _id_table(vocabulary)
-    counts = np.zeros(_CODE_POINTS, np.int64)
-    for _, code_points in _chunks(text):
-        found, often = np.unique(code_points[table[code_points] < 0], return_counts=True)
-        counts[found] += often
-    unknown = np.flatnonzero(counts).tolist()
-    by_frequency = sorted(unknown, key=lambda code_point: (-int(counts[code_point]), code_point))
-    return {chr(code_point): int(counts[code_point]) for code_point in by_frequency}
+    return by_frequency(Counter(character for _, character in unknown_characters(vocabulary, text)))
+
+
+def by_frequency(counts: dict[str, int]) -> dict[str, int]:
+    """Return the counts in order, the largest first; equal ones by character."""
+    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
 
 def drop_unknown(vocabulary: Vocabulary, text: Text) -> Text:
-    """The text without the characters that the vocabulary lacks.
+    """Return the text without the characters that the vocabulary lacks.
 
     Example:
         >>> drop_unknown(Vocabulary("ehlo"), "hello, wow")
@@ -219,17 +198,14 @@ def drop_unknown(vocabulary: Vocabulary, text: Text) -> Text:
     if isinstance(text, bytes):
         _require_bytes(vocabulary)
         return text
-    table = _id_table(vocabulary)
-    return "".join(
-        _from_code_points(code_points[table[code_points] >= 0]) for _, code_points in _chunks(text)
-    )
+    return "".join(filter(TOKENIZERS[vocabulary.tokens].knows(vocabulary), text))
 
 
 def merge(vocabulary: Vocabulary, other: Vocabulary) -> Vocabulary:
-    """The vocabulary of all characters of both.
+    """Return the vocabulary of all characters of both.
 
     Raises:
-        VocabularyError: together they have more than 65,536, or one is of characters and the other of bytes.
+        VocabularyError: Together they have more than 65,536, or one is of characters and the other of bytes.
 
     Example:
         >>> merge(Vocabulary("ehlo"), Vocabulary("low")).characters
@@ -237,16 +213,19 @@ def merge(vocabulary: Vocabulary, other: Vocabulary) -> Vocabulary:
     """
     if vocabulary.tokens != other.tokens:
         raise VocabularyError("a vocabulary of characters and one of bytes have nothing in common")
-    merged = np.union1d(_code_points(vocabulary.characters), _code_points(other.characters))
-    if merged.size > _LARGEST:
-        raise VocabularyError(
-            f"two vocabularies have {merged.size:,} different characters together, at most {_LARGEST:,} are possible"
-        )
-    return Vocabulary(_from_code_points(merged), vocabulary.tokens)
+    merged = sorted({*vocabulary.characters, *other.characters})
+    _check_size(len(merged), "the vocabulary of the model and that of the corpus together have")
+    return Vocabulary("".join(merged), vocabulary.tokens)
+
+
+def translation(source: Vocabulary, target: Vocabulary) -> npt.NDArray[np.int32]:
+    """Return the id in `target` of each id of `source`, `[source.size]`; -1 where `target` lacks the token."""
+    ids = {character: index for index, character in enumerate(target.characters)}
+    return np.array([ids.get(character, -1) for character in source.characters], np.int32)
 
 
 def describe_character(c: str) -> str:
-    r"""A character as a message shows it: quoted, escaped where it can't be seen, with its code point.
+    r"""Return a character as a message shows it: quoted, escaped where it is invisible, with its code point.
 
     Example:
         >>> describe_character("é"), describe_character("\n")
@@ -256,51 +235,40 @@ def describe_character(c: str) -> str:
 
 
 def vocabulary_to_json(vocabulary: Vocabulary) -> str:
-    """The vocabulary as JSON text, in ASCII, so that no editor or encoding can change it."""
-    content = {"characters": vocabulary.characters}
-    if vocabulary.tokens != "characters":  # which is what a file that does not say it means
-        content["tokens"] = vocabulary.tokens
-    return json.dumps(content) + "\n"
+    """Return the vocabulary as JSON text, in ASCII, so that no editor or encoding can change it."""
+    return json.dumps(vocabulary._asdict()) + "\n"
 
 
 def vocabulary_from_json(text: str, source: str) -> Vocabulary:
-    """The vocabulary that `vocabulary_to_json` wrote.
+    """Return the vocabulary that `vocabulary_to_json` wrote.
 
     Args:
         text: the JSON.
         source: where it comes from, for messages.
 
     Raises:
-        VocabularyError: if it is not JSON, or not a vocabulary: a string of characters, sorted, none twice; or all
-            bytes.
+        VocabularyError: It is not JSON, or not a vocabulary: a string of characters, sorted, each once; or all bytes.
     """
     try:
-        # A damaged file may hold anything: deep nesting and huge integers have their own exceptions.
+        # A corrupt file may hold anything: deep nesting and huge integers have their own exceptions.
         content = json.loads(text)
-    except (ValueError, RecursionError):
-        raise VocabularyError(f"{source} is not JSON: restore it from a copy of the run") from None
-    characters = content.get("characters") if isinstance(content, dict) else None
-    if not isinstance(characters, str) or not characters:
-        raise VocabularyError(f'{source} has no "characters": restore it from a copy of the run')
-    order = _code_points(characters)
-    if not bool(np.all(order[1:] > order[:-1])):
+        vocabulary = Vocabulary(content["characters"], content["tokens"])
+        is_bytes = vocabulary.tokens == "bytes"
+        whole = byte_vocabulary().characters if is_bytes else "".join(sorted(set(vocabulary.characters)))
+        is_good = whole == vocabulary.characters and vocabulary.tokens in [*TOKENIZERS]
+    except (ValueError, TypeError, KeyError, RecursionError):
+        is_good = False
+    if not is_good or not 0 < vocabulary.size <= _LARGEST:
         raise VocabularyError(
-            f"the characters in {source} are not sorted, each once: restore it from a copy of the run"
+            f"{source} is not a vocabulary, characters sorted and each once, or all bytes: "
+            "restore it from a copy of the run"
         )
-    if len(characters) > _LARGEST:
-        raise VocabularyError(
-            f"{source} has {len(characters):,} characters, at most {_LARGEST:,} are possible"
-        )
-    tokens = content.get("tokens", "characters")
-    if tokens == "bytes" and characters != byte_vocabulary().characters:
-        raise VocabularyError(
-            f"{source} is not the vocabulary of all 256 bytes: restore it from a copy of the run"
-        )
-    if tokens not in ("characters", "bytes"):
-        raise VocabularyError(
-            f'{source}: "tokens" is neither "characters" nor "bytes": a newer jaxrnn may read it'
-        )
-    return Vocabulary(characters, tokens)
+    return vocabulary
+
+
+def id_type(vocabulary: Vocabulary) -> "np.dtype[Any]":
+    """Return the type of an id: uint8 for up to 256 tokens, else uint16."""
+    return np.dtype(np.uint8 if vocabulary.size <= 256 else np.uint16)
 
 
 def _require_bytes(vocabulary: Vocabulary) -> None:
@@ -308,36 +276,101 @@ def _require_bytes(vocabulary: Vocabulary) -> None:
         raise TypeError("a vocabulary of characters reads a str, not bytes")
 
 
-def _unknown_message(character: str, position: int, more: int) -> str:
-    others = {0: "", 1: ", and 1 more is missing"}.get(more, f", and {more:,} more are missing")
-    return (
+def _check_size(size: int, having: str, remedy: str = "") -> None:
+    if size > _LARGEST:
+        raise VocabularyError(
+            f"{having} {size:,} different characters, at most {_LARGEST:,} are possible{remedy}"
+        )
+
+
+def _unknown_error(vocabulary: Vocabulary, text: str) -> VocabularyError:
+    (position, character), *others = unknown_characters(vocabulary, text)
+    more = {0: "", 1: ", and 1 more is missing"}.get(len(others), f", and {len(others):,} more are missing")
+    return VocabularyError(
         f"the vocabulary does not have {describe_character(character)}, "
-        f"at position {position:,} (counted from 0){others}"
+        f"at position {position:,} (counted from 0){more}"
     )
 
 
-def _id_table(vocabulary: Vocabulary) -> npt.NDArray[np.int32]:
-    """The id of each code point there is; -1 where the vocabulary has none."""
-    if vocabulary.tokens == "bytes":
-        # Only what is known counts here, for a character may be several bytes: all but surrogates that stand for none.
-        table = np.zeros(_CODE_POINTS, np.int32)
-        table[0xD800:0xDC80] = table[0xDD00:0xE000] = -1
-        return table
-    table = np.full(_CODE_POINTS, -1, np.int32)
-    table[_code_points(vocabulary.characters)] = np.arange(vocabulary.size, dtype=np.int32)
-    return table
+# Characters.
 
 
-def _chunks(text: str) -> Iterator[tuple[int, npt.NDArray[np.uint32]]]:
-    """Pieces of the text as (position of the first character, code points)."""
+def _build_characters(pieces: Iterable[str]) -> tuple[Vocabulary, Counts]:
+    counts = np.zeros(_CODE_POINTS, np.int64)
+    for piece in pieces:
+        often = np.bincount(_code_points(piece))
+        counts[: often.size] += often
+    found = np.flatnonzero(counts)
+    _check_size(found.size, "it has", '; with corpus.tokens = "bytes" any corpus can be read')
+    return Vocabulary(_from_code_points(found)), counts[found]
+
+
+def _encode_characters(vocabulary: Vocabulary, text: Text) -> Ids:
+    if isinstance(text, bytes):
+        raise TypeError("a vocabulary of characters reads a str, not bytes")
+    known = _code_points(vocabulary.characters)
+    # The last place is for all code points above the largest.
+    table = np.full(int(known[-1]) + 2, -1, np.int32)
+    table[known] = np.arange(vocabulary.size, dtype=np.int32)
+    ids: Ids = np.empty(len(text), id_type(vocabulary))
     for start in range(0, len(text), _CHUNK):
-        yield start, _code_points(text[start : start + _CHUNK])
+        found = table.take(_code_points(text[start : start + _CHUNK]), mode="clip")
+        if found.min() < 0:
+            raise _unknown_error(vocabulary, text)
+        ids[start : start + found.size] = found
+    return ids
 
 
-# A command line can hand over lone surrogates (bytes that were no UTF-8): they pass here, to be named as unknown.
-def _code_points(text: str) -> npt.NDArray[np.uint32]:
+def _spell_characters(vocabulary: Vocabulary, ids: npt.NDArray[Any]) -> str:
+    return _from_code_points(_code_points(vocabulary.characters)[ids])
+
+
+# A command line can hand over lone surrogates (bytes that are not UTF-8): they pass here, to be named as unknown.
+def _code_points(text: str) -> npt.NDArray[Any]:
+    if text.isascii():
+        return np.frombuffer(text.encode("ascii"), np.uint8)
     return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), "<u4")
 
 
 def _from_code_points(code_points: npt.NDArray[Any]) -> str:
     return code_points.astype("<u4").tobytes().decode("utf-32-le", "surrogatepass")
+
+
+# Bytes.
+
+
+def _build_bytes(pieces: Iterable[bytes]) -> tuple[Vocabulary, Counts]:
+    counts = np.zeros(256, np.int64)
+    for piece in pieces:
+        counts += np.bincount(np.frombuffer(piece, np.uint8), minlength=256)
+    return byte_vocabulary(), counts
+
+
+def _encode_bytes(vocabulary: Vocabulary, text: Text) -> Ids:
+    if isinstance(text, bytes):
+        return np.frombuffer(text, np.uint8)
+    try:
+        return np.frombuffer(text.encode("utf-8", "surrogateescape"), np.uint8)
+    except UnicodeEncodeError:
+        raise _unknown_error(vocabulary, text) from None
+
+
+TOKENIZERS = {
+    "characters": Tokenizer(
+        unit="character",
+        is_text=True,
+        build=_build_characters,
+        encode=_encode_characters,
+        spell=_spell_characters,
+        knows=lambda vocabulary: frozenset(vocabulary.characters).__contains__,
+    ),
+    "bytes": Tokenizer(
+        unit="byte",
+        is_text=False,
+        build=_build_bytes,
+        encode=_encode_bytes,
+        spell=lambda _, ids: ids.astype(np.uint8).tobytes(),
+        # Each character has bytes, but for the surrogates that stand for none.
+        knows=lambda _: lambda c: not "\ud800" <= c <= "\udfff" or "\udc80" <= c <= "\udcff",
+    ),
+}

@@ -22,7 +22,6 @@ Source: Krause, Kahembwe, Murray and Renals (2018), "Dynamic evaluation of neura
 decay). There eps is a number to be tuned; as a share of mean(RMS) it need not be.
 """
 
-from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple, TypeAlias
 
@@ -31,10 +30,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxrnn.config import ModelConfig
+from jaxrnn.data.tokens import TokenSource
 from jaxrnn.evaluation.scoring import Scores, rank
+from jaxrnn.evaluation.validation import check_is_enough
 from jaxrnn.layers.losses import softmax_cross_entropy
 from jaxrnn.models import stack
-from jaxrnn.types import Array, Carry, Params
+from jaxrnn.types import Array, Carry, OnProgress, Params
 
 SEGMENT = 20  # characters from one step to the next
 EPSILON = 0.1  # eps, as a share of mean(RMS)
@@ -46,10 +47,6 @@ _BLOCK = 512  # segments a dispatch: a signal is answered and progress told in b
 # What is tried. Around these every length of segment from 5 to 20 gains about the same, and long ones are read faster.
 RATES = (2e-4, 5e-4, 1e-3, 2e-3)
 DECAYS = (1e-3, 3e-3, 1e-2)
-
-Report: TypeAlias = Callable[
-    [str, int, int], None
-]  # what is being done, how much of it is, and how much there is
 
 
 class Rates(NamedTuple):
@@ -66,27 +63,27 @@ class Trial(NamedTuple):
     nll: float  # per character; infinite where the weights ran away
 
 
-def gradient_rms(config: ModelConfig, params: Params, ids: np.ndarray, segment: int = SEGMENT) -> Params:
+def gradient_rms(config: ModelConfig, params: Params, tokens: TokenSource, segment: int = SEGMENT) -> Params:
     """RMS: a tree like the parameters.
 
     Args:
         config: the layers.
         params: theta_0.
-        ids: the training text `[characters]`, at least two; streams spread evenly over it are read.
+        tokens: the training split, at least two tokens; streams spread evenly over it are read.
         segment: characters a gradient is of.
 
     Raises:
         ValueError: Fewer than two characters, or no segment.
     """
-    _check(ids, segment)
-    scored = ids.size - 1
+    _check(tokens, segment)
+    scored = len(tokens) - 1
     segment = min(segment, scored)
     rows = max(1, min(_ROWS, scored // (4 * segment)))
     segments = max(1, min(scored, _STATISTICS) // (rows * segment))
     starts = np.arange(rows) * (scored // rows)
     positions = starts[:, None] + np.arange(segments * segment)
     inputs, targets = (
-        np.take(ids, positions + k).astype(np.int32).reshape(rows, segments, segment).swapaxes(0, 1)
+        tokens.take(positions + k).astype(np.int32).reshape(rows, segments, segment).swapaxes(0, 1)
         for k in (0, 1)
     )
     return _gradient_rms(config, params, inputs, targets)
@@ -95,22 +92,22 @@ def gradient_rms(config: ModelConfig, params: Params, ids: np.ndarray, segment: 
 def score_dynamic(
     config: ModelConfig,
     params: Params,
-    ids: np.ndarray,
+    tokens: TokenSource,
     rms: Params,
     rates: Rates,
     segment: int = SEGMENT,
-    report: Report | None = None,
+    on_progress: OnProgress = lambda *_: None,
 ) -> Scores:
     """Score a text with weights that adapt to it.
 
     Args:
         config: the layers.
         params: theta_0; they stay as they are.
-        ids: the text `[characters]`, at least two.
+        tokens: the corpus, at least two tokens.
         rms: from `gradient_rms`, for the same length of segment.
         rates: eta and lambda, 0 or more.
         segment: characters from one step to the next.
-        report: told how far it is, a few times a second.
+        on_progress: told how far it is, a few times a second.
 
     Returns:
         The scores; not finite from where the weights ran away, if they did.
@@ -118,18 +115,17 @@ def score_dynamic(
     Raises:
         ValueError: Fewer than two characters, or no segment.
     """
-    _check(ids, segment)
-    scored = ids.size - 1
+    _check(tokens, segment)
+    scored = len(tokens) - 1
     segment = min(segment, scored)
     block = min(_BLOCK, -(-scored // segment)) * segment
     factors = jnp.asarray(rates, jnp.float32)
     state = (jax.tree.map(jnp.copy, params), stack.initial_carry(config, params, 1))
     nats, ranks = [], []
-    report = report or _say_nothing
     for start in range(0, scored, block):
-        report("adapting to the text", start, scored)
+        on_progress("adapting to the text", start, scored)
         positions = start + np.arange(block)
-        inputs, targets = (np.take(ids, positions + k, mode="clip").astype(np.int32) for k in (0, 1))
+        inputs, targets = (tokens.take(positions + k).astype(np.int32) for k in (0, 1))
         state, found = _read_block(
             config, state, params, rms, factors, inputs.reshape(-1, segment), targets.reshape(-1, segment)
         )
@@ -141,31 +137,30 @@ def score_dynamic(
 def tune(
     config: ModelConfig,
     params: Params,
-    train_ids: np.ndarray,
+    tokens: TokenSource,
     rms: Params,
     segment: int = SEGMENT,
-    report: Report | None = None,
+    on_progress: OnProgress = lambda *_: None,
 ) -> list[Trial]:
     """Try rates on the end of the training text: eta first, then lambda with the best eta.
 
     Args:
         config: the layers.
         params: theta_0.
-        train_ids: the training text `[characters]`, at least two.
+        tokens: the training split, at least two tokens.
         rms: from `gradient_rms`.
         segment: characters from one step to the next.
-        report: told how far it is.
+        on_progress: told how far it is.
 
     Returns:
         All that was tried, the best first.
     """
-    ids = train_ids[-_TUNING - 1 :]
+    end = tokens.part(max(0, len(tokens) - _TUNING - 1), len(tokens))
     trials: list[Trial] = []
-    report = report or _say_nothing
 
     def attempt(rates: Rates) -> None:
-        report("choosing the rates of adaptation", len(trials), len(RATES) + len(DECAYS) - 1)
-        scores = score_dynamic(config, params, ids, rms, rates, segment)
+        on_progress("choosing the rates of adaptation", len(trials), len(RATES) + len(DECAYS) - 1)
+        scores = score_dynamic(config, params, end, rms, rates, segment)
         nats = float(scores.nll.mean(dtype=np.float64))
         trials.append(Trial(rates, nats if np.isfinite(nats) else np.inf))
         trials.sort(key=lambda trial: trial.nll)
@@ -180,15 +175,10 @@ def tune(
     return trials
 
 
-def _say_nothing(_what: str, _done: int, _total: int) -> None:
-    pass
-
-
-def _check(ids: np.ndarray, segment: int) -> None:
-    if ids.size < 2:
-        raise ValueError(f"evaluation: a text of {ids.size} characters has nothing to predict")
+def _check(tokens: TokenSource, segment: int) -> None:
+    check_is_enough(tokens)
     if segment < 1:
-        raise ValueError(f"evaluation: a segment has 1 character at least, not {segment}")
+        raise ValueError(f"evaluation: segment must be at least 1, got {segment}")
 
 
 def _segment_gradient(

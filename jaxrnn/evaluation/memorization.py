@@ -19,6 +19,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from jaxrnn.data.tokens import TokenSource
+
 LENGTHS = (16, 32, 64)
 _PIECE = 2**20  # characters of the source at a time
 _MARKS = 20  # bits of a hash that a table of marks sifts by, before it is looked up
@@ -34,12 +36,12 @@ class Copied(NamedTuple):
     start: int  # where it begins in the text, the first of several
 
 
-def find_copied(text: npt.NDArray[Any], source: npt.NDArray[Any], lengths: Sequence[int] = LENGTHS) -> Copied:
+def find_copied(text: npt.NDArray[Any], source: TokenSource, lengths: Sequence[int] = LENGTHS) -> Copied:
     """Looks for the strings of a text in a source.
 
     Args:
-        text: what may have been copied, ids or code points `[characters]`.
-        source: what from, likewise.
+        text: ids of what may have been copied, `[tokens]`.
+        source: what from, in the same vocabulary; it is read piece by piece.
         lengths: n, of the strings whose shares are asked for; a text shorter than n has a share of 0.
     """
     stands = {n: _stands(text, source, n) for n in lengths}
@@ -48,7 +50,7 @@ def find_copied(text: npt.NDArray[Any], source: npt.NDArray[Any], lengths: Seque
     return Copied(shares, longest, start)
 
 
-def _find_longest(text: npt.NDArray[Any], source: npt.NDArray[Any]) -> tuple[int, int]:
+def _find_longest(text: npt.NDArray[Any], source: TokenSource) -> tuple[int, int]:
     """The length of the longest common passage and its start in the text.
 
     Whoever copied a passage copied all that is in it, so lengths that are found lie below all that are not: the border
@@ -69,7 +71,7 @@ def _find_longest(text: npt.NDArray[Any], source: npt.NDArray[Any]) -> tuple[int
     return found, start
 
 
-def _stands(text: npt.NDArray[Any], source: npt.NDArray[Any], n: int) -> npt.NDArray[np.bool_]:
+def _stands(text: npt.NDArray[Any], source: TokenSource, n: int) -> npt.NDArray[np.bool_]:
     """Whether the n characters from here stand in the source, for every place of the text that has so many after it."""
     if n > min(len(text), len(source)):
         return np.zeros(max(0, len(text) - n + 1), bool)
@@ -79,7 +81,7 @@ def _stands(text: npt.NDArray[Any], source: npt.NDArray[Any], n: int) -> npt.NDA
     is_marked[wanted >> shift] = True
     is_found = np.zeros(wanted.size, bool)
     for start in range(0, len(source) - n + 1, _PIECE):
-        hashes = _hash_strings(source[start : start + _PIECE + n - 1], n)
+        hashes = _hash_strings(source.read(start, min(start + _PIECE + n - 1, len(source))), n)
         hashes = hashes[is_marked[hashes >> shift]]
         places = np.minimum(np.searchsorted(wanted, hashes), wanted.size - 1)
         is_found[places[wanted[places] == hashes]] = True

@@ -1,37 +1,36 @@
-"""What each character of a text costs a model, under two protocols that are never mixed.
+"""The score of each token of a corpus, under two protocols that are never mixed.
 
-`stateful`   One pass over the whole text, the state carried from the first character to the last; what `evaluation.py`
+`stateful`   One pass over the whole corpus, the state carried from the first token to the last; what `validation.py`
              measures while training.
-`windows`    The text is cut into windows of W characters, each read from a zero state: window k reads the characters kW
-             to kW + W - 1 and is scored on the successor of each; so is the last, shorter one. A character is predicted
-             from at most W before it. With W = 256 that is what nanoGPT reports for its models, but over the whole
-             text, not a sample of it.
+`windows`    The corpus is cut into windows of W tokens, each read from a zero state: window k reads the tokens kW to
+             kW + W - 1 and is scored on the successor of each; so is the last, shorter one. A token is predicted from
+             at most W before it. With W = 256 that is what nanoGPT reports for its models, but over the whole corpus,
+             not a sample of it.
 
-A third, `dynamic`, in which the weights adapt to the text as they read it, is in `dynamic.py`. All three score each
-character but the first exactly once.
+A third, `dynamic`, in which the weights adapt to the corpus as they read it, is in `dynamic.py`. All three score each
+token but the first exactly once.
 """
 
 import math
-from functools import partial
 from typing import Literal, NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
 from jaxrnn.config import ModelConfig
+from jaxrnn.data.tokens import TokenSource, in_memory
 from jaxrnn.data.vocabulary import Text, encode
 from jaxrnn.evaluation import validation
 from jaxrnn.layers.losses import nats_to_bits, softmax_cross_entropy
 from jaxrnn.models import stack
 from jaxrnn.models.language_model import LanguageModel
-from jaxrnn.types import Array, Carry, Params
+from jaxrnn.types import Array, Params
 
-# What a call of windows holds at a time: so many characters, and fewer where the vocabulary is large.
-_CHARACTERS = 2**14
+# What a call of windows holds at a time: so many tokens, and fewer where the vocabulary is large.
+_TOKENS = 2**14
 _LOGITS = 2**24
 _ROWS = 1024  # windows side by side
-_CHUNK = 256  # characters a window reads at a time
+_CHUNK = 256  # tokens a window reads at a time
 
 
 class Scores(NamedTuple):
@@ -87,57 +86,58 @@ def score(
         >>> scores.nll.shape, scores.perplexity > 1
         ((17,), True)
     """
-    ids = encode(model.vocabulary, text)
+    tokens = in_memory(model.vocabulary, encode(model.vocabulary, text))
     if protocol == "stateful":
-        return score_stateful(model.config, model.params, ids)
+        return score_stateful(model.config, model.params, tokens)
     if protocol == "windows":
-        return score_windows(model.config, model.params, ids, window)
+        return score_windows(model.config, model.params, tokens, window)
     raise ValueError(f"score: protocol must be 'stateful' or 'windows', got {protocol!r}")
 
 
-def score_stateful(config: ModelConfig, params: Params, ids: np.ndarray) -> Scores:
-    """Score a text in one stateful pass.
+def score_stateful(config: ModelConfig, params: Params, tokens: TokenSource) -> Scores:
+    """Score a corpus in one stateful pass.
 
-    It is read as segments side by side that begin 256 characters early, as `evaluation.py` says.
-
-    Args:
-        config: the layers.
-        params: their parameters.
-        ids: the text `[characters]`, at least two.
-
-    Raises:
-        ValueError: Fewer than two characters: nothing to predict.
-    """
-    warm_up, inputs, targets, _ = validation.segment(ids)
-    segments, scored = warm_up.shape[0], ids.size - 1
-    length = -(-scored // segments)
-    carry = _warmed_up(config, params, warm_up)
-    scores = _score_chunks(config, params, carry, inputs, targets)
-    return _in_order(scores, segments, length, scored)
-
-
-def score_windows(config: ModelConfig, params: Params, ids: np.ndarray, window: int = 256) -> Scores:
-    """Score a text in windows of `window` characters, each read from a zero state.
+    It is read as segments side by side that begin 256 tokens early, as in `validation.py`.
 
     Args:
         config: the layers.
         params: their parameters.
-        ids: the text `[characters]`, at least two.
-        window: characters a window, 1 or more.
+        tokens: the corpus, at least two tokens.
 
     Raises:
-        ValueError: Fewer than two characters, or no window.
+        ValueError: There are fewer than two tokens.
     """
-    if ids.size < 2:
-        raise ValueError(f"evaluation: a text of {ids.size} characters has nothing to predict")
+    segments = validation.segment(tokens)
+    carry = validation.warmed_up(config, params, segments.warm_up)
+    found = []
+    for inputs, targets, _ in segments.pieces():
+        carry, scores = validation.scan_chunks(config, _score, params, carry, (inputs, targets))
+        found.append([np.asarray(values) for values in scores])
+    nll, ranks = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    return _in_order(nll, ranks, segments.length, len(tokens) - 1)
+
+
+def score_windows(config: ModelConfig, params: Params, tokens: TokenSource, window: int = 256) -> Scores:
+    """Score a corpus in windows of `window` tokens, each read from a zero state.
+
+    Args:
+        config: the layers.
+        params: their parameters.
+        tokens: the corpus, at least two tokens.
+        window: tokens a window, 1 or more.
+
+    Raises:
+        ValueError: There are fewer than two tokens, or the window is too short.
+    """
+    validation.check_is_enough(tokens)
     if window < 1:
-        raise ValueError(f"evaluation: a window has 1 character at least, not {window}")
-    scored = ids.size - 1
+        raise ValueError(f"evaluation: window must be at least 1, got {window}")
+    scored = len(tokens) - 1
     window = min(window, scored)
     windows = -(-scored // window)
     chunks = -(-window // _CHUNK)
     chunk = -(-window // chunks)
-    at_once = min(_CHARACTERS, _LOGITS // params[0].table.shape[0])
+    at_once = min(_TOKENS, _LOGITS // params[0].table.shape[0])
     rows = max(1, min(_ROWS, at_once // chunk, windows))
     offsets = np.arange(chunks * chunk)
     empty = stack.initial_carry(config, params, rows)
@@ -145,46 +145,30 @@ def score_windows(config: ModelConfig, params: Params, ids: np.ndarray, window: 
     for first in range(0, windows, rows):
         positions = (first + np.arange(rows))[:, None] * window + offsets
         inputs, targets = (
-            np.take(ids, positions + k, mode="clip").astype(np.int32).reshape(rows, chunks, chunk)
+            tokens.take(positions + k).astype(np.int32).reshape(rows, chunks, chunk).swapaxes(0, 1)
             for k in (0, 1)
         )
-        scores = _score_chunks(config, params, empty, inputs.swapaxes(0, 1), targets.swapaxes(0, 1))
-        found.append(_in_order(scores, rows, window, rows * window))
-    nats, ranks = (np.concatenate(parts)[:scored] for parts in zip(*found, strict=True))
-    return Scores(nats, ranks)
+        _, (nll, ranks) = validation.scan_chunks(config, _score, params, empty, (inputs, targets))
+        found.append(_in_order(np.asarray(nll), np.asarray(ranks), window, rows * window))
+    nll, ranks = (np.concatenate(parts)[:scored] for parts in zip(*found, strict=True))
+    return Scores(nll, ranks)
 
 
 def rank(logits: Array, targets: Array) -> Array:
-    """How many characters were likelier than the target, and one: logits `[..., vocabulary]`, targets `[...]`."""
+    """Return how many tokens were likelier than the target, plus 1: logits `[..., vocabulary]`, targets `[...]`."""
     of_target = jnp.take_along_axis(logits, targets[..., None], axis=-1, mode="clip")
     return 1 + (logits > of_target).sum(-1, dtype=jnp.int32)
 
 
-def _in_order(scores: tuple[Array, Array], rows: int, length: int, scored: int) -> Scores:
-    """Scores `[chunks, rows, chunk]` of rows that follow each other, of `length` characters and padding each."""
+def _score(logits: Array, targets: Array) -> tuple[Array, Array]:
+    return softmax_cross_entropy(logits, targets), rank(logits, targets)
 
-    def flat(values: Array) -> np.ndarray:
-        by_row = np.asarray(values).swapaxes(0, 1).reshape(rows, -1)
+
+def _in_order(nll: np.ndarray, ranks: np.ndarray, length: int, scored: int) -> Scores:
+    """Return scores `[chunks, rows, chunk]` of rows that follow each other, of `length` tokens and padding each."""
+
+    def flat(values: np.ndarray) -> np.ndarray:
+        by_row = values.swapaxes(0, 1).reshape(values.shape[1], -1)
         return by_row[:, :length].reshape(-1)[:scored]
 
-    return Scores(flat(scores[0]), flat(scores[1]))
-
-
-@partial(jax.jit, static_argnums=0)
-def _warmed_up(config: ModelConfig, params: Params, warm_up: Array) -> Carry:
-    return validation.warmed_up(config, params, warm_up)
-
-
-@partial(jax.jit, static_argnums=0)
-def _score_chunks(
-    config: ModelConfig, params: Params, carry: Carry, inputs: Array, targets: Array
-) -> tuple[Array, Array]:
-    """Nats and ranks of inputs and targets `[chunks, rows, chunk]`, in that shape; each row is read on and on."""
-
-    def read(carry: Carry, chunk: tuple[Array, Array]) -> tuple[Carry, tuple[Array, Array]]:
-        xs, ys = chunk
-        carry, logits = stack.apply(config, params, carry, xs)
-        return carry, (softmax_cross_entropy(logits, ys), rank(logits, ys))
-
-    _, scores = jax.lax.scan(read, carry, (inputs, targets))
-    return scores
+    return Scores(flat(nll), flat(ranks))

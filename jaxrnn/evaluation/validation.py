@@ -1,13 +1,14 @@
-"""Held-out loss: one stateful pass over a text.
+"""Validation loss: one stateful pass over a corpus.
 
-A pass over the text as one stream takes a step a character, one after the other. It is read instead as up to 64
-segments side by side, each of which first reads the 256 characters before it, unscored, to fill its carry. Every
-character but the first is scored once, with a carry that has read at least 256 characters before it (or all there are).
-How little that differs from a single stream is tested.
+A pass over the corpus as one stream takes one step a token, one after the other. It is read instead as up to 64
+segments side by side, each of which first reads the 256 tokens before it, unscored, to fill its carry. Every token but
+the first is scored once, with a carry that has read at least 256 tokens before it (or all there are). How little that
+differs from a single stream is tested.
 """
 
+from collections.abc import Callable, Iterable
 from functools import partial
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,87 +16,78 @@ import numpy as np
 from jax.sharding import Mesh
 
 from jaxrnn.config import ModelConfig
-from jaxrnn.data.stream import Stream
+from jaxrnn.data.tokens import TokenSource
 from jaxrnn.layers.losses import softmax_cross_entropy
 from jaxrnn.models import stack
 from jaxrnn.parallel.devices import split_rows
 from jaxrnn.types import Array, Carry, Params
 
-WARM_UP = 256  # characters a segment reads before the first one it is scored on
+WARM_UP = 256  # tokens a segment reads before the first one it is scored on
 _MAX_SEGMENTS = 64
-_CHUNK = 256  # characters a segment reads at a time: bounds the memory of the logits
+_CHUNK = 256  # tokens a segment reads at a time: bounds the memory of the logits
 _ON_DEVICE = (
     1 << 21
-)  # characters of a text that is laid out whole: 12 bytes each, and more while that is done
-_PIECE = 64  # chunks of one that is not: a million characters at a time
-
-Segments = tuple[Array, Array, Array, Array]  # a text laid out by `segment`, kept on the device
+)  # tokens that are kept on the device between passes: 12 bytes each, and more while they are read
+_PIECE = 64  # chunks that are on the device at a time where there are more tokens: a million
 
 
-class Pieces(NamedTuple):
-    """A text of which no more than a piece is in memory at a time; it is read again in each pass."""
+class Segments(NamedTuple):
+    """A corpus laid out for passes over it."""
 
-    ids: "np.ndarray | Stream"
-    places: "_Places"
-    mesh: Mesh | None
-
-
-LaidOut: TypeAlias = Segments | Pieces
+    warm_up: Array  # [segments, WARM_UP], inputs that are not scored
+    pieces: Callable[[], Iterable[tuple[Array, Array, Array]]]
+    """The rest, in pieces of `[chunks, segments, chunk]` each: inputs, targets and weights (1, or 0 for padding)."""
+    length: int  # tokens of a segment that are scored; fewer of the last one
 
 
 class _Places(NamedTuple):
-    """Where in a text the segments are, and in what chunks they are read."""
+    """Where in a corpus the segments are, and in what chunks they are read."""
 
     starts: np.ndarray  # [segments, 1]
-    length: int  # characters of a segment that are scored; of the last one, those that there are
-    scored: int  # characters of the text that could be
-    chunk: int  # characters read at a time
+    length: int  # tokens of a segment that are scored
+    scored: int  # tokens of the corpus that could be
+    chunk: int  # tokens read at a time
     chunks: int
 
 
 def segment(
-    ids: "np.ndarray | Stream", max_segments: int = _MAX_SEGMENTS, mesh: Mesh | None = None, limit: int = 0
+    tokens: TokenSource, *, max_segments: int = _MAX_SEGMENTS, limit: int = 0, mesh: Mesh | None = None
 ) -> Segments:
-    """Lay a text out side by side.
+    """Lay a corpus out side by side, on the device or, where it is too long for that, to be read in each pass.
 
     Args:
-        ids: the text `[characters]`, at least two.
-        max_segments: 1 reads the text as a single stream.
-        mesh: devices to share the segments out to.
-        limit: characters to score of a text that has more, about; segments are then stretches that lie evenly spread
+        tokens: the corpus, at least two tokens.
+        max_segments: 1 reads it as a single stream.
+        limit: tokens to score of a corpus that has more, about; segments are then stretches that lie evenly spread
             over it. 0 is all.
-
-    Returns:
-        Warm-up inputs `[segments, WARM_UP]`; and in chunks, `[chunks, segments, chunk]` each: inputs, targets and
-        weights (1, or 0 where a segment is padded to whole chunks).
+        mesh: devices to share the segments out to.
 
     Raises:
-        ValueError: Fewer than two characters: nothing to predict.
+        ValueError: There are fewer than two tokens.
     """
-    places = _find_places(ids.size, max_segments, limit)
-    return _warm_up(ids, places, mesh), *_read_chunks(ids, places, 0, places.chunks, mesh)
+    check_is_enough(tokens)
+    places = _find_places(len(tokens), max_segments, limit)
+    warm_up = jnp.asarray(_take(tokens, places.starts - WARM_UP + np.arange(WARM_UP)))
+    warm_up = warm_up if mesh is None else split_rows(mesh, warm_up)
+    if places.starts.size * places.length <= _ON_DEVICE:
+        whole = _read_chunks(tokens, places, 0, places.chunks, mesh)
+        return Segments(warm_up, lambda: (whole,), places.length)
+    firsts = range(0, places.chunks, _PIECE)
+    pieces = lambda: (_read_chunks(tokens, places, first, _PIECE, mesh) for first in firsts)  # noqa: E731
+    return Segments(warm_up, pieces, places.length)
 
 
-def lay_out(ids: "np.ndarray | Stream", limit: int = 0, mesh: Mesh | None = None) -> LaidOut:
-    """Lay a text out for several passes: on the device, or in pieces where it is too long for that.
-
-    Args:
-        ids: the text `[characters]`, at least two.
-        limit: as for `segment`.
-        mesh: likewise.
+def check_is_enough(tokens: TokenSource) -> None:
+    """Check that there is something to predict.
 
     Raises:
-        ValueError: Fewer than two characters: nothing to predict.
+        ValueError: There are fewer than two tokens.
     """
-    places = _find_places(ids.size, _MAX_SEGMENTS, limit)
-    if places.starts.size * places.length > _ON_DEVICE:
-        return Pieces(ids, places, mesh)
-    return segment(ids, mesh=mesh, limit=limit)
+    if len(tokens) < 2:
+        raise ValueError(f"evaluation: tokens must be at least 2, the first is only read; got {len(tokens)}")
 
 
 def _find_places(size: int, max_segments: int, limit: int) -> _Places:
-    if size < 2:
-        raise ValueError(f"evaluation: a text of {size} characters has nothing to predict")
     scored = size - 1
     segments = max(1, min(max_segments, scored // (2 * WARM_UP)))
     stride = -(-scored // segments)
@@ -105,15 +97,10 @@ def _find_places(size: int, max_segments: int, limit: int) -> _Places:
     return _Places(starts, length, scored, chunk, -(-length // chunk))
 
 
-def _warm_up(ids: "np.ndarray | Stream", places: _Places, mesh: Mesh | None) -> Array:
-    inputs = jnp.asarray(_take(ids, places.starts - WARM_UP + np.arange(WARM_UP)))
-    return inputs if mesh is None else split_rows(mesh, inputs)
-
-
 def _read_chunks(
-    ids: "np.ndarray | Stream", places: _Places, first: int, count: int, mesh: Mesh | None
+    tokens: TokenSource, places: _Places, first: int, count: int, mesh: Mesh | None
 ) -> tuple[Array, Array, Array]:
-    """Inputs, targets and weights of some chunks, `[chunks, segments, chunk]` each; beyond the last one, of padding."""
+    """Read inputs, targets and weights of some chunks, `[chunks, segments, chunk]` each; past the last one, padding."""
     offsets = np.arange(first * places.chunk, (first + count) * places.chunk)
     positions = places.starts + offsets
     weights = (offsets < places.length) & (positions < places.scored)
@@ -122,43 +109,36 @@ def _read_chunks(
         return jnp.asarray(values.reshape(-1, count, places.chunk).swapaxes(0, 1))
 
     chunked = (
-        in_chunks(_take(ids, positions)),
-        in_chunks(_take(ids, positions + 1)),
+        in_chunks(_take(tokens, positions)),
+        in_chunks(_take(tokens, positions + 1)),
         in_chunks(weights.astype(np.float32)),
     )
     return chunked if mesh is None else split_rows(mesh, chunked, axis=1)
 
 
-def _take(ids: "np.ndarray | Stream", positions: np.ndarray) -> np.ndarray:
-    taken = ids.take(positions) if isinstance(ids, Stream) else np.take(ids, positions, mode="clip")
-    return taken.astype(np.int32)
+def _take(tokens: TokenSource, positions: np.ndarray) -> np.ndarray:
+    return tokens.take(positions).astype(np.int32)
 
 
-def evaluate(config: ModelConfig, params: Params, segments: LaidOut) -> float:
-    """The mean loss of a text, in nats per character.
+def evaluate(config: ModelConfig, params: Params, segments: Segments) -> float:
+    """Return the mean loss of a corpus, in nats per token.
 
     Args:
         config: the layers.
         params: their parameters.
-        segments: from `segment` or `lay_out`.
+        segments: from `segment`.
     """
-    if isinstance(segments, Pieces):
-        return _evaluate_pieces(config, params, segments)
-    warm_up, *chunked = segments
-    losses, _ = _chunk_losses(config, params, _warmed_up(config, params, warm_up), *chunked)
-    return _sum(losses) / _sum(_count(chunked[-1]))
-
-
-def _evaluate_pieces(config: ModelConfig, params: Params, pieces: Pieces) -> float:
-    ids, places, mesh = pieces
-    carry = _warmed_up(config, params, _warm_up(ids, places, mesh))
+    carry = warmed_up(config, params, segments.warm_up)
     loss = weight = 0.0
-    for first in range(0, places.chunks, _PIECE):
-        chunked = _read_chunks(ids, places, first, _PIECE, mesh)
-        losses, carry = _chunk_losses(config, params, carry, *chunked)
+    for piece in segments.pieces():
+        carry, losses = scan_chunks(config, _sum_losses, params, carry, piece)
         loss += _sum(losses)
-        weight += _sum(_count(chunked[-1]))
+        weight += _sum(_count(piece[-1]))
     return loss / weight
+
+
+def _sum_losses(logits: Array, targets: Array, weights: Array) -> Array:
+    return (softmax_cross_entropy(logits, targets) * weights).sum()
 
 
 def _sum(numbers: Array) -> float:
@@ -167,32 +147,39 @@ def _sum(numbers: Array) -> float:
 
 @jax.jit
 def _count(weights: Array) -> Array:
-    """How many characters of each chunk are scored, `[chunks]`: read whole where devices share the segments."""
+    """Return how many tokens of each chunk are scored, `[chunks]`: read whole where devices share the segments."""
     return weights.sum((1, 2))
 
 
+@partial(jax.jit, static_argnums=(0, 1))
+def scan_chunks(
+    config: ModelConfig, measure: Callable[..., Any], params: Params, carry: Carry, chunks: tuple[Array, ...]
+) -> tuple[Carry, Any]:
+    """Read chunks one after the other, each row on and on.
+
+    Args:
+        config: the layers.
+        measure: what is wanted of a chunk: a function of its logits `[rows, chunk, vocabulary]` and of all in `chunks`
+            but the inputs.
+        params: the parameters.
+        carry: before the first chunk.
+        chunks: inputs and whatever `measure` takes, `[chunks, rows, chunk]` each.
+
+    Returns:
+        The carry after the last chunk, and what `measure` returns of each.
+    """
+
+    def read(carry: Carry, chunk: tuple[Array, ...]) -> tuple[Carry, Any]:
+        inputs, *others = chunk
+        carry, logits = stack.apply(config, params, carry, inputs)
+        return carry, measure(logits, *others)
+
+    return jax.lax.scan(read, carry, chunks)
+
+
 @partial(jax.jit, static_argnums=0)
-def _chunk_losses(
-    config: ModelConfig, params: Params, carry: Carry, inputs: Array, targets: Array, weights: Array
-) -> tuple[Array, Carry]:
-    """The summed loss of each chunk, `[chunks]`, and the carry after the last."""
-
-    def read(carry: Carry, chunk: tuple[Array, Array, Array]) -> tuple[Carry, Array]:
-        xs, ys, ws = chunk
-        carry, logits = stack.apply(config, params, carry, xs)
-        return carry, (softmax_cross_entropy(logits, ys) * ws).sum()
-
-    carry, losses = jax.lax.scan(read, carry, (inputs, targets, weights))
-    return losses, carry
-
-
-@partial(jax.jit, static_argnums=0)
-def _warmed_up(config: ModelConfig, params: Params, warm_up: Array) -> Carry:
-    return warmed_up(config, params, warm_up)
-
-
 def warmed_up(config: ModelConfig, params: Params, warm_up: Array) -> Carry:
-    """The carry with which each segment begins to be scored."""
+    """Return the carry with which each segment begins to be scored."""
     carry = stack.initial_carry(config, params, warm_up.shape[0])
     carry, _ = stack.apply(config, params, carry, warm_up)
     return jax.tree.map(lambda leaf: leaf.at[0].set(0), carry)  # nothing stands before the first segment

@@ -80,9 +80,7 @@ def render(run: LanguageModel, inspection: Inspection, about: Mapping[str, str])
         "data": data.replace("<", "\\u003c"),
         "js": _asset("page.js"),
     }
-    page = _asset("page.html")
-    if run.vocabulary.tokens == "bytes":
-        page = page.replace("character", "byte")
+    page = _asset("page.html").replace("character", run.vocabulary.unit)
     before, *rest = page.split("@@")  # names stand between pairs of @@: @@title@@
     return before + "".join(parts[part] if index % 2 == 0 else part for index, part in enumerate(rest))
 
@@ -99,7 +97,7 @@ def _payload(run: LanguageModel, inspection: Inspection, about: Mapping[str, str
         "about": list(about.items()),
         # A byte is written as the character of its number.
         "text": inspection.text if isinstance(inspection.text, str) else inspection.text.decode("latin-1"),
-        "token": run.vocabulary.tokens[:-1],
+        "token": run.vocabulary.unit,
         "vocabulary": run.vocabulary.characters,
         "nats": _rounded(activity.nll, 3),
         "ranks": activity.ranks.tolist(),

@@ -16,8 +16,8 @@ import numpy as np
 from jaxrnn.config import Config, TrainConfig
 from jaxrnn.data.documents import resolve_separator
 from jaxrnn.data.feeding import feeding
-from jaxrnn.data.stream import Stream
 from jaxrnn.data.texts import readable
+from jaxrnn.data.tokens import TokenSource
 from jaxrnn.data.vocabulary import Vocabulary, in_tokens, spell
 from jaxrnn.errors import DivergenceError
 from jaxrnn.evaluation import validation
@@ -90,9 +90,8 @@ Event: TypeAlias = Progress | Evaluated | Sampled | Save
 def train(
     config: Config,
     state: TrainState,
-    vocabulary: Vocabulary,
-    train_ids: np.ndarray | Stream,
-    val_ids: np.ndarray | Stream,
+    train_ids: TokenSource,
+    val_ids: TokenSource,
     *,
     should_stop: Callable[[], bool] = lambda: False,
     seconds: float = 0.0,
@@ -103,9 +102,8 @@ def train(
     Args:
         config: the run's.
         state: from `init_state`, or loaded.
-        vocabulary: for the text that is sampled, and for what separates its documents.
-        train_ids: the training text `[characters]`, uint8 or uint16; or on the disk, with the same bits in the end.
-        val_ids: the held-out text; empty, or at least two characters.
+        train_ids: the training split, in memory or on disk: the result is bitwise the same.
+        val_ids: the validation split: empty, or at least two tokens.
         should_stop: asked after every dispatch (a fraction of a second); once true, in one of several processes, a last
             `Save` ends the stream, in all of them.
         seconds: how long the training took that led to `state`, for the events to count on.
@@ -124,25 +122,28 @@ def train(
     Example:
         >>> from jaxrnn.config import Config, DenseConfig, EmbeddingConfig, LSTMConfig, ModelConfig, TrainConfig
         >>> from jaxrnn.training.state import init_state
+        >>> from jaxrnn.data.tokens import in_memory
         >>> from jaxrnn.data.vocabulary import build_vocabulary, encode
         >>> text = "to be or not to be, " * 20
         >>> vocabulary = build_vocabulary(text)
-        >>> ids = encode(vocabulary, text)
+        >>> tokens = in_memory(vocabulary, encode(vocabulary, text))
         >>> config = Config(
         ...     model=ModelConfig(layers=(EmbeddingConfig(size=4), LSTMConfig(size=8), DenseConfig())),
         ...     train=TrainConfig(steps=3, batch_size=2, seq_len=8, sample_every=0),
         ... )
-        >>> for event in train(config, init_state(config, vocabulary.size), vocabulary, ids[:300], ids[300:]):
+        >>> state = init_state(config, vocabulary.size)
+        >>> for event in train(config, state, tokens.part(0, 300), tokens.part(300, 400)):
         ...     if isinstance(event, Evaluated):
         ...         print(f"step {event.step}: {event.val_loss:.0f} nats per character")
         step 3: 2 nats per character
     """
+    vocabulary = train_ids.vocabulary
     config = resolve_separator(config, vocabulary)
     every = config.train
     tokens_per_step = every.tokens_per_step
     mesh = training_mesh(every)
     state = place(mesh, state if donate else _copy(state))
-    segments = validation.lay_out(val_ids, every.eval_tokens, mesh) if val_ids.size else None
+    segments = validation.segment(val_ids, limit=every.eval_tokens, mesh=mesh) if val_ids else None
     step = int(state.step)
     feed = feeding(every, mesh, jax.random.split(state.key)[0], train_ids, step)
     began = time.monotonic() - seconds
@@ -258,8 +259,7 @@ def _write(config: Config, state: TrainState, vocabulary: Vocabulary, step: int)
     new: Any = spell(vocabulary, np.concatenate([block.ids[0] for block in blocks]))
     if options.stop:
         new, _, _ = new.partition(in_tokens(vocabulary, options.stop))
-    text = spell(vocabulary, seed) + new
-    return readable(text) if isinstance(text, bytes) else text
+    return readable(spell(vocabulary, seed) + new)
 
 
 def _report_divergence(progress: Progress, loss: float) -> str:

@@ -1,29 +1,27 @@
 """A run scored on a corpus, as a record that goes into a table or into JSON."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxrnn.config import Config
-from jaxrnn.data.cache import TokenFile
-from jaxrnn.data.corpus import Corpus, read_corpus
-from jaxrnn.data.excerpts import first_part, split_excerpts
-from jaxrnn.data.finding import find_text
-from jaxrnn.data.sources import find_source, is_streamed
-from jaxrnn.data.texts import readable
-from jaxrnn.data.tokenizing import hash_text, tokenise
-from jaxrnn.data.vocabulary import Text, Vocabulary, encode, spell
+from jaxrnn.config import Config, CorpusConfig
+from jaxrnn.data.corpus import Corpus, find_corpus, hash_corpus, read_corpus, read_first, split_corpus
+from jaxrnn.data.coverage import keep_known, validation_split
+from jaxrnn.data.sources import find_source
+from jaxrnn.data.tokens import TokenSource, in_memory
+from jaxrnn.data.vocabulary import Text, Vocabulary, display, spell
 from jaxrnn.errors import CorpusError, DivergenceError
 from jaxrnn.evaluation import dynamic
 from jaxrnn.evaluation.dynamic import Rates
 from jaxrnn.evaluation.memorization import find_copied
-from jaxrnn.evaluation.scored_text import ScoredText, held_out_text, split_text, whole_text
+from jaxrnn.evaluation.scored_text import ScoredText, find_known
 from jaxrnn.evaluation.scoring import Scores, score_stateful, score_windows
 from jaxrnn.models.stack import count_parameters
 from jaxrnn.runs.checkpoint import load_params
-from jaxrnn.runs.directory import read_record
+from jaxrnn.runs.directory import RunRecord, read_record
 from jaxrnn.runs.loading import read_resolved
 from jaxrnn.runs.saved_steps import find_step
 from jaxrnn.sampling.generation import prompt_ids, sample
@@ -31,7 +29,7 @@ from jaxrnn.types import OnProgress
 from jaxrnn.workflows.job import Note, OnNote, check_has_corpus, ignore
 
 PROTOCOLS = ("stateful", "windows", "dynamic")
-MOST = 5_000_000  # characters that are scored of a text too large to be in memory
+MOST = 5_000_000  # tokens that are scored of a corpus that is streamed from disk
 _MORE = "--limit N scores more"
 _STATISTICS = 50_000  # characters that the model writes to stand in for its training text
 
@@ -66,7 +64,7 @@ class _Run(NamedTuple):
     vocabulary: Vocabulary
     params: Any
     scored: ScoredText
-    training: Text | None  # None where it is not needed, or not at hand
+    training: TokenSource | None  # None where it is not needed, or not found
 
 
 def evaluate_run(path: Path, options: EvaluationOptions) -> Evaluation:
@@ -77,14 +75,13 @@ def evaluate_run(path: Path, options: EvaluationOptions) -> Evaluation:
         DivergenceError: A loss is not finite.
     """
     config, vocabulary = read_resolved(path)
-    scored, training = _read_texts(path, config, vocabulary, options)
+    scored, training = _read_tokens(path, config, vocabulary, options)
     step = find_step(path, "best").step
     params = load_params(path, config.model, vocabulary.size)
     run = _Run(path, config, vocabulary, params, scored, training)
-    ids = encode(vocabulary, scored.known)
     results, first = {}, None
     for protocol in options.protocols:
-        details, scores = _score(protocol, run, ids, options)
+        details, scores = _score(protocol, run, options)
         results[protocol] = details | _means(protocol, run, scores)
         first = first or scores
     assert first is not None
@@ -105,106 +102,76 @@ def _describe(scored: ScoredText) -> dict[str, Any]:
     return {
         "corpus": scored.name,
         "part": scored.part,
-        "tokens": "bytes" if isinstance(scored.text, bytes) else "characters",
+        "tokens": scored.known.vocabulary.tokens,
         "sha256": scored.sha256,
         "scored_tokens": scored.num_scored,
         "scored_bytes": scored.num_bytes,
         "unseen_tokens": unseen,
-        "unseen_share": unseen / len(scored.text),
+        "unseen_share": unseen / scored.length,
         "unseen": scored.unseen,
     }
 
 
-# The texts.
+# The corpora.
 
 
-def _read_texts(
+def _read_tokens(
     path: Path, config: Config, vocabulary: Vocabulary, options: EvaluationOptions
-) -> tuple[ScoredText, Text | None]:
-    """The text to score, and the training text where it is needed and found."""
-    record = read_record(path)
-    fraction, tokens = config.corpus.validation_fraction, vocabulary.tokens
-    separator = config.corpus.separator
-    given: Corpus | None = None
-    own: Corpus | TokenFile | None = None
+) -> tuple[ScoredText, TokenSource | None]:
+    """Return what to score, and the training split where it is needed and found."""
+    record, fraction = read_record(path), config.corpus.validation_fraction
+    corpus_config = replace(config.corpus, tokens=vocabulary.tokens)
+    needs_training = options.memorization or "dynamic" in options.protocols
+    scored = own = None
     if options.corpus is not None:
-        source = find_source(options.corpus, report=options.on_progress)
-        if not is_streamed("auto", source):
-            given = read_corpus(source, tokens, separator)
-            own = given if given.sha256 == record.corpus_sha256 and fraction > 0 else None
-        elif (
-            hash_text(source, tokens, separator, report=options.on_progress) == record.corpus_sha256
-            and fraction > 0
-        ):
-            own = tokenise(source, tokens, separator, report=options.on_progress)
+        given = _read_given(options.corpus, corpus_config, record, options)
+        if given.sha256 == record.corpus_sha256 and fraction > 0:
+            own = given
+            _say(
+                f"{given.name} is what {path} learned from: only the end that it held out is scored", options
+            )
         else:
-            given = first_part(source, tokens, options.limit or MOST, separator)
-            _say(
-                f"{source.name} is large: its first {len(given.text):,} {tokens} are scored; {_MORE}",
-                options,
-            )
-    if own is not None:
-        _say(
-            f"{options.corpus} is what {path} learned from: only the end that it held out is scored",
-            options,
-        )
-        return _split(path, own, config, vocabulary, options)
-    scored = None
-    if given is not None:
-        scored = whole_text(vocabulary, given._replace(text=given.text[: options.limit]))
-        if not (options.memorization or "dynamic" in options.protocols):
+            scored = find_known(vocabulary, given.name, "whole", _limit(given.tokens, options))
+            if not needs_training:
+                return scored, None
+    if own is None:
+        try:
+            check_has_corpus(path)
+            names = [record.corpus_path, config.corpus.text]
+            own = find_corpus(names, record.corpus_sha256, corpus_config, on_progress=options.on_progress)
+        except CorpusError as error:
+            if scored is None:
+                remedy = "give one" if record.imported_from else "or say where the run's text is, or another,"
+                raise CorpusError(f"{error}; {remedy} with --corpus TEXT") from None
+            _check_without_training(error, options)
             return scored, None
-    try:
-        check_has_corpus(path)
-        streamed = config.corpus.streamed
-        if options.memorization and streamed == "always":
-            streamed = "auto"  # needs the text itself, which may well be small
-        own = find_text(
-            [config.corpus.text, record.corpus_path],
-            record.corpus_sha256,
-            tokens,
-            streamed,
-            separator,
-            report=options.on_progress,
-            tokenising=options.on_progress,
-        )
-    except CorpusError as error:
-        if scored is None:
-            remedy = "give one" if record.imported_from else "or say where the run's text is, or another,"
-            raise CorpusError(f"{error}; {remedy} with --corpus TEXT") from None
-        _check_without_training(error, options)
+    if scored is None:
+        held_out = _limit(validation_split(vocabulary, own, fraction), options, " held out")
+        scored = find_known(vocabulary, record.corpus, "held out", held_out)
+    if not needs_training:
         return scored, None
-    held_out, training = _split(path, own, config, vocabulary, options, scored)
-    return scored or held_out, training
+    known = keep_known(vocabulary, own, on_progress=options.on_progress)
+    return scored, split_corpus(known, fraction)[0]
 
 
-def _split(
-    path: Path,
-    own: Corpus | TokenFile,
-    config: Config,
-    vocabulary: Vocabulary,
-    options: EvaluationOptions,
-    scored: ScoredText | None = None,
-) -> tuple[ScoredText, Text]:
-    """What a run held out, unless something else is scored, and what it was trained on; of a large text, parts."""
-    fraction = config.corpus.validation_fraction
-    if isinstance(own, Corpus):
-        training, held_out = split_text(vocabulary, own, fraction)
-    else:
-        name = read_record(path).corpus
-        if options.memorization:
-            raise CorpusError(
-                f"{name}: is too large for --memorization, which has all of a training text in memory"
-            )
-        most = options.limit or MOST
-        training, held_out, _, length = split_excerpts(vocabulary, own, fraction, most)
-        if length > most and scored is None:
-            _say(
-                f"of the {length:,} {vocabulary.tokens} held out, the first {most:,} are scored; {_MORE}",
-                options,
-            )
-        own = Corpus(name, Path(), held_out, own.text_sha256)
-    return scored or held_out_text(vocabulary, own, held_out[: options.limit]), training
+def _read_given(name: str, config: CorpusConfig, record: RunRecord, options: EvaluationOptions) -> Corpus:
+    """Return the corpus of `--corpus`; the beginning of a large one, unless it is the run's own."""
+    source = find_source(replace(config, text=name, streamed="auto"), on_progress=options.on_progress)
+    if not source.is_streamed or hash_corpus(source, options.on_progress) == record.corpus_sha256:
+        return read_corpus(source, on_progress=options.on_progress)
+    corpus = read_first(source, options.limit or MOST)
+    first = f"its first {len(corpus.tokens):,} {config.tokens} are scored"
+    _say(f"{source.name} is large: {first}; {_MORE}", options)
+    return corpus
+
+
+def _limit(tokens: TokenSource, options: EvaluationOptions, part: str = "") -> TokenSource:
+    """Return as many tokens as are to be scored."""
+    most = min(len(tokens), options.limit or (MOST if tokens.file else len(tokens)))
+    if tokens.file and most < len(tokens):
+        kind = tokens.vocabulary.tokens
+        _say(f"of the {len(tokens):,} {kind}{part}, the first {most:,} are scored; {_MORE}", options)
+    return tokens.part(0, most)
 
 
 def _say(message: str, options: EvaluationOptions) -> None:
@@ -225,37 +192,34 @@ def _check_without_training(error: Exception, options: EvaluationOptions) -> Non
 # The protocols.
 
 
-def _score(
-    protocol: str, run: _Run, ids: np.ndarray, options: EvaluationOptions
-) -> tuple[dict[str, Any], Scores]:
-
+def _score(protocol: str, run: _Run, options: EvaluationOptions) -> tuple[dict[str, Any], Scores]:
+    known = run.scored.known
     match protocol:
         case "stateful":
-            return {}, score_stateful(run.config.model, run.params, ids)
+            return {}, score_stateful(run.config.model, run.params, known)
         case "windows":
-            scores = score_windows(run.config.model, run.params, ids, options.window)
+            scores = score_windows(run.config.model, run.params, known, options.window)
             return {"window": options.window}, scores
         case _:
-            return _score_dynamic(run, ids, options)
+            return _score_dynamic(run, options)
 
 
-def _score_dynamic(run: _Run, ids: np.ndarray, options: EvaluationOptions) -> tuple[dict[str, Any], Scores]:
-
+def _score_dynamic(run: _Run, options: EvaluationOptions) -> tuple[dict[str, Any], Scores]:
     model, params, segment = run.config.model, run.params, options.segment
-    if run.training is None:
-        source, train_ids = "text that the model wrote", _write(run, _STATISTICS, 32, options.rng_seed)
-    else:
-        source, train_ids = "training text", encode(run.vocabulary, run.training)
-    if len(train_ids) < 2:
+    source, training = "training text", run.training
+    if training is None:
+        written = _write(run, _STATISTICS, 32, options.rng_seed)
+        source, training = "text that the model wrote", in_memory(run.vocabulary, written)
+    if len(training) < 2:
         raise CorpusError(
-            f"{run.path}: a training text of {len(train_ids)} {run.vocabulary.tokens} is too short to adapt by"
+            f"{run.path}: a training text of {len(training)} {run.vocabulary.tokens} is too short to adapt by"
         )
-    rms = dynamic.gradient_rms(model, params, train_ids, segment)
+    rms = dynamic.gradient_rms(model, params, training, segment)
     rates, trials = options.rates, []
     if rates is None:
-        trials = dynamic.tune(model, params, train_ids, rms, segment, options.on_progress)
+        trials = dynamic.tune(model, params, training, rms, segment, options.on_progress)
         rates = trials[0].rates
-    scores = dynamic.score_dynamic(model, params, ids, rms, rates, segment, options.on_progress)
+    scores = dynamic.score_dynamic(model, params, run.scored.known, rms, rates, segment, options.on_progress)
     tried = [{**trial.rates._asdict(), "nll": _finite(trial.nll)} for trial in trials]
     return {
         "segment": segment,
@@ -303,21 +267,20 @@ def _write(run: _Run, length: int, num_samples: int, rng_seed: int) -> np.ndarra
 
 
 def _memorization(run: _Run, options: EvaluationOptions) -> dict[str, Any]:
-    """What stands in the training text of what the model writes, and of as much of the text that is scored."""
-    source = encode(run.vocabulary, run.training or "")
+    """Return what is in the training split of what the model writes, and of as much of the text that is scored."""
+    assert run.training is not None
     texts = {
         "sample": _write(run, options.length, 1, options.rng_seed),
-        "scored_text": encode(run.vocabulary, run.scored.known[: options.length]),
+        "scored_text": run.scored.known.read()[: options.length],
     }
-    record: dict[str, Any] = {"rng_seed": options.rng_seed, "training_tokens": len(source)}
+    record: dict[str, Any] = {"rng_seed": options.rng_seed, "training_tokens": len(run.training)}
     for name, ids in texts.items():
-        found = find_copied(ids, source)
-        longest = spell(run.vocabulary, ids[found.start : found.start + found.longest])
+        found = find_copied(ids, run.training)
         record[name] = {
             "length": len(ids),
             "shares": {str(n): share for n, share in found.shares.items()},
             "longest_length": found.longest,
-            "longest": readable(longest) if isinstance(longest, bytes) else longest,
+            "longest": display(run.vocabulary, ids[found.start : found.start + found.longest]),
         }
     return record
 
@@ -326,7 +289,7 @@ def _memorization(run: _Run, options: EvaluationOptions) -> dict[str, Any]:
 
 
 def validation_text(run: Path, most: int, *, on_progress: OnProgress = lambda *_: None) -> Text:
-    """Return the validation split of a run; the end of its training split where nothing is held out.
+    """Return the validation split of a run; the whole corpus where nothing is held out.
 
     Args:
         run: the run directory.
@@ -338,18 +301,7 @@ def validation_text(run: Path, most: int, *, on_progress: OnProgress = lambda *_
     """
     (config, vocabulary), record = read_resolved(run), read_record(run)
     check_has_corpus(run)
-    found = find_text(
-        [config.corpus.text, record.corpus_path],
-        record.corpus_sha256,
-        vocabulary.tokens,
-        config.corpus.streamed,
-        config.corpus.separator,
-        report=on_progress,
-        tokenising=on_progress,
-    )
-    fraction = config.corpus.validation_fraction
-    if isinstance(found, Corpus):
-        training, held_out = split_text(vocabulary, found, fraction)
-    else:
-        training, held_out, _, _ = split_excerpts(vocabulary, found, fraction, most)
-    return held_out or training
+    names = [record.corpus_path, config.corpus.text]
+    corpus = find_corpus(names, record.corpus_sha256, config.corpus, on_progress=on_progress)
+    tokens = validation_split(vocabulary, corpus, config.corpus.validation_fraction) or corpus.tokens
+    return spell(tokens.vocabulary, tokens.read(0, min(most, len(tokens)) if tokens.file else None))

@@ -9,7 +9,6 @@ import jax
 import jax.numpy as jnp
 
 from jaxrnn.config import Config
-from jaxrnn.data.stream import Stream
 from jaxrnn.errors import DivergenceError, SaveError
 from jaxrnn.evaluation import validation
 from jaxrnn.layers.losses import nats_to_bits
@@ -124,20 +123,19 @@ def _number(value: object) -> float | None:
 
 def _create(job: Job, data: Data, rows: list[dict[str, object]], on_event: OnEvent) -> TrainState:
     """Makes a new run, and returns the state before its first step."""
-    config, tokens = data.config, data.config.corpus.tokens
+    config, tokens, unit = data.config, data.vocabulary.tokens, data.vocabulary.unit
     state, val_loss = _adapted_state(job.source, data) if job.source else (_new_state(data), None)
-    distinct = "" if tokens == "bytes" else f", {data.vocabulary.size} distinct"
     on_event(
         Note(
             f"{count_parameters(state.params):,} parameters; {len(data.train_ids):,} {tokens} to train on, "
-            f"{len(data.val_ids):,} for validation{distinct}"
+            f"{len(data.val_ids):,} for validation; {data.vocabulary.size} in the vocabulary"
         )
     )
     _report_reading(data, on_event)
     if val_loss is not None:
         rows.append(_first_row(val_loss))
         loss = f"{val_loss:.4f} nats ({nats_to_bits(val_loss):.3f} bits)"
-        on_event(Note(f"validation loss before the first step: {loss} per {tokens[:-1]}"))
+        on_event(Note(f"validation loss before the first step: {loss} per {unit}"))
     if job.path is None:
         return state
     mesh = training_mesh(config.train)
@@ -171,9 +169,9 @@ def _adapted_state(source: Path, data: Data) -> tuple[TrainState, float | None]:
     params = load_params(source, config.model, known.size)
     params = adapt_params(params, known, data.vocabulary, jax.random.key(config.train.rng_seed))
     state = start_state(config, params)
-    if not data.val_ids.size:
+    if not data.val_ids:
         return state, None
-    segments = validation.lay_out(data.val_ids, config.train.eval_tokens)
+    segments = validation.segment(data.val_ids, limit=config.train.eval_tokens)
     val_loss = validation.evaluate(config.model, params, segments)
     return state._replace(best_val_loss=jnp.float32(val_loss)), val_loss
 
@@ -215,9 +213,9 @@ def _resume(
 
 def _report_reading(data: Data, on_event: OnEvent) -> None:
     """Reports when the corpus is streamed from disk, and when only a part of the validation split is evaluated."""
-    if isinstance(data.train_ids, Stream):
-        folder = data.train_ids.file.path.parent
-        on_event(Note(f"the corpus is streamed from disk, as token ids in {folder} (made again if deleted)"))
+    if file := data.train_ids.file:
+        where = f"as token ids in {file.parent} (made again if deleted)"
+        on_event(Note(f"the corpus is streamed from disk, {where}"))
     most, held_out = data.config.train.eval_tokens, len(data.val_ids)
     if 0 < most < held_out:
         on_event(
@@ -273,7 +271,6 @@ def _follow_events(training: _Training, state: TrainState, clock: list[float], w
     for event in loop.train(
         training.config,
         state,
-        data.vocabulary,
         data.train_ids,
         data.val_ids,
         should_stop=training.should_stop,

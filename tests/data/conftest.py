@@ -6,7 +6,25 @@ from pathlib import Path
 
 import pytest
 
+from jaxrnn.config import CorpusConfig, Texts
+from jaxrnn.data.corpus import Corpus, load_corpus
+from jaxrnn.data.sources import Source, find_source
+from jaxrnn.data.tokens import TokenSource
+from jaxrnn.data.vocabulary import Text, spell
+
 Put = Callable[[str, str | bytes], Path]
+
+
+def find(text: Texts, **options: str) -> Source:
+    return find_source(CorpusConfig(text=text, **options))  # type: ignore[arg-type]
+
+
+def load(text: Texts, **options: str) -> Corpus:
+    return load_corpus(CorpusConfig(text=text, **options))  # type: ignore[arg-type]
+
+
+def text_of(tokens: TokenSource) -> Text:
+    return spell(tokens.vocabulary, tokens.read())
 
 
 @pytest.fixture(autouse=True)
@@ -29,3 +47,13 @@ def put(tmp_path: Path) -> Put:
         return path
 
     return write
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many pieces of a small text."""
+    from jaxrnn.data import texts, tokens, vocabulary
+
+    monkeypatch.setattr(texts, "_PIECE", 64)
+    monkeypatch.setattr(tokens, "_CHUNK", 50)
+    monkeypatch.setattr(vocabulary, "_CHUNK", 7)

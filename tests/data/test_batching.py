@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from jaxrnn.config import TrainConfig
-from jaxrnn.data.batching import batch, chunks_per_epoch, draw_resets, min_characters
+from jaxrnn.data.batching import batch, chunks_per_epoch, draw_resets, min_tokens
 
 KEY = jax.random.key(0)
 CONFIG = TrainConfig(batch_size=3, seq_len=5)
@@ -29,15 +29,10 @@ def test_targets_are_the_characters_after_the_inputs() -> None:
         np.testing.assert_array_equal(targets, inputs + 1)
 
 
-def test_the_same_step_and_key_give_the_same_batch() -> None:
+def test_step_and_key_decide_on_a_batch_alone() -> None:
     for stateful in (True, False):
         config = replace(CONFIG, stateful=stateful)
         np.testing.assert_array_equal(take(config, 7)[0], take(config, 7)[0])
-
-
-def test_another_key_gives_another_batch() -> None:
-    for stateful in (True, False):
-        config = replace(CONFIG, stateful=stateful)
         others = [take(config, 0, key=jax.random.key(seed))[0] for seed in range(1, 6)]
         assert any((other != take(config, 0)[0]).any() for other in others)
 
@@ -72,7 +67,7 @@ def test_the_shortest_text_is_enough_and_no_index_leaves_it(stateful: bool) -> N
     for size, length in itertools.product((1, 3), (1, 4)):
         config = TrainConfig(batch_size=size, seq_len=length, stateful=stateful)
         for extra in range(size * length + 3):
-            count = min_characters(config) + extra
+            count = min_tokens(config) + extra
             ids = jnp.arange(count, dtype=jnp.int32)
             steps = jax.vmap(lambda step: batch(config, KEY, step, ids))  # noqa: B023 (called in this round)
             # an index out of the text would be clipped, and then no target would follow its input
@@ -83,7 +78,7 @@ def test_the_shortest_text_is_enough_and_no_index_leaves_it(stateful: bool) -> N
 
 def test_the_shortest_text_is_enough_for_windows_too_and_one_character_less_is_not() -> None:
     config = replace(CONFIG, stateful=False)
-    ids = jnp.arange(min_characters(config), dtype=jnp.uint8)
+    ids = jnp.arange(min_tokens(config), dtype=jnp.uint8)
     inputs, targets, _ = take(config, 0, ids)
     np.testing.assert_array_equal(inputs, [[0, 1, 2, 3, 4]] * 3)
     np.testing.assert_array_equal(targets, [[1, 2, 3, 4, 5]] * 3)
@@ -95,11 +90,7 @@ def test_ids_come_as_integers_that_index() -> None:
     inputs, targets, is_fresh = take(CONFIG, 0)
     assert [array.dtype.name for array in (inputs, targets, is_fresh)] == ["int32", "int32", "bool"]
     assert is_fresh.shape == ()
-
-
-def test_one_character_less_than_the_shortest_text_leaves_no_chunk() -> None:
-    assert chunks_per_epoch(CONFIG, min_characters(CONFIG)) == 1
-    assert chunks_per_epoch(CONFIG, min_characters(CONFIG) - 1) == 0
+    assert [chunks_per_epoch(CONFIG, min_tokens(CONFIG) - less) for less in (0, 1)] == [1, 0]
 
 
 def test_windows_begin_anywhere_with_an_empty_carry() -> None:

@@ -44,6 +44,6 @@ def test_a_separator_that_the_text_lacks_is_refused_in_one_line() -> None:
 def test_a_separator_of_several_tokens_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(documents, "encode", lambda _, text: np.frombuffer(text.encode(), np.uint8))
     assert resolve_separator(of_documents("a"), NAMES).model.reset_id == 97
-    with pytest.raises(ConfigError, match=r"is 2 tokens, and the state is emptied at one") as error:
+    with pytest.raises(ConfigError, match=r"is 2 tokens, and the state is reset at one") as error:
         resolve_separator(of_documents("é"), NAMES)
     assert str(error.value).isprintable()

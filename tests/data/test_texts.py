@@ -1,111 +1,101 @@
+"""Files as text: whatever their encoding says, the same characters on every system; and in pieces, none of them cut."""
+
+import codecs
 import os
+import random
+from pathlib import Path
 
 import pytest
 
-from jaxrnn.data.texts import as_bytes, check_is_enough, decode_text, read_bytes, readable, shown
+from jaxrnn.data import texts
+from jaxrnn.data.texts import as_bytes, read_pieces, readable, shown
 from jaxrnn.errors import CorpusError
 
 
-def refusal(data):
-    with pytest.raises(CorpusError) as caught:
-        decode_text(data, "t.txt")
-    message = str(caught.value)
-    assert "t.txt" in message
-    assert "\n" not in message
-    return message
+@pytest.fixture(params=[5, 7, 1 << 21])
+def piece(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
+    """Files shorter and longer than a piece must not differ."""
+    monkeypatch.setattr(texts, "_PIECE", request.param)
+    return int(request.param)
 
 
-@pytest.mark.parametrize("text", ["ab", "naïve — 日本 😀\n", "\ufeffab", "a\u2028b\x0cc"])
-def test_utf8_comes_back_as_the_text_it_is(text):
-    assert decode_text(("\ufeff" + text).encode(), "t.txt") == text
+def decode(data: bytes) -> str:
+    Path("t.txt").write_bytes(data)
+    return "".join(text for text, _ in read_pieces(Path("t.txt"), "t.txt", is_text=True))  # type: ignore[misc]
 
 
-def test_one_byte_order_mark_is_dropped_and_only_one():
-    assert decode_text(b"\xef\xbb\xbf\xef\xbb\xbfab", "t.txt") == "\ufeffab"
+def refusal(data: bytes) -> str:
+    with pytest.raises(CorpusError, match=r"^t\.txt ") as caught:
+        decode(data)
+    assert str(caught.value).isprintable()
+    return str(caught.value)
 
 
+@pytest.mark.usefixtures("piece")
+@pytest.mark.parametrize("text", ["", "a", "ab", "naïve — 日本 😀\n", "\ufeffab", "a\u2028b\x0cc"])
+def test_utf8_comes_back_as_the_text_it_is_without_one_byte_order_mark(text: str) -> None:
+    assert decode(codecs.BOM_UTF8 + text.encode()) == text
+    if not text.startswith("\ufeff"):
+        assert decode(text.encode()) == text
+
+
+@pytest.mark.usefixtures("piece")
 @pytest.mark.parametrize("data", [b"a\nb\n\nc", b"a\r\nb\r\n\r\nc", b"a\rb\r\rc", b"a\r\nb\n\rc"])
-def test_every_line_ends_in_a_newline_character(data):
-    assert decode_text(data, "t.txt") == "a\nb\n\nc"
+def test_every_line_ends_in_a_newline_character(data: bytes) -> None:
+    assert decode(data) == "a\nb\n\nc"
+    assert decode(data + b"\r") == "a\nb\n\nc\n"
 
 
-@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+def test_pieces_are_whole_and_say_where_they_end(piece: int) -> None:
+    rng = random.Random(piece)
+    for _ in range(40):
+        parts = ["a", "é", "€", "😀", "\r", "\n", "\r\n", "\ufeff"]
+        data = "".join(rng.choices(parts, k=rng.randint(0, 40))).encode()
+        Path("t.txt").write_bytes(data)
+        read = list(read_pieces(Path("t.txt"), "t.txt", is_text=True))
+        whole = data.removeprefix(codecs.BOM_UTF8).decode().replace("\r\n", "\n").replace("\r", "\n")
+        assert "".join(text for text, _ in read) == whole  # type: ignore[misc]
+        assert [end for _, end in read] == [*range(piece, len(data), piece), *[len(data)] * (1 + bool(data))]
+        raw = list(read_pieces(Path("t.txt"), "t.txt", is_text=False))
+        assert b"".join(part for part, _ in raw) == data  # type: ignore[misc]
+
+
+@pytest.mark.usefixtures("piece")
+@pytest.mark.parametrize("mark", [b"", codecs.BOM_UTF8])
 @pytest.mark.parametrize("bad", [b"\xff", b"\xc3", b"\xc0\xaf", b"\xed\xa0\x80"])
-def test_a_bad_byte_is_named_with_its_offset_in_the_file(mark, bad):
-    before = mark + "é\r\n".encode()
+def test_a_bad_byte_is_named_with_its_offset_in_the_file(mark: bytes, bad: bytes) -> None:
+    before = mark + "é\r\n日".encode()
     assert f"bad byte 0x{bad[0]:02x} at offset {len(before)}" in refusal(before + bad + b" more")
 
 
-def test_a_character_cut_off_at_the_end_is_a_bad_byte_too():
-    assert "bad byte 0xe6 at offset 2" in refusal(b"ab" + "日".encode()[:2])
+@pytest.mark.usefixtures("piece")
+def test_a_character_cut_off_at_the_end_is_a_bad_byte_too() -> None:
+    assert "bad byte 0xe6 at offset 9" in refusal(b"ab and so" + "日".encode()[:2])
 
 
-def test_a_nul_byte_means_a_binary_file():
-    assert "binary, not text (a NUL byte at offset 3)" in refusal(b"\x7fEL\0\xff")
+@pytest.mark.usefixtures("piece")
+def test_a_nul_byte_means_a_binary_file() -> None:
+    assert "binary, not text (a NUL byte at offset 8)" in refusal(b"\x7fELFabcd\0\xff")
 
 
 @pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
-def test_utf16_is_recognised(encoding):
+def test_utf16_is_recognized(encoding: str) -> None:
     assert "looks like UTF-16" in refusal("\ufeffhello".encode(encoding))
 
 
-@pytest.mark.parametrize("data", [b"", b"\xef\xbb\xbf"])
-def test_an_empty_text_is_refused(data):
-    assert "is empty: a text needs at least 2" in refusal(data)
+def test_an_unreadable_file_is_refused_with_the_reason(tmp_path: Path) -> None:
+    with pytest.raises(CorpusError, match=r"can't read t\.txt \(Is a directory\)"):
+        list(read_pieces(tmp_path, "t.txt", is_text=True))
 
 
-@pytest.mark.parametrize("data", [b"a", "é".encode(), b"\r\n", b"\xef\xbb\xbfa"])
-def test_one_character_is_refused(data):
-    assert "has only 1 character: a text needs at least 2" in refusal(data)
-
-
-def test_a_file_is_read_as_bytes(tmp_path):
-    (tmp_path / "t.txt").write_bytes(b"a\r\n\xff")
-    assert read_bytes(tmp_path / "t.txt", "t.txt") == b"a\r\n\xff"
-
-
-def test_a_missing_file_is_refused(tmp_path):
-    with pytest.raises(CorpusError, match=r"there is no file t\.txt"):
-        read_bytes(tmp_path / "t.txt", "t.txt")
-
-
-def test_a_directory_is_refused(tmp_path):
-    with pytest.raises(CorpusError, match="texts is a directory"):
-        read_bytes(tmp_path, "texts")
-
-
-def test_a_pipe_is_refused_and_not_waited_for(tmp_path):
-    os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(CorpusError, match="pipe is not a regular file"):
-        read_bytes(tmp_path / "pipe", "pipe")
-
-
-def test_an_unreadable_file_is_refused_with_the_reason(tmp_path, monkeypatch):
-    path = tmp_path / "t.txt"
-    path.write_text("secret")
-
-    def refuse(_):
-        raise PermissionError(13, "Permission denied")
-
-    monkeypatch.setattr(type(path), "read_bytes", refuse)  # permissions do not hold for root
-    with pytest.raises(CorpusError, match=r"can't read t\.txt \(Permission denied\)"):
-        read_bytes(path, "t.txt")
-
-
-def test_a_name_is_shown_as_it_is_unless_it_would_break_the_line():
+def test_a_name_is_shown_unchanged_unless_it_would_break_the_line() -> None:
     assert shown("my text — 2.txt") == "my text — 2.txt"
     assert shown("a\nb") == r"'a\nb'"
 
 
-@pytest.mark.parametrize(("data", "words"), [(b"", "is empty"), (b"\xff", "has only 1 byte")])
-def test_bytes_to_learn_from_are_two_at_least(data: bytes, words: str) -> None:
-    assert check_is_enough(b"\0\r", "f") == b"\0\r"
-    with pytest.raises(CorpusError, match=f"^f {words}"):
-        check_is_enough(data, "f")
-
-
 def test_a_text_has_its_bytes_in_utf_8_and_bytes_are_theirs() -> None:
-    assert (as_bytes("é\r"), as_bytes(b"\xff")) == (b"\xc3\xa9\r", b"\xff")
+    assert (as_bytes("é\r\udcff"), as_bytes(b"\xff")) == (b"\xc3\xa9\r\xff", b"\xff")
+    assert os.fsdecode(as_bytes("\udcff")) == "\udcff"
 
 
 @pytest.mark.parametrize(
@@ -116,7 +106,8 @@ def test_a_text_has_its_bytes_in_utf_8_and_bytes_are_theirs() -> None:
         (b"\xff\0\r\x1b[1m\x7f", r"\xff\x00\x0d\x1b[1m\x7f"),
         (b"\xc2\x9b", r"\xc2\x9b"),  # a control character beyond ASCII
         (b"\\xff", r"\xff"),
+        ("\x1b: text", "\x1b: text"),
     ],
 )
-def test_bytes_are_made_readable(data: bytes, shown: str) -> None:
-    assert readable(data) == readable(data.decode("utf-8", "surrogateescape")) == shown
+def test_bytes_are_made_readable_and_text_is_not_touched(data: bytes | str, shown: str) -> None:
+    assert readable(data) == shown

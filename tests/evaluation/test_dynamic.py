@@ -8,6 +8,8 @@ import pytest
 
 from jaxrnn import reference
 from jaxrnn.config import DenseConfig, DropoutConfig, EmbeddingConfig, GRUConfig, LSTMConfig, ModelConfig
+from jaxrnn.data.tokens import TokenSource, in_memory
+from jaxrnn.data.vocabulary import Vocabulary
 from jaxrnn.evaluation import dynamic
 from jaxrnn.evaluation.dynamic import EPSILON, Rates, gradient_rms, score_dynamic, tune
 from jaxrnn.evaluation.scoring import score_stateful
@@ -30,6 +32,10 @@ PARAMS = init(CONFIG)
 
 def text(length: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, VOCABULARY, length).astype(np.uint8)
+
+
+def source(ids: np.ndarray) -> TokenSource:
+    return in_memory(Vocabulary("abcde"), ids)
 
 
 def segments(ids: np.ndarray, length: int) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -100,7 +106,7 @@ def test_it_is_score_then_learn_segment_by_segment(monkeypatch, config, length: 
     as_ours = jax.tree.unflatten(
         jax.tree.structure(params), [x.astype(np.float32) for x in jax.tree.leaves(rms)]
     )
-    scores = score_dynamic(config, params, ids, as_ours, rates, segment)
+    scores = score_dynamic(config, params, source(ids), as_ours, rates, segment)
     assert scores.nll.shape == scores.ranks.shape == (length - 1,)
     np.testing.assert_allclose(scores.nll, nats, rtol=1e-3, atol=1e-4)
     if length > 2 * segment:
@@ -111,18 +117,20 @@ def test_the_statistics_are_of_streams_spread_over_the_text() -> None:
     ids = text(241, seed=1)  # 240 to predict: 12 streams of 20, four segments of 5 each
     streams = np.stack([ids[k * 20 : k * 20 + 21] for k in range(12)])
     expected = jax.tree.leaves(slow_rms(CONFIG, streams, 5))
-    for leaf, oracle in zip(jax.tree.leaves(gradient_rms(CONFIG, PARAMS, ids, 5)), expected, strict=True):
+    for leaf, oracle in zip(
+        jax.tree.leaves(gradient_rms(CONFIG, PARAMS, source(ids), 5)), expected, strict=True
+    ):
         np.testing.assert_allclose(leaf, oracle, rtol=1e-3, atol=1e-6)
 
 
 @pytest.mark.parametrize("length", [2, 3, 6, 22])
 def test_a_short_text_has_statistics_too(length: int) -> None:
-    for leaf in jax.tree.leaves(gradient_rms(CONFIG, PARAMS, text(length), 5)):
+    for leaf in jax.tree.leaves(gradient_rms(CONFIG, PARAMS, source(text(length)), 5)):
         assert np.isfinite(leaf).all()
 
 
 def test_at_a_rate_of_zero_it_is_stateful_and_the_parameters_stay() -> None:
-    ids = text(203)
+    ids = source(text(203))
     before = jax.tree.map(np.array, PARAMS)
     rms = gradient_rms(CONFIG, PARAMS, ids)
     stateful = score_stateful(CONFIG, PARAMS, ids)
@@ -136,17 +144,17 @@ def test_at_a_rate_of_zero_it_is_stateful_and_the_parameters_stay() -> None:
 def test_no_character_is_scored_with_what_comes_after_it() -> None:
     ids = text(60)
     other = np.concatenate([ids[:31], (ids[31:] + 1) % VOCABULARY])
-    rms = gradient_rms(CONFIG, PARAMS, ids)
-    one, two = (score_dynamic(CONFIG, PARAMS, i, rms, Rates(0.1, 0.0)).nll for i in (ids, other))
+    rms = gradient_rms(CONFIG, PARAMS, source(ids))
+    one, two = (score_dynamic(CONFIG, PARAMS, source(i), rms, Rates(0.1, 0.0)).nll for i in (ids, other))
     np.testing.assert_array_equal(one[:30], two[:30])
     assert (one[30:] != two[30:]).all()
 
 
 def test_on_a_text_that_repeats_itself_adapting_pays_and_tuning_finds_that_out() -> None:
-    train_ids, ids = np.tile(text(20), 40), np.tile(text(20, seed=3), 40)
+    train_ids, ids = source(np.tile(text(20), 40)), source(np.tile(text(20, seed=3), 40))
     rms = gradient_rms(CONFIG, PARAMS, train_ids)
     told = []
-    trials = tune(CONFIG, PARAMS, train_ids, rms, report=lambda *args: told.append(args))
+    trials = tune(CONFIG, PARAMS, train_ids, rms, on_progress=lambda *args: told.append(args))
     assert len(trials) == len(dynamic.RATES) + len(dynamic.DECAYS) - 1 == len(told)
     assert [trial.nll for trial in trials] == sorted(trial.nll for trial in trials)
     adapted = score_dynamic(CONFIG, PARAMS, ids, rms, trials[0].rates).nll.mean()
@@ -155,27 +163,27 @@ def test_on_a_text_that_repeats_itself_adapting_pays_and_tuning_finds_that_out()
 
 def test_the_rates_are_chosen_on_the_end_of_the_training_text_alone(monkeypatch) -> None:
     monkeypatch.setattr(dynamic, "_TUNING", 100)
-    rms = gradient_rms(CONFIG, PARAMS, text(500))
-    one = tune(CONFIG, PARAMS, text(500), rms)
-    two = tune(CONFIG, PARAMS, np.concatenate([text(300, seed=5), text(500)[-101:]]), rms)
+    rms = gradient_rms(CONFIG, PARAMS, source(text(500)))
+    one = tune(CONFIG, PARAMS, source(text(500)), rms)
+    two = tune(CONFIG, PARAMS, source(np.concatenate([text(300, seed=5), text(500)[-101:]])), rms)
     assert one == two
-    expected = score_dynamic(CONFIG, PARAMS, text(500)[-101:], rms, one[0].rates).nll.mean(dtype=np.float64)
-    assert one[0].nll == pytest.approx(expected)
+    expected = score_dynamic(CONFIG, PARAMS, source(text(500)[-101:]), rms, one[0].rates).nll
+    assert one[0].nll == pytest.approx(expected.mean(dtype=np.float64))
 
 
 def test_weights_that_run_away_are_infinitely_bad(monkeypatch) -> None:
     monkeypatch.setattr(dynamic, "RATES", (1e-3, 1e38))
-    ids = text(300)
+    ids = source(text(300))
     trials = tune(CONFIG, PARAMS, ids, gradient_rms(CONFIG, PARAMS, ids))
     assert trials[0].rates.rate == 1e-3
     assert trials[-1].nll == np.inf
 
 
 def test_nothing_to_predict_is_refused() -> None:
-    rms = gradient_rms(CONFIG, PARAMS, text(9))
-    with pytest.raises(ValueError, match="a text of 1 characters has nothing to predict"):
-        score_dynamic(CONFIG, PARAMS, text(1), rms, Rates(0.1, 0.1))
-    with pytest.raises(ValueError, match="a text of 0 characters has nothing to predict"):
-        gradient_rms(CONFIG, PARAMS, text(0))
-    with pytest.raises(ValueError, match="a segment has 1 character at least, not 0"):
-        score_dynamic(CONFIG, PARAMS, text(9), rms, Rates(0.1, 0.1), segment=0)
+    rms = gradient_rms(CONFIG, PARAMS, source(text(9)))
+    with pytest.raises(ValueError, match="tokens must be at least 2, the first is only read; got 1"):
+        score_dynamic(CONFIG, PARAMS, source(text(1)), rms, Rates(0.1, 0.1))
+    with pytest.raises(ValueError, match="tokens must be at least 2, the first is only read; got 0"):
+        gradient_rms(CONFIG, PARAMS, source(text(0)))
+    with pytest.raises(ValueError, match="segment must be at least 1, got 0"):
+        score_dynamic(CONFIG, PARAMS, source(text(9)), rms, Rates(0.1, 0.1), segment=0)

@@ -5,8 +5,16 @@ import random
 import numpy as np
 import pytest
 
+from jaxrnn.data.tokens import in_memory
+from jaxrnn.data.vocabulary import byte_vocabulary
 from jaxrnn.evaluation import memorization
-from jaxrnn.evaluation.memorization import find_copied
+from jaxrnn.evaluation.memorization import Copied
+
+
+def find_copied(
+    text: np.ndarray, source: np.ndarray, lengths: tuple[int, ...] = memorization.LENGTHS
+) -> Copied:
+    return memorization.find_copied(text, in_memory(byte_vocabulary(), source), lengths)
 
 
 def as_ids(text: str) -> np.ndarray:

@@ -10,6 +10,7 @@ import pytest
 
 from jaxrnn import reference
 from jaxrnn.config import DenseConfig, EmbeddingConfig, LSTMConfig, ModelConfig
+from jaxrnn.data.tokens import TokenSource, in_memory
 from jaxrnn.data.vocabulary import Vocabulary
 from jaxrnn.errors import VocabularyError
 from jaxrnn.evaluation import scoring, validation
@@ -24,6 +25,10 @@ PARAMS = jax.tree.map(lambda leaf: 2 * leaf, stack.init(jax.random.key(0), CONFI
 
 def text(length: int) -> np.ndarray:
     return np.random.default_rng(0).integers(0, VOCABULARY, length).astype(np.uint8)
+
+
+def source(ids: np.ndarray) -> TokenSource:
+    return in_memory(Vocabulary("abcde"), ids)
 
 
 def slow(ids: np.ndarray, window: int, reset_id: int | None = None) -> tuple[np.ndarray, np.ndarray]:
@@ -47,32 +52,32 @@ def slow(ids: np.ndarray, window: int, reset_id: int | None = None) -> tuple[np.
 def test_stateful_is_one_pass_character_by_character(length: int) -> None:
     ids = text(length)
     nats, ranks = slow(ids, window=length)
-    scores = score_stateful(CONFIG, PARAMS, ids)
+    scores = score_stateful(CONFIG, PARAMS, source(ids))
     np.testing.assert_allclose(scores.nll, nats, rtol=1e-4, atol=1e-5)
     np.testing.assert_array_equal(scores.ranks, ranks)
 
 
 def test_with_a_separator_every_protocol_reads_documents() -> None:
     ids, config = text(1201), replace(CONFIG, reset_id=3)
-    assert validation.segment(ids)[0].shape[0] > 1
+    assert validation.segment(source(ids)).warm_up.shape[0] > 1
     nats, ranks = slow(ids, window=1201, reset_id=3)
-    scores = score_stateful(config, PARAMS, ids)
+    scores = score_stateful(config, PARAMS, source(ids))
     np.testing.assert_allclose(scores.nll, nats, rtol=1e-3, atol=1e-4)
     np.testing.assert_array_equal(scores.ranks, ranks)
-    assert validation.evaluate(config, PARAMS, validation.segment(ids)) == pytest.approx(
+    assert validation.evaluate(config, PARAMS, validation.segment(source(ids))) == pytest.approx(
         nats.mean(), rel=1e-5
     )
     assert abs(nats - slow(ids, window=1201)[0]).max() > 0.01
-    windows = score_windows(config, PARAMS, ids[:300], 7)
+    windows = score_windows(config, PARAMS, source(ids[:300]), 7)
     np.testing.assert_allclose(windows.nll, slow(ids[:300], 7, reset_id=3)[0], rtol=1e-4, atol=1e-5)
 
 
 def test_stateful_is_what_training_measures_and_in_the_order_of_the_text() -> None:
     ids = text(3001)
-    scores = score_stateful(CONFIG, PARAMS, ids)
+    scores = score_stateful(CONFIG, PARAMS, source(ids))
     assert scores.nll.shape == scores.ranks.shape == (3000,)
     assert scores.nll.mean() == pytest.approx(
-        validation.evaluate(CONFIG, PARAMS, validation.segment(ids)), rel=1e-5
+        validation.evaluate(CONFIG, PARAMS, validation.segment(source(ids))), rel=1e-5
     )
     np.testing.assert_allclose(scores.nll, slow(ids, window=3001)[0], rtol=1e-3, atol=1e-4)
 
@@ -83,7 +88,7 @@ def test_stateful_is_what_training_measures_and_in_the_order_of_the_text() -> No
 def test_windows_begin_from_a_zero_state_and_the_last_one_is_scored_too(length: int, window: int) -> None:
     ids = text(length)
     nats, ranks = slow(ids, window)
-    scores = score_windows(CONFIG, PARAMS, ids, window)
+    scores = score_windows(CONFIG, PARAMS, source(ids), window)
     np.testing.assert_allclose(scores.nll, nats, rtol=1e-4, atol=1e-5)
     np.testing.assert_array_equal(scores.ranks, ranks)
 
@@ -96,7 +101,7 @@ def test_however_windows_are_laid_out_and_read_in_pieces_the_scores_are_the_same
     nats, ranks = slow(ids, window=150)
     monkeypatch.setattr(scoring, "_CHUNK", 40)  # so that a window is read in four pieces, the last one padded
     monkeypatch.setattr(scoring, "_ROWS", rows)
-    scores = score_windows(CONFIG, PARAMS, ids, 150)
+    scores = score_windows(CONFIG, PARAMS, source(ids), 150)
     np.testing.assert_allclose(scores.nll, nats, rtol=1e-4, atol=1e-5)
     np.testing.assert_array_equal(scores.ranks, ranks)
 
@@ -112,7 +117,7 @@ def test_scores_have_every_unit() -> None:
 
 def test_score_reads_text_by_either_protocol() -> None:
     model = LanguageModel(CONFIG, PARAMS, Vocabulary("abcde"))
-    ids = np.array([2, 0, 1, 4, 3, 1])
+    ids = source(np.array([2, 0, 1, 4, 3, 1], np.uint8))
     np.testing.assert_array_equal(score(model, "cabedb").nll, score_stateful(CONFIG, PARAMS, ids).nll)
     windows = score(model, "cabedb", protocol="windows", window=2)
     np.testing.assert_array_equal(windows.nll, score_windows(CONFIG, PARAMS, ids, 2).nll)
@@ -123,11 +128,12 @@ def test_score_reads_text_by_either_protocol() -> None:
 
 
 def test_nothing_to_predict_is_refused() -> None:
+    one = source(text(1))
     for score_text in (
-        lambda: score_stateful(CONFIG, PARAMS, text(1)),
-        lambda: score_windows(CONFIG, PARAMS, text(1), 256),
+        lambda: score_stateful(CONFIG, PARAMS, one),
+        lambda: score_windows(CONFIG, PARAMS, one, 256),
     ):
-        with pytest.raises(ValueError, match="a text of 1 characters has nothing to predict"):
+        with pytest.raises(ValueError, match="tokens must be at least 2, the first is only read; got 1"):
             score_text()
-    with pytest.raises(ValueError, match="a window has 1 character at least, not 0"):
-        score_windows(CONFIG, PARAMS, text(9), 0)
+    with pytest.raises(ValueError, match="window must be at least 1, got 0"):
+        score_windows(CONFIG, PARAMS, source(text(9)), 0)

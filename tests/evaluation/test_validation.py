@@ -8,7 +8,10 @@ import numpy as np
 import pytest
 
 from jaxrnn.config import DenseConfig, EmbeddingConfig, LSTMConfig, ModelConfig
+from jaxrnn.data.tokens import TokenSource, in_memory
+from jaxrnn.data.vocabulary import Vocabulary
 from jaxrnn.evaluation import validation
+from jaxrnn.evaluation.scoring import score_stateful
 from jaxrnn.layers.losses import softmax_cross_entropy
 from jaxrnn.models import stack
 
@@ -18,6 +21,17 @@ PARAMS = jax.tree.map(lambda leaf: 2 * leaf, stack.init(jax.random.key(0), CONFI
 
 def text(length: int) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 5, length).astype(np.uint8)
+
+
+def source(ids: np.ndarray) -> TokenSource:
+    return in_memory(Vocabulary("abcde"), ids)
+
+
+def whole(segments: validation.Segments) -> tuple[np.ndarray, ...]:
+    """Inputs, targets and weights of all chunks of the segments, `[segments, tokens]` each."""
+    parts = zip(*segments.pieces(), strict=True)
+    chunks = (np.concatenate([np.asarray(piece) for piece in part]) for part in parts)
+    return tuple(part.swapaxes(0, 1).reshape(part.shape[1], -1) for part in chunks)
 
 
 @cache
@@ -39,60 +53,61 @@ def single_stream(ids: np.ndarray) -> float:
 @pytest.mark.parametrize("length", [2, 3, 255, 256, 257, 258, 700])
 def test_as_one_segment_it_is_the_loss_of_a_single_stream(length: int) -> None:
     ids = text(length)
-    loss = validation.evaluate(CONFIG, PARAMS, validation.segment(ids, max_segments=1))
+    loss = validation.evaluate(CONFIG, PARAMS, validation.segment(source(ids), max_segments=1))
     assert loss == pytest.approx(single_stream(ids), rel=1e-5)
 
 
 @pytest.mark.parametrize("length", [3000, 5003])
 def test_as_many_segments_it_is_the_same_but_for_a_little(length: int) -> None:
     ids = text(length)
-    segments = validation.segment(ids)
-    assert segments[0].shape[0] > 1
+    segments = validation.segment(source(ids))
+    assert segments.warm_up.shape[0] > 1
     assert validation.evaluate(CONFIG, PARAMS, segments) == pytest.approx(single_stream(ids), rel=1e-5)
 
 
-def test_every_character_but_the_first_is_scored_once() -> None:
+def test_every_token_but_the_first_is_scored_once() -> None:
     ids = np.arange(4001) % 251
-    _, _, targets, weights = validation.segment(ids)
-    scored = np.asarray(targets)[np.asarray(weights) == 1]
+    _, targets, weights = whole(validation.segment(source(ids)))
+    scored = targets[weights == 1]
     np.testing.assert_array_equal(np.bincount(scored, minlength=251), np.bincount(ids[1:], minlength=251))
 
 
 def test_a_segment_first_reads_what_stands_before_it() -> None:
-    ids = np.arange(4001)
-    warm_up, inputs, _, _ = map(np.asarray, validation.segment(ids))
-    np.testing.assert_array_equal(warm_up[1:, -1] + 1, inputs[0, 1:, 0])
+    segments = validation.segment(source(np.arange(4001)))
+    warm_up, (inputs, _, _) = np.asarray(segments.warm_up), whole(segments)
+    np.testing.assert_array_equal(warm_up[1:, -1] + 1, inputs[1:, 0])
     assert warm_up.shape[1] == validation.WARM_UP
 
 
-def test_one_character_has_nothing_to_predict() -> None:
-    with pytest.raises(ValueError, match="a text of 1 characters has nothing to predict"):
-        validation.segment(text(1))
+def test_one_token_has_nothing_to_predict() -> None:
+    with pytest.raises(ValueError, match="tokens must be at least 2, the first is only read; got 1"):
+        validation.segment(source(text(1)))
 
 
-def test_a_long_text_is_read_in_pieces_and_costs_the_same(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    ids = text(20_000)
-    expected = validation.evaluate(CONFIG, PARAMS, validation.segment(ids))
+def test_a_long_corpus_is_read_in_pieces_and_has_the_same_loss(monkeypatch: pytest.MonkeyPatch) -> None:
+    tokens = source(text(20_000))
+    expected = validation.evaluate(CONFIG, PARAMS, validation.segment(tokens))
     monkeypatch.setattr(validation, "_ON_DEVICE", 100)
-    monkeypatch.setattr(validation, "_PIECE", 3)
-    pieces = validation.lay_out(ids)
-    assert isinstance(pieces, validation.Pieces)
-    assert validation.evaluate(CONFIG, PARAMS, pieces) == pytest.approx(expected, rel=1e-6)
+    monkeypatch.setattr(validation, "_PIECE", 2)
+    segments = validation.segment(tokens)
+    assert len(list(segments.pieces())) > 1
+    for _ in range(2):  # each pass reads it again
+        assert validation.evaluate(CONFIG, PARAMS, segments) == pytest.approx(expected, rel=1e-6)
+    scores = score_stateful(CONFIG, PARAMS, tokens)
+    assert scores.nll.size == 19_999
+    assert scores.mean_nll == pytest.approx(expected, rel=1e-6)
 
 
 @pytest.mark.parametrize("limit", [1, 100, 1000, 5000])
-def test_a_limit_scores_stretches_spread_over_the_text(limit: int) -> None:
+def test_a_limit_scores_stretches_spread_over_the_corpus(limit: int) -> None:
     ids = np.arange(4097) % 251
-    warm_up, inputs, targets, weights = (np.asarray(part) for part in validation.segment(ids, limit=limit))
-    segments = warm_up.shape[0]
-    assert segments == 8
-    scored = np.flatnonzero(weights.swapaxes(0, 1).reshape(segments, -1)[0])
-    assert limit <= weights.sum() < limit + segments or weights.sum() == ids.size - 1
-    for row in range(segments):
+    segments = validation.segment(source(ids), limit=limit)
+    inputs, targets, weights = whole(segments)
+    assert len(inputs) == 8
+    assert limit <= weights.sum() < limit + 8 or weights.sum() == ids.size - 1
+    length = int(weights[0].sum())
+    assert length == segments.length
+    for row in range(8):
         start = row * 512
-        read = inputs.swapaxes(0, 1).reshape(segments, -1)[row, scored]
-        np.testing.assert_array_equal(read, ids[start : start + scored.size])
-        expected = targets.swapaxes(0, 1).reshape(segments, -1)[row, scored]
-        np.testing.assert_array_equal(expected, ids[start + 1 : start + 1 + scored.size])
+        np.testing.assert_array_equal(inputs[row, :length], ids[start : start + length])
+        np.testing.assert_array_equal(targets[row, :length], ids[start + 1 : start + 1 + length])

@@ -18,6 +18,8 @@ from jaxrnn.config import (
     RNNBlockConfig,
     RNNConfig,
 )
+from jaxrnn.data.tokens import in_memory
+from jaxrnn.data.vocabulary import Vocabulary
 from jaxrnn.evaluation.scoring import score_stateful
 from jaxrnn.inspection.activity import GATES, NAMES, Activity, observe, saturation
 from jaxrnn.models import stack
@@ -94,7 +96,7 @@ def test_gates_make_up_the_states(config, activity) -> None:
 
 
 def test_surprise_is_what_scoring_says(config, params, activity) -> None:
-    scores = score_stateful(config, params, IDS)
+    scores = score_stateful(config, params, in_memory(Vocabulary("abcde"), IDS))
     np.testing.assert_allclose(activity.nll, scores.nll, atol=1e-5)
     np.testing.assert_array_equal(activity.ranks, scores.ranks)
 

@@ -22,11 +22,12 @@ import jax, numpy as np
 from jaxrnn.config import Config, TrainConfig, ModelConfig, EmbeddingConfig, LSTMConfig, DenseConfig
 from jaxrnn.training.state import init_state
 from jaxrnn.training.loop import Save, train
+from jaxrnn.data.tokens import in_memory
 from jaxrnn.data.vocabulary import build_vocabulary, encode
 
 text = "to be or not " * 92
 vocabulary = build_vocabulary(text)
-ids = encode(vocabulary, text)
+tokens = in_memory(vocabulary, encode(vocabulary, text))
 for devices in (1, 2):
     config = Config(
         model=ModelConfig(layers=(EmbeddingConfig(size=5), LSTMConfig(size=8), DenseConfig())),
@@ -34,7 +35,8 @@ for devices in (1, 2):
             steps=12, batch_size=4, seq_len=6, eval_every=6, save_every=0, sample_every=6, num_devices=devices
         ),
     )
-    for event in train(config, init_state(config, vocabulary.size), vocabulary, ids[:1000], ids[1000:]):
+    state = init_state(config, vocabulary.size)
+    for event in train(config, state, tokens.part(0, 1000), tokens.part(1000, len(tokens))):
         if isinstance(event, Save):
             state = event.state
             assert state.carry[1].h.sharding.num_devices == devices

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from jaxrnn.config import Config, DenseConfig, EmbeddingConfig, ModelConfig
+from jaxrnn.data.tokens import TokenSource, in_memory
 from jaxrnn.data.vocabulary import Vocabulary
 from jaxrnn.errors import ConfigError, DivergenceError
 from jaxrnn.evaluation import validation
@@ -31,9 +32,13 @@ def run(
     held_out: int = 200,
 ) -> list[Event]:
     """All events of a training."""
-    train_ids, val_ids = ids[:1000], ids[1000 : 1000 + held_out]
     state = state or init_state(config, vocabulary.size)
-    return list(train(config, state, vocabulary, train_ids, val_ids))
+    return list(train(config, state, *parts(vocabulary, ids, held_out)))
+
+
+def parts(vocabulary: Vocabulary, ids: np.ndarray, held_out: int = 200) -> tuple[TokenSource, TokenSource]:
+    tokens = in_memory(vocabulary, ids)
+    return tokens.part(0, 1000), tokens.part(1000, 1000 + held_out)
 
 
 def last_state(events: Iterable[Event]) -> TrainState:
@@ -63,7 +68,7 @@ def test_a_separator_is_found_in_the_vocabulary_and_trained_and_evaluated_with(
         [event.val_loss for event in of if isinstance(event, Evaluated)] for of in (found, events)
     )
     assert losses != without
-    segments = validation.segment(ids[1000:1200])
+    segments = validation.segment(parts(vocabulary, ids)[1])
     assert losses[-1] == validation.evaluate(resolved, last_state(found).params, segments)
     with pytest.raises(ConfigError, match=r'corpus\.separator = "z": the text does not have this character'):
         run(replace(config, corpus=replace(config.corpus, separator="z")), vocabulary, ids)
@@ -179,7 +184,7 @@ def test_a_training_stopped_anywhere_goes_on_as_if_it_had_not_been(
     monkeypatch.setattr(loop, "_DISPATCH_SECONDS", 0.0)
     asked = iter([False] * 3 + [True])
     state = init_state(config, vocabulary.size)
-    *_, stopped = train(config, state, vocabulary, ids[:1000], ids[1000:], should_stop=lambda: next(asked))
+    *_, stopped = train(config, state, *parts(vocabulary, ids), should_stop=lambda: next(asked))
     assert isinstance(stopped, Save)
     assert stopped.step == 3  # where nothing was due
     rest = run(config, vocabulary, ids, stopped.state)
@@ -193,7 +198,7 @@ def test_a_training_stopped_anywhere_goes_on_as_if_it_had_not_been(
 def test_asked_to_stop_it_saves_and_ends(config: Config, vocabulary: Vocabulary, ids: np.ndarray) -> None:
     state = init_state(config, vocabulary.size)
     seen: list[Event] = []
-    seen.extend(train(config, state, vocabulary, ids[:1000], ids[:0], should_stop=lambda: len(seen) > 0))
+    seen.extend(train(config, state, *parts(vocabulary, ids, 0), should_stop=lambda: len(seen) > 0))
     assert [type(event) for event in seen] == [Progress, Save]
     assert seen[-1].step < 12
 
@@ -246,7 +251,7 @@ def test_a_loss_that_is_not_finite_ends_the_training_before_anything_bad_is_save
     with pytest.raises(
         DivergenceError, match=r"training diverged by step 1: loss nan.*lower train\.learning_rate"
     ):
-        seen.extend(train(config, broken, vocabulary, ids[:1000], ids[1000:]))
+        seen.extend(train(config, broken, *parts(vocabulary, ids)))
     assert seen == []
 
 
@@ -260,7 +265,7 @@ def test_an_absurd_learning_rate_ends_with_a_report_and_every_saved_state_is_fin
     state = init_state(absurd, vocabulary.size)
     seen: list[Event] = []
     with pytest.raises(DivergenceError, match=r"learning rate 100; lower train\.learning_rate"):
-        seen.extend(train(absurd, state, vocabulary, ids[:1000], ids[1000:]))
+        seen.extend(train(absurd, state, *parts(vocabulary, ids)))
     assert isinstance(seen[-1], Save)
     for event in seen:
         if isinstance(event, Save):
@@ -275,7 +280,7 @@ def test_a_held_out_loss_that_is_not_finite_ends_the_training_too(
     seen: list[Event] = []
     state = init_state(config, vocabulary.size)
     with pytest.raises(DivergenceError, match="diverged by step 4: loss nan"):
-        seen.extend(train(config, state, vocabulary, ids[:1000], ids[1000:]))
+        seen.extend(train(config, state, *parts(vocabulary, ids)))
     assert all(isinstance(event, Progress) for event in seen)
 
 
@@ -315,11 +320,11 @@ def test_what_is_evaluated_and_sampled_is_the_average(
 
     def sample(_config: object, params: object, *_args: object, **_options: object) -> list[Block]:
         sampled.append(jax.device_get(params))
-        return [Block(ids[:10][None], np.zeros((1, 0)))]
+        return [Block(ids[:10][None], np.zeros((1, 0), np.float32))]
 
     monkeypatch.setattr(loop, "sample", sample)
     config = with_train(config, save_every=1, **options)
-    segments = validation.segment(ids[1000:1200])
+    segments = validation.segment(parts(vocabulary, ids)[1])
     evaluated = samples = 0
     for event in run(config, vocabulary, ids):
         if isinstance(event, Sampled):

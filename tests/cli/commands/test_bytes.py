@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from jaxrnn.data.corpus import split_lengths
+from jaxrnn.data.tokens import in_memory
 from jaxrnn.evaluation import validation
 from jaxrnn.runs.loading import load
 from jaxrnn.sampling.generation import sample as draw
@@ -227,6 +228,6 @@ def test_bytes_learn_other_bytes_and_never_characters(jaxrnn: Command, here: Pat
     # All weights are the run's: so is the loss before the first step.
     (before,) = [line for line in done.err.splitlines() if "before the first step" in line]
     run, data = load(RUN), (here / "text.txt").read_bytes()
-    held_out = np.frombuffer(data, np.uint8)[split_lengths(len(data), 0.1)[0] :]
+    held_out = in_memory(run.vocabulary, np.frombuffer(data, np.uint8)[split_lengths(len(data), 0.1)[0] :])
     nats = validation.evaluate(run.config, run.params, validation.segment(held_out))
     assert f"step: {nats:.4f} nats" in before

@@ -1,0 +1,115 @@
+"""Token ids of a corpus, in memory or on disk: one type, the same ids.
+
+On disk they are read through a map of the file that is made anew for each read, so that the pages of earlier reads do
+not stay in the memory of the process, however much of the corpus it has read.
+"""
+
+import mmap
+import os
+import weakref
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from jaxrnn.data.vocabulary import Ids, Vocabulary, id_type, translation
+from jaxrnn.disk import reason
+from jaxrnn.errors import CorpusError
+
+_CHUNK = 1 << 20  # tokens
+
+
+@dataclass(frozen=True, eq=False)
+class TokenSource:
+    """A stretch of a corpus as ids of a vocabulary; from `in_memory` or `on_disk`."""
+
+    vocabulary: Vocabulary
+    stored: Callable[[], Ids]  # what is stored: of the whole corpus, and mostly in the ids of this vocabulary
+    start: int
+    stop: int
+    table: Ids | None = None  # the id in the vocabulary of each id that is stored, where the two differ
+    file: Path | None = None  # what is read; None: they are in memory
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+    @property
+    def nbytes(self) -> int:
+        """How many bytes of memory it takes: none on disk."""
+        return 0 if self.file else len(self) * id_type(self.vocabulary).itemsize
+
+    def read(self, start: int = 0, stop: int | None = None) -> Ids:
+        """Return the ids from one position to another, not including the latter; None is the end."""
+        stop = len(self) if stop is None else stop
+        return self._translate(self.stored()[self.start + start : self.start + stop])
+
+    def take(self, positions: npt.NDArray[Any]) -> Ids:
+        """Return the ids at these positions; before the first and after the last, the first and the last."""
+        return self._translate(self.stored()[self.start + np.clip(positions, 0, len(self) - 1)])
+
+    def windows(self, starts: npt.NDArray[np.int64], length: int) -> Ids:
+        """Return the ids of windows that begin at `starts [..., windows]`: `[..., windows, length]`."""
+        views = np.lib.stride_tricks.sliding_window_view(self.stored(), length)
+        found = np.empty((*starts.shape, length), id_type(self.vocabulary))
+        for index in np.ndindex(starts.shape[:-1]):
+            found[index] = self._translate(views[self.start + starts[index]])
+        return found
+
+    def chunks(self) -> Iterator[Ids]:
+        """Yield all ids in order, a million at a time."""
+        for start in range(0, len(self), _CHUNK):
+            yield self.read(start, min(start + _CHUNK, len(self)))
+
+    def part(self, start: int, stop: int) -> "TokenSource":
+        """Return the stretch from one position to another, not including the latter; nothing is copied."""
+        return replace(self, start=self.start + start, stop=self.start + stop)
+
+    def in_vocabulary(self, vocabulary: Vocabulary) -> "TokenSource":
+        """Return the same tokens as ids of another vocabulary, which has all of them.
+
+        Raises:
+            ValueError: It lacks one.
+        """
+        if vocabulary == self.vocabulary:
+            return self
+        table = translation(self.vocabulary, vocabulary)
+        if table.min() < 0:
+            raise ValueError("the vocabulary lacks a token of the corpus")
+        ids = table.astype(id_type(vocabulary))
+        return replace(self, vocabulary=vocabulary, table=ids if self.table is None else ids[self.table])
+
+    def _translate(self, ids: Any) -> Ids:
+        translated: Ids = ids if self.table is None else self.table[ids]
+        return translated
+
+
+def in_memory(vocabulary: Vocabulary, ids: Ids) -> TokenSource:
+    """Return ids `[tokens]` of a vocabulary as a source."""
+    return TokenSource(vocabulary, lambda: ids, 0, len(ids))
+
+
+def on_disk(vocabulary: Vocabulary, file: Path, length: int) -> TokenSource:
+    """Return a file of so many ids of a vocabulary as a source; it may be deleted from then on.
+
+    Raises:
+        OSError: It can't be opened. Of reading it later: `CorpusError`, if it was cut short.
+    """
+    handle = os.open(file, os.O_RDONLY)
+
+    def stored() -> Ids:
+        try:
+            mapped = mmap.mmap(handle, 0, access=mmap.ACCESS_READ)
+        except (OSError, ValueError) as error:  # ValueError: empty
+            raise CorpusError(
+                f"can't read {file} ({reason(error)}): delete its folder and start again"
+            ) from None
+        ids: Ids = np.frombuffer(mapped, id_type(vocabulary))
+        if ids.size < length:
+            raise CorpusError(f"{file} was cut short: delete its folder and start again")
+        return ids[:length]
+
+    weakref.finalize(stored, os.close, handle)
+    return TokenSource(vocabulary, stored, 0, length, file=file)
