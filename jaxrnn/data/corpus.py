@@ -74,7 +74,7 @@ def read_corpus(source: Source, *, sha256: str = "", on_progress: OnProgress = l
     """
     if source.is_streamed:
         return _write(source, sha256, on_progress)
-    corpus = _read(list(read_source(source, "reading", on_progress)), source)
+    corpus = _read(list(read_source(source, "reading")), source)
     _check_sha256(corpus.sha256, sha256, source)
     if len(corpus.tokens) > LARGEST_RESIDENT:
         raise CorpusError(

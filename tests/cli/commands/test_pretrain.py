@@ -245,7 +245,7 @@ def test_a_folder_that_can_not_be_written_is_refused(refused) -> None:
         (b"\x7fELF\0\0\0", "NUL byte at offset 4"),
         (b"good so far \xff", "offset 12"),
         ("\ufeffgut".encode("utf-16"), "UTF-16"),
-        (b"too short", "37 to train on"),
+        (b"too short", "37 for training"),
     ],
 )
 def test_a_corpus_that_can_not_be_learned_from_is_refused(refused, content, said: str) -> None:
