@@ -15,7 +15,7 @@ from jaxrnn.config import (
     RNNConfig,
 )
 from jaxrnn.data.vocabulary import Vocabulary
-from jaxrnn.interchange.carries import by_name
+from jaxrnn.interchange.description import by_name
 from jaxrnn.models import stack
 from jaxrnn.models.language_model import LanguageModel
 from jaxrnn.reference.model import initial_carry, model_forward

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from jaxrnn.errors import InterchangeError
-from jaxrnn.interchange.importing import create_imported_run, read_model, recognise
+from jaxrnn.interchange.importing import create_imported_run, read_model, recognize
 from jaxrnn.interchange.safetensors_file import write_safetensors
 from jaxrnn.runs.directory import read_config, read_record
 from jaxrnn.runs.loading import load
@@ -37,9 +37,9 @@ def refusal(path: Path) -> str:
 def test_a_file_is_known_by_what_is_in_it(tmp_path: Path, exported: Path) -> None:
     misnamed = tmp_path / "model.txt"
     misnamed.write_bytes(exported.read_bytes())
-    assert recognise(misnamed) == "safetensors"
+    assert recognize(misnamed) == "safetensors"
     misnamed.write_bytes(b" \n" + dump(SMALL))
-    assert recognise(misnamed) == "original"
+    assert recognize(misnamed) == "original"
     assert [layer.type for layer in read_model(misnamed).config.layers] == ["embedding", "lstm", "dense"]
 
 
@@ -50,19 +50,17 @@ def test_a_file_is_known_by_what_is_in_it(tmp_path: Path, exported: Path) -> Non
         (b"hello, world", "neither a safetensors file nor JSON"),
         (b"\x89HDF\r\n\x1a\n", "is HDF5; only"),
         (b"\x80\x02}q\x00.", "could run any code"),
-        (b"\x00" * 20, "not JSON"),
+        (b"\x00" * 20, "corrupt one: "),
         (b"  ", "not JSON"),
         (b"[", "not JSON"),
         (b"[" * 200_000, "nested too deeply"),
-        (b'{"a": 1, "a": 2}', "the key 'a' is given twice"),
-        (b"[1" + b"0" * 5000 + b"]", "not JSON"),
-        (b'["\xff"]', "is not UTF-8"),
-        (b"\xff" * 8 + b"{", "its header would have"),
+        (b"\xff" * 8 + b"{", "header too large"),
     ],
 )
 def test_what_is_no_model_is_one_line(tmp_path: Path, data: bytes, why: str) -> None:
     path = tmp_path / "model"
     path.write_bytes(data)
+    assert refusal(path).startswith(f"{path}: ")
     assert why in refusal(path)
 
 
@@ -103,13 +101,13 @@ DESCRIPTIONS: list[tuple[object, str]] = [
     ([1], "must be an object"),
     ({}, 'has no "characters"'),
     ({"vocabulary": 5}, 'has no "characters"'),
-    ({"characters": 5}, "must be a text, a list"),
+    ({"characters": 5}, "must be a string, a list"),
     ({"characters": "ab"}, "layers.0 has 17 rows, but there are 2 characters"),
     ({"format": "jaxrnn model", "format_version": 2}, "format version 2, written by jaxrnn None; this version knows 1"),
     ({"characters": "ab", "layers": 5}, "model.layers = 5"),
     ({"characters": "ab", "separator": 5}, "its separator, 5, is none of its characters"),
     ({"characters": "ab", "separator": "ab"}, "its separator, 'ab', is none of its characters"),
-    ({"tokens": "bytes", "separator": "\u00ff"}, "its separator, '\\xff', is a byte that no config can name"),
+    ({"tokens": "bytes", "separator": "\u00ff"}, "its separator, 'ÿ', is a byte that no config can name"),
     ({"characters": "ab", "tokens": "words"}, "its tokens are 'words', neither characters nor bytes"),
     ({"characters": "ab", "tokens": "bytes"}, "its tokens are bytes, but its characters are not U+0000 to U+00FF"),
     ({"tokens": "bytes"}, "layers.0 has 17 rows, but there are 256 characters"),
