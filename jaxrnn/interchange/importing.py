@@ -17,9 +17,9 @@ from jaxrnn.errors import InterchangeError
 from jaxrnn.interchange.characters import read_characters, sort_characters
 from jaxrnn.interchange.description import FORMAT_VERSION, KIND
 from jaxrnn.interchange.original import read_original
-from jaxrnn.interchange.safetensors_file import METADATA, open_safetensors
+from jaxrnn.interchange.safetensors_file import METADATA, MOST_HEADER_BYTES, open_safetensors
 from jaxrnn.interchange.torch_model import find_modules, plan_described, plan_found, read_params
-from jaxrnn.interchange.untrusted import MOST_BYTES, about, check_file, parse_json, read_start
+from jaxrnn.interchange.untrusted import about, check_file, parse_json, read_json, read_start
 from jaxrnn.runs.creation import create_run
 from jaxrnn.runs.directory import new_record
 from jaxrnn.training.state import start_state
@@ -28,6 +28,7 @@ from jaxrnn.types import Params
 Format = Literal["safetensors", "original"]
 
 MODEL_FILE = "a safetensors file, or a model of the original project"  # what messages ask for
+_MOST_BYTES = 256_000_000  # of an original file: some ten million parameters
 _PICKLES = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
 _KNOWN_OTHERS = {b"\x89HDF": "HDF5", b"\x93NUMPY": "NumPy", b"\x1f\x8b": "gzip", b"GGUF": "GGUF"}
 
@@ -56,7 +57,7 @@ def read_model(path: Path, file_format: Format | None = None) -> Imported:
     with about(shown(str(path))):
         if (file_format or recognize(path)) == "safetensors":
             return _read_safetensors(path)
-        config, params, characters, notes = read_original(parse_json(read_start(path, MOST_BYTES + 1)))
+        config, params, characters, notes = read_original(read_json(path, _MOST_BYTES))
         vocabulary, params = sort_characters(characters, params)
         return Imported(config, params, vocabulary, "", notes)
 
@@ -93,19 +94,18 @@ def recognize(path: Path) -> Format:
 
 def _read_safetensors(path: Path) -> Imported:
     file = open_safetensors(path)
-    told_by, data = "its metadata", file.metadata.get(METADATA, "").encode()
-    if METADATA not in file.metadata:
-        beside = path.with_suffix(".json")
-        told_by = shown(str(beside))
-        if beside == path or not beside.exists():
-            raise InterchangeError(
-                'which character is which id is not said; write {"characters": "..."}, in the order of their ids, '
-                f"to {told_by}"
-            )
-        check_file(beside, "the description of a model")
-        data = read_start(beside, MOST_BYTES + 1)
+    beside = path.with_suffix(".json")
+    told_by = "its metadata" if METADATA in file.metadata else shown(str(beside))
+    if METADATA not in file.metadata and (beside == path or not beside.exists()):
+        advice = f'write {{"characters": "..."}}, in the order of their ids, to {told_by}'
+        raise InterchangeError(f"which character is which id is not said; {advice}")
     with about(told_by):
-        description = _check_description(parse_json(data))
+        if METADATA in file.metadata:
+            description = parse_json(file.metadata[METADATA].encode())
+        else:
+            check_file(beside, "the description of a model")
+            description = read_json(beside, MOST_HEADER_BYTES)
+        _check_description(description)
         characters, tokens = _read_vocabulary(description)
         separator = _read_separator(description, characters, tokens)
     modules = find_modules(file.shapes)
@@ -120,16 +120,14 @@ def _read_safetensors(path: Path) -> Imported:
     return Imported(plan.config, params, vocabulary._replace(tokens=tokens), separator, notes)
 
 
-def _check_description(description: Any) -> dict[str, Any]:
+def _check_description(description: Any) -> None:
     if not isinstance(description, dict):
         raise InterchangeError('must be an object, such as {"characters": "..."}')
     version = description.get("format_version", FORMAT_VERSION)
     if description.get("format", KIND) == KIND and version != FORMAT_VERSION:
-        raise InterchangeError(
-            f"format version {reprlib.repr(version)}, written by jaxrnn "
-            f"{reprlib.repr(description.get('jaxrnn_version'))}; this version knows {FORMAT_VERSION}"
-        )
-    return description
+        found = f"format version {reprlib.repr(version)}"
+        by = reprlib.repr(description.get("jaxrnn_version"))
+        raise InterchangeError(f"{found}, written by jaxrnn {by}; this version knows {FORMAT_VERSION}")
 
 
 def _read_vocabulary(description: dict[str, Any]) -> tuple[list[str], Tokens]:

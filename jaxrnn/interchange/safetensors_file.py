@@ -16,9 +16,11 @@ from jaxrnn.errors import InterchangeError
 from jaxrnn.interchange.description import describe, write_described
 from jaxrnn.interchange.exporting import require
 from jaxrnn.interchange.torch_names import torch_modules, torch_tensors
+from jaxrnn.interchange.untrusted import read_start
 from jaxrnn.models.language_model import LanguageModel
 
 METADATA = "jaxrnn"  # the key of the description
+MOST_HEADER_BYTES = 8_000_000  # with 65,536 characters in it, it has about one million
 MOST_NUMBERS = 1 << 30
 _DTYPES = ("F32", "F64", "F16", "BF16")
 
@@ -56,13 +58,19 @@ def open_safetensors(path: Path) -> TensorFile:
     """Open a safetensors file; no tensor is read.
 
     The package checks the header: its size, its JSON, and that types, shapes and offsets add up to the size of the file
-    without gaps or overlaps. What it accepts and we refuse: types that are no weights (NumPy has no float8, and complex
-    numbers would lose a part), and more numbers than memory holds, which a sparse file has without taking disk space.
+    without gaps or overlaps. What it accepts and we refuse: headers of up to 100 MB (a million tensors take 20 s and
+    1.5 GB), types that are no weights (NumPy has no float8, and complex numbers would lose a part), and more numbers
+    than memory holds, which a sparse file has without taking disk space.
 
     Raises:
         InterchangeError: The file is corrupt, or has such tensors; or the package is missing.
     """
     package = require("safetensors")
+    length = int.from_bytes(read_start(path, 8), "little")
+    if length > MOST_HEADER_BYTES:
+        raise InterchangeError(
+            f"its header would have {length:,} bytes; at most {MOST_HEADER_BYTES:,} are read"
+        )
     try:
         file = package.safe_open(path, framework="numpy")
     except (package.SafetensorError, OSError) as error:

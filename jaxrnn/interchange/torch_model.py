@@ -229,7 +229,7 @@ def _only_order(modules: Modules, vocabulary_size: int) -> list[Module]:
     linear = [layers[0] for layers in modules.values() if layers[0].kind == "Linear"]
     recurrent = [layers for layers in modules.values() if layers[0].kind in _CELLS.values()]
     if not recurrent:
-        raise InterchangeError(f"has no recurrent layer, only {_names(modules)}")
+        raise InterchangeError(f"has no recurrent layer, only {_names(modules) or 'nothing'}")
     if len(recurrent) == 1:
         (cells,) = recurrent
         inputs, outputs = cells[0].inputs, cells[-1].outputs

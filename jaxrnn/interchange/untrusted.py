@@ -12,7 +12,6 @@ from jaxrnn.data.texts import shown
 from jaxrnn.disk import reason
 from jaxrnn.errors import InterchangeError
 
-MOST_BYTES = 256_000_000  # of JSON: some ten million parameters
 _MOST_VALUES = 20_000_000  # Python needs some 30 bytes for a number,
 _MOST_LISTS = 2_000_000  # and some 100 for a list or an object
 _LONGEST = 600  # characters of a message
@@ -57,17 +56,23 @@ def read_start(path: Path, size: int) -> bytes:
         raise InterchangeError(f"can't be read: {reason(error)}") from None
 
 
+def read_json(path: Path, limit: int) -> Any:
+    """Return the value of a JSON file of at most `limit` bytes (`parse_json`)."""
+    data = read_start(path, limit + 1)
+    if len(data) > limit:
+        raise InterchangeError(f"has more than {limit:,} bytes, the most that are read")
+    return parse_json(data)
+
+
 def parse_json(data: bytes) -> Any:
     """Return the value of a JSON text; no object may have a key twice.
 
     Raises:
-        InterchangeError: It is not JSON, or has more bytes or values than a model can have (counted before they are
-            made).
+        InterchangeError: It is not JSON, or has more values than a model can have (counted before they are made).
         RecursionError: It is nested too deeply; `about` reports that.
     """
-    lists = data.count(b"[") + data.count(b"{")
-    if len(data) > MOST_BYTES or data.count(b",") > _MOST_VALUES or lists > _MOST_LISTS:
-        limits = f"{MOST_BYTES:,} bytes, {_MOST_VALUES:,} values or {_MOST_LISTS:,} lists"
+    if data.count(b",") > _MOST_VALUES or data.count(b"[") + data.count(b"{") > _MOST_LISTS:
+        limits = f"{_MOST_VALUES:,} values or {_MOST_LISTS:,} lists"
         raise InterchangeError(f"has more than {limits}, the most that are read")
     try:
         return json.loads(data, object_pairs_hook=_without_twins)

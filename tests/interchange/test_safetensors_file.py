@@ -1,7 +1,6 @@
 """Corrupt and hostile safetensors files: each is refused while only its header was read."""
 
 import json
-import resource
 import struct
 from pathlib import Path
 
@@ -72,14 +71,17 @@ def test_a_corrupt_header_is_refused(file: Path, case: str) -> None:
         open_safetensors(write(file, CORRUPT[case]))
 
 
-@pytest.mark.parametrize(
-    "data",
-    [b"", b"1234567", struct.pack("<Q", 2**64 - 1) + b"{", struct.pack("<Q", 10**9) + b"{", b"\x99" + bytes(7) + b"{}"],
-)  # fmt: skip
-def test_a_header_of_a_size_that_the_file_has_not_is_refused(file: Path, data: bytes) -> None:
-    file.write_bytes(data)
-    with pytest.raises(InterchangeError, match=r"no safetensors file, or a corrupt one: .*header"):
-        open_safetensors(file)
+def test_a_header_of_a_size_that_the_file_has_not_is_refused(file: Path) -> None:
+    for data in (b"", b"1234567", struct.pack("<Q", 1000) + b"{}"):
+        file.write_bytes(data)
+        with pytest.raises(InterchangeError, match=r"corrupt one: .*header|its header would have"):
+            open_safetensors(file)
+    for length in (8_000_001, 2**64 - 1):
+        file.write_bytes(struct.pack("<Q", length) + b"{")
+        with pytest.raises(
+            InterchangeError, match=f"its header would have {length:,} bytes; at most 8,000,000"
+        ):
+            open_safetensors(file)
 
 
 @pytest.mark.parametrize("dtype", ["I16", "F8_E4M3", "C64", "BOOL"])
@@ -98,4 +100,3 @@ def test_a_sparse_file_of_more_numbers_than_memory_holds_is_refused_unread(file:
         InterchangeError, match="has 1,099,511,627,776 numbers; at most 1,073,741,824 are read"
     ):
         open_safetensors(file)
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < 8e6  # kB
