@@ -44,7 +44,6 @@ _NAMES = [names.split() for names in ("E", "W b", "Wxh Whh bh", "Wxa Wha ba", ""
 _TYPES = {str([*types]): types for types in ((0,), (1,), (2,), (3,), (4,), (2, 1), (3, 1))}
 _CALLED = {1: "dense", 2: "rnn", 3: "lstm"}  # in a config
 _PARAMS: dict[int, Callable[..., Params]] = {1: DenseParams, 2: RNNParams, 3: LSTMParams}
-_MOST_AXES = 4
 _LARGEST = float(np.finfo(np.float32).max)
 
 
@@ -172,7 +171,7 @@ def _walk(layer: dict[str, Any]) -> Iterator[tuple[str, Any]]:
 def _to_array(value: list[Any], what: str) -> _Array:
     """Return nested lists of numbers as an array of float32."""
     nested = np.array(value, dtype=object)
-    if nested.ndim > _MOST_AXES:
+    if nested.ndim > 4:  # NumPy can't go through more than 32
         raise InterchangeError(f"{what} has too many axes")
     for number in nested.flat:
         if isinstance(number, list):

@@ -11,7 +11,7 @@ from jaxrnn.errors import InterchangeError
 from jaxrnn.interchange.characters import sort_characters
 from jaxrnn.interchange.original import read_original
 from jaxrnn.models.language_model import LanguageModel
-from tests.interchange.conftest import our_logits
+from tests.interchange.stacks import our_logits
 
 CHARACTERS = list("hello wrd\n")
 CHARACTERS.remove("l")  # each once, in no order

@@ -6,9 +6,10 @@ import pytest
 from jaxrnn.config import DenseConfig, EmbeddingConfig, GRUConfig, LSTMConfig, RNNConfig
 from jaxrnn.config.fields import FieldError
 from jaxrnn.errors import InterchangeError
+from jaxrnn.interchange.description import describe
 from jaxrnn.interchange.torch_model import Plan, find_modules, plan_described, plan_found, read_params
 from jaxrnn.interchange.torch_names import torch_tensors
-from tests.interchange.conftest import STACKS, make_config, make_params
+from tests.interchange.stacks import STACKS, drawn
 
 V = 9
 Shapes = dict[str, tuple[int, ...]]
@@ -119,15 +120,13 @@ def test_what_is_not_understood_is_one_line_that_names_it(case: str) -> None:
 
 @pytest.mark.parametrize("stack", STACKS)
 def test_an_export_comes_back_as_it_was(stack: str) -> None:
-    config = make_config(STACKS[stack])
-    params = make_params(config, V)
-    tensors = torch_tensors(params)
+    trained = drawn(STACKS[stack])
+    tensors = torch_tensors(trained.params)
     modules = find_modules({name: tensor.shape for name, tensor in tensors.items()})
-    layers = [{"type": "embedding", "size": 6}, *STACKS[stack], {"type": "dense"}]
-    found = plan_described(modules, layers, V)
-    assert found.config == config
+    found = plan_described(modules, describe(trained)["layers"], trained.vocabulary.size)
+    assert found.config == trained.config
     back = read_params(found, tensors.__getitem__)
-    for ours, theirs in zip(params, back, strict=True):
+    for ours, theirs in zip(trained.params, back, strict=True):
         assert type(ours) is type(theirs)
         assert str(ours) == str(theirs)
 
