@@ -15,7 +15,7 @@
 | `untrusted.py`         | untrusted files: read within limits, refused in one line               |
 
 A format is a function that takes a model and the path of a file in a folder of its own, writes that file, and next to
-it the format's other files, named after it; it returns what it wrote, the file itself first. It imports the package
+it the format's other files, named after it; it returns their paths, the file itself first. It imports the package
 that it needs when it is called (`exporting.require`).
 """
 

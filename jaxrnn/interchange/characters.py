@@ -25,7 +25,7 @@ def read_characters(table: object) -> list[str]:
             these, in a list or as values of an object, that say the same.
 
     Raises:
-        InterchangeError: It is none of these, an id is missing or given twice, or an entry is not one character.
+        InterchangeError: It is not one of these, an id is missing or given twice, or an entry is not one character.
     """
     several = [_read_one(table)]
     if several == [None]:
@@ -55,7 +55,7 @@ def read_characters(table: object) -> list[str]:
 
 
 def _read_one(table: object) -> list[str] | None:
-    """Return the characters in the order of their ids; None where it is no table."""
+    """Return the characters in the order of their ids; None where it is not a table."""
     match table:
         case str():
             return list(table)

@@ -22,10 +22,10 @@ FORMAT_VERSION = 1
 
 
 def describe(trained: LanguageModel) -> dict[str, Any]:
-    """Return what a program needs to know about a model, as JSON has it.
+    """Return the description of a model that another program needs to use it, as JSON has it.
 
     Keys: `format` and `format_version`; `jaxrnn_version`, that wrote it; `name`, of the run; `layers`, as in a config;
-    `vocabulary`, with `characters` in the order of their ids and `tokens`, what one is; `separator`, the character, of
+    `vocabulary`, with `characters` in the order of their ids and the kind of `tokens`; `separator`, the character, of
     these, before which the state is reset, or None.
     """
     characters, tokens = trained.vocabulary

@@ -39,7 +39,7 @@ def export(
     Args:
         trained: the model.
         write: the format, of `FORMATS`.
-        path: the file; its folder exists. What the format writes next to it is named after it.
+        path: the file; its folder exists. Further files of the format are named after it.
         overwrite: whether existing files may be replaced.
 
     Returns:

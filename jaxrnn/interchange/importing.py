@@ -39,8 +39,8 @@ class Imported(NamedTuple):
     config: ModelConfig
     params: Params  # of NumPy arrays
     vocabulary: Vocabulary
-    separator: str  # as a config has it; "" is none
-    notes: tuple[str, ...]  # what was decided without being said in the file
+    separator: str  # as a config has it; "" for none
+    notes: tuple[str, ...]  # choices that the file leaves open
 
 
 def read_model(path: Path, file_format: Format | None = None) -> Imported:
@@ -51,7 +51,7 @@ def read_model(path: Path, file_format: Format | None = None) -> Imported:
         file_format: its format; None: by its first bytes.
 
     Raises:
-        InterchangeError: It is no model that a run can be made of; one line that says what is wrong, and where.
+        InterchangeError: The file is corrupt, or a run can't have such a model; one line that names the problem.
     """
     check_file(path, MODEL_FILE)
     with about(shown(str(path))):
@@ -131,7 +131,7 @@ def _check_description(description: Any) -> None:
 
 
 def _read_vocabulary(description: dict[str, Any]) -> tuple[list[str], Tokens]:
-    """Return the characters in the order of their ids, and what they stand for."""
+    """Return the characters in the order of their ids, and the kind of tokens they are."""
     vocabulary = description.get("vocabulary", description)
     if not isinstance(vocabulary, dict):
         vocabulary = {}
@@ -151,10 +151,10 @@ def _read_vocabulary(description: dict[str, Any]) -> tuple[list[str], Tokens]:
 
 def _read_separator(description: dict[str, Any], characters: list[str], tokens: Tokens) -> str:
     separator = description.get("separator")
-    if separator is None or separator == "":  # as a config says it
+    if separator is None or separator == "":  # as in a config
         return ""
     if separator not in characters:
-        raise InterchangeError(f"its separator, {reprlib.repr(separator)}, is none of its characters")
+        raise InterchangeError(f"its separator, {reprlib.repr(separator)}, is not one of its characters")
     if tokens == "bytes" and not separator.isascii():
         raise InterchangeError(f"its separator, {separator!r}, is a byte that no config can name")
     return str(separator)
@@ -163,7 +163,7 @@ def _read_separator(description: dict[str, Any], characters: list[str], tokens: 
 def create_imported_run(run: Path, imported: Imported, path: Path, *, overwrite: bool = False) -> None:
     """Make a run of a model that was read, with a checkpoint of step 0.
 
-    Its corpus is unknown: its record says so, and which file it is from.
+    Its corpus is unknown: its record has the path and the hash of the file instead.
 
     Args:
         run: where.
@@ -173,7 +173,7 @@ def create_imported_run(run: Path, imported: Imported, path: Path, *, overwrite:
 
     Raises:
         CheckpointError: No run can be made there.
-        SaveError: Writing failed; what was there still is.
+        SaveError: Writing failed; a run that was there is unchanged.
     """
     text = f"(none: imported from {printable(path.name)})"
     corpus = CorpusConfig(text=text, tokens=imported.vocabulary.tokens, separator=imported.separator)

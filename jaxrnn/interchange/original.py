@@ -10,11 +10,11 @@ A list of layers, each an object with its `type` and its parameters as nested li
     [4]      softmax                none
     [2, 1]   RNN block              those of its parts   x + dense(rnn(x)); [3, 1] likewise
 
-Files of several versions are about, so that what can be told from the sizes is not prescribed: matrices may stand as
-[in, out] or as [out, in], biases as [n], [1, n] or [n, 1], a block's parameters in objects of their own or not, and the
-table of characters may have any form (`characters.read_characters`). A bias says how many columns its matrix has, and
-so every matrix that is not square says which way it stands; the square ones stand as the others do. Where all are
-square, they are taken as [in, out], which is how the equations are written; that is said.
+Several versions of these files exist, so nothing that follows from the sizes is prescribed: matrices may be [in, out]
+or [out, in], biases [n], [1, n] or [n, 1], a block's parameters may be in objects of their own or not, and the table
+of characters may have any form (`characters.read_characters`). The length of a bias gives the columns of its matrix,
+and so the orientation of every matrix that is not square; square ones have the orientation of the others. Where all
+are square, they are taken as [in, out], as the equations are written, and a note reports that.
 """
 
 import reprlib
@@ -53,7 +53,7 @@ class Original(NamedTuple):
     config: ModelConfig
     params: Params  # of NumPy arrays
     characters: list[str]  # in the order of the file's ids
-    notes: tuple[str, ...]  # what was decided without being said in the file
+    notes: tuple[str, ...]  # choices that the file leaves open
 
 
 class _Layer(NamedTuple):
@@ -176,9 +176,9 @@ def _to_array(value: list[Any], what: str) -> _Array:
     for number in nested.flat:
         if isinstance(number, list):
             raise InterchangeError(f"{what} has rows of different lengths")
-        if type(number) is not float and type(number) is not int:  # true is no number
+        if type(number) is not float and type(number) is not int:  # true is not a number
             raise InterchangeError(f"{what} has {reprlib.repr(number)} among its numbers")
-        if not abs(number) <= _LARGEST:  # nor is NaN
+        if not abs(number) <= _LARGEST:  # NaN neither
             raise InterchangeError(f"{what} has {reprlib.repr(number)}, which float32 can't hold")
     if nested.size == 0:
         raise InterchangeError(f"{what} has an empty list")

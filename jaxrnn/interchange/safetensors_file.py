@@ -74,7 +74,7 @@ def open_safetensors(path: Path) -> TensorFile:
     try:
         file = package.safe_open(path, framework="numpy")
     except (package.SafetensorError, OSError) as error:
-        raise InterchangeError(f"no safetensors file, or a corrupt one: {error}") from None
+        raise InterchangeError(f"not a safetensors file, or a corrupt one: {error}") from None
     shapes: dict[str, tuple[int, ...]] = {}
     for name in file.keys():  # noqa: SIM118
         view = file.get_slice(name)

@@ -101,7 +101,7 @@ def _module(name: str, tensors: dict[str, str], shapes: Mapping[str, Shape]) -> 
         )
     for part, sizes in shape.items():
         if "weight" in part and (len(sizes) != 2 or 0 in sizes):
-            raise InterchangeError(f"{name} has a {part} of shape {sizes}, which is no matrix")
+            raise InterchangeError(f"{name} has a {part} of shape {sizes}, which is not a matrix")
     rows, size = shape.get("weight") or shape["weight_hh"]
     for part, sizes in shape.items():
         wanted = [rows, sizes[-1]] if "weight" in part else [rows]
@@ -165,7 +165,7 @@ def plan_described(modules: Modules, layers: Any, vocabulary_size: int) -> Plan:
             case _:
                 planned.append([take(name, kind, *arguments)])
     if left:
-        raise InterchangeError(f"{min(left)!r} is none of the layers that the file names")
+        raise InterchangeError(f"{min(left)!r} is not one of the layers that the file lists")
     return Plan(config, planned)
 
 

@@ -151,7 +151,7 @@ FORMS: dict[str, bytes] = {
     "bare types": with_layers(
         lambda layers: [layer.update(type=layer["type"][0]) for layer in layers] and None
     ),
-    "numbers and texts beside": with_layers(lambda layers: layers[1].update(size=6, name="LSTM")),
+    "other numbers and strings": with_layers(lambda layers: layers[1].update(size=6, name="LSTM")),
     "parameters in an object": with_layers(
         lambda layers: [*({"type": e.pop("type"), "params": e} for e in layers), CHARACTERS]
     ),

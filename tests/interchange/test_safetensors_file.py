@@ -67,7 +67,7 @@ CORRUPT: dict[str, object] = {
 
 @pytest.mark.parametrize("case", CORRUPT)
 def test_a_corrupt_header_is_refused(file: Path, case: str) -> None:
-    with pytest.raises(InterchangeError, match="no safetensors file, or a corrupt one: "):
+    with pytest.raises(InterchangeError, match="not a safetensors file, or a corrupt one: "):
         open_safetensors(write(file, CORRUPT[case]))
 
 

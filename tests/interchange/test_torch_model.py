@@ -1,4 +1,4 @@
-"""Which models of PyTorch are understood from the names and shapes of their tensors, and what is said of the others."""
+"""Which models of PyTorch are understood from the names and shapes of their tensors, and how the others are refused."""
 
 import numpy as np
 import pytest
@@ -148,7 +148,7 @@ NAMED: Shapes = {
         (NAMED, [*LAYERS[:1], {"type": "mogrifier_lstm", "size": 6}, LAYERS[2]], "is of type mogrifier_lstm"),
         (NAMED, [*LAYERS[:1], {"type": "gru", "size": 6}, LAYERS[2]], r"s.1 must be GRU\(4, 6\), but is LSTM\(4, 6\)"),
         (NAMED, [*LAYERS[:1], {"type": "lstm", "size": 5}, LAYERS[2]], r"must be LSTM\(4, 5\), but is LSTM\(4, 6\)"),
-        ({**NAMED, "x.weight": (1, 1)}, LAYERS, "'x' is none of the layers"),
+        ({**NAMED, "x.weight": (1, 1)}, LAYERS, "'x' is not one of the layers"),
         ({k: s for k, s in NAMED.items() if "layers.2" not in k}, LAYERS, r"must be Linear\(6, 9\), but is missing"),
         ({**NAMED, **recurrent("layers.1", 4, 6, 6, layer=1)}, LAYERS, r"but is LSTM\(4, 6\) and LSTM\(6, 6\)"),
         ({**NAMED, "layers.0.weight": (8, 4)}, LAYERS, r"layers.0 must be Embedding\(9, 4\), but is Embedding\(8, 4\)"),
