@@ -10,32 +10,25 @@ A list of layers, each an object with its `type` and its parameters as nested li
     [4]      softmax                none
     [2, 1]   RNN block              those of its parts   x + dense(rnn(x)); [3, 1] likewise
 
-Files of several versions are about, so that what can be told from the sizes is not prescribed: matrices may stand as
-[in, out] or as [out, in], biases as [n], [1, n] or [n, 1], a block's parameters in objects of their own or not, and the
-table of characters may have any form (`characters.read_characters`). A bias says how many columns its matrix has, and
-so every matrix that is not square says which way it stands; the square ones stand as the others do. Where all are
-square, they are taken as [in, out], which is how the equations are written; that is said.
+Several versions of these files exist, so nothing that follows from the sizes is prescribed: matrices may be [in, out]
+or [out, in], biases [n], [1, n] or [n, 1], a block's parameters may be in objects of their own or not, and the table
+of characters may have any form (`characters.read_characters`). The length of a bias gives the columns of its matrix,
+and so the orientation of every matrix that is not square; square ones have the orientation of the others. Where all
+are square, they are taken as [in, out], as the equations are written, and a note reports that.
 """
 
-from collections.abc import Iterator
+import reprlib
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from jaxrnn.config import (
-    DenseConfig,
-    EmbeddingConfig,
-    LayerConfig,
-    LSTMConfig,
-    ModelConfig,
-    RNNBlockConfig,
-    RNNConfig,
-)
-from jaxrnn.config.fields import FieldError
+from jaxrnn.config import ModelConfig
+from jaxrnn.config.reading import read_config
 from jaxrnn.errors import InterchangeError
 from jaxrnn.interchange.characters import read_characters
-from jaxrnn.interchange.json_text import parse_json, show, to_array
+from jaxrnn.interchange.untrusted import about
 from jaxrnn.layers.block import RNNBlockParams
 from jaxrnn.layers.dense import DenseParams
 from jaxrnn.layers.embedding import EmbeddingParams
@@ -44,54 +37,83 @@ from jaxrnn.layers.rnn import RNNParams
 from jaxrnn.types import Params
 
 _Array = NDArray[np.float32]
+_Shape = tuple[int, ...]
 
-_NAMES: dict[int, tuple[str, ...]] = {
-    0: ("E",),
-    1: ("W", "b"),
-    2: ("Wxh", "Whh", "bh"),
-    3: ("Wxa", "Wha", "ba"),
-    4: (),
-}
-_KNOWN = {name for names in _NAMES.values() for name in names}
-_MOST_LAYERS = 1000
-_DEEPEST = 3  # objects in a layer
+# The parameters of each type, its bias last.
+_NAMES = [names.split() for names in ("E", "W b", "Wxh Whh bh", "Wxa Wha ba", "")]
+_TYPES = {str([*types]): types for types in ((0,), (1,), (2,), (3,), (4,), (2, 1), (3, 1))}
+_CALLED = {1: "dense", 2: "rnn", 3: "lstm"}  # in a config
+_PARAMS: dict[int, Callable[..., Params]] = {1: DenseParams, 2: RNNParams, 3: LSTMParams}
+_LARGEST = float(np.finfo(np.float32).max)
 
 
 class Original(NamedTuple):
-    """What a file holds."""
+    """The content of a file."""
 
     config: ModelConfig
     params: Params  # of NumPy arrays
     characters: list[str]  # in the order of the file's ids
-    notes: tuple[str, ...]  # what was decided without being said in the file
+    notes: tuple[str, ...]  # choices that the file leaves open
 
 
 class _Layer(NamedTuple):
     name: str  # for messages
     types: tuple[int, ...]
-    parameters: dict[str, _Array]
+    arrays: dict[str, _Array]
 
 
-def read_original(data: bytes, source: str) -> Original:
-    """Reads a model from the text of a file.
+def read_original(content: Any) -> Original:
+    """Read a model from the value of a file's JSON.
 
     Raises:
-        InterchangeError: It is not JSON, or not such a model; the message names the layer and the parameter.
+        FieldError: No config can have such layers.
+        InterchangeError: It is not such a model; the message names the layer and the parameter.
     """
-    layers, tables = _split(parse_json(data, source), source)
-    if len(tables) != 1:
-        found = "no table of characters" if not tables else f"{len(tables)} tables of characters"
-        raise InterchangeError(f"{source}: has {found} after its layers")
-    characters = read_characters(tables[0], f"{source}: its table of characters")
-    read = [_read_layer(layer, f"{source}: layer {number}") for number, layer in enumerate(layers)]
-    return _assemble(read, characters, source)
+    layers, tables = _split(content)
+    with about("its table of characters"):
+        characters = read_characters(tables)
+    first, *others = (_read_layer(layer, f"layer {number}") for number, layer in enumerate(layers))
+    if first.types != (0,):
+        raise InterchangeError(f"{first.name} comes first; an embedding, of type [0], must")
+    if others and others[-1].types == (4,):
+        others.pop()
+    table: Any = first.arrays["E"]
+    count = len(characters)
+    if table.ndim != 2 or count not in table.shape:
+        raise InterchangeError(f"{first.name}: its E is {[*table.shape]}, but there are {count:,} characters")
+    if table.shape[0] != count:
+        table = np.ascontiguousarray(table.T)
+
+    outputs = table.shape[1]
+    configs: list[dict[str, Any]] = [{"type": "embedding", "size": outputs}]
+    matrices: list[tuple[_Layer, str, _Shape]] = []
+    for layer in others:
+        with about(layer.name):
+            inputs = outputs
+            shapes, outputs = _shapes(layer, inputs)
+            matrices += [(layer, key, shape) for key, shape in shapes.items()]
+            called = _CALLED[layer.types[0]]
+            if len(layer.types) == 1:
+                configs.append({"type": called, "size": outputs})
+            elif inputs == outputs:
+                configs.append({"type": "rnn_block", "cell": called})
+            else:
+                raise InterchangeError(f"adds {outputs} numbers to the {inputs} of its input")
+    if configs[-1]["type"] == "dense":
+        if outputs != count:
+            problem = f"gives {outputs:,} numbers, but there are {count:,} characters"
+            raise InterchangeError(f"{others[-1].name}: {problem}")
+        del configs[-1]["size"]
+    config = read_config({"model": {"layers": configs}}).model
+    notes = _turn(matrices)
+    return Original(config, (EmbeddingParams(table), *map(_params, others)), characters, notes)
 
 
-def _split(content: Any, source: str) -> tuple[list[Any], list[Any]]:
-    """The objects that are layers, and what is none of them."""
+def _split(content: Any) -> tuple[list[Any], Any]:
+    """Return the objects that are layers, and the table of characters, or all of them in a list."""
     parts = list(content.values()) if isinstance(content, dict) else content
     if not isinstance(parts, list):
-        raise InterchangeError(f"{source}: not the original project's model: neither a list nor an object")
+        raise InterchangeError("not the original project's model: neither a list nor an object")
     layers: list[Any] = []
     others: list[Any] = []
     for part in parts:
@@ -103,12 +125,11 @@ def _split(content: Any, source: str) -> tuple[list[Any], list[Any]]:
             others.append(part)
     if not layers:
         raise InterchangeError(
-            f'{source}: not the original project\'s model: nothing in it is a layer, an object with a "type"'
+            'not the original project\'s model: no object with a "type", a layer, is in it'
         )
-    if len(layers) > _MOST_LAYERS:
-        raise InterchangeError(f"{source}: has {len(layers):,} layers; at most {_MOST_LAYERS:,} are possible")
-    # Both directions of the table may stand one after the other.
-    return layers, others if len(others) < 2 else [others]
+    if not others:
+        raise InterchangeError("has no table of characters after its layers")
+    return layers, others[0] if len(others) == 1 else others
 
 
 def _is_layer(part: Any) -> bool:
@@ -117,189 +138,100 @@ def _is_layer(part: Any) -> bool:
 
 def _read_layer(layer: dict[str, Any], name: str) -> _Layer:
     given = layer["type"] if isinstance(layer["type"], list) else [layer["type"]]
-    types = tuple(given)
-    if not all(type(number) is int for number in types) or types not in (
-        *((number,) for number in _NAMES),
-        (2, 1),
-        (3, 1),
-    ):
-        raise InterchangeError(
-            f"{name}: its type is {show(layer['type'])}; known are [0] to [4], [2, 1] and [3, 1]"
-        )
-    named = f"{name}, of type {[*types]},"
-    wanted = [parameter for number in types for parameter in _NAMES[number]]
-    found: dict[str, Any] = {}
-    for key, value in _walk(layer, named):
-        if key not in wanted:
-            raise InterchangeError(
-                f"{named} has {show(key)}; such a layer has {', '.join(wanted) or 'nothing'}"
-            )
-        if key in found:
-            raise InterchangeError(f"{named} has {key} twice")
-        found[key] = value
-    if missing := [parameter for parameter in wanted if parameter not in found]:
-        raise InterchangeError(f"{named} lacks {' and '.join(missing)}")
-    return _Layer(named, types, {key: to_array(found[key], f"{named} its {key}") for key in wanted})
+    types = _TYPES.get(str(given))
+    if types is None:
+        raise InterchangeError(f"{name}: its type is {reprlib.repr(given)}; known are {', '.join(_TYPES)}")
+    name = f"{name}, of type {given}"
+    with about(name):
+        wanted = [parameter for number in types for parameter in _NAMES[number]]
+        found: dict[str, Any] = {}
+        for key, value in _walk(layer):
+            if key not in wanted:
+                raise InterchangeError(f"has {key!r}; such a layer has {', '.join(wanted) or 'nothing'}")
+            if key in found:
+                raise InterchangeError(f"has {key} twice")
+            found[key] = value
+        if missing := [parameter for parameter in wanted if parameter not in found]:
+            raise InterchangeError(f"lacks {' and '.join(missing)}")
+        return _Layer(name, types, {key: _to_array(found[key], f"its {key}") for key in wanted})
 
 
-def _walk(layer: dict[str, Any], name: str, depth: int = 0) -> Iterator[tuple[str, Any]]:
-    """Every list of numbers in a layer with its key, also in objects inside; numbers and texts are left alone."""
-    if depth > _DEEPEST:
-        raise InterchangeError(f"{name} has objects nested too deeply")
+def _walk(layer: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Yield every list of numbers in a layer with its key, also in objects inside; numbers and strings are ignored."""
     for key, value in layer.items():
         if isinstance(value, dict):
-            yield from _walk(value, name, depth + 1)
+            yield from _walk(value)
         elif isinstance(value, list) and value and all(isinstance(part, dict) for part in value):
             for part in value:
-                yield from _walk(part, name, depth + 1)
+                yield from _walk(part)
         elif isinstance(value, list) and key != "type":
             yield key, value
 
 
-# Sizes, and which way matrices stand.
+def _to_array(value: list[Any], what: str) -> _Array:
+    """Return nested lists of numbers as an array of float32."""
+    nested = np.array(value, dtype=object)
+    if nested.ndim > 4:  # NumPy can't go through more than 32
+        raise InterchangeError(f"{what} has too many axes")
+    for number in nested.flat:
+        if isinstance(number, list):
+            raise InterchangeError(f"{what} has rows of different lengths")
+        if type(number) is not float and type(number) is not int:  # true is not a number
+            raise InterchangeError(f"{what} has {reprlib.repr(number)} among its numbers")
+        if not abs(number) <= _LARGEST:  # NaN neither
+            raise InterchangeError(f"{what} has {reprlib.repr(number)}, which float32 can't hold")
+    if nested.size == 0:
+        raise InterchangeError(f"{what} has an empty list")
+    return nested.astype(np.float32)
 
 
-class _Sized(NamedTuple):
-    layer: _Layer
-    outputs: int
-    shapes: dict[str, tuple[int, int]]  # what each matrix is to be: [in, out]
-
-
-def _assemble(layers: list[_Layer], characters: list[str], source: str) -> Original:
-    first, *others = layers
-    if first.types != (0,):
-        raise InterchangeError(f"{first.name} comes first; an embedding, of type [0], must")
-    if others and others[-1].types == (4,):
-        others.pop()
-    table = _table(first, len(characters))
-    sized, size = [], table.shape[1]
-    for layer in others:
-        if layer.types in ((0,), (4,)):
-            raise InterchangeError(f"{layer.name} can only come {'first' if layer.types == (0,) else 'last'}")
-        sized.append(_size(layer, size))
-        size = sized[-1].outputs
-    config = _configure(table.shape[1], sized, len(characters), source)
-    is_turned, notes = _agree(sized, source)
-    params = tuple(_params(_turn(each, is_turned)) for each in sized)
-    return Original(config, (EmbeddingParams(table), *params), characters, notes)
-
-
-def _table(layer: _Layer, vocabulary_size: int) -> Any:
-    """The embedding, a row for each character."""
-    table = layer.parameters["E"]
-    if table.ndim != 2 or vocabulary_size not in table.shape:
-        raise InterchangeError(
-            f"{layer.name} its E is {_shape(table)}, but there are {vocabulary_size:,} characters"
-        )
-    return table if table.shape[0] == vocabulary_size else np.ascontiguousarray(table.T)
-
-
-def _size(layer: _Layer, inputs: int) -> _Sized:
-    """What a layer makes of its inputs, by its biases; these become [n]."""
-    parameters = dict(layer.parameters)
-    for key in ("b", "bh", "ba"):
-        if key in parameters:
-            bias = parameters[key]
-            if bias.size != max(bias.shape):
-                raise InterchangeError(f"{layer.name} its {key} is {_shape(bias)}, not [n], [1, n] or [n, 1]")
-            parameters[key] = bias.reshape(-1)
-    shapes, size = {}, inputs
+def _shapes(layer: _Layer, inputs: int) -> tuple[dict[str, _Shape], int]:
+    """Return the shape that each matrix must have, as [in, out], and the layer's outputs; biases become [n]."""
+    if layer.types in ((0,), (4,)):
+        raise InterchangeError(f"can only come {'first' if layer.types == (0,) else 'last'}")
+    shapes: dict[str, _Shape] = {}
     for kind in layer.types:
-        weight, *_, bias_key = _NAMES[kind]
-        columns = parameters[bias_key].size
-        shapes[weight] = (size, columns)
-        size = columns
-        if kind == 3:
-            if columns % 4:
-                raise InterchangeError(f"{layer.name} its ba has {columns} numbers, which are not four gates")
-            size = columns // 4
-        if kind in (2, 3):
-            shapes[_NAMES[kind][1]] = (size, columns)
-    return _Sized(layer._replace(parameters=parameters), size, shapes)
+        *keys, bias_key = _NAMES[kind]
+        bias = layer.arrays[bias_key]
+        if bias.size != max(bias.shape):
+            raise InterchangeError(f"its {bias_key} is {[*bias.shape]}, not [n], [1, n] or [n, 1]")
+        if kind == 3 and bias.size % 4:
+            raise InterchangeError(f"its {bias_key} has {bias.size} numbers, which are not four gates")
+        layer.arrays[bias_key] = bias.reshape(-1)
+        outputs = bias.size // 4 if kind == 3 else bias.size
+        for key, rows in zip(keys, (inputs, outputs), strict=False):
+            shapes[key] = (rows, bias.size)
+            found = layer.arrays[key].shape
+            if found not in (shapes[key], shapes[key][::-1]):
+                problem = f"is {[*found]}, not {[rows, bias.size]} or its transpose"
+                raise InterchangeError(f"its {key} {problem}")
+        inputs = outputs
+    return shapes, outputs
 
 
-def _configure(embedding_size: int, layers: list[_Sized], vocabulary_size: int, source: str) -> ModelConfig:
-    made: list[LayerConfig] = []
-    try:
-        made.append(EmbeddingConfig(size=embedding_size))
-        size = embedding_size
-        for index, (layer, outputs, _) in enumerate(layers):
-            if len(layer.types) == 2:
-                if outputs != size:
-                    raise InterchangeError(f"{layer.name} adds {outputs} numbers to the {size} of its input")
-                made.append(RNNBlockConfig(cell="rnn" if layer.types[0] == 2 else "lstm"))
-            elif layer.types != (1,):
-                made.append((RNNConfig if layer.types == (2,) else LSTMConfig)(size=outputs))
-            elif index < len(layers) - 1:
-                made.append(DenseConfig(size=outputs))
-            elif outputs == vocabulary_size:
-                made.append(DenseConfig())
-            else:
-                problem = f"gives {outputs:,} numbers, but there are {vocabulary_size:,} characters"
-                raise InterchangeError(f"{layer.name} {problem}")
-            size = outputs
-        return ModelConfig(layers=tuple(made))
-    except FieldError as error:
-        raise InterchangeError(f"{source}: {error}") from None
-
-
-def _agree(layers: list[_Sized], source: str) -> tuple[bool, tuple[str, ...]]:
-    """Whether square matrices are [out, in], as all others of the file are; and what to say of it."""
-    squares, turned = [], set()
-    for layer, _, shapes in layers:
-        for key, shape in shapes.items():
-            found = layer.parameters[key].shape
-            if found not in (shape, shape[::-1]):
-                wanted = f"[{shape[0]}, {shape[1]}] or [{shape[1]}, {shape[0]}]"
-                raise InterchangeError(
-                    f"{layer.name} its {key} is {_shape(layer.parameters[key])}, not {wanted}"
-                )
-            if shape[0] == shape[1]:
-                squares.append(f"{layer.name} its {key}")
-            else:
-                turned.add(found != shape)
+def _turn(matrices: list[tuple[_Layer, str, _Shape]]) -> tuple[str, ...]:
+    """Transpose the matrices that are [out, in], square ones where all others of the file are; return what to note."""
+    squares = [(layer.name, key) for layer, key, shape in matrices if shape[0] == shape[1]]
+    turned = {layer.arrays[key].shape != shape for layer, key, shape in matrices if shape[0] != shape[1]}
     if len(turned) == 2 and squares:
-        raise InterchangeError(
-            f"{source}: some matrices are [in, out] and others [out, in], so that {squares[0]} could be either"
-        )
-    if not turned and squares:
-        return False, ("all matrices are square; they are taken as [in, out], as in y = x W + b",)
-    return turned == {True}, ()
-
-
-def _turn(sized: _Sized, is_turned: bool) -> _Layer:
-    """The layer with its matrices as [in, out]."""
-    layer, _, shapes = sized
-    parameters = dict(layer.parameters)
-    for key, shape in shapes.items():
-        matrix = parameters[key]
-        if matrix.shape != shape or (is_turned and shape[0] == shape[1]):
-            parameters[key] = np.ascontiguousarray(matrix.T)
-    return layer._replace(parameters=parameters)
-
-
-def _shape(array: _Array) -> str:
-    return str([*array.shape])
-
-
-# Parameters.
+        problem = f"so that of {squares[0][0]} the {squares[0][1]} could be either"
+        raise InterchangeError(f"some matrices are [in, out] and others [out, in], {problem}")
+    for layer, key, shape in matrices:
+        matrix = layer.arrays[key]
+        if matrix.shape != shape or (shape[0] == shape[1] and turned == {True}):
+            layer.arrays[key] = np.ascontiguousarray(matrix.T)
+    if squares and not turned:
+        return ("all matrices are square; they are taken as [in, out], as in y = x W + b",)
+    return ()
 
 
 def _params(layer: _Layer) -> Params:
-    given: dict[str, Any] = dict(layer.parameters)
-    parts: list[Any] = []
-    for kind in layer.types:
-        match kind:
-            case 1:
-                parts.append(DenseParams(given["W"], given["b"]))
-            case 2:
-                parts.append(RNNParams(given["Wxh"], given["Whh"], given["bh"]))
-            case 3:
-                parts.append(LSTMParams(*(_to_our_gates(given[key]) for key in _NAMES[3])))
+    arrays = {key: _to_our_gates(array) if key in _NAMES[3] else array for key, array in layer.arrays.items()}
+    parts = [_PARAMS[kind](*(arrays[key] for key in _NAMES[kind])) for kind in layer.types]
     return parts[0] if len(parts) == 1 else RNNBlockParams(*parts)
 
 
-def _to_our_gates(columns: Any) -> Any:
-    """Blocks of columns i, f, o, g as i, f, g, o."""
+def _to_our_gates(columns: _Array) -> _Array:
+    """Return blocks of columns i, f, o, g as i, f, g, o."""
     i, f, o, g = np.split(columns, 4, axis=-1)
     return np.concatenate([i, f, g, o], axis=-1)

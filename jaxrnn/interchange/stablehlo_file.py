@@ -4,7 +4,7 @@
         -> ({"h_1": [batch, hidden], "c_1": ...}, logits float32 [batch, time, vocabulary])
 
 The program is `stack.apply` with the parameters in it, made by the layers' own code, so that every model can be
-exported. Whoever calls it needs jax, and nothing of this library.
+exported. A caller needs jax, and nothing of this library.
 """
 
 import contextlib
@@ -16,23 +16,22 @@ import jax
 import jax.numpy as jnp
 from jax import export
 
-from jaxrnn.interchange.carries import by_name, describe_with_states, empty_carry
-from jaxrnn.interchange.description import to_json
+from jaxrnn.interchange.description import by_name, describe_with_states, empty_carry, write_described
 from jaxrnn.interchange.onnx_file import check_size
 from jaxrnn.models import stack
 from jaxrnn.models.language_model import LanguageModel
 from jaxrnn.types import Array
 
 PLATFORMS = ("cpu", "cuda", "tpu")
-# Up to so many characters, the projected table is in the file rather than made at every call: a table of this size is
-# about as large as the recurrent weights that are there anyway.
+# Up to this many characters, the projected table is in the file rather than made at every call: a table of this size is
+# about as large as the recurrent weights, which are in the file anyway.
 _PROJECTED = 1024
 
 Named = dict[str, Array]
 
 
 def write_stablehlo(trained: LanguageModel, path: Path) -> list[Path]:
-    """Writes a model to `path`, and what is said of it to `path` with `.json` behind it.
+    """Write a model to `path`, and its description to `path` with `.json` behind it.
 
     The same model gives the same bytes, with the same version of jax.
 
@@ -40,11 +39,9 @@ def write_stablehlo(trained: LanguageModel, path: Path) -> list[Path]:
         InterchangeError: The model is too large.
     """
     check_size(trained)
-    beside = path.with_name(f"{path.name}.json")
     with _without_source_lines():
-        path.write_bytes(_exported(trained).serialize())
-    beside.write_text(to_json(describe_with_states(trained)), encoding="utf-8", newline="")
-    return [path, beside]
+        content = bytes(_exported(trained).serialize())
+    return write_described(path, content, path.with_name(f"{path.name}.json"), describe_with_states(trained))
 
 
 def _exported(trained: LanguageModel) -> export.Exported:
@@ -54,7 +51,7 @@ def _exported(trained: LanguageModel) -> export.Exported:
 
     def call(states: Named, tokens: Array) -> tuple[Named, Array]:
         carry = jax.tree.unflatten(structure, [states[name] for name in names])
-        # Whether a table pays off depends on the size of the call, which is not known here: it was decided above.
+        # Whether a table pays off depends on the size of the call, which is unknown here: it was decided above.
         carry, logits = stack.apply_projected(config, params, projected, carry, tokens)
         return by_name(carry), logits
 
@@ -66,7 +63,7 @@ def _exported(trained: LanguageModel) -> export.Exported:
 
 @contextlib.contextmanager
 def _without_source_lines() -> Iterator[None]:
-    """Keeps the paths of this machine out of what is lowered."""
+    """Keep the paths of this machine out of the lowered program."""
     option = "jax_traceback_in_locations_limit"
     before = getattr(jax.config, option)
     update: Any = jax.config.update

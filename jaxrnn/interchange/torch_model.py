@@ -1,268 +1,276 @@
 """A PyTorch model's tensors as the layers and parameters of a run.
 
-First a plan is made of names and shapes alone (`torch_modules`), then the numbers are read into it. What `jaxrnn
-export` wrote says which layers it has, and its names are known. Of another model the modules have to be told apart: one
+Modules are recognized by the names and shapes of their tensors:
+
+    prefix.weight                  [rows, size]        an embedding, or a linear layer without a bias: by its place
+    prefix.weight, .bias           [out, in], [out]    a linear layer
+    prefix.weight_ih_l0            [gates * H, in]     a recurrent layer: 4 gates are an LSTM's, 3 a GRU's, 1 an RNN's
+    prefix.weight_hh_l0            [gates * H, H]
+    prefix.bias_ih_l0, bias_hh_l0  [gates * H]         both or none
+    prefix.weight_ih_l1, ...                           the second layer of the same module, and so on
+    prefix.weight_ih, ...                              the same of an nn.LSTMCell
+
+Prefixes are whatever the model's author called the modules. A plan is made of names and shapes alone, then the numbers
+are read into it. A file that `jaxrnn export` wrote lists its layers, and its names are known. Of another model, one
 embedding, one recurrent module, of however many layers, and one linear one go together in one way only. Where there are
 more, the JSON has to say in which order the model uses them; nothing is guessed.
 """
 
-from collections import Counter
+import json
+import re
+import reprlib
 from collections.abc import Callable, Iterable, Mapping
+from itertools import permutations
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxrnn.config import (
-    DenseConfig,
-    DropoutConfig,
-    EmbeddingConfig,
-    GRUConfig,
-    LayerConfig,
-    LSTMConfig,
-    ModelConfig,
-    RNNBlockConfig,
-    RNNConfig,
-)
-from jaxrnn.config.fields import FieldError
+from jaxrnn.config import EmbeddingConfig, ModelConfig
 from jaxrnn.config.reading import read_config
 from jaxrnn.errors import InterchangeError
-from jaxrnn.interchange.json_text import show
-from jaxrnn.interchange.torch_modules import Module
-from jaxrnn.interchange.torch_names import check_torch_has
-from jaxrnn.layers.block import CellParams, RNNBlockParams
-from jaxrnn.layers.dense import DenseParams
+from jaxrnn.interchange.torch_names import module_params, torch_modules
+from jaxrnn.layers.block import RNNBlockParams
 from jaxrnn.layers.embedding import EmbeddingParams
-from jaxrnn.layers.gru import GRUParams
-from jaxrnn.layers.lstm import LSTMParams
-from jaxrnn.layers.rnn import RNNParams
 from jaxrnn.types import Params
 
-Read = Callable[[str], Any]  # a tensor by its name, a NumPy array of float32
-Modules = Mapping[str, list[Module]]  # by their prefixes, one entry a layer
+Shape = tuple[int, ...]
 
 _MOST_ONE_HOT = 4096  # characters; the identity of so many has 67 MB
-_RECURRENT: dict[str, type[RNNConfig] | type[LSTMConfig] | type[GRUConfig]] = {
-    "rnn": RNNConfig,
-    "lstm": LSTMConfig,
-    "gru": GRUConfig,
-}
+_PART = re.compile(r"(weight|bias)(_(ih|hh)(_l(\d{1,3}))?)?")
+_CELLS = {1: "RNN", 3: "GRU", 4: "LSTM"}  # by the number of gates
+_MATRICES, _BIASES = {"weight_ih", "weight_hh"}, {"bias_ih", "bias_hh"}
+
+
+class Module(NamedTuple):
+    """One layer's tensors."""
+
+    name: str  # as a message calls it: the prefix, and the layer where a module has several
+    kind: str  # its class in torch.nn; a Linear without a bias is taken for an Embedding at first
+    inputs: int  # features, or an embedding's rows
+    outputs: int
+    tensors: dict[str, str]  # full names by what they are: weight, bias, weight_ih, ...
+
+
+Modules = Mapping[str, list[Module]]  # by their prefixes, one entry a layer
 
 
 class Plan(NamedTuple):
     """Which modules become which layers; a dropout has none, nor has the embedding of one-hot vectors."""
 
     config: ModelConfig
-    modules: tuple[tuple[Module, ...], ...]  # one entry a layer
-    has_rnn: bool  # whether an nn.RNN is among them, whose function its weights don't tell
+    modules: list[list[Module]]  # one entry a layer
 
 
-# Of what `jaxrnn export` wrote.
+def find_modules(shapes: Mapping[str, Shape]) -> dict[str, list[Module]]:
+    """Return the modules by their prefixes, each with one entry a layer.
+
+    Raises:
+        InterchangeError: A tensor belongs to no module that a run can have, or has a shape that does not fit.
+    """
+    groups: dict[str, dict[int, dict[str, str]]] = {}
+    for name in shapes:
+        prefix, _, last = name.rpartition(".")
+        matched = _PART.fullmatch(last)
+        if not matched:
+            problem = "belongs to no Embedding, RNN, LSTM, GRU or Linear; leave it out if it is not needed"
+            for sign, what in (("_reverse", "a bidirectional layer"), ("weight_hr", "a projected LSTM")):
+                if sign in last:
+                    problem = f"is of {what}, which a run can't have"
+            raise InterchangeError(f"{name!r} {problem}")
+        parts = groups.setdefault(prefix, {}).setdefault(int(matched[5] or 0), {})
+        other = parts.setdefault(last.partition("_l")[0], name)
+        if other != name:
+            raise InterchangeError(f"{other!r} and {name!r} are the same tensor")
+    found = {}
+    for prefix, layers in groups.items():
+        if max(layers) >= len(layers):
+            raise InterchangeError(f"{prefix!r} lacks a layer below its {max(layers)}")
+        found[prefix] = [
+            _module(f"{prefix}, layer {n}," if len(layers) > 1 else prefix or "the model", layers[n], shapes)
+            for n in sorted(layers)
+        ]
+    return found
 
 
-def plan_described(modules: Modules, layers: Any, vocabulary_size: int, source: str) -> Plan:
-    """Returns the plan of a model whose layers are known, each under `layers.N`.
+def _module(name: str, tensors: dict[str, str], shapes: Mapping[str, Shape]) -> Module:
+    shape = {part: [*shapes[full]] for part, full in tensors.items()}
+    if {*shape} not in ({"weight"}, {"weight", "bias"}, _MATRICES, _MATRICES | _BIASES):
+        raise InterchangeError(
+            f"{name} has {' and '.join(sorted(shape))}; an Embedding has a weight, a Linear also a bias, a recurrent "
+            "layer weight_ih and weight_hh, and bias_ih and bias_hh or neither"
+        )
+    for part, sizes in shape.items():
+        if "weight" in part and (len(sizes) != 2 or 0 in sizes):
+            raise InterchangeError(f"{name} has a {part} of shape {sizes}, which is not a matrix")
+    rows, size = shape.get("weight") or shape["weight_hh"]
+    for part, sizes in shape.items():
+        wanted = [rows, sizes[-1]] if "weight" in part else [rows]
+        if sizes != wanted:
+            raise InterchangeError(f"{name}: its {part} has shape {sizes}, not {wanted}")
+    if "weight" in shape:
+        table = Module(name, "Embedding", rows, size, tensors)
+        return _as_linear(table) if "bias" in shape else table
+    gates, rest = divmod(rows, size)
+    if rest or gates not in _CELLS:
+        problem = f"has shape {shape['weight_hh']}, not [gates * H, H]; an RNN has 1 gate, a GRU 3, an LSTM 4"
+        raise InterchangeError(f"{name}: its weight_hh {problem}")
+    return Module(name, _CELLS[gates], shape["weight_ih"][1], size, tensors)
+
+
+def _as_linear(module: Module) -> Module:
+    """Return what stands after the first place: a table there is a linear layer without a bias."""
+    name, kind, rows, size, tensors = module
+    return Module(name, "Linear", size, rows, tensors) if kind == "Embedding" else module
+
+
+# A file that `jaxrnn export` wrote.
+
+
+def plan_described(modules: Modules, layers: Any, vocabulary_size: int) -> Plan:
+    """Return the plan of a model whose layers are known, each under `layers.N`.
 
     Args:
         modules: from `find_modules`.
         layers: a config's `model.layers`, as JSON has it.
         vocabulary_size: number of characters.
-        source: what messages call the file.
 
     Raises:
-        InterchangeError: The layers are none that a config can have, or the tensors are not theirs.
+        FieldError: No config can have such layers.
+        InterchangeError: PyTorch has no such layer, or the tensors are not theirs.
     """
-    try:
-        config = read_config({"model": {"layers": layers}}).model
-    except FieldError as error:
-        raise InterchangeError(f"{source}: {error}") from None
-    check_torch_has(config)
+    config = read_config({"model": {"layers": layers}}).model
     left = dict(modules)
 
     def take(prefix: str, kind: str, inputs: int, outputs: int) -> Module:
         found = left.pop(prefix, [])
-        what = f"{prefix} must be {kind} of {inputs} to {outputs}"
-        if len(found) != 1:
-            raise InterchangeError(f"{source}: {what}, but {'has several layers' if found else 'is missing'}")
-        (module,) = found
-        sizes = (module.inputs, module.outputs)
-        if module.kind == "table" and kind != "linear":  # its rows are looked up: they are its inputs
-            sizes = sizes[::-1]
-        is_kind = module.kind == kind or (module.kind == "table" and kind == "linear")  # one without a bias
-        if not is_kind or sizes != (inputs, outputs):
-            raise InterchangeError(f"{source}: {what}, not {module.kind} of {sizes[0]} to {sizes[1]}")
-        return module
+        if kind == "Linear":
+            found = [*map(_as_linear, found)]
+        if [module[1:4] for module in found] != [(kind, inputs, outputs)]:
+            told = " and ".join(f"{module.kind}({module.inputs}, {module.outputs})" for module in found)
+            raise InterchangeError(
+                f"{prefix} must be {kind}({inputs}, {outputs}), but is {told or 'missing'}"
+            )
+        return found[0]
 
-    size = 0
-    planned: list[tuple[Module, ...]] = []
-    for index, layer in enumerate(config.layers):
-        prefix = f"layers.{index}"
-        before, size = size, layer.output_size(size)
-        match layer:
-            case EmbeddingConfig():
-                planned.append((take(prefix, "table", vocabulary_size, size),))
-            case DropoutConfig():
-                planned.append(())
-            case DenseConfig():
-                planned.append((take(prefix, "linear", before, layer.size or vocabulary_size),))
-            case RNNBlockConfig():
-                cell = take(f"{prefix}.cell", layer.cell, size, size)
-                planned.append((cell, take(f"{prefix}.linear", "linear", size, size)))
+    planned: list[list[Module]] = []
+    for index, (kind, *arguments) in enumerate(torch_modules(config, vocabulary_size)):
+        name = f"layers.{index}"
+        match kind:
+            case "Dropout":
+                planned.append([])
+            case "Block":
+                cell, size = arguments
+                parts = ("cell", cell), ("linear", "Linear")
+                planned.append([take(f"{name}.{part}", of, size, size) for part, of in parts])
             case _:
-                planned.append((take(prefix, layer.type, before, size),))
+                planned.append([take(name, kind, *arguments)])
     if left:
-        raise InterchangeError(f"{source}: {show(min(left))} is none of the layers that the file names")
-    return Plan(config, tuple(planned), has_rnn=False)
+        raise InterchangeError(f"{min(left)!r} is not one of the layers that the file lists")
+    return Plan(config, planned)
 
 
-# Of any other model.
+# Any other model.
 
 
-def plan_found(modules: Modules, order: Any, vocabulary_size: int, source: str) -> Plan:
-    """Returns the plan of a model of which nothing is known but its tensors and its characters.
+def plan_found(modules: Modules, order: Any, vocabulary_size: int) -> Plan:
+    """Return the plan of a model of which nothing is known but its tensors and its characters.
 
     Args:
         modules: from `find_modules`.
         order: the prefixes in the order in which the model uses its modules, or None.
         vocabulary_size: number of characters.
-        source: what messages call the file.
 
     Raises:
+        FieldError: No config can have such layers.
         InterchangeError: The modules could go together in several ways, or do not fit together in any.
     """
-    chain = _in_order(modules, vocabulary_size, source) if order is None else _ordered(modules, order, source)
-    first, *_ = chain
-    planned: list[tuple[LayerConfig, tuple[Module, ...]]] = []
-    if first.kind == "table" and len(chain) > 1:
-        if first.outputs != vocabulary_size:
-            raise InterchangeError(
-                f"{source}: {first.name} has {first.outputs:,} rows, but there are {vocabulary_size:,} characters; "
-                "both must be one for each id"
-            )
-        size = first.inputs
-        planned.append((EmbeddingConfig(size=_checked(size, source)), (first,)))
-        chain = chain[1:]
-    else:  # one-hot vectors are looked up in the identity
-        if first.inputs != vocabulary_size:
-            problem = f"{first.name} reads {first.inputs:,} numbers, not one for each of {vocabulary_size:,} characters"
-            raise InterchangeError(f"{source}: has no embedding, and {problem}")
-        if vocabulary_size > _MOST_ONE_HOT:
-            raise InterchangeError(
-                f"{source}: has no embedding, and {vocabulary_size:,} characters are too many for one-hot vectors"
-            )
-        size = vocabulary_size
-        planned.append((EmbeddingConfig(size=size), ()))
+    first, *others = _only_order(modules, vocabulary_size) if order is None else _ordered(modules, order)
+    chain = [first if others else _as_linear(first), *map(_as_linear, others)]
+    layers: list[dict[str, Any]] = []
+    planned: list[list[Module]] = []
+    size, given = vocabulary_size, f"there are {vocabulary_size:,} characters"
+    if chain[0].kind != "Embedding":  # one-hot vectors are looked up in the identity
+        if size > _MOST_ONE_HOT:
+            raise InterchangeError(f"has no embedding, and {size:,} characters are too many for one-hot")
+        layers.append({"type": "embedding", "size": size})
+        planned.append([])
+        given += ", and no embedding"
     for module in chain:
         if module.inputs != size:
-            raise InterchangeError(
-                f"{source}: {module.name} reads {module.inputs:,} numbers, but what comes before it gives {size:,}"
-            )
-        is_last = module is chain[-1]
+            reads = "has {:,} rows" if module.kind == "Embedding" else "reads {:,} numbers"
+            raise InterchangeError(f"{module.name} {reads.format(module.inputs)}, but {given}")
         size = module.outputs
-        planned.append((_layer(module, is_last, vocabulary_size, source), (module,)))
-    try:
-        config = ModelConfig(layers=tuple(layer for layer, _ in planned))
-    except FieldError as error:
-        raise InterchangeError(f"{source}: {error}") from None
-    has_rnn = any(module.kind == "rnn" for module in chain)
-    return Plan(config, tuple(used for _, used in planned), has_rnn)
+        given = f"what comes before it gives {size:,}"
+        layers.append({"type": "dense" if module.kind == "Linear" else module.kind.lower(), "size": size})
+        planned.append([module])
+    if chain[-1].kind == "Linear":
+        if size != vocabulary_size:
+            problem = f"gives {size:,} numbers, but there are {vocabulary_size:,} characters"
+            raise InterchangeError(f"{chain[-1].name} {problem}")
+        del layers[-1]["size"]
+    return Plan(read_config({"model": {"layers": layers}}).model, planned)
 
 
-def _layer(module: Module, is_last: bool, vocabulary_size: int, source: str) -> LayerConfig:
-    if module.kind in _RECURRENT:
-        return _RECURRENT[module.kind](size=_checked(module.outputs, source))
-    if not is_last:
-        return DenseConfig(size=_checked(module.outputs, source))
-    if module.outputs != vocabulary_size:
-        raise InterchangeError(
-            f"{source}: {module.name} gives {module.outputs:,} numbers, but there are {vocabulary_size:,} characters; "
-            "it must be one for each id"
-        )
-    return DenseConfig()
-
-
-def _checked(size: int, source: str) -> int:
-    try:
-        return EmbeddingConfig(size=size).size
-    except FieldError as error:
-        raise InterchangeError(f"{source}: {error}") from None
-
-
-def _ordered(modules: Modules, order: Any, source: str) -> list[Module]:
+def _ordered(modules: Modules, order: Any) -> list[Module]:
     if not isinstance(order, list) or not all(isinstance(prefix, str) for prefix in order) or not order:
-        raise InterchangeError(f'{source}: "modules" must be a list of names, such as {_example(modules)}')
-    for prefix in order:
-        if prefix not in modules:
-            raise InterchangeError(
-                f"{source}: there is no module {show(prefix)}; there are {_names(modules)}"
-            )
-    (often, count), *_ = Counter(order).most_common(1)
-    if count > 1:
-        raise InterchangeError(f"{source}: {show(often)} is named twice, but one layer can't be used twice")
+        raise InterchangeError(f'"modules" must be a list of names, such as {_example(modules)}')
+    if unknown := [prefix for prefix in order if prefix not in modules]:
+        raise InterchangeError(f"there is no module {_names(unknown)}; there are {_names(modules)}")
     if missing := modules.keys() - set(order):
-        raise InterchangeError(f'{source}: "modules" does not say where {_names(missing)} is used')
+        raise InterchangeError(f'"modules" does not say where {_names(missing)} is used')
+    if len(order) > len(modules):
+        raise InterchangeError('"modules" names a module twice, but one layer can\'t be used twice')
     return [module for prefix in order for module in modules[prefix]]
 
 
-def _in_order(modules: Modules, vocabulary_size: int, source: str) -> list[Module]:
-    """The only order that an embedding, a recurrent module and a linear one can have."""
-    recurrent = [layers for layers in modules.values() if layers[0].kind in _RECURRENT]
-    linear = [layers[0] for layers in modules.values() if layers[0].kind == "linear"]
-    tables = [layers[0] for layers in modules.values() if layers[0].kind == "table"]
+def _only_order(modules: Modules, vocabulary_size: int) -> list[Module]:
+    """Return the only order that an embedding, a recurrent module and a linear one can have."""
+    tables = [layers[0] for layers in modules.values() if layers[0].kind == "Embedding"]
+    linear = [layers[0] for layers in modules.values() if layers[0].kind == "Linear"]
+    recurrent = [layers for layers in modules.values() if layers[0].kind in _CELLS.values()]
+    if not recurrent:
+        raise InterchangeError(f"has no recurrent layer, only {_names(modules) or 'nothing'}")
     if len(recurrent) == 1:
-        (layers,) = recurrent
+        (cells,) = recurrent
+        inputs, outputs = cells[0].inputs, cells[-1].outputs
         match tables, linear:
-            case [embedding], [head]:
-                return [embedding, *layers, head]
-            case [], [head]:
-                return [*layers, head]
-            case [table, other], []:  # one of them is a linear layer without a bias
+            case [] | [_], [head]:
+                return [*tables, *cells, head]
+            case [_, _], []:  # one of them is a linear layer without a bias
                 ways = [
-                    [one, *layers, head]
-                    for one, head in ((table, other), (other, table))
-                    if (one.inputs, head.inputs) == (layers[0].inputs, layers[-1].outputs)
+                    [first, *cells, last]
+                    for first, last in permutations(tables)
+                    if (first.outputs, last.outputs) == (inputs, outputs)
                 ]
                 if len(ways) == 1:
                     return ways[0]
-            case [table], [] if layers[0].inputs == vocabulary_size != layers[-1].outputs == table.inputs:
-                return [*layers, table]
+            case [table], [] if inputs == vocabulary_size != outputs == table.outputs:
+                return [*cells, table]
             case [table], []:
-                raise InterchangeError(
-                    f"{source}: has no linear layer after the recurrent ones; if it shares the weights of "
-                    f"{table.name}, save a clone of them under a name of its own"
-                )
-    problem = (
-        f"has {_names(modules)}, which can be used in several orders"
-        if recurrent
-        else "has no recurrent layer"
-    )
-    raise InterchangeError(
-        f'{source}: {problem}; say which with "modules": {_example(modules)} in the JSON beside it'
-        if recurrent
-        else f"{source}: {problem}, only {_names(modules)}"
-    )
+                advice = f"if it shares the weights of {table.name}, save a clone of them under its own name"
+                raise InterchangeError(f"has no linear layer after the recurrent ones; {advice}")
+    advice = f'say which with "modules": {_example(modules)} in the JSON next to it'
+    raise InterchangeError(f"has {_names(modules)}, which can be used in several orders; {advice}")
 
 
 def _names(prefixes: Iterable[str]) -> str:
     names = sorted(prefixes)
-    return ", ".join(show(name) for name in names[:8]) + (
-        f" and {len(names) - 8} more" if len(names) > 8 else ""
-    )
+    more = f" and {len(names) - 8} more" if len(names) > 8 else ""
+    return ", ".join(map(reprlib.repr, names[:8])) + more
 
 
 def _example(modules: Modules) -> str:
-    def rank(prefix: str) -> int:
-        kind = modules[prefix][0].kind
-        return 0 if kind == "table" else 1 if kind in _RECURRENT else 2
-
-    names = sorted(sorted(modules), key=rank)[:4]
-    return "[" + ", ".join(f'"{name}"' for name in names) + (", ...]" if len(modules) > 4 else "]")
+    """Return the first names in the usual order, as a list in JSON."""
+    kinds = {prefix: layers[0].kind for prefix, layers in modules.items()}
+    names = sorted(kinds, key=lambda name: (kinds[name] == "Linear", kinds[name] != "Embedding", name))
+    return json.dumps(names[:4] + ["..."] * (len(names) > 4))
 
 
 # The numbers.
 
 
-def read_params(plan: Plan, read: Read) -> Params:
-    """Returns the parameters of a plan: a tuple with one entry a layer, of NumPy arrays.
+def read_params(plan: Plan, read: Callable[[str], Any]) -> Params:
+    """Return the parameters of a plan: a tuple with one entry a layer, of NumPy arrays.
 
     Args:
         plan: which tensors are whose.
@@ -270,44 +278,12 @@ def read_params(plan: Plan, read: Read) -> Params:
     """
     params: list[Any] = []
     for layer, modules in zip(plan.config.layers, plan.modules, strict=True):
-        match layer, modules:
-            case EmbeddingConfig(), ():
-                identity: Any = np.eye(layer.size, dtype=np.float32)
-                params.append(EmbeddingParams(identity))
-            case EmbeddingConfig(), (table,):
-                params.append(EmbeddingParams(read(table.tensors["weight"])))
-            case RNNBlockConfig(), (cell, linear):
-                params.append(RNNBlockParams(_read_cell(cell, read), _read_linear(linear, read)))
-            case DenseConfig(), (linear,):
-                params.append(_read_linear(linear, read))
-            case _, (cell,):
-                params.append(_read_cell(cell, read))
-            case _:
-                params.append(())
+        parts: list[Any] = [
+            module_params(module.kind, {part: read(name) for part, name in module.tensors.items()})
+            for module in modules
+        ]
+        if not parts and isinstance(layer, EmbeddingConfig):
+            identity: Any = np.eye(layer.size, dtype=np.float32)
+            parts = [EmbeddingParams(identity)]
+        params.append(RNNBlockParams(*parts) if len(parts) == 2 else parts[0] if parts else ())
     return tuple(params)
-
-
-def _read_linear(module: Module, read: Read) -> Any:
-    none: Any = np.zeros(module.outputs, np.float32)
-    bias = read(module.tensors["bias"]) if "bias" in module.tensors else none
-    return DenseParams(_transposed(read(module.tensors["weight"])), bias)
-
-
-def _read_cell(module: Module, read: Read) -> CellParams:
-    """PyTorch adds two biases; a GRU's candidate resets the second, so there they stay apart."""
-    w_x, w_h = (_transposed(read(module.tensors[name])) for name in ("weight_ih", "weight_hh"))
-    none: Any = np.zeros(w_h.shape[1], np.float32)
-    b, second = (
-        read(module.tensors[name]) if name in module.tensors else none for name in ("bias_ih", "bias_hh")
-    )
-    if module.kind == "gru":
-        candidate = slice(2 * module.outputs, None)
-        b_n = second[candidate].copy()
-        second = second.copy()
-        second[candidate] = 0
-        return GRUParams(w_x, w_h, b + second, b_n)
-    return (LSTMParams if module.kind == "lstm" else RNNParams)(w_x, w_h, b + second)
-
-
-def _transposed(matrix: Any) -> Any:
-    return np.ascontiguousarray(matrix.T)

@@ -1,4 +1,4 @@
-"""Models to export: a few of every kind, small, with random parameters; nothing is compiled for them."""
+"""Models to export: a few of every kind, small, with random parameters."""
 
 import jax
 import numpy as np
@@ -14,8 +14,8 @@ from jaxrnn.config import (
     RNNBlockConfig,
     RNNConfig,
 )
-from jaxrnn.data.vocabulary import Vocabulary
-from jaxrnn.interchange.carries import by_name
+from jaxrnn.data.vocabulary import Vocabulary, encode
+from jaxrnn.interchange.description import by_name
 from jaxrnn.models import stack
 from jaxrnn.models.language_model import LanguageModel
 from jaxrnn.reference.model import initial_carry, model_forward
@@ -27,6 +27,7 @@ STACKS: dict[str, tuple[LayerConfig, ...]] = {
     "block of rnn": (RNNBlockConfig(cell="rnn"),),
     "block of lstm": (RNNBlockConfig(cell="lstm"),),
     "block of gru": (RNNBlockConfig(cell="gru"),),
+    "two layers": (LSTMConfig(size=5), DropoutConfig(rate=0.5), GRUConfig(size=7)),
     "one unit": (LSTMConfig(size=1), GRUConfig(size=1)),
     "all at once": (
         DropoutConfig(rate=0.2),
@@ -39,15 +40,18 @@ STACKS: dict[str, tuple[LayerConfig, ...]] = {
     ),
 }
 CHARACTERS = "\n !abcdefgé"
+VOCABULARY = Vocabulary(CHARACTERS)
 
 
-def drawn(layers: tuple[LayerConfig, ...], *, scale: float = 0.7) -> LanguageModel:
+def drawn(
+    layers: tuple[LayerConfig, ...], *, scale: float = 0.7, vocabulary: Vocabulary = VOCABULARY
+) -> LanguageModel:
     """A model whose parameters, every bias too, are drawn from a normal distribution."""
     config = ModelConfig(layers=(EmbeddingConfig(size=6), *layers, DenseConfig()))
-    shapes = jax.eval_shape(lambda key: stack.init(key, config, len(CHARACTERS)), jax.random.key(0))
+    shapes = jax.eval_shape(lambda key: stack.init(key, config, vocabulary.size), jax.random.key(0))
     rng = np.random.default_rng(3)
     params = jax.tree.map(lambda leaf: rng.normal(scale=scale, size=leaf.shape).astype(np.float32), shapes)
-    return LanguageModel(config, params, Vocabulary(CHARACTERS), "drawn")
+    return LanguageModel(config, params, vocabulary, "drawn")
 
 
 def some_tokens(batch_size: int, length: int) -> np.ndarray:
@@ -60,3 +64,11 @@ def in_numpy(trained: LanguageModel, tokens: np.ndarray) -> tuple[np.ndarray, di
     layers = trained.config.layers
     carry, logits, _ = model_forward(layers, params, initial_carry(layers, params, len(tokens)), tokens)
     return logits, by_name(carry)  # type: ignore[return-value]
+
+
+def our_logits(trained: LanguageModel, text: str) -> np.ndarray:
+    """The logits of what follows each character, [time, vocabulary]."""
+    params = jax.tree.map(jax.numpy.asarray, trained.params)
+    ids = encode(trained.vocabulary, text).astype(np.int32)[None]
+    carry = stack.initial_carry(trained.config, params, 1)
+    return np.asarray(stack.apply(trained.config, params, carry, jax.numpy.asarray(ids))[1][0])

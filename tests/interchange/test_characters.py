@@ -24,21 +24,21 @@ from jaxrnn.layers.embedding import EmbeddingParams
     ids=str,
 )
 def test_every_form_gives_the_characters_in_the_order_of_their_ids(table: object) -> None:
-    assert read_characters(table, "table") == ["b", "a", "\u00e9"]
+    assert read_characters(table) == ["b", "a", "\u00e9"]
 
 
 @pytest.mark.parametrize(
     ("table", "why"),
     [
-        (None, "must be a text, a list"),
-        (5, "must be a text, a list"),
-        ([], "must be a text, a list"),
-        ({}, "must be a text, a list"),
+        (None, "must be a string, a list"),
+        (5, "must be a string, a list"),
+        ([], "must be a string, a list"),
+        ({}, "must be a string, a list"),
         ("", "has 0 characters"),
-        (["a", 5], "must be a text, a list"),
-        ([["a"], 5], "must be a text, a list"),
-        ({"a": 0, "b": True}, "must be a text, a list"),
-        ({"a": 0.5}, "must be a text, a list"),
+        (["a", 5], "must be a string, a list"),
+        ([["a"], 5], "must be a string, a list"),
+        ({"a": 0, "b": True}, "must be a string, a list"),
+        ({"a": 0.5}, "must be a string, a list"),
         (["a", "<pad>"], "'<pad>' is not one character; put one there that no text has"),
         (["a", ""], "'' is not one character"),
         (["a", "\ud800"], "is not one character"),
@@ -49,17 +49,15 @@ def test_every_form_gives_the_characters_in_the_order_of_their_ids(table: object
         ({"0": "a", "00": "b"}, "the id 0 is given twice"),
         (["a", "b"] * 2, "twice"),
         ([["a"], ["b"]], "contradict each other"),
-        ([["a"]] * 4, "must be a text, a list"),
-        ([[[["a"]]]], "must be a text, a list"),
+        ([["a"]] * 4, "must be a string, a list"),
+        ([[[["a"]]]], "must be a string, a list"),
         ("".join(map(chr, range(0x10000, 0x20001))), "has 65,537 characters"),
     ],
     ids=lambda value: str(value)[:30] if not isinstance(value, str) or len(value) < 99 else "many",
 )
 def test_what_is_no_table_is_refused(table: object, why: str) -> None:
-    with pytest.raises(InterchangeError, match=why) as refusal:
-        read_characters(table, "table")
-    assert str(refusal.value).startswith("table: ")
-    assert str(refusal.value).isprintable()
+    with pytest.raises(InterchangeError, match=why):
+        read_characters(table)
 
 
 def test_each_characters_weights_go_with_it() -> None:

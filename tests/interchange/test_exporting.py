@@ -9,12 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from jaxrnn.config import MogrifierLSTMConfig, RNNConfig
 from jaxrnn.config.reading import read_config
 from jaxrnn.errors import InterchangeError, SaveError
 from jaxrnn.interchange import FORMATS
 from jaxrnn.interchange.exporting import export, require
 from jaxrnn.models.language_model import LanguageModel
-from tests.interchange.conftest import STACKS, make_config, make_params, make_trained
+from tests.interchange.stacks import STACKS, drawn
 
 SAFETENSORS = FORMATS["safetensors"]
 
@@ -22,7 +23,7 @@ SAFETENSORS = FORMATS["safetensors"]
 @pytest.fixture
 def trained() -> LanguageModel:
     pytest.importorskip("safetensors", reason="safetensors is not installed: pip install 'jaxrnn[export]'")
-    return make_trained(STACKS["two layers"])
+    return drawn(STACKS["two layers"])
 
 
 def test_the_files_are_named_and_hold_what_pytorch_expects(tmp_path: Path, trained: LanguageModel) -> None:
@@ -38,7 +39,7 @@ def test_the_files_are_named_and_hold_what_pytorch_expects(tmp_path: Path, train
         shapes = {name: tuple(file.get_tensor(name).shape) for name in file.keys()}  # noqa: SIM118
         table = file.get_tensor("layers.0.weight")
     assert shapes == {
-        "layers.0.weight": (17, 6),
+        "layers.0.weight": (11, 6),
         "layers.1.weight_ih_l0": (20, 6),
         "layers.1.weight_hh_l0": (20, 5),
         "layers.1.bias_ih_l0": (20,),
@@ -47,8 +48,8 @@ def test_the_files_are_named_and_hold_what_pytorch_expects(tmp_path: Path, train
         "layers.3.weight_hh_l0": (21, 7),
         "layers.3.bias_ih_l0": (21,),
         "layers.3.bias_hh_l0": (21,),
-        "layers.4.weight": (17, 7),
-        "layers.4.bias": (17,),
+        "layers.4.weight": (11, 7),
+        "layers.4.bias": (11,),
     }
     assert np.array_equal(table, trained.params[0].table)
 
@@ -100,11 +101,22 @@ def test_what_is_no_file_is_never_replaced(tmp_path: Path, trained: LanguageMode
 
 
 def test_a_layer_that_pytorch_has_not_is_named(tmp_path: Path) -> None:
-    config = make_config([{"type": "rnn", "size": 3}, {"type": "mogrifier_lstm", "size": 5}])
-    trained = LanguageModel(config, make_params(config, 17), make_trained([]).vocabulary, "x")
+    trained = drawn((RNNConfig(size=3), MogrifierLSTMConfig(size=5)))
     with pytest.raises(InterchangeError, match=r"layers\[2\] is of type mogrifier_lstm, which no"):
         export(trained, SAFETENSORS, tmp_path / "model.safetensors")
     assert [*tmp_path.iterdir()] == []
+
+
+@pytest.mark.parametrize("output_format", ["onnx", "stablehlo"])
+def test_more_than_one_file_holds_is_refused_before_anything_is_written(
+    tmp_path: Path, output_format: str
+) -> None:
+    trained = drawn(STACKS["rnn"])
+    table = np.broadcast_to(np.float32(0), (11, 50_000_000))  # 2.2 GB, were it in memory
+    params = (trained.params[0]._replace(table=table), *trained.params[1:])
+    with pytest.raises(InterchangeError, match=r"^drawn: 2\.2 GB of parameters, .* --format safetensors"):
+        export(trained._replace(params=params), FORMATS[output_format], tmp_path / "model")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_missing_package_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:

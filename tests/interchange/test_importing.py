@@ -11,12 +11,14 @@ import jax
 import numpy as np
 import pytest
 
+from jaxrnn.config import GRUConfig
+from jaxrnn.data.vocabulary import Vocabulary, byte_vocabulary
 from jaxrnn.errors import InterchangeError
-from jaxrnn.interchange.importing import create_imported_run, read_model, recognise
+from jaxrnn.interchange.importing import create_imported_run, read_model, recognize
 from jaxrnn.interchange.safetensors_file import write_safetensors
 from jaxrnn.runs.directory import read_config, read_record
 from jaxrnn.runs.loading import load
-from tests.interchange.conftest import STACKS, make_trained
+from tests.interchange.stacks import STACKS, drawn
 from tests.interchange.test_original import SMALL, dump
 
 pytest.importorskip("safetensors", reason="safetensors is not installed: pip install 'jaxrnn[export]'")
@@ -24,7 +26,7 @@ pytest.importorskip("safetensors", reason="safetensors is not installed: pip ins
 
 @pytest.fixture
 def exported(tmp_path: Path) -> Path:
-    return write_safetensors(make_trained(STACKS["gru"]), tmp_path / "model.safetensors")[0]
+    return write_safetensors(drawn(STACKS["gru"]), tmp_path / "model.safetensors")[0]
 
 
 def refusal(path: Path) -> str:
@@ -37,9 +39,9 @@ def refusal(path: Path) -> str:
 def test_a_file_is_known_by_what_is_in_it(tmp_path: Path, exported: Path) -> None:
     misnamed = tmp_path / "model.txt"
     misnamed.write_bytes(exported.read_bytes())
-    assert recognise(misnamed) == "safetensors"
+    assert recognize(misnamed) == "safetensors"
     misnamed.write_bytes(b" \n" + dump(SMALL))
-    assert recognise(misnamed) == "original"
+    assert recognize(misnamed) == "original"
     assert [layer.type for layer in read_model(misnamed).config.layers] == ["embedding", "lstm", "dense"]
 
 
@@ -50,19 +52,17 @@ def test_a_file_is_known_by_what_is_in_it(tmp_path: Path, exported: Path) -> Non
         (b"hello, world", "neither a safetensors file nor JSON"),
         (b"\x89HDF\r\n\x1a\n", "is HDF5; only"),
         (b"\x80\x02}q\x00.", "could run any code"),
-        (b"\x00" * 20, "not JSON"),
+        (b"\x00" * 20, "corrupt one: "),
         (b"  ", "not JSON"),
         (b"[", "not JSON"),
         (b"[" * 200_000, "nested too deeply"),
-        (b'{"a": 1, "a": 2}', "the key 'a' is given twice"),
-        (b"[1" + b"0" * 5000 + b"]", "not JSON"),
-        (b'["\xff"]', "is not UTF-8"),
-        (b"\xff" * 8 + b"{", "its header would have"),
+        (b"\xff" * 8 + b"{", "its header would have 18,446,744,073,709,551,615 bytes"),
     ],
 )
 def test_what_is_no_model_is_one_line(tmp_path: Path, data: bytes, why: str) -> None:
     path = tmp_path / "model"
     path.write_bytes(data)
+    assert refusal(path).startswith(f"{path}: ")
     assert why in refusal(path)
 
 
@@ -95,7 +95,7 @@ def rewrite(path: Path, metadata: dict | None, **tensors: np.ndarray) -> None:
 def test_numbers_that_are_not_finite_are_refused(exported: Path) -> None:
     metadata = {"jaxrnn": exported.with_suffix(".json").read_text()}
     for number in (np.nan, np.inf, -np.inf, 1e300):
-        rewrite(exported, metadata, **{"layers.1.bias_hh_l0": np.full(15, number)})
+        rewrite(exported, metadata, **{"layers.1.bias_hh_l0": np.full(12, number)})
         assert "'layers.1.bias_hh_l0' has numbers that are not finite in float32" in refusal(exported)
 
 
@@ -103,16 +103,16 @@ DESCRIPTIONS: list[tuple[object, str]] = [
     ([1], "must be an object"),
     ({}, 'has no "characters"'),
     ({"vocabulary": 5}, 'has no "characters"'),
-    ({"characters": 5}, "must be a text, a list"),
-    ({"characters": "ab"}, "layers.0 has 17 rows, but there are 2 characters"),
+    ({"characters": 5}, "must be a string, a list"),
+    ({"characters": "ab"}, "layers.0 has 11 rows, but there are 2 characters"),
     ({"format": "jaxrnn model", "format_version": 2}, "format version 2, written by jaxrnn None; this version knows 1"),
     ({"characters": "ab", "layers": 5}, "model.layers = 5"),
-    ({"characters": "ab", "separator": 5}, "its separator, 5, is none of its characters"),
-    ({"characters": "ab", "separator": "ab"}, "its separator, 'ab', is none of its characters"),
-    ({"tokens": "bytes", "separator": "\u00ff"}, "its separator, '\\xff', is a byte that no config can name"),
+    ({"characters": "ab", "separator": 5}, "its separator, 5, is not one of its characters"),
+    ({"characters": "ab", "separator": "ab"}, "its separator, 'ab', is not one of its characters"),
+    ({"tokens": "bytes", "separator": "\u00ff"}, "its separator, 'ÿ', is a byte that no config can name"),
     ({"characters": "ab", "tokens": "words"}, "its tokens are 'words', neither characters nor bytes"),
     ({"characters": "ab", "tokens": "bytes"}, "its tokens are bytes, but its characters are not U+0000 to U+00FF"),
-    ({"tokens": "bytes"}, "layers.0 has 17 rows, but there are 256 characters"),
+    ({"tokens": "bytes"}, "layers.0 has 11 rows, but there are 256 characters"),
 ]  # fmt: skip
 
 
@@ -150,7 +150,7 @@ def is_refused_or_read(path: Path, data: bytes) -> bool:
 @pytest.mark.parametrize("kind", ["safetensors", "original"])
 def test_files_that_were_cut_or_changed_anywhere(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "model.safetensors"
-    write_safetensors(make_trained([{"type": "gru", "size": 1}]), path)
+    write_safetensors(drawn((GRUConfig(size=1),)), path)
     data = path.read_bytes() if kind == "safetensors" else dump(SMALL)
     assert not is_refused_or_read(path, data)
     rng = random.Random(0)
@@ -171,7 +171,7 @@ def test_a_run_is_made_and_says_honestly_where_it_is_from(tmp_path: Path, export
     run = tmp_path / "run"
     create_imported_run(run, imported, exported)
     loaded = load(run)
-    trained = make_trained(STACKS["gru"])
+    trained = drawn(STACKS["gru"])
     assert loaded._replace(params=(), name="") == trained._replace(params=(), name="")
     for ours, theirs in zip(jax.tree.leaves(loaded.params), jax.tree.leaves(trained.params), strict=True):
         assert np.array_equal(ours, theirs)
@@ -189,7 +189,8 @@ def test_a_separator_may_be_empty_as_in_a_config(exported: Path) -> None:
 
 @pytest.mark.parametrize("tokens", ["characters", "bytes"])
 def test_tokens_and_separators_come_back(tmp_path: Path, tokens: str) -> None:
-    trained = make_trained(STACKS["gru"], text="ab\nc" if tokens == "characters" else b"ab")
+    vocabulary = Vocabulary("\nabc") if tokens == "characters" else byte_vocabulary()
+    trained = drawn(STACKS["gru"], vocabulary=vocabulary)
     reset_id = trained.vocabulary.characters.index("\n")
     trained = trained._replace(config=replace(trained.config, reset_id=reset_id))
     path, _ = write_safetensors(trained, tmp_path / "model.safetensors")

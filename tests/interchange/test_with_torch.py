@@ -16,7 +16,7 @@ from jaxrnn.models.language_model import LanguageModel
 from jaxrnn.runs.loading import load
 from jaxrnn_cli import app
 from tests.cli.conftest import write_files
-from tests.interchange.conftest import STACKS, TEXT, make_trained, our_logits
+from tests.interchange.stacks import STACKS, drawn, our_logits
 
 pytestmark = pytest.mark.usefixtures("torch")
 
@@ -39,10 +39,11 @@ def run_script(monkeypatch: pytest.MonkeyPatch, folder: Path, text: str) -> np.n
 def test_the_script_of_the_document_gives_the_same_logits(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stack: str
 ) -> None:
-    trained = make_trained(STACKS[stack])
+    trained = drawn(STACKS[stack])
     export(trained, FORMATS["safetensors"], tmp_path / "shakespeare.safetensors")
-    found = run_script(monkeypatch, tmp_path, TEXT)
-    wanted = our_logits(trained, TEXT)
+    text = "a bad café! faced"
+    found = run_script(monkeypatch, tmp_path, text)
+    wanted = our_logits(trained, text)
     assert np.abs(found - wanted).max() < 1e-5 * max(1, np.abs(wanted).max())
 
 
@@ -181,9 +182,9 @@ def test_what_torch_saves_is_refused_with_what_makes_safetensors_of_it(
 def test_an_export_that_pytorch_trained_further_comes_back(tmp_path: Path) -> None:
     from safetensors.torch import load_file
 
-    trained = make_trained(STACKS["blocks"])
+    trained = drawn(STACKS["block of gru"])
     path, _ = export(trained, FORMATS["safetensors"], tmp_path / "model.safetensors")
     weights = {name: 2 * tensor for name, tensor in load_file(path).items()}
     back = imported(save(tmp_path, weights, json.loads((tmp_path / "model.json").read_text())))
     assert back.config == trained.config
-    assert np.array_equal(back.params[3].cell.b_n, 2 * trained.params[3].cell.b_n)
+    assert np.array_equal(back.params[1].cell.b_n, 2 * trained.params[1].cell.b_n)

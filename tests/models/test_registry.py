@@ -16,7 +16,7 @@ from jaxrnn.errors import InterchangeError
 from jaxrnn.gradcheck import cases
 from jaxrnn.gradcheck.check import check_gradients
 from jaxrnn.inspection.activity import observe
-from jaxrnn.interchange.torch_names import torch_tensors
+from jaxrnn.interchange.torch_names import torch_modules
 from jaxrnn.layers.dense import DenseParams, dense
 from jaxrnn.layers.resets import reset_state
 from jaxrnn.models import registry, stack
@@ -231,4 +231,4 @@ def test_its_states_can_be_inspected_and_a_format_without_it_refuses_it_by_name(
     (track,) = observe(CONFIG, params, np.arange(5, dtype=np.uint8)).tracks
     assert (track.layer, track.kind, track.values.shape) == (1, "h", (5, 6))
     with pytest.raises(InterchangeError, match=r"layers\[1\] is of type leaky, which no module of PyTorch"):
-        torch_tensors(CONFIG, params)
+        torch_modules(CONFIG, 5)

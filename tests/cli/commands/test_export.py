@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from jaxrnn.data.vocabulary import byte_vocabulary
 from jaxrnn_cli.commands import export as export_command
 from tests.cli.conftest import Command, look_at
-from tests.interchange.conftest import STACKS, make_trained
+from tests.interchange.stacks import STACKS, drawn
 from tests.interchange.test_original import SMALL, dump
 
 pytestmark = pytest.mark.usefixtures("place")
@@ -91,7 +92,7 @@ def test_a_model_of_bytes_is_said_to_be_one(jaxrnn: Command, place: Path) -> Non
     pytest.importorskip("safetensors", reason="safetensors is not installed: pip install 'jaxrnn[export]'")
     from jaxrnn.interchange.safetensors_file import write_safetensors
 
-    write_safetensors(make_trained(STACKS["gru"], text=b"ab"), place / "bytes.safetensors")
+    write_safetensors(drawn(STACKS["gru"], vocabulary=byte_vocabulary()), place / "bytes.safetensors")
     code, _, err = jaxrnn("import", "bytes.safetensors")
     assert (code, ", 256 bytes; sample" in err) == (0, True), err
 
