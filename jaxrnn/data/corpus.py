@@ -64,7 +64,7 @@ def read_corpus(source: Source, *, sha256: str = "", on_progress: OnProgress = l
     Args:
         source: from `find_source`.
         sha256: that of the corpus, if no other one will do.
-        on_progress: told how it goes.
+        on_progress: told how the latter goes.
 
     Raises:
         CorpusError: A file can't be read, is not text, or was changed meanwhile; or the corpus has fewer than two
@@ -74,7 +74,7 @@ def read_corpus(source: Source, *, sha256: str = "", on_progress: OnProgress = l
     """
     if source.is_streamed:
         return _write(source, sha256, on_progress)
-    corpus = _read(list(read_source(source, "reading", on_progress)), source)
+    corpus = _read(list(read_source(source)), source)
     _check_sha256(corpus.sha256, sha256, source)
     if len(corpus.tokens) > LARGEST_RESIDENT:
         raise CorpusError(
@@ -96,7 +96,7 @@ def read_first(source: Source, most: int) -> Corpus:
         VocabularyError: likewise.
     """
     pieces: list[Text] = []
-    for piece in read_source(source, "reading"):
+    for piece in read_source(source):
         pieces.append(piece[:most])
         most -= len(piece)
         if most <= 0:
@@ -187,6 +187,10 @@ def _survey(pieces: Iterable[Text], source: Source) -> _Survey:
     return _Survey(digest.hexdigest(), vocabulary, counts)
 
 
+def _read_once(source: Source, on_progress: OnProgress) -> _Survey:
+    return _survey(read_source(source, f"reading {source.name}", on_progress), source)
+
+
 def _read(pieces: list[Text], source: Source) -> Corpus:
     sha256, vocabulary, counts = _survey(pieces, source)
     ids = np.concatenate([encode(vocabulary, piece) for piece in pieces])
@@ -198,11 +202,13 @@ def _write(source: Source, wanted: str, on_progress: OnProgress) -> Corpus:
     _check_sha256(sha256, wanted, source)
     folder = entry_folder(sha256, source.config.tokens)
     if (entry := open_entry(folder, on_progress)) is None:
-        _, vocabulary, counts = survey or _survey(read_source(source, "reading", on_progress), source)
+        _, vocabulary, counts = survey or _read_once(source, on_progress)
+
+        what = f"tokenizing {source.name}, once, into {folder.parent}"
 
         def encoded() -> Iterator[Ids]:
             try:
-                for piece in read_source(source, "tokenizing", on_progress):
+                for piece in read_source(source, what, on_progress):
                     yield encode(vocabulary, piece)
             except VocabularyError:
                 raise changed(source) from None
@@ -215,7 +221,7 @@ def _identify(source: Source, on_progress: OnProgress) -> tuple[str, _Survey | N
     """Return the SHA-256 of a corpus, and what else is found out where it has to be read for that."""
     if known := known_sha256(source.stamp):
         return known, None
-    survey = _survey(read_source(source, "reading", on_progress), source)
+    survey = _read_once(source, on_progress)
     if not source.is_recent:
         remember_sha256(source.stamp, survey.sha256)
     return survey.sha256, survey
