@@ -122,8 +122,9 @@ def find_corpus(
     """Find the corpus of a run, wherever it is now.
 
     Args:
-        names: where it may be, by name or path, the likeliest first. Then the token cache, where it is not to be in
-            memory, and the files of the data folder are searched, but for those that are too large to be read for that.
+        names: where it may be, by name or path, the likeliest first; the last is what it is called. Then the token
+            cache, where it is not to be in memory, and the files of the data folder are searched, but for those that
+            are too large to be read for that.
         sha256: of the corpus.
         config: how to read it; its `text` does not count.
         on_progress: told how downloads and tokenization go.
@@ -136,13 +137,14 @@ def find_corpus(
     for name in names:
         try:
             source = find_source(replace(config, text=name), on_progress=on_progress)
-            return read_corpus(source, sha256=sha256, on_progress=on_progress)
+            found = read_corpus(source, sha256=sha256, on_progress=on_progress)
+            return found._replace(name=several(names[-1]))
         except (CorpusError, VocabularyError) as error:
             problem = problem or error
     if config.streamed != "never":
         folder = entry_folder(sha256, config.tokens)
-        if entry := open_entry(folder, on_progress):
-            return Corpus(several(names[0]), folder, sha256, *entry)
+        if entry := open_entry(folder):
+            return Corpus(several(names[-1]), folder, sha256, *entry)
     for path in sorted(data_folder().glob("*.txt" if TOKENIZERS[config.tokens].is_text else "*")):
         with suppress(CorpusError, VocabularyError, OSError):
             if path.is_file() and path.stat().st_size <= RESIDENT_BYTES:
@@ -201,7 +203,7 @@ def _write(source: Source, wanted: str, on_progress: OnProgress) -> Corpus:
     sha256, survey = _identify(source, on_progress)
     _check_sha256(sha256, wanted, source)
     folder = entry_folder(sha256, source.config.tokens)
-    if (entry := open_entry(folder, on_progress)) is None:
+    if (entry := open_entry(folder)) is None:
         _, vocabulary, counts = survey or _read_once(source, on_progress)
 
         what = f"tokenizing {source.name}, once, into {folder.parent}"
