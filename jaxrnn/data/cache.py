@@ -69,12 +69,11 @@ def _is_sha256(value: object) -> bool:
     return isinstance(value, str) and re.fullmatch("[0-9a-f]{64}", value) is not None
 
 
-def open_entry(folder: Path, on_progress: OnProgress = lambda *_: None) -> tuple[TokenSource, Counts] | None:
-    """Open an entry and verify every bit of it.
+def open_entry(folder: Path) -> tuple[TokenSource, Counts] | None:
+    """Open an entry and verify every bit of it, which takes about 1 s a GB.
 
     Args:
         folder: from `entry_folder`.
-        on_progress: told that it is verified, which takes about 1 s a GB.
 
     Returns:
         The ids and how often each token of their vocabulary occurs; None if there is no entry or it is corrupt.
@@ -86,7 +85,6 @@ def open_entry(folder: Path, on_progress: OnProgress = lambda *_: None) -> tuple
             return None
         vocabulary = vocabulary_from_json(record["vocabulary"], str(folder))
         counts = np.array(record["counts"], np.int64)
-        on_progress(f"verifying token ids in {folder.parent}", 0, 0)
         with ids.open("rb") as file:
             if hashlib.file_digest(file, "sha256").hexdigest() != record["ids_sha256"]:
                 return None

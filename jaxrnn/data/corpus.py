@@ -64,7 +64,7 @@ def read_corpus(source: Source, *, sha256: str = "", on_progress: OnProgress = l
     Args:
         source: from `find_source`.
         sha256: that of the corpus, if no other one will do.
-        on_progress: told how it goes.
+        on_progress: told how the latter goes.
 
     Raises:
         CorpusError: A file can't be read, is not text, or was changed meanwhile; or the corpus has fewer than two
@@ -74,7 +74,7 @@ def read_corpus(source: Source, *, sha256: str = "", on_progress: OnProgress = l
     """
     if source.is_streamed:
         return _write(source, sha256, on_progress)
-    corpus = _read(list(read_source(source, "reading")), source)
+    corpus = _read(list(read_source(source)), source)
     _check_sha256(corpus.sha256, sha256, source)
     if len(corpus.tokens) > LARGEST_RESIDENT:
         raise CorpusError(
@@ -96,7 +96,7 @@ def read_first(source: Source, most: int) -> Corpus:
         VocabularyError: likewise.
     """
     pieces: list[Text] = []
-    for piece in read_source(source, "reading"):
+    for piece in read_source(source):
         pieces.append(piece[:most])
         most -= len(piece)
         if most <= 0:
@@ -122,8 +122,9 @@ def find_corpus(
     """Find the corpus of a run, wherever it is now.
 
     Args:
-        names: where it may be, by name or path, the likeliest first. Then the token cache, where it is not to be in
-            memory, and the files of the data folder are searched, but for those that are too large to be read for that.
+        names: where it may be, by name or path, the likeliest first; the last is what it is called. Then the token
+            cache, where it is not to be in memory, and the files of the data folder are searched, but for those that
+            are too large to be read for that.
         sha256: of the corpus.
         config: how to read it; its `text` does not count.
         on_progress: told how downloads and tokenization go.
@@ -136,13 +137,14 @@ def find_corpus(
     for name in names:
         try:
             source = find_source(replace(config, text=name), on_progress=on_progress)
-            return read_corpus(source, sha256=sha256, on_progress=on_progress)
+            found = read_corpus(source, sha256=sha256, on_progress=on_progress)
+            return found._replace(name=several(names[-1]))
         except (CorpusError, VocabularyError) as error:
             problem = problem or error
     if config.streamed != "never":
         folder = entry_folder(sha256, config.tokens)
-        if entry := open_entry(folder, on_progress):
-            return Corpus(several(names[0]), folder, sha256, *entry)
+        if entry := open_entry(folder):
+            return Corpus(several(names[-1]), folder, sha256, *entry)
     for path in sorted(data_folder().glob("*.txt" if TOKENIZERS[config.tokens].is_text else "*")):
         with suppress(CorpusError, VocabularyError, OSError):
             if path.is_file() and path.stat().st_size <= RESIDENT_BYTES:
@@ -187,6 +189,10 @@ def _survey(pieces: Iterable[Text], source: Source) -> _Survey:
     return _Survey(digest.hexdigest(), vocabulary, counts)
 
 
+def _read_once(source: Source, on_progress: OnProgress) -> _Survey:
+    return _survey(read_source(source, f"reading {source.name}", on_progress), source)
+
+
 def _read(pieces: list[Text], source: Source) -> Corpus:
     sha256, vocabulary, counts = _survey(pieces, source)
     ids = np.concatenate([encode(vocabulary, piece) for piece in pieces])
@@ -197,12 +203,14 @@ def _write(source: Source, wanted: str, on_progress: OnProgress) -> Corpus:
     sha256, survey = _identify(source, on_progress)
     _check_sha256(sha256, wanted, source)
     folder = entry_folder(sha256, source.config.tokens)
-    if (entry := open_entry(folder, on_progress)) is None:
-        _, vocabulary, counts = survey or _survey(read_source(source, "reading", on_progress), source)
+    if (entry := open_entry(folder)) is None:
+        _, vocabulary, counts = survey or _read_once(source, on_progress)
+
+        what = f"tokenizing {source.name}, once, into {folder.parent}"
 
         def encoded() -> Iterator[Ids]:
             try:
-                for piece in read_source(source, "tokenizing", on_progress):
+                for piece in read_source(source, what, on_progress):
                     yield encode(vocabulary, piece)
             except VocabularyError:
                 raise changed(source) from None
@@ -215,7 +223,7 @@ def _identify(source: Source, on_progress: OnProgress) -> tuple[str, _Survey | N
     """Return the SHA-256 of a corpus, and what else is found out where it has to be read for that."""
     if known := known_sha256(source.stamp):
         return known, None
-    survey = _survey(read_source(source, "reading", on_progress), source)
+    survey = _read_once(source, on_progress)
     if not source.is_recent:
         remember_sha256(source.stamp, survey.sha256)
     return survey.sha256, survey

@@ -113,7 +113,7 @@ def keep_known(
     if source.file is None:
         return in_memory(kept, np.concatenate([*pieces()])).in_vocabulary(vocabulary)
     folder = entry_folder(corpus.sha256, own.tokens, left_out)
-    if entry := open_entry(folder, on_progress):
+    if entry := open_entry(folder):
         return entry[0].in_vocabulary(vocabulary)
     written = write_entry(folder, kept, corpus.counts[is_kept], pieces(), on_progress)
     return written.in_vocabulary(vocabulary)

@@ -89,14 +89,14 @@ def find_source(config: CorpusConfig, *, on_progress: OnProgress = lambda *_: No
     return Source(config, path, tuple(file for _, files in found for file in files))
 
 
-def read_source(source: Source, what: str, on_progress: OnProgress = lambda *_: None) -> Iterator[Text]:
+def read_source(source: Source, what: str = "", on_progress: OnProgress = lambda *_: None) -> Iterator[Text]:
     """Read the files of a corpus as one, piece by piece.
 
     The separator is put between two files where the first does not end in it; empty files are left out.
 
     Args:
         source: the files.
-        what: what `on_progress` is told that is done with the corpus.
+        what: for `on_progress`.
         on_progress: told how many of the bytes are read.
 
     Yields:
@@ -118,7 +118,7 @@ def read_source(source: Source, what: str, on_progress: OnProgress = lambda *_: 
                 piece = between + piece
             is_first = is_first and not piece
             last = piece[-4:] or last  # a separator has 4 bytes at most
-            on_progress(f"{what} {source.name}", before + end, source.size)
+            on_progress(what, before + end, source.size)
             yield piece
         before += file.size
     with suppress(OSError):

@@ -147,7 +147,7 @@ def _read_tokens(
             return scored, None
     if scored is None:
         held_out = _limit(validation_split(vocabulary, own, fraction), options, " held out")
-        scored = find_known(vocabulary, record.corpus, "held out", held_out)
+        scored = find_known(vocabulary, own.name, "held out", held_out)
     if not needs_training:
         return scored, None
     known = keep_known(vocabulary, own, on_progress=options.on_progress)

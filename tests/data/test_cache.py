@@ -72,10 +72,17 @@ def test_a_file_so_new_that_it_could_change_unseen_is_read_again_and_one_of_the_
     assert (tokens_folder() / "known").exists() == is_known
 
 
-def test_a_corpus_in_memory_leaves_nothing_in_the_cache(put: Put) -> None:
+def test_a_corpus_in_memory_leaves_nothing_in_the_cache_and_a_streamed_one_reports_its_progress(
+    put: Put,
+) -> None:
     put("t.txt", "some text")
-    load("t.txt", streamed="never")
+    told: list[tuple[str, int, int]] = []
+    read_corpus(find("t.txt", streamed="never"), on_progress=lambda *progress: told.append(progress))
     assert not tokens_folder().exists()
+    assert told == []
+    read_corpus(find("t.txt", streamed="always"), on_progress=lambda *progress: told.append(progress))
+    assert told[-1] == (f"tokenizing t.txt, once, into {tokens_folder()}", 9, 9)
+    assert ("reading t.txt", 9, 9) in told
 
 
 # Damage.

@@ -131,6 +131,7 @@ def test_a_corpus_is_found_by_its_hash_where_it_may_be_or_in_the_data_folder(
     again = found(["a.txt", ("b.txt",)], load(name).sha256, streamed)
     assert text_of(again.tokens) == f"the text of {name}"
     assert again.path == (Path(name).absolute() if name != "b.txt" else (Path(name).absolute(),))
+    assert again.name == (str(Path(name).absolute()) if "data" in name else "b.txt")
     assert (again.tokens.file is not None) == (streamed == "always")
 
 
@@ -150,7 +151,7 @@ def test_the_token_ids_alone_are_enough(put: Put) -> None:
     path.unlink()
     for streamed in ("always", "auto"):
         again = found(["gone.txt", "t.txt"], corpus.sha256, streamed)
-        assert (text_of(again.tokens), again.sha256, again.name) == (TEXT, corpus.sha256, "gone.txt")
+        assert (text_of(again.tokens), again.sha256, again.name) == (TEXT, corpus.sha256, "t.txt")
         np.testing.assert_array_equal(again.counts, corpus.counts)
     with pytest.raises(CorpusError, match=r"there is no file gone\.txt"):
         found(["gone.txt", "t.txt"], corpus.sha256, "never")

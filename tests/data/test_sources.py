@@ -79,7 +79,7 @@ def test_a_file_that_grows_while_it_is_read_is_refused(put: Put) -> None:
     source = find(str(put("t.txt", "text")))
     grown = source._replace(files=(source.files[0]._replace(size=3),))
     with pytest.raises(CorpusError, match="was changed while it was read"):
-        list(read_source(grown, "reading"))
+        list(read_source(grown))
 
 
 @pytest.mark.parametrize("typo", ["shakespear", "Shakespeare", "shakespaere"])
