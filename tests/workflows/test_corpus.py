@@ -116,7 +116,7 @@ def test_a_run_record_of_unknown_origin_leads_nowhere_else() -> None:
     record = json.loads((run / "run.json").read_text())
     Path("text.txt").unlink()
     (run / "run.json").write_text(json.dumps({**record, "corpus_sha256": "../../../outside"}))
-    with pytest.raises(JaxrnnError, match=r"SHA-256|sha256"):
+    with pytest.raises(JaxrnnError, match="SHA-256"):
         scored(run, "stateful")
     assert not Path("tokens").exists()
 
