@@ -1,10 +1,13 @@
-"""Progress of downloads, tokenization and other work that takes a while: a bar on a terminal, else a line each."""
+"""Progress of downloads, tokenization and other long work: a bar on a terminal, else one line each."""
 
 import contextlib
 import sys
+import time
 from collections.abc import Callable, Iterator
 
 from jaxrnn_cli.display.console import escape, is_live, is_quiet, note, rich_stderr
+
+_WORTH_A_LINE = 1.0  # seconds of work of a known size, after which it gets its line
 
 
 @contextlib.contextmanager
@@ -27,10 +30,12 @@ def progress_display(*, quiet: bool) -> Iterator[Callable[[str, int, int], None]
 
             yield redraw
     else:
+        begun: dict[str, float] = {}
         printed: set[str] = set()
 
-        def print_once(what: str, _done: int, _total: int) -> None:
-            if what not in printed:
+        def print_once(what: str, _done: int, total: int) -> None:
+            waited = time.monotonic() - begun.setdefault(what, time.monotonic())
+            if what not in printed and (not total or waited > _WORTH_A_LINE):
                 printed.add(what)
                 note(what)
 

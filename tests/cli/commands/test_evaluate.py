@@ -156,12 +156,11 @@ def test_dynamic_chooses_its_rates_and_says_so(jaxrnn, trained, report) -> None:
     assert all(best["nll"] <= other["nll"] for other in others)
     assert dynamic["rates_from"] == "the end of the training text"
     assert dynamic["nll"] != found["stateful"]["nll"]
-    code, out, err = jaxrnn("evaluate", "--from", trained, "--protocol", "dynamic")
+    code, out, _ = jaxrnn("evaluate", "--from", trained, "--protocol", "dynamic")
     assert code == 0
     assert (
         f"dynamic: rate {dynamic['rate']:g}, decay {dynamic['decay']:g}, from the end of the training" in out
     )
-    assert "choosing the rates" in err
 
 
 def test_dynamic_with_given_rates(report) -> None:

@@ -134,7 +134,7 @@ def test_another_model_is_refused(jaxrnn) -> None:
 def test_a_changed_text_is_refused_and_a_moved_one_found(jaxrnn, trained: Path) -> None:
     text = Path("text.txt").read_text(encoding="utf-8")
     Path("text.txt").write_text(text + "!", encoding="utf-8")
-    assert "not the text that the run began with" in jaxrnn("pretrain", "tiny.toml", "--resume").error
+    assert "not the corpus that the run began with" in jaxrnn("pretrain", "tiny.toml", "--resume").error
     Path("data").mkdir()
     Path("text.txt").unlink()
     Path("data/kept.txt").write_text(text, encoding="utf-8")

@@ -21,6 +21,20 @@ def test_work_is_one_line_in_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr() == ("", "jaxrnn: fetching plays\n")
 
 
+def test_work_that_is_soon_done_gets_no_line(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = iter([0.0, 0.0, 0.5, 0.5, 2.0, 2.0, 3.0, 3.0])
+    monkeypatch.setattr("jaxrnn_cli.display.progress.time.monotonic", lambda: next(clock))
+    with progress_display(quiet=False) as on_progress:
+        on_progress("tokenizing x", 1, 9)
+        on_progress("tokenizing x", 2, 9)
+        assert capsys.readouterr() == ("", "")
+        on_progress("tokenizing x", 3, 9)
+        on_progress("tokenizing x", 4, 9)
+    assert capsys.readouterr() == ("", "jaxrnn: tokenizing x\n")
+
+
 def test_quiet_work_is_not_reported(capsys: pytest.CaptureFixture[str]) -> None:
     with progress_display(quiet=True) as on_progress:
         on_progress("fetching plays", 0, 0)
