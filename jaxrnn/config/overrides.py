@@ -38,7 +38,7 @@ def apply_overrides(tables: dict[str, Any], overrides: Overrides) -> dict[str, s
         `model.layers[1].size`.
 
     Raises:
-        ConfigError: There is no such key, or the value is none of its type.
+        ConfigError: A key does not exist, or its value has another type.
     """
     if isinstance(overrides, Mapping):
         paths = (

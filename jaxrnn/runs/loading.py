@@ -26,7 +26,7 @@ def load(run: str | os.PathLike[str] | None = None, checkpoint: Which = "best") 
     Raises:
         CheckpointError: The run or the checkpoint is missing or corrupt.
         ConfigError: Its config is not valid.
-        VocabularyError: Its vocabulary is none.
+        VocabularyError: Its vocabulary is not valid.
     """
     found = find_run(None if run is None else os.fspath(run))
     config, vocabulary = read_resolved(found)
@@ -40,7 +40,7 @@ def read_resolved(run: Path) -> tuple[Config, Vocabulary]:
     Raises:
         CheckpointError: One of them is missing or corrupt.
         ConfigError: The config is not valid.
-        VocabularyError: The vocabulary is none.
+        VocabularyError: The vocabulary is not valid.
     """
     vocabulary = read_vocabulary(run)
     return resolve_separator(read_config(run), vocabulary), vocabulary

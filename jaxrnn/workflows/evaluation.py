@@ -35,7 +35,7 @@ _STATISTICS = 50_000  # characters that the model writes to stand in for its tra
 
 
 class EvaluationOptions(NamedTuple):
-    """What the command line asks for."""
+    """The options of an evaluation."""
 
     protocols: tuple[str, ...]
     corpus: str | None
@@ -51,7 +51,7 @@ class EvaluationOptions(NamedTuple):
 
 
 class Evaluation(NamedTuple):
-    """What is found out about a run."""
+    """The result of an evaluation."""
 
     record: dict[str, Any]
     scored: ScoredText

@@ -122,7 +122,7 @@ def _number(value: object) -> float | None:
 
 
 def _create(job: Job, data: Data, rows: list[dict[str, object]], on_event: OnEvent) -> TrainState:
-    """Makes a new run, and returns the state before its first step."""
+    """Make a new run, and return the state before its first step."""
     config, tokens, unit = data.config, data.vocabulary.tokens, data.vocabulary.unit
     state, val_loss = _adapted_state(job.source, data) if job.source else (_new_state(data), None)
     on_event(
@@ -164,7 +164,7 @@ def _new_state(data: Data) -> TrainState:
 
 
 def _adapted_state(source: Path, data: Data) -> tuple[TrainState, float | None]:
-    """The parameters of the run that is fine-tuned, and their validation loss: what is to be improved on."""
+    """Return the state with the parameters of the run that is fine-tuned, and their validation loss."""
     config, known = data.config, read_vocabulary(source)
     params = load_params(source, config.model, known.size)
     params = adapt_params(params, known, data.vocabulary, jax.random.key(config.train.rng_seed))
@@ -177,7 +177,7 @@ def _adapted_state(source: Path, data: Data) -> tuple[TrainState, float | None]:
 
 
 def _first_row(val_loss: float) -> dict[str, object]:
-    """The row of metrics.csv for a model before its first step."""
+    """Return the row of metrics.csv for a model before its first step."""
     row = {"step": 0, "tokens": 0, "seconds": 0.0, "event": "evaluation"}
     return {**row, "val_loss": val_loss, "bits_per_token": nats_to_bits(val_loss)}
 
@@ -185,7 +185,7 @@ def _first_row(val_loss: float) -> dict[str, object]:
 def _resume(
     path: Path, job: Job, data: Data, checkpoints: Checkpoints, on_event: OnEvent
 ) -> TrainState | None:
-    """Takes a run back to its last checkpoint; None where it is finished."""
+    """Take a run back to its last checkpoint; return None if it is finished."""
     config, begun = data.config, job.begun
     assert begun is not None
     restored = checkpoints.restore(jax.eval_shape(lambda: _new_state(data)))
@@ -212,7 +212,7 @@ def _resume(
 
 
 def _report_reading(data: Data, on_event: OnEvent) -> None:
-    """Reports when the corpus is streamed from disk, and when only a part of the validation split is evaluated."""
+    """Report when the corpus is streamed from disk, and when only a part of the validation split is evaluated."""
     if file := data.train_ids.file:
         where = f"as token ids in {file.parent} (made again if deleted)"
         on_event(Note(f"the corpus is streamed from disk, {where}"))
@@ -234,7 +234,7 @@ def _environment(config: Config) -> dict[str, str]:
 
 
 def _follow(training: _Training, state: TrainState, seconds: float) -> None:
-    """Trains to the end and saves; a run that diverges may be rolled back once."""
+    """Train to the end and save; a run that diverges is rolled back once."""
     has_gone_back = float(state.rate_scale) < 1
     clock = [seconds]
     while True:
@@ -257,7 +257,7 @@ def _follow(training: _Training, state: TrainState, seconds: float) -> None:
 
 @contextlib.contextmanager
 def _curves(training: _Training, step: int) -> Iterator[Write]:
-    """What writes a row of the metrics into TensorBoard's event files, where the config asks for them."""
+    """Yield the function that writes a row of the metrics into TensorBoard's event files, where the config asks for them."""
     if training.path is None or not (training.config.log.tensorboard and processes.is_first()):
         yield ignore
     else:
@@ -266,7 +266,7 @@ def _curves(training: _Training, step: int) -> Iterator[Write]:
 
 
 def _follow_events(training: _Training, state: TrainState, clock: list[float], write_curves: Write) -> None:
-    """Goes through the events of a training; `clock` keeps the seconds it took so far."""
+    """Record, save and pass on the events of a training run; `clock` keeps the seconds it took so far."""
     data = training.data
     for event in loop.train(
         training.config,
@@ -294,7 +294,7 @@ def _follow_events(training: _Training, state: TrainState, clock: list[float], w
 
 
 def _roll_back(training: _Training, seconds: float) -> TrainState:
-    """The last good state of a run that has diverged, with a lower learning rate; recorded in its metrics."""
+    """Return the last good state of a diverged run, with a lower learning rate; record that in its metrics."""
     config = training.config
     abstract = jax.eval_shape(lambda: _new_state(training.data))
     state = after_rollback(training.checkpoints.restore(abstract).state)
@@ -320,7 +320,7 @@ def _describe_last(training: _Training) -> str:
 
 
 def _draw_losses(run: Path, config: Config, on_event: OnEvent) -> None:
-    """Draws the loss curve, where that is possible; a run is complete without it."""
+    """Draw the loss curve, where that is possible; a run is complete without it."""
     try:
         plot_losses(run / METRICS, run / LOSS_CURVE, config.corpus.tokens[:-1])
     except ImportError:
