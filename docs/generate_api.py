@@ -50,7 +50,20 @@ PUBLIC: dict[str, tuple[str, tuple[str, ...] | None]] = {
     "jaxrnn.workflows.job": ("messages of a workflow", ("Note",)),
     "jaxrnn.sampling.generation": ("generation from ids", ("sample", "Block", "prompt_ids")),
     "jaxrnn.evaluation.scoring": ("scores from ids", ("score_stateful", "score_windows")),
-    "jaxrnn.errors": ("what can go wrong", None),
+    "jaxrnn.errors": (
+        "the exceptions",
+        (
+            *(
+                "JaxrnnError",
+                "ConfigError",
+                "CorpusError",
+                "DownloadError",
+                "VocabularyError",
+                "CheckpointError",
+            ),
+            *("DamagedError", "LockedError", "SaveError", "InterchangeError", "JoinError", "DivergenceError"),
+        ),
+    ),
 }
 
 HEAD = """\

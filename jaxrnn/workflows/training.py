@@ -257,7 +257,7 @@ def _follow(training: _Training, state: TrainState, seconds: float) -> None:
 
 @contextlib.contextmanager
 def _curves(training: _Training, step: int) -> Iterator[Write]:
-    """Yield the function that writes a row of the metrics into TensorBoard's event files, where the config asks for them."""
+    """Yield the function that writes a row of the metrics into TensorBoard's event files, if the config asks for it."""
     if training.path is None or not (training.config.log.tensorboard and processes.is_first()):
         yield ignore
     else:
