@@ -275,7 +275,7 @@ def _follow_events(training: _Training, state: TrainState, clock: list[float], w
         data.val_ids,
         should_stop=training.should_stop,
         seconds=clock[0],
-        donate=True,
+        donate=training.path is not None,  # in memory the first state is a checkpoint too
     ):
         match event:
             case Progress():

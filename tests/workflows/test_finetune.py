@@ -31,6 +31,14 @@ def test_new_characters_get_weights_and_the_loss_to_improve_on_is_recorded(sourc
     assert jaxrnn.load("runs/other").vocabulary == run.vocabulary
 
 
+def test_a_fine_tuning_in_memory_that_never_improves_keeps_the_model_it_began_with(source: str) -> None:
+    run = jaxrnn.finetune(source, "my.txt", {**GENTLE, "train.learning_rate": 5.0})
+    assert np.argmin(run.metrics["val_loss"]) == 0
+    best, begun = run.model("best"), jaxrnn.load(source)
+    np.testing.assert_array_equal(best.params[1].w_h, begun.params[1].w_h)
+    assert not np.array_equal(run.model("last").params[1].w_h, begun.params[1].w_h)
+
+
 def test_unknown_characters_may_be_refused_or_dropped(source: str) -> None:
     with pytest.raises(VocabularyError, match="does not know 'ê'"):
         jaxrnn.finetune(source, "other.txt", GENTLE, on_unknown="error")
