@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from jaxrnn.config import Overrides, Texts, load_finetune_config
+from jaxrnn.config.toml import toml_string
 from jaxrnn.data.coverage import OnUnknown
 from jaxrnn.parallel.devices import split_cpu
 from jaxrnn.runs.directory import find_run, read_config
@@ -78,10 +79,14 @@ def open_finetuning(
     """
     found = find_run(os.fspath(source))
     if corpus is not None:
+        texts: Texts = (
+            os.fspath(corpus) if isinstance(corpus, str | os.PathLike) else tuple(map(os.fspath, corpus))
+        )
         if isinstance(overrides, Mapping):
-            overrides = {**overrides, "corpus.text": corpus}
+            overrides = {**overrides, "corpus.text": texts}
         else:
-            overrides = [*overrides, f"corpus.text={corpus}"]
+            text = texts if isinstance(texts, str) else f"[{', '.join(map(toml_string, texts))}]"
+            overrides = [*overrides, f"corpus.text={text}"]
     return Job(
         load_finetune_config(config, read_config(found), overrides), source=found, on_unknown=on_unknown
     )

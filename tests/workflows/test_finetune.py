@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 import jaxrnn
+from jaxrnn.config import Overrides
 from jaxrnn.errors import CheckpointError, VocabularyError
+from jaxrnn.workflows import open_finetuning
 from tests.workflows.test_pretrain import SMALL
 
 GENTLE = {"train.steps": 8, "train.batch_size": 2, "train.seq_len": 8, "train.eval_every": 4}
@@ -49,3 +51,11 @@ def test_unknown_characters_may_be_refused_or_dropped(source: str) -> None:
 def test_a_run_is_not_fine_tuned_into_itself(source: str) -> None:
     with pytest.raises(CheckpointError, match="is the run to fine-tune"):
         jaxrnn.finetune(source, "other.txt", to=source, overwrite=True)
+
+
+def test_one_text_or_several_are_the_corpus_whichever_way_overrides_are_given(source: str) -> None:
+    several = ("a, b.txt", '"c".txt')
+    overrides: Overrides
+    for overrides in ({}, []):
+        assert open_finetuning(source, Path("my.txt"), overrides).config.corpus.text == "my.txt"
+        assert open_finetuning(source, several, overrides).config.corpus.text == several
