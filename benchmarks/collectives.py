@@ -29,7 +29,7 @@ def find_collectives(hlo: str) -> list[Collective]:
 
 
 def outermost_loops(hlo: str) -> list[str]:
-    """The bodies of the loops that the entry runs itself: of a training, the loop over steps alone."""
+    """The bodies of the loops that the entry runs itself: of a training run, the loop over steps alone."""
     return re.findall(r" while\(.*body=%?([\w.-]+)", hlo[hlo.index("\nENTRY ") :])
 
 

@@ -1,4 +1,4 @@
-"""Kills a training at random moments, resumes it each time, and compares what it ends with, bit by bit.
+"""Kills a training run at random moments, resumes it each time, and compares what it ends with, bit by bit.
 
     python -m benchmarks.kill_and_resume --rounds 100
 

@@ -8,8 +8,8 @@ SIGTERM), `pretrain --resume` (as long), `evaluate`, and `finetune --on-unknown 
 characters. What is reported is the most memory that the process ever had resident. Beside it, `pretrain` of texts up to
 100 MB with the whole text in memory, `corpus.streamed=never`.
 
-Speed. Two trainings of the same model in one process take turns, one with the text on the device, one streamed; with
-blocks so small that many are read in each turn, which is no less work a character than with large ones.
+Speed. Two training runs of the same model in one process take turns, one with the text on the device, one streamed;
+with blocks so small that many are read in each turn, which is no less work a character than with large ones.
 """
 
 import argparse
@@ -140,7 +140,7 @@ def _peak(ended: Ended | None) -> str:
 
 
 def _run(folder: Path, arguments: list[str], run: str = "", seconds: float = 0.0) -> Ended:
-    """Runs a command to its end; a training until it has trained for some seconds."""
+    """Runs a command to its end; a training run until it has trained for some seconds."""
     begun = time.monotonic()
     log = folder / "log"
     with log.open("wb") as output:
@@ -160,7 +160,7 @@ def _run(folder: Path, arguments: list[str], run: str = "", seconds: float = 0.0
 
 
 def _has_begun(log: Path) -> bool:
-    """Whether a training says that its first step comes next."""
+    """Whether a training run says that its first step comes next."""
     said = log.read_text(encoding="utf-8", errors="replace")
     return "writing to" in said or "resuming" in said
 
@@ -224,7 +224,7 @@ def _train(config: Any, tokens: Any) -> Iterator[Any]:
 
 
 def _take_turn(events: Iterator[Any]) -> float:
-    """Goes on with a training for some seconds: characters a second."""
+    """Goes on with a training run for some seconds: characters a second."""
     read, before = 0, next(events).tokens
     begun = time.monotonic()
     while time.monotonic() - begun < _TURN:

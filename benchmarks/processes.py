@@ -42,7 +42,7 @@ def seconds_of(command: Sequence[str], env: dict[str, str]) -> float:
 def watch(
     command: Sequence[str], env: dict[str, str], metrics: Path, is_enough: Callable[[Row], bool]
 ) -> tuple[list[tuple[float, Row]], float]:
-    """Run a training and note when each row of its metrics.csv appears, in seconds since the process began.
+    """Start a training run and note when each row of its metrics.csv appears, in seconds since the process began.
 
     Args:
         command: the training.

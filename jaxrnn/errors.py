@@ -59,4 +59,4 @@ class JoinError(JaxrnnError):
 
 
 class DivergenceError(JaxrnnError):
-    """A training whose numbers are not finite any more."""
+    """A training run whose numbers are not finite any more."""

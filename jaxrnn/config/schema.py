@@ -148,7 +148,7 @@ RESOLVED = "reset_id"
 class ModelConfig:
     """The layers that a character passes through, first to last.
 
-    Before the token `reset_id` is read, the state is emptied; that one is `RESOLVED`.
+    Before the token `reset_id` is read, the state is reset; that one is `RESOLVED`.
     """
 
     layers: tuple[LayerConfig, ...] = (EmbeddingConfig(size=192), LSTMConfig(size=192), DenseConfig())

@@ -14,7 +14,7 @@ def check_separator(separator: str) -> None:
     """
     if len(separator) <= 1:
         return
-    problem = "must be one character, as the state is emptied at one token; "
+    problem = "must be one character, as the state is reset at one token; "
     if separator.startswith("\\"):
         problem += """an escape is one in double quotes only, as in --set 'corpus.separator="\\n"'"""
         raise FieldError("separator", problem, separator)

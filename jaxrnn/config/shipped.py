@@ -1,9 +1,8 @@
 """The configs that come with jaxrnn, by name."""
 
-import difflib
 from pathlib import Path
 
-from jaxrnn.errors import ConfigError
+from jaxrnn.errors import ConfigError, did_you_mean
 
 # In a wheel they lie in the package; in a checkout, which holds the one source, in `configs/` beside it.
 _FOLDERS = (Path(__file__).parents[1] / "configs", Path(__file__).parents[2] / "configs")
@@ -30,6 +29,5 @@ def find_config(name: str | Path) -> Path:
     path = Path(name)
     if name and ("/" in name or "." in name or path.exists()):
         return path
-    near = difflib.get_close_matches(name, configs, n=1)
-    hint = f"did you mean {near[0]}?" if near else f"give a TOML file, or one of {', '.join(configs)}"
-    raise ConfigError(f"{name or repr(name)}: no such config; {hint}")
+    hint = did_you_mean(name, configs) or f"; give a TOML file, or one of {', '.join(configs)}"
+    raise ConfigError(f"{name or repr(name)}: no such config{hint}")

@@ -60,7 +60,7 @@ class Trial(NamedTuple):
     """What a pair of rates makes of the end of the training text."""
 
     rates: Rates
-    nll: float  # per character; infinite where the weights ran away
+    nll: float  # nats per token; infinite where the weights ran away
 
 
 def gradient_rms(config: ModelConfig, params: Params, tokens: TokenSource, segment: int = SEGMENT) -> Params:
@@ -161,7 +161,7 @@ def tune(
     def attempt(rates: Rates) -> None:
         on_progress("choosing the rates of adaptation", len(trials), len(RATES) + len(DECAYS) - 1)
         scores = score_dynamic(config, params, end, rms, rates, segment)
-        nats = float(scores.nll.mean(dtype=np.float64))
+        nats = scores.mean_nll
         trials.append(Trial(rates, nats if np.isfinite(nats) else np.inf))
         trials.sort(key=lambda trial: trial.nll)
 

@@ -15,8 +15,8 @@ import numpy as np
 from jaxrnn.data.texts import as_bytes, shown
 from jaxrnn.data.tokens import TokenSource, in_memory
 from jaxrnn.data.vocabulary import Vocabulary, by_frequency, id_type, names_of_tokens, spell, translation
-from jaxrnn.disk import reason
-from jaxrnn.errors import CorpusError, SaveError
+from jaxrnn.disk import writing
+from jaxrnn.errors import CorpusError
 from jaxrnn.evaluation.scoring import Scores
 
 
@@ -91,13 +91,8 @@ def write_csv(path: Path, scored: ScoredText, scores: Scores) -> None:
     """
     vocabulary, ids = scored.known.vocabulary, scored.known.read(1)
     names = names_of_tokens(vocabulary)
-    try:
-        with path.open("w", encoding="utf-8", newline="") as file:
-            rows = csv.writer(file, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")
-            rows.writerow(("position", vocabulary.unit, "nll", "rank"))
-            for position, i, nats, rank in zip(
-                scored.positions[1:], ids, scores.nll, scores.ranks, strict=True
-            ):
-                rows.writerow((int(position), names[i], round(float(nats), 6), int(rank)))
-    except OSError as error:
-        raise SaveError(f"{path}: can't be written: {reason(error)}") from error
+    with writing(path), path.open("w", encoding="utf-8", newline="") as file:
+        rows = csv.writer(file, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")
+        rows.writerow(("position", vocabulary.unit, "nll", "rank"))
+        for position, i, nats, rank in zip(scored.positions[1:], ids, scores.nll, scores.ranks, strict=True):
+            rows.writerow((int(position), names[i], round(float(nats), 6), int(rank)))

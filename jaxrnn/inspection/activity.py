@@ -34,7 +34,7 @@ class Track(NamedTuple):
 class Activity(NamedTuple):
     """What a model did at each character of a text, after having read it."""
 
-    nll: np.ndarray  # [characters - 1], float32: the surprise of each but the first
+    nll: np.ndarray  # [characters - 1], float32, nats: the surprisal of each but the first
     ranks: np.ndarray  # [characters - 1], int32: 1 where it was the likeliest
     likeliest: np.ndarray  # [characters, k], int32: the ids that were likeliest to come next
     probabilities: np.ndarray  # [characters, k], float32: theirs

@@ -39,7 +39,7 @@ async function activity(index, unit) {
   });
 }
 
-// Colours: one hue for surprise, blue and orange for what has a sign; lightness alone tells them apart, too.
+// Colours: one hue for surprisal, blue and orange for what has a sign; lightness alone tells them apart, too.
 
 const isDark = () => document.documentElement.dataset.theme === "dark";
 const mix = (from, to, share) => from.map((value, i) => Math.round(value + (to[i] - value) * share));
@@ -85,11 +85,11 @@ const spans = characters.map((c, t) => {
 });
 $("text").append(...spans);
 
-let view = { kind: "surprise" }, values = null, pinned = null, here = 0;
-const LARGEST_SURPRISE = 6; // nats; all above is as dark
+let view = { kind: "surprisal" }, values = null, pinned = null, here = 0;
+const LARGEST_SURPRISAL = 6; // nats; all above is as dark
 
 function shareAt(t) {
-  if (view.kind === "surprise") return t === 0 ? 0 : data.nats[t - 1] / LARGEST_SURPRISE;
+  if (view.kind === "surprisal") return t === 0 ? 0 : data.nats[t - 1] / LARGEST_SURPRISAL;
   return values[t] / data.tracks[view.track].scales[view.unit];
 }
 function paint() {
@@ -102,20 +102,20 @@ function paint() {
 }
 function drawLegend() {
   const track = data.tracks[view.track];
-  const high = view.kind === "surprise" ? LARGEST_SURPRISE : track.scales[view.unit];
-  const low = view.kind === "surprise" ? 0 : track.low * high;
+  const high = view.kind === "surprisal" ? LARGEST_SURPRISAL : track.scales[view.unit];
+  const low = view.kind === "surprisal" ? 0 : track.low * high;
   const stops = Array.from({ length: 9 }, (_, i) => css(colourOf(low < 0 ? i / 4 - 1 : i / 8)));
   const strip = make("i");
   strip.style.background = `linear-gradient(to right, ${stops.join(",")})`;
-  const [left, right] = view.kind === "surprise" ? ["0", `${high} nats and more`]
+  const [left, right] = view.kind === "surprisal" ? ["0", `${high} nats and more`]
     : [String(low), String(high)];
-  const shades = view.kind === "surprise" || track.levels > 15 ? "" : ` in ${track.levels} shades`;
+  const shades = view.kind === "surprisal" || track.levels > 15 ? "" : ` in ${track.levels} shades`;
   $("legend").replaceChildren(left, strip, right, shades);
   $("legend").setAttribute("aria-label", `colours from ${left} to ${right}`);
 }
 
 const EXPLAINED = {
-  surprise: `How surprised the network was by each ${data.token}, given all before it: the stronger the colour, the less it expected it. The first has no surprise, as nothing comes before it.`,
+  surprisal: `How surprised the network was by each ${data.token}, given all before it: the stronger the colour, the less it expected it. The first has no surprisal, as nothing comes before it.`,
   h: "What this unit tells the layer above and the next step, between -1 and 1.",
   c: "What this unit's cell holds: it is only added to and scaled, so that it can last.",
   i: "How much of the candidate is written into the cell.",
@@ -130,13 +130,13 @@ const EXPLAINED = {
 let looking = 0; // so that an answer that comes late is not shown
 async function look(next) {
   const ticket = ++looking;
-  const activities = next.kind === "surprise" ? null : await activity(next.track, next.unit);
+  const activities = next.kind === "surprisal" ? null : await activity(next.track, next.unit);
   if (ticket !== looking) return;
   view = next;
   values = activities;
-  $("view").value = next.kind === "surprise" ? "surprise" : String(next.track);
-  $("unit-label").hidden = next.kind === "surprise";
-  if (next.kind !== "surprise") {
+  $("view").value = next.kind === "surprisal" ? "surprisal" : String(next.track);
+  $("unit-label").hidden = next.kind === "surprisal";
+  if (next.kind !== "surprisal") {
     $("unit").max = data.tracks[next.track].scales.length - 1;
     $("unit").value = next.unit;
   }
@@ -153,11 +153,11 @@ data.tracks.forEach((track, index) => {
 });
 $("view").addEventListener("change", () => {
   const { value } = $("view");
-  if (value === "surprise") return look({ kind: "surprise" });
+  if (value === "surprisal") return look({ kind: "surprisal" });
   return lookAt(Number(value), Math.min(view.unit ?? 0, data.tracks[Number(value)].scales.length - 1));
 });
 function chooseUnit(unit) {
-  if (view.kind === "surprise" || !Number.isInteger(unit)) return;
+  if (view.kind === "surprisal" || !Number.isInteger(unit)) return;
   lookAt(view.track, Math.max(0, Math.min(data.tracks[view.track].scales.length - 1, unit)));
 }
 $("unit").addEventListener("change", () => chooseUnit(Number($("unit").value)));
@@ -191,7 +191,7 @@ function describe(t) {
   } else {
     parts.push(heading("came"), line(`${shown(characters[0])} \u2014 the first ${data.token}: nothing to expect it from`));
   }
-  if (view.kind !== "surprise") parts.push(line(`unit ${view.unit}: ${between(values[t])}`));
+  if (view.kind !== "surprisal") parts.push(line(`unit ${view.unit}: ${between(values[t])}`));
   parts.push(heading("expected next"), ...guesses(t, t + 1 < characters.length ? characters[t + 1] : null));
   $("details").replaceChildren(...parts);
 }
@@ -416,4 +416,4 @@ window.addEventListener("resize", drawLookBack);
 const prefersDark = matchMedia("(prefers-color-scheme: dark)");
 prefersDark.addEventListener("change", () => dress(prefersDark.matches ? "dark" : "light"));
 document.documentElement.dataset.theme = prefersDark.matches ? "dark" : "light";
-look({ kind: "surprise" }).then(() => { drawLookBack(); drawGates(); document.body.dataset.ready = "true"; });
+look({ kind: "surprisal" }).then(() => { drawLookBack(); drawGates(); document.body.dataset.ready = "true"; });

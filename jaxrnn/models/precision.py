@@ -16,7 +16,7 @@ def round_weights(params: Params, precision: str) -> Params:
     """The parameters with the weights of products, the fields named `w...`, in `precision`; the others as they are.
 
     Args:
-        params: from `model.init`.
+        params: from `models.stack.init`.
         precision: `"float32"`, which changes nothing, or `"bfloat16"`.
     """
     if precision == "float32":

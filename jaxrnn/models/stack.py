@@ -23,10 +23,13 @@ from jaxrnn.types import Array, Carry, Key, Params
 
 
 def init(key: Key, config: ModelConfig, vocabulary_size: int, dtype: DTypeLike = jnp.float32) -> Params:
-    """Draw the parameters: a tuple with one entry a layer.
+    """Draw the parameters: a tuple with one entry a layer, `()` for one that has none.
 
-    Raises:
-        ConfigError: The list of layers can't be a model (checked where the config is made).
+    Args:
+        key: what they are drawn from.
+        config: the layers.
+        vocabulary_size: number of tokens.
+        dtype: of every array.
     """
     params = []
     size = 0

@@ -143,8 +143,7 @@ def split_rows(mesh: Mesh, tree: _Tree, axis: int = 0) -> _Tree:
     """Share every array out along its batch axis, where the number of rows allows it; inside `jit` or outside."""
 
     def put(leaf: jax.Array) -> Any:
-        is_even = leaf.shape[axis] % mesh.size == 0
-        return _put(leaf, _layout(mesh, *[None] * axis, "batch") if is_even else _layout(mesh))
+        return _put(leaf, _row_layout(mesh, leaf.shape, axis))
 
     return cast("_Tree", jax.tree.map(put, tree))
 
@@ -153,7 +152,7 @@ def place_rows(
     mesh: Mesh,
     shape: tuple[int, ...],
     read: Callable[[Any], "np.ndarray[Any, Any]"],
-    axis: int = 0,
+    axis: int,
 ) -> jax.Array:
     """An array whose rows are shared out as `split_rows` does it, of which each process reads only its own.
 
@@ -163,9 +162,11 @@ def place_rows(
         read: from slices of the whole array to what stands there.
         axis: the batch axis.
     """
-    is_even = shape[axis] % mesh.size == 0
-    layout = _layout(mesh, *[None] * axis, "batch") if is_even else _layout(mesh)
-    return jax.make_array_from_callback(shape, layout, read)
+    return jax.make_array_from_callback(shape, _row_layout(mesh, shape, axis), read)
+
+
+def _row_layout(mesh: Mesh, shape: tuple[int, ...], axis: int) -> NamedSharding:
+    return _layout(mesh, *[None] * axis, "batch") if shape[axis] % mesh.size == 0 else _layout(mesh)
 
 
 def _layout(mesh: Mesh, *axes: str | None) -> NamedSharding:

@@ -1,4 +1,4 @@
-"""Text with all that is to be seen of how it is made: the alternatives to each character, its surprise, the states.
+"""Text with all that is to be seen of how it is made: the alternatives to each character, its surprisal, the states.
 
 One jitted function of eight steps serves every request; what differs from one to the next (temperature, seed, text) is
 data to it, so that nothing is compiled anew.
@@ -35,7 +35,7 @@ class Block(NamedTuple):
     """Characters, and how they came about."""
 
     ids: np.ndarray  # [characters], int32
-    nll: np.ndarray  # [characters], float32: the model's own surprise, whatever the temperature
+    nll: np.ndarray  # [characters], float32, nats: the model's own surprisal, whatever the temperature
     likeliest: (
         np.ndarray
     )  # [characters, alternatives], int32: what else could have stood there, the likeliest first
@@ -73,13 +73,13 @@ def write(
 ) -> Iterator[Block]:
     """Go on from a text, a few characters at a time; the arguments are those of `jaxrnn.sampling.generation.sample`.
 
-    The same seed and text write the same as `jaxrnn sample` with one sample.
+    The same RNG seed and prompt write the same as `jaxrnn sample` with one sample.
 
     Raises:
-        ValueError: The seed text is empty, or an argument is out of range.
+        ValueError: The prompt is empty, or an argument is out of range.
     """
     if len(prompt_ids) == 0:
-        raise ValueError("write: the seed text is empty; one character at least is needed to begin")
+        raise ValueError("write: the prompt is empty; one character at least is needed to begin")
     choice = make_choice(writer.params[0].table.shape[0], temperature, top_k, top_p)
     carry = read(
         writer.config, writer.params, writer.projected, writer.blank, np.asarray(prompt_ids[:-1], np.int32)

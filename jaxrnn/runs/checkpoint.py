@@ -71,7 +71,7 @@ def load_leaves(run: Path, which: Which) -> Leaves:
         try:
             return read_leaves(run / STEPS, saved)
         except CheckpointError as error:
-            # A training in progress may have replaced this checkpoint by a newer one meanwhile.
+            # A training run in progress may have replaced this checkpoint by a newer one meanwhile.
             if saved.step in (numbers := step_numbers(run / STEPS)):
                 others = ", ".join(str(step) for step in numbers if step != saved.step) or "none"
                 raise type(error)(f"{error}; other steps saved: {others}") from error

@@ -14,7 +14,6 @@ and a checkpoint records their lengths: to resume from it is to cut them to thos
 
 import contextlib
 import csv
-import difflib
 import hashlib
 import importlib.metadata
 import json
@@ -30,7 +29,7 @@ import jaxrnn
 from jaxrnn.config import Config, Texts, dump_config, parse_config
 from jaxrnn.data.vocabulary import Vocabulary, vocabulary_from_json
 from jaxrnn.disk import append_text, cut, reason, write_text, writing
-from jaxrnn.errors import CheckpointError, DamagedError, JaxrnnError
+from jaxrnn.errors import CheckpointError, DamagedError, JaxrnnError, did_you_mean
 
 FORMAT_VERSION = 2  # of runs and of checkpoints
 RUNS = Path("checkpoints")
@@ -159,10 +158,9 @@ def find_run(name: str | None = None) -> Path:
     for path in candidates:
         if os.path.lexists(path):
             raise CheckpointError(f"{path}: no run directory ({why_no_run(path)})")
-    known = [path.name for path in _runs()]
-    near = difflib.get_close_matches(name, known, n=1)
-    hint = f"did you mean {near[0]}?" if near else f"in {RUNS}/: {', '.join(sorted(known)) or 'none'}"
-    raise CheckpointError(f"{name or repr(name)}: no such run; {hint}")
+    known = sorted(path.name for path in _runs())
+    hint = did_you_mean(name, known) or f"; in {RUNS}/: {', '.join(known) or 'none'}"
+    raise CheckpointError(f"{name or repr(name)}: no such run{hint}")
 
 
 def _newest_run() -> Path:

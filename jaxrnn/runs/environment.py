@@ -1,4 +1,4 @@
-"""What the bits of a training depend on besides its config and its text: devices, versions, flags."""
+"""What the bits of a training run depend on besides its config and its text: devices, versions, flags."""
 
 import importlib.metadata
 import os
@@ -15,9 +15,9 @@ _FLAGS = ("XLA_FLAGS", "JAX_DEFAULT_MATMUL_PRECISION", "JAX_ENABLE_X64", "JAX_DE
 
 
 def describe_environment(mesh: Mesh) -> dict[str, str]:
-    """Returns what a training on these devices runs on, every value in words.
+    """Returns what a training run on these devices runs on, every value in words.
 
-    Two trainings that agree in all of it, in their config and in their text end in the same bits.
+    Two training runs that agree in all of it, in their config and in their text end bitwise identical.
     """
     device = mesh.devices.flat[0]
     kind = device.device_kind

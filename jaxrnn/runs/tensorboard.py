@@ -1,4 +1,4 @@
-"""The curves of a training as TensorBoard's event files. Needs tensorboardX, which the extra `[tensorboard]` brings."""
+"""The curves of a training run as TensorBoard's event files. Needs tensorboardX, of the extra `[tensorboard]`."""
 
 import importlib.util
 import math

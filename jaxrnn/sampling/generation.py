@@ -223,7 +223,7 @@ def _block(
 
     Args:
         config: the layers.
-        scored: whether the surprise of each character is wanted.
+        scored: whether the surprisal of each character is wanted.
         params: their parameters.
         projected: the projected table.
         choice: how a character is chosen.

@@ -6,7 +6,7 @@ turn the old text into a cipher.
 
 import jax.numpy as jnp
 
-from jaxrnn.data.vocabulary import Vocabulary
+from jaxrnn.data.vocabulary import Vocabulary, translation
 from jaxrnn.layers.dense import DenseParams
 from jaxrnn.layers.embedding import EmbeddingParams, init_embedding
 from jaxrnn.types import Key, Params
@@ -34,12 +34,11 @@ def adapt_params(params: Params, old: Vocabulary, new: Vocabulary, key: Key) -> 
     """
     if old.tokens != new.tokens:
         raise ValueError(f"weights of {old.tokens} are no weights of {new.tokens}")
-    places = {character: index for index, character in enumerate(new.characters)}
-    if not set(old.characters) <= places.keys():
+    kept = translation(old, new)
+    if (kept < 0).any():
         raise ValueError("a vocabulary can only be extended: the new one lacks a character of the old one")
     if old == new:
         return params
-    kept = jnp.array([places[character] for character in old.characters])
     embedding, *between, head = params
     assert isinstance(embedding, EmbeddingParams)  # the config's rule: an embedding first, a dense layer last
     assert isinstance(head, DenseParams)

@@ -11,7 +11,6 @@ from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from jaxrnn.config import Config, TrainConfig
 from jaxrnn.data.documents import resolve_separator
@@ -25,6 +24,7 @@ from jaxrnn.layers.losses import nats_to_bits
 from jaxrnn.parallel import processes
 from jaxrnn.parallel.devices import replicate, training_mesh
 from jaxrnn.sampling.generation import prompt_ids, sample
+from jaxrnn.sampling.text import until
 from jaxrnn.training.averaging import averaged
 from jaxrnn.training.optimizer import update_plateau
 from jaxrnn.training.state import TrainState, place
@@ -38,7 +38,7 @@ class Progress(NamedTuple):
 
     step: int  # updates made so far
     tokens: int  # read so far, accumulate_steps * batch_size * seq_len a step
-    train_loss: float  # nats per character, mean over the dispatch
+    train_loss: float  # nats per token, mean over the dispatch
     learning_rate: float  # of the last update
     grad_norm: float  # of the last gradient, before clipping
     tokens_per_second: float  # over the dispatch, evaluation and saving not counted
@@ -51,8 +51,8 @@ class Evaluated(NamedTuple):
 
     step: int
     tokens: int
-    train_loss: float  # nats per character, mean since the last evaluation
-    val_loss: float | None  # nats per character; None where nothing is held out
+    train_loss: float  # nats per token, mean since the last evaluation
+    val_loss: float | None  # nats per token; None where nothing is held out
     learning_rate: float
     grad_norm: float
     tokens_per_second: float  # over the steps since the last evaluation
@@ -61,8 +61,13 @@ class Evaluated(NamedTuple):
     is_best: bool  # no earlier evaluation was as good
 
     @property
+    def score(self) -> float:
+        """What `is_best` compares, nats per token: the validation loss, or without one the training loss."""
+        return self.train_loss if self.val_loss is None else self.val_loss
+
+    @property
     def bits_per_token(self) -> float | None:
-        """The held-out loss in bits per character."""
+        """The held-out loss in bits per token."""
         return None if self.val_loss is None else nats_to_bits(self.val_loss)
 
 
@@ -226,40 +231,38 @@ def _next_stop(config: TrainConfig, step: int) -> int:
 
 def _evaluated(progress: Progress, state: TrainState, val_loss: float | None) -> Evaluated:
     train_loss = float(state.loss_sum) / max(1, int(state.loss_count))
-    score = train_loss if val_loss is None else val_loss
-    is_best = score < float(state.best_val_loss)
-    return Evaluated(**{**progress._asdict(), "train_loss": train_loss}, val_loss=val_loss, is_best=is_best)
+    fields = {**progress._asdict(), "train_loss": train_loss}
+    evaluated = Evaluated(**fields, val_loss=val_loss, is_best=False)
+    return evaluated._replace(is_best=evaluated.score < float(state.best_val_loss))
 
 
 def _note_evaluation(config: TrainConfig, state: TrainState, evaluated: Evaluated) -> dict[str, Any]:
     """The fields of the state that an evaluation changes."""
-    score = evaluated.train_loss if evaluated.val_loss is None else evaluated.val_loss
     return {
         "plateau": update_plateau(config, state.plateau, improved=evaluated.is_best),
-        "best_val_loss": jnp.float32(score) if evaluated.is_best else state.best_val_loss,
+        "best_val_loss": jnp.float32(evaluated.score) if evaluated.is_best else state.best_val_loss,
         "loss_sum": jnp.zeros((), jnp.float32),
         "loss_count": jnp.zeros((), jnp.int32),
     }
 
 
 def _write(config: Config, state: TrainState, vocabulary: Vocabulary, step: int) -> str:
-    """What the model makes of the config's seed now, with the config's settings; the seed included."""
+    """What the model makes of the config's prompt now, with the config's settings; the prompt included."""
     options = config.sample
-    seed = prompt_ids(vocabulary, options.prompt)
+    ids = prompt_ids(vocabulary, options.prompt)
     blocks = sample(
         config.model,
         averaged(state.params, state.average),
-        seed,
+        ids,
         length=options.length,
         temperature=options.temperature,
         top_k=options.top_k,
         top_p=options.top_p,
         rng_seed=config.train.rng_seed + step,
     )
-    new: Any = spell(vocabulary, np.concatenate([block.ids[0] for block in blocks]))
-    if options.stop:
-        new, _, _ = new.partition(in_tokens(vocabulary, options.stop))
-    return readable(spell(vocabulary, seed) + new)
+    prompt: Any = spell(vocabulary, ids)
+    pieces: Any = (spell(vocabulary, block.ids[0]) for block in blocks)
+    return readable(prompt + prompt[:0].join(until(pieces, in_tokens(vocabulary, options.stop))))
 
 
 def _report_divergence(progress: Progress, loss: float) -> str:

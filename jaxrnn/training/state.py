@@ -1,4 +1,4 @@
-"""The state of a training: all that the next step depends on, in one tree of arrays that is saved whole."""
+"""The state of a training run: all that the next step depends on, in one tree of arrays that is saved whole."""
 
 from functools import partial
 from typing import Any, NamedTuple
@@ -39,13 +39,23 @@ class TrainState(NamedTuple):
 
 
 def init_state(config: Config, vocabulary_size: int) -> TrainState:
-    """The state before the first step, drawn from `config.train.rng_seed`."""
+    """Draw the state before the first step from `config.train.rng_seed`.
+
+    Args:
+        config: the run's; its `train.batch_size` is that of the carry.
+        vocabulary_size: number of tokens.
+    """
     params = _init_params(config.model, config.train, vocabulary_size)
     return start_state(config, params)
 
 
 def start_state(config: Config, params: Params) -> TrainState:
-    """The state before the first step of a training that begins with these parameters, another run's say."""
+    """Make the state before the first step of a training run that begins with parameters of another.
+
+    Args:
+        config: the run's; its `train.batch_size` is that of the carry.
+        params: of its layers.
+    """
     state: TrainState = _start_state(config.model, config.train, params)
     return state
 
@@ -92,7 +102,7 @@ def place(mesh: Mesh, state: TrainState) -> TrainState:
 
 
 def after_rollback(state: TrainState) -> TrainState:
-    """A saved state to which a training that diverged has gone back: it goes on with a quarter of the learning rate.
+    """A saved state to which a run that diverged has gone back: it goes on with a quarter of the learning rate.
 
     The average is the saved one as well: nothing of what diverged is in it.
     """

@@ -39,11 +39,11 @@ class EvaluationOptions(NamedTuple):
 
     protocols: tuple[str, ...]
     corpus: str | None
-    window: int
-    segment: int
+    window: int  # tokens, for windows
+    segment: int  # tokens between two adaptations, for dynamic
     rates: Rates | None
     memorization: bool
-    length: int  # of the text that the model writes for it
+    length: int  # tokens that the model writes for it
     rng_seed: int
     limit: int | None = None  # tokens to score at most
     on_event: OnNote = ignore  # gets a `Note` for what a user should know

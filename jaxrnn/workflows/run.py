@@ -61,7 +61,7 @@ def _choose(states: Mapping[int, "tuple[Any, float | None]"], which: Which) -> S
 
 
 class MemoryCheckpoints:
-    """The checkpoints of a run that is trained in memory: the last state and the best, as `runs.Checkpoints`."""
+    """The checkpoints of a run that is trained in memory: the last state and the best, as `runs.saving.Checkpoints`."""
 
     def __init__(self) -> None:
         """Begin without any."""

@@ -97,9 +97,9 @@ def train(
             checkpoints = stack.enter_context(Checkpoints(path, _environment(config)))
             state = _resume(path, job, data, checkpoints, on_event)
         else:
-            state = _create(job, data, rows, on_event)
+            state, val_loss = _create(job, data, rows, on_event)
             if path is None:
-                checkpoints.save(0, state, None if not rows else _number(rows[0]["val_loss"]))
+                checkpoints.save(0, state, val_loss)
             else:
                 checkpoints = stack.enter_context(Checkpoints(path, _environment(config)))
         if state is not None:
@@ -114,15 +114,13 @@ def train(
     return Run(config, data.vocabulary, read_metrics(path / METRICS), path, step, {})
 
 
-def _number(value: object) -> float | None:
-    return value if isinstance(value, float) else None
-
-
 # The first state.
 
 
-def _create(job: Job, data: Data, rows: list[dict[str, object]], on_event: OnEvent) -> TrainState:
-    """Make a new run, and return the state before its first step."""
+def _create(
+    job: Job, data: Data, rows: list[dict[str, object]], on_event: OnEvent
+) -> tuple[TrainState, float | None]:
+    """Make a new run; return the state before its first step, and the validation loss if it was evaluated."""
     config, tokens, unit = data.config, data.vocabulary.tokens, data.vocabulary.unit
     state, val_loss = _adapted_state(job.source, data) if job.source else (_new_state(data), None)
     on_event(
@@ -137,7 +135,7 @@ def _create(job: Job, data: Data, rows: list[dict[str, object]], on_event: OnEve
         loss = f"{val_loss:.4f} nats ({nats_to_bits(val_loss):.3f} bits)"
         on_event(Note(f"validation loss before the first step: {loss} per {unit}"))
     if job.path is None:
-        return state
+        return state, val_loss
     mesh = training_mesh(config.train)
     if processes.are_several():
         state = place(mesh, state)
@@ -156,7 +154,7 @@ def _create(job: Job, data: Data, rows: list[dict[str, object]], on_event: OnEve
     else:
         help_save_new(state)
     on_event(Note(f"writing to {job.path}"))
-    return state
+    return state, val_loss
 
 
 def _new_state(data: Data) -> TrainState:

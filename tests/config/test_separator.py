@@ -31,7 +31,7 @@ MARKS = ["<|endoftext|>", "\n\n", "it's / $HOME @x", "été\u2028", "--"]
 
 @pytest.mark.parametrize("mark", MARKS)
 def test_a_mark_of_several_characters_comes_with_the_shell_line_that_replaces_it(mark: str) -> None:
-    with pytest.raises(ConfigError, match="must be one character, as the state is emptied at one") as error:
+    with pytest.raises(ConfigError, match="must be one character, as the state is reset at one") as error:
         CorpusConfig(separator=mark)
     message = str(error.value)
     assert message.isprintable()

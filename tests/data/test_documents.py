@@ -1,4 +1,4 @@
-"""Separator and vocabulary make the id at which the state is emptied."""
+"""Separator and vocabulary make the id at which the state is reset."""
 
 from dataclasses import replace
 

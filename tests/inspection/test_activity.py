@@ -81,8 +81,8 @@ def test_states_are_those_of_the_model_read_step_by_step(config, params, activit
 def test_gates_make_up_the_states(config, activity) -> None:
     def before(states: np.ndarray) -> np.ndarray:
         earlier = np.vstack([np.zeros_like(states[:1]), states[:-1]])
-        emptied = np.zeros(IDS.size, bool) if config.reset_id is None else config.reset_id == IDS
-        return np.where(emptied[:, None], 0, earlier)
+        reset = np.zeros(IDS.size, bool) if config.reset_id is None else config.reset_id == IDS
+        return np.where(reset[:, None], 0, earlier)
 
     for of_layer in by_layer(activity).values():
         h_before = before(of_layer["h"])
@@ -95,13 +95,13 @@ def test_gates_make_up_the_states(config, activity) -> None:
             np.testing.assert_allclose(of_layer["h"], (1 - z) * n + z * h_before, atol=1e-5)
 
 
-def test_surprise_is_what_scoring_says(config, params, activity) -> None:
+def test_surprisal_is_what_scoring_says(config, params, activity) -> None:
     scores = score_stateful(config, params, in_memory(Vocabulary("abcde"), IDS))
     np.testing.assert_allclose(activity.nll, scores.nll, atol=1e-5)
     np.testing.assert_array_equal(activity.ranks, scores.ranks)
 
 
-def test_guesses_are_the_likeliest_and_agree_with_the_surprise(activity) -> None:
+def test_guesses_are_the_likeliest_and_agree_with_the_surprisal(activity) -> None:
     assert activity.likeliest.shape == activity.probabilities.shape == (IDS.size, 5)
     assert (np.diff(activity.probabilities, axis=1) <= 0).all()
     for t, (nats, rank) in enumerate(zip(activity.nll, activity.ranks, strict=True)):
@@ -120,7 +120,7 @@ def test_every_kind_has_a_name_and_gates_stay_between_0_and_1(activity) -> None:
         assert track.kind == "c" or (track.values <= 1).all()
 
 
-def test_a_single_character_has_no_surprise_but_a_state() -> None:
+def test_a_single_character_has_no_surprisal_but_a_state() -> None:
     config = ModelConfig(layers=(EmbeddingConfig(size=5), RNNConfig(size=5), DenseConfig()))
     activity = observe(config, stack.init(jax.random.key(0), config, 3), np.array([1]))
     assert activity.nll.shape == (0,)

@@ -231,7 +231,7 @@ def test_a_text_begins_with_zeros_of_the_parameters_type(layer: Layer) -> None:
         assert not field.any()
 
 
-# Gradients (that they are right is proven in test_gradients.py)
+# Gradients (test_gradients.py verifies that they are right)
 
 
 def test_gradients_pass_a_cut_through_the_carry_that_was_handed_on(layer: Layer) -> None:
@@ -278,7 +278,7 @@ def test_forward_mode_is_refused(layer: Layer) -> None:
         jax.jvp(layer.apply, arguments, arguments)
 
 
-# Resets: the state is emptied before a step
+# Resets: the state is reset before a step
 
 
 @cache
@@ -293,7 +293,7 @@ def with_resets(layer: Layer) -> Callable[..., Any]:
 
 
 def one_by_one(layer: Layer, resets: jax.Array, d_outputs: Any, params: Any, carry: Any, xs: Any) -> Any:
-    """What `with_resets` returns, from the layer without resets, a step at a time, and emptied by hand in between."""
+    """What `with_resets` returns, from the layer without resets, a step at a time, and reset by hand in between."""
 
     def empty(t: int, carry: Any) -> Any:
         return jax.tree.map(lambda leaf: leaf * (1 - resets[t].astype(leaf.dtype))[:, None], carry)
@@ -313,7 +313,7 @@ def one_by_one(layer: Layer, resets: jax.Array, d_outputs: Any, params: Any, car
 
 
 @pytest.mark.parametrize("where", WHERE)
-def test_with_resets_it_is_steps_one_by_one_from_states_emptied_by_hand(layer: Layer, where: str) -> None:
+def test_with_resets_it_is_steps_one_by_one_from_states_reset_by_hand(layer: Layer, where: str) -> None:
     arguments, resets = draw(layer), jnp.asarray(WHERE[where])
     d_outputs = random_like(9, layer.jitted(*arguments))
     found = with_resets(layer)(resets, d_outputs, *arguments)

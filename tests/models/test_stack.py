@@ -203,12 +203,12 @@ def test_tokens_of_another_rank_are_refused_with_their_shape() -> None:
         stack.apply(config, params, carry, tokens[0])
 
 
-# Documents: the state is emptied before a token.
+# Documents: the state is reset before a token.
 
 RECURRENT = [name for name in SECOND if name != "dense"]
 
 
-def test_every_layer_of_a_stack_is_emptied_before_the_separator() -> None:
+def test_every_layer_of_a_stack_is_reset_before_the_separator() -> None:
     config = of_documents(*(SECOND[name] for name in RECURRENT))
     params, carry, tokens = begin(config)
     assert np.asarray(tokens[:, 1:] == config.reset_id).any()

@@ -29,7 +29,7 @@ def test_equal_logits_lose_log_v_nats():
     np.testing.assert_allclose(losses, np.log(65), rtol=1e-14)
 
 
-def test_a_vocabulary_of_one_character_holds_no_surprise():
+def test_a_vocabulary_of_one_character_holds_no_surprisal():
     losses, residuals = softmax_cross_entropy_forward(np.array([[3.0]]), np.array([0]))
     assert losses == 0
     assert softmax_cross_entropy_backward(residuals, np.ones(1)) == 0

@@ -1,4 +1,4 @@
-"""What the bits of a training depend on."""
+"""What the bits of a training run depend on."""
 
 import jax
 

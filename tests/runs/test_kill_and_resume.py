@@ -1,4 +1,4 @@
-"""Killed at random moments and resumed each time, a training ends in the bits of one that was never stopped."""
+"""Killed at random moments and resumed each time, a training run ends in the bits of one that was never stopped."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Event files hold what metrics.csv holds, and go on where a training goes on."""
+"""Event files hold what metrics.csv holds, and go on where a training run goes on."""
 
 import importlib.util
 import math

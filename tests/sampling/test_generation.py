@@ -188,11 +188,11 @@ def test_a_newline_that_the_text_lacks_gives_way_to_a_space_or_the_first_charact
 
 
 @pytest.mark.parametrize("options", [{}, {"temperature": 0.5, "top_k": 3}, {"num_samples": 5}])
-def test_surprise_is_the_model_s_own_and_does_not_change_the_text(options: dict[str, Any]) -> None:
+def test_surprisal_is_the_model_s_own_and_does_not_change_the_text(options: dict[str, Any]) -> None:
     blocks = list(generation.sample(CONFIG, PARAMS, SEED, length=150, rng_seed=5, scored=True, **options))
     ids, nats = (np.concatenate(parts, axis=1) for parts in zip(*blocks, strict=True))
     np.testing.assert_array_equal(ids, write(length=150, **options))
-    for sample, surprise in zip(ids, nats, strict=True):
+    for sample, surprisal in zip(ids, nats, strict=True):
         text = np.concatenate([SEED, sample])
         expected = -jax.nn.log_softmax(teacher_forced_logits(text))[np.arange(len(text) - 1), text[1:]]
-        np.testing.assert_allclose(surprise, expected[len(SEED) - 1 :], atol=1e-5)
+        np.testing.assert_allclose(surprisal, expected[len(SEED) - 1 :], atol=1e-5)

@@ -31,7 +31,7 @@ def run(
     state: TrainState | None = None,
     held_out: int = 200,
 ) -> list[Event]:
-    """All events of a training."""
+    """All events of a training run."""
     state = state or init_state(config, vocabulary.size)
     return list(train(config, state, *parts(vocabulary, ids, held_out)))
 

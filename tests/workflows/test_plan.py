@@ -1,4 +1,4 @@
-"""What a training would be, before it is."""
+"""What a training run would be, before it is."""
 
 from types import SimpleNamespace
 

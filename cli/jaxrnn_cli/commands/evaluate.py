@@ -139,15 +139,15 @@ def evaluate(
     start_jax(platform)
     with progress_display(quiet=as_json) as on_progress:
         options = jaxrnn.workflows.EvaluationOptions(
-            wanted,
-            corpus,
-            window,
-            segment,
-            rates,
-            memorization,
-            length,
-            rng_seed,
-            limit,
+            protocols=wanted,
+            corpus=corpus,
+            window=window,
+            segment=segment,
+            rates=rates,
+            memorization=memorization,
+            length=length,
+            rng_seed=rng_seed,
+            limit=limit,
             on_event=(lambda _: None) if as_json else (lambda event: console.note(event.message)),
             on_progress=on_progress,
         )

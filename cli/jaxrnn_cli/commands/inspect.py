@@ -60,7 +60,7 @@ def inspect(
 ) -> None:
     """Show what a trained model does as it reads a text, on one HTML page.
 
-    The page needs no network and no other file. It shows the surprise of each character and what was expected in its
+    The page needs no network and no other file. It shows the surprisal of each character and what was expected in its
     place, every unit of every layer as a heat map over the text, the units that follow something a reader sees, how
     far back the model looks, and which gates stay shut or open. Without --text, --file or --sample it reads what
     the run held out.

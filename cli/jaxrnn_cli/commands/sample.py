@@ -92,7 +92,7 @@ def sample(
         bool,
         typer.Option(
             "--show-probabilities",
-            help="Colour each character by its surprise, on a terminal: the darker, the less likely it was.",
+            help="Colour each character by its surprisal, on a terminal: the darker, the less likely it was.",
         ),
     ] = False,
     platform: Platform = None,
@@ -131,7 +131,7 @@ def sample(
     model = jaxrnn.load(found)
     is_painted = show_probabilities and console.can_paint()
     if show_probabilities:
-        console.explain_surprise(is_painted=is_painted)
+        console.explain_surprisal(is_painted=is_painted)
     blocks = jaxrnn.sampling.sample(
         model.config,
         model.params,
@@ -217,17 +217,17 @@ def _print_samples(
 
 
 def _print_sample(number: int, prompt: AnyStr, pieces: Iterable[AnyStr], nats: list[list[float]]) -> None:
-    """Prints one sample; what is known of its surprise, which may be nothing, colours it."""
+    """Prints one sample; what is known of its surprisal, which may be nothing, colours it."""
     if len(nats) > 1:
         console.note(f"sample {number} of {len(nats)}")
-    text, surprise = chain([prompt], pieces), nats[number - 1]
-    shown = characters_of(text, surprise) if isinstance(prompt, bytes) else _with_surprise(text, surprise)
+    text, surprisal = chain([prompt], pieces), nats[number - 1]
+    shown = characters_of(text, surprisal) if isinstance(prompt, bytes) else _with_surprisal(text, surprisal)
     for piece, of_piece in shown:
-        console.write_by_surprise(piece, of_piece)
+        console.write_by_surprisal(piece, of_piece)
     console.write("\n")
 
 
-def _with_surprise(pieces: Iterable[str], nats: list[float]) -> Iterator[tuple[str, list[float]]]:
+def _with_surprisal(pieces: Iterable[str], nats: list[float]) -> Iterator[tuple[str, list[float]]]:
     done = 0
     for piece in pieces:
         yield piece, nats[done : done + len(piece)]

@@ -12,10 +12,10 @@ def characters_of(
 
     Args:
         pieces: the bytes, cut anywhere.
-        nats: the surprise of each byte, known by the time its piece comes; or nothing.
+        nats: the surprisal of each byte, known by the time its piece comes; or nothing.
 
     Yields:
-        Text, and the surprise of each of its characters: that of its bytes together.
+        Text, and the surprisal of each of its characters: that of its bytes together.
     """
     decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
     done = 0  # bytes whose characters are out

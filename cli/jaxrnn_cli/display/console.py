@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, TextIO
 
-from jaxrnn_cli.display.colors import paint_by_surprise, surprise_scale
+from jaxrnn_cli.display.colors import paint_by_surprisal, surprisal_scale
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -95,22 +95,22 @@ def can_paint() -> bool:
     return bool(os.environ.get("FORCE_COLOR")) or is_live(sys.stdout)
 
 
-def explain_surprise(*, is_painted: bool) -> None:
-    """Says on stderr what the colors of `write_by_surprise` mean, or that there are none."""
+def explain_surprisal(*, is_painted: bool) -> None:
+    """Says on stderr what the colors of `write_by_surprisal` mean, or that there are none."""
     if not is_painted:
         why = "stdout is no terminal that takes them; FORCE_COLOR=1 asks for them all the same"
         note(f"no colors: {'NO_COLOR is set' if os.environ.get('NO_COLOR') else why}")
         return
     live = is_live(sys.stderr) and not os.environ.get("NO_COLOR")
-    _print_line(f"jaxrnn: nats from {surprise_scale(painted=live)} on")
+    _print_line(f"jaxrnn: nats from {surprisal_scale(painted=live)} on")
 
 
-def write_by_surprise(text: str, nats: Sequence[float]) -> None:
-    """Writes text to stdout as `write` does, each character in the color of its surprise.
+def write_by_surprisal(text: str, nats: Sequence[float]) -> None:
+    """Writes text to stdout as `write` does, each character in the color of its surprisal.
 
     Args:
         text: what to write.
-        nats: the surprise of each character; none at all for text without colors.
+        nats: the surprisal of each character; none at all for text without colors.
 
     Raises:
         BrokenPipeError: Nobody reads stdout any more.
@@ -119,7 +119,7 @@ def write_by_surprise(text: str, nats: Sequence[float]) -> None:
         write(text)
         return
     characters = map(_for_terminal, text) if sys.stdout.isatty() else text
-    sys.stdout.write(paint_by_surprise([*characters], nats))
+    sys.stdout.write(paint_by_surprisal([*characters], nats))
     sys.stdout.flush()
 
 

@@ -28,7 +28,7 @@ def write_names(folder: Path) -> None:
 
 @pytest.fixture(scope="session")
 def run_of_names(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run on names, an RNN whose state is emptied at every newline."""
+    """A run on names, an RNN whose state is reset at every newline."""
     folder = tmp_path_factory.mktemp("names")
     write_files(folder)
     write_names(folder)

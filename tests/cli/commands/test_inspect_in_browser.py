@@ -117,14 +117,14 @@ def test_arrow_keys_move_and_escape_lets_go(open_page) -> None:
 
 def test_choosing_a_unit_recolours_the_text(open_page) -> None:
     page = open_page("play.html")
-    surprise = colours(page)
+    surprisal = colours(page)
     page.locator("#view").select_option(label="cell (c) of layer 1: lstm")
     page.locator("#unit-label").wait_for()
     first = colours(page)
     page.locator("#unit").fill("3")
     page.locator("#unit").press("Enter")
     eventually(lambda: colours(page) != first)
-    assert len({tuple(surprise), tuple(first), tuple(colours(page))}) == 3
+    assert len({tuple(surprisal), tuple(first), tuple(colours(page))}) == 3
     page.locator("#text").focus()
     page.keyboard.press("]")
     eventually(lambda: page.locator("#unit").input_value() == "4")

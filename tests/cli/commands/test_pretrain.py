@@ -1,4 +1,4 @@
-"""`jaxrnn pretrain`: what a training leaves behind, and what stops it before anything is written."""
+"""`jaxrnn pretrain`: what a training run leaves behind, and what stops it before anything is written."""
 
 import csv
 import math

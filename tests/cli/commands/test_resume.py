@@ -1,4 +1,4 @@
-"""`--resume`: a training that goes on as if it had never been stopped, and says what is not as it was."""
+"""`--resume`: a training run that goes on as if it had never been stopped, and says what is not as it was."""
 
 import csv
 import errno

@@ -1,4 +1,4 @@
-"""Bytes that come in pieces, as text: nothing is torn, nothing is lost, and each character has its bytes' surprise."""
+"""Bytes that come in pieces, as text: nothing is torn, nothing is lost, and each character has its bytes' surprisal."""
 
 import random
 
@@ -18,9 +18,9 @@ def test_however_bytes_are_cut_their_text_is_the_same() -> None:
         found = list(characters_of(pieces, nats))
         text = "".join(piece for piece, _ in found)
         assert text == data.decode("utf-8", "surrogateescape")
-        surprise = [nat for _, of_piece in found for nat in of_piece]
-        assert len(surprise) == len(text)
-        assert sum(surprise) == pytest.approx(sum(nats))
+        surprisal = [nat for _, of_piece in found for nat in of_piece]
+        assert len(surprisal) == len(text)
+        assert sum(surprisal) == pytest.approx(sum(nats))
 
 
 def test_a_character_comes_with_its_last_byte_and_costs_what_its_bytes_cost() -> None:

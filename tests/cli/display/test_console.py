@@ -29,9 +29,9 @@ def test_text_is_raw_in_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == "a\x1b[31mb\x00"
 
 
-def test_surprise_has_a_color_by_the_nat_and_newlines_have_none(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_surprisal_has_a_color_by_the_nat_and_newlines_have_none(monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = open_terminal(monkeypatch)
-    console.write_by_surprise("abcde\n\x07", [0.4, 0.5, 1.5, 3.9, 4, 9, 0])
+    console.write_by_surprisal("abcde\n\x07", [0.4, 0.5, 1.5, 3.9, 4, 9, 0])
     pale, orange, dark, darkest = (
         "38;5;16;48;5;230",
         "38;5;16;48;5;222",
