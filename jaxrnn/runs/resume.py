@@ -1,12 +1,11 @@
 """Resuming a run: what may have changed in its config since it began, and what that does."""
 
-from dataclasses import asdict
 from pathlib import Path
 
 import jax.numpy as jnp
 
 from jaxrnn.config import Config, TrainConfig
-from jaxrnn.config.toml import toml_string
+from jaxrnn.config.flat import flatten
 from jaxrnn.errors import ConfigError
 from jaxrnn.training.optimizer import learning_rate
 
@@ -33,8 +32,10 @@ def check_resumable(run: Path, begun: Config, wanted: Config) -> list[str]:
         ConfigError: With these changes it would be another training: other layers, another corpus or tokens, other
             batches, another optimizer or average.
     """
-    before, after = _flatten(begun), _flatten(wanted)
-    changed = [key for key in {**before, **after} if before.get(key) != after.get(key)]
+    before, after = flatten(begun), flatten(wanted)
+    changed = [
+        key for key in {**before, **after} if before.get(key) != after.get(key) and key != "corpus.text"
+    ]
     for key in changed:
         if key in _FIXED or key.startswith("model.layers"):
             raise ConfigError(
@@ -42,16 +43,6 @@ def check_resumable(run: Path, begun: Config, wanted: Config) -> list[str]:
                 f"{after.get(key)}; take the run's value, or start a new run with --to RUN or --overwrite"
             )
     return [f"{key} {before[key]} -> {after[key]}" for key in changed]
-
-
-def _flatten(config: Config) -> dict[str, str]:
-    """Return the values of a config by key, as text; each layer is one value."""
-    values = {f"model.layers[{index}]": str(layer) for index, layer in enumerate(config.model.layers)}
-    for section in ("corpus", "train", "sample"):
-        for key, value in asdict(getattr(config, section)).items():
-            values[f"{section}.{key}"] = toml_string(value) if isinstance(value, str) else str(value)
-    del values["corpus.text"]
-    return values
 
 
 def describe_schedule(begun: TrainConfig, wanted: TrainConfig, step: int) -> str | None:

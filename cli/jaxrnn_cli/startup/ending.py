@@ -1,10 +1,10 @@
 """How several processes end when one of them does.
 
-Whatever ends one of them before its time ends all, each with one line and the same exit code:
+Whatever ends one of them before its time ends all:
 
     a mistake, a disk that is full      the process tells the others by way of the coordinator before it leaves
-    killed, or its machine is gone      the others find out: at once where a connection breaks, else when its heartbeat
-                                        stays away. JAX aborts them then, and what is said is said in the abort
+    killed, or its machine is gone      a connection breaks, which is an error in the others, and their reason to end
+    hangs, or the network is gone       JAX aborts the others once its heartbeat stays away: exit code 134 and no line
 
 Ends are abrupt (`os._exit`), as what waits for all processes would wait for ever. Nothing is lost by that: what a run
 keeps survives a kill.
@@ -27,21 +27,7 @@ from jaxrnn_cli.display import console
 _TOLD_SECONDS = 5.0  # how long process 0, with which the coordinator goes, waits for the others to have heard
 _GRACE = 0.5  # seconds in which what one process says gets to the others before what they see of its end
 
-GO_ON = "the last checkpoint stands: start all processes again with --resume"
-
 _is_ending = threading.Lock()
-_codes: list[int] = []  # with which this process ends, once it is ending
-_kept: list[object] = []  # what C holds on to
-
-
-def the_others() -> str:
-    """What a message calls the processes beside this one, of which one is lost."""
-    return "the other process" if jaxrnn.parallel.processes.count() == 2 else "another process"
-
-
-def this_process() -> str:
-    """What a message calls this process."""
-    return f"process {jaxrnn.parallel.processes.index()} of {jaxrnn.parallel.processes.count()}"
 
 
 def are_several() -> bool:
@@ -52,8 +38,8 @@ def are_several() -> bool:
 
 def part(code: int) -> int:
     """Waits for the others at the end of a command, and lets go of them; returns the exit code."""
+    _is_ending.acquire(blocking=False)  # that the coordinator goes is no loss any more
     jaxrnn.parallel.processes.leave()
-    _is_ending.acquire(blocking=False)
     for thread in threading.enumerate():
         if thread.name == "others":
             thread.join()  # a thread that waits in C++ must not live to see the end of Python
@@ -62,35 +48,41 @@ def part(code: int) -> int:
 
 def fail(line: str, code: int) -> NoReturn:
     """Ends all processes because this one can't go on: its line here and there, the same exit code."""
-    _begin_to_end(code)
-    console.error(f"{this_process()}: {line}")
+    _begin_to_end()
+    console.error(f"{_this_process()}: {line}")
+    processes = jaxrnn.parallel.processes
     with contextlib.suppress(Exception):  # with the coordinator gone, nobody is left to be told
-        jaxrnn.parallel.processes.publish(
-            "failed", json.dumps([jaxrnn.parallel.processes.index(), line, code])
-        )
-        _wait_until_heard()
+        processes.publish("failed", json.dumps([processes.index(), line, code]))
+        if processes.is_first():
+            deadline = time.monotonic() + _TOLD_SECONDS
+            waiting = [f"heard/{number}" for number in range(1, processes.count())]
+            while not all(map(processes.is_published, waiting)) and time.monotonic() < deadline:
+                time.sleep(0.02)
+        else:
+            time.sleep(_GRACE)
     _leave_at_once(code)
 
 
-def _wait_until_heard() -> None:
-
-    deadline = time.monotonic() + (_TOLD_SECONDS if jaxrnn.parallel.processes.is_first() else 0)
-    for number in range(1, jaxrnn.parallel.processes.count()):
-        while not jaxrnn.parallel.processes.is_published(f"heard/{number}") and time.monotonic() < deadline:
-            time.sleep(0.02)
-    if not jaxrnn.parallel.processes.is_first():
-        time.sleep(_GRACE)
+def _this_process() -> str:
+    return f"process {jaxrnn.parallel.processes.index()} of {jaxrnn.parallel.processes.count()}"
 
 
-def explain_lost(error: Exception) -> str | None:
-    """What to say of an error that means that another process is gone; None where it does not."""
+def end_if_lost(error: Exception) -> None:
+    """End this process with a line where an error means that another one is gone."""
     text = str(error)
-    if not re.search(r"Gloo|NCCL|nccl|UNAVAILABLE|coordination service|preempted", text):
-        return None
+    if re.search(r"Gloo|NCCL|nccl|UNAVAILABLE|coordination service|preempted", text):
+        address = re.search(r"\[((?:\d+\.){3}\d+|[0-9a-f:]+)\]:\d+", text)
+        _end_as_lost(f" at {address[1]}" if address else "")
+
+
+def _end_as_lost(where: str = "") -> NoReturn:
     time.sleep(_GRACE)  # if the other one had something to say before it ended, that is what ends this one
-    address = re.search(r"\[((?:\d+\.){3}\d+|[0-9a-f:]+)\]:\d+", text)
-    at = f" at {address[1]}" if address else ""
-    return f"lost {the_others()}{at}: it was killed, or its machine or the network is gone; {GO_ON}"
+    other = "the other process" if jaxrnn.parallel.processes.count() == 2 else "another process"
+    end(
+        f"{_this_process()}: lost {other}{where}: it was killed, or its machine or the network is gone; "
+        "the last checkpoint stands: start all processes again with --resume",
+        1,
+    )
 
 
 def listen_to_others() -> None:
@@ -103,28 +95,29 @@ def _listen() -> None:
     try:
         number, line, code = json.loads(jaxrnn.parallel.processes.read("failed"))
     except Exception:
-        return  # the coordinator is gone: at the end of a command, or for other reasons, which JAX sees too
+        if _is_ending.locked():
+            return
+        _end_as_lost()  # the coordinator is gone
     with contextlib.suppress(Exception):
         jaxrnn.parallel.processes.publish(f"heard/{jaxrnn.parallel.processes.index()}", "yes")
     if number != jaxrnn.parallel.processes.index():
-        _begin_to_end(code)
-        console.error(f"{this_process()}: process {number} ended: {line}")
+        _begin_to_end()
+        console.error(f"{_this_process()}: process {number} ended: {line}")
         if jaxrnn.parallel.processes.is_first():
             time.sleep(2 * _GRACE)  # the others may still be reading what is kept here
         _leave_at_once(code)
 
 
-def _begin_to_end(code: int) -> None:
+def _begin_to_end() -> None:
     """Returns to the first caller alone, who says why; what others have to say comes of that."""
     if not _is_ending.acquire(blocking=False):
         time.sleep(2 * _TOLD_SECONDS)
-        os._exit(_codes[0] if _codes else 1)
-    _codes.append(code)
+        os._exit(1)
 
 
 def end(line: str, code: int) -> NoReturn:
     """Says the line and ends the process at once."""
-    _begin_to_end(code)
+    _begin_to_end()
     console.error(line)
     _leave_at_once(code)
 
@@ -137,14 +130,12 @@ def _leave_at_once(code: int) -> NoReturn:
     os._exit(code)
 
 
-def end_in_words_if_aborted(line: str) -> None:
-    """Has the C++ of JAX, which aborts when a process is lost, end this one with a line and exit code 1 instead.
+def delay_aborts() -> None:
+    """Have the C++ of JAX, which aborts where a process is lost, wait with it until Python has reported why.
 
-    The signal comes in the thread that aborts, from a place of its own choosing, so that Python may still run there.
+    The same loss is an error in the thread that trains or in the one that listens, which ends the process with a line
+    and exit code 1. The handler of the signal is `sleep`, one of the few functions that POSIX allows there; its
+    argument is the number of the signal, so that it takes 6 s. If nothing was reported by then, the process aborts.
     """
-    handler_type = ctypes.CFUNCTYPE(None, ctypes.c_int)
-    handler = handler_type(lambda _signal: end(line, 1))
-    _kept.append(handler)
     library = ctypes.CDLL(None)
-    library.signal.argtypes, library.signal.restype = [ctypes.c_int, handler_type], ctypes.c_void_p
-    library.signal(signal.SIGABRT, handler)
+    library.signal(signal.SIGABRT, library.sleep)

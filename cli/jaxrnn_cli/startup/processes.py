@@ -10,12 +10,12 @@ import re
 import signal
 import threading
 from collections.abc import Iterator
-from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
 import jaxrnn
+from jaxrnn.config.flat import flatten
 from jaxrnn.errors import ConfigError
 from jaxrnn_cli.display import console
 from jaxrnn_cli.options.numbers import integer
@@ -113,7 +113,7 @@ def _join(coordinator: str | None, num_processes: int | None, process_id: int | 
         "--process-id and all with the same --num-processes (JAXRNN_CONNECT_SECONDS sets how long to wait)"
     )
     quiet.quiet_cpp()
-    ending.end_in_words_if_aborted(never_came)
+    ending.delay_aborts()
     timer = threading.Timer(connect, lambda: ending.end(never_came, 1))
     timer.daemon = True
     with _interruptible():
@@ -126,15 +126,10 @@ def _join(coordinator: str | None, num_processes: int | None, process_id: int | 
         return
     if not jaxrnn.parallel.processes.is_first():
         console.say_only_errors()
-    ending.end_in_words_if_aborted(
-        f"{ending.this_process()}: lost {ending.the_others()}: nothing was heard of one for {heartbeat:g} s, or "
-        f"process 0 is gone; {ending.GO_ON}"
-    )
     ending.listen_to_others()
 
 
 def _seconds(variable: str, default: float) -> float:
-
     text = os.environ.get(variable) or f"{default:g}"
     try:
         seconds = float(text)
@@ -156,7 +151,7 @@ def check_alike(job: "Job", data: "Data") -> None:
     facts = {name: importlib.metadata.version(name) for name in ("jaxrnn", "jax", "jaxlib", "optax")}
     facts |= {"the run": f"{job.path}, which {'is resumed' if job.begun else 'is new'},"}
     facts |= {"the SHA-256 of the corpus": data.record.corpus_sha256, "the vocabulary": repr(data.vocabulary)}
-    facts |= _flatten(data.config)
+    facts |= flatten(data.config)
     if found := jaxrnn.parallel.processes.differences(facts):
         name, number, there, first = found[0]
         more = f" ({len(found) - 1} more differ)" if len(found) > 1 else ""
@@ -164,18 +159,6 @@ def check_alike(job: "Job", data: "Data") -> None:
             f"{name} is {there[:200]} in process {number}, but {first[:200]} in process 0{more}; "
             "all processes want the same command, config, corpus and versions"
         )
-
-
-def _flatten(config: object) -> dict[str, str]:
-    """Every value of a config by its name, as `train.steps`."""
-    found: dict[str, str] = {}
-    for field in fields(config):  # type: ignore[arg-type]
-        value = getattr(config, field.name)
-        if is_dataclass(value):
-            found |= {f"{field.name}.{name}": text for name, text in _flatten(value).items()}
-        else:
-            found[field.name] = repr(value)
-    return found
 
 
 @contextlib.contextmanager

@@ -1,0 +1,15 @@
+"""A config as a table of keys and values, to compare two of them."""
+
+from dataclasses import asdict
+
+from jaxrnn.config.schema import Config
+from jaxrnn.config.toml import toml_string
+
+
+def flatten(config: Config) -> dict[str, str]:
+    """Return what a training run depends on by key, as text such as `train.steps`: `400`; each layer is one value."""
+    values = {f"model.layers[{index}]": str(layer) for index, layer in enumerate(config.model.layers)}
+    for section in ("corpus", "train", "sample"):
+        for key, value in asdict(getattr(config, section)).items():
+            values[f"{section}.{key}"] = toml_string(value) if isinstance(value, str) else str(value)
+    return values
