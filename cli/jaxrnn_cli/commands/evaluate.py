@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 import jaxrnn
-from jaxrnn.errors import did_you_mean
 from jaxrnn_cli.display import console
 from jaxrnn_cli.display.evaluation import print_report, same_text
 from jaxrnn_cli.display.progress import progress_display
+from jaxrnn_cli.options.choices import check_choice
 from jaxrnn_cli.options.names import FromRun, complete_run
 from jaxrnn_cli.options.numbers import integer, number
 from jaxrnn_cli.options.output import check_output
@@ -166,11 +166,7 @@ def _read_protocols(given: list[str] | None) -> tuple[str, ...]:
     names = [name.strip() for names in given or ["stateful,windows"] for name in names.split(",")]
     known = (*PROTOCOLS, "all")
     for name in names:
-        if name not in known:
-            raise typer.BadParameter(
-                f"{name!r} is none of {', '.join(known)}{did_you_mean(name, known)}",
-                param_hint="'--protocol'",
-            )
+        check_choice(name, known, "--protocol")
     expanded = [each for name in names for each in (PROTOCOLS if name == "all" else (name,))]
     return tuple(dict.fromkeys(expanded))
 

@@ -6,9 +6,9 @@ from typing import Annotated
 import typer
 
 import jaxrnn
-from jaxrnn.errors import did_you_mean
 from jaxrnn_cli.display import console
 from jaxrnn_cli.display.numbers import format_bytes
+from jaxrnn_cli.options.choices import choice
 from jaxrnn_cli.options.names import FromRun
 from jaxrnn_cli.options.output import check_output
 from jaxrnn_cli.startup.devices import Platform, start_jax
@@ -20,9 +20,7 @@ FORMATS = ("safetensors", "onnx", "stablehlo")
 def export(
     output_format: Annotated[
         str,
-        typer.Option(
-            "--format", metavar="|".join(FORMATS), help="The format.", autocompletion=lambda: list(FORMATS)
-        ),
+        choice("--format", FORMATS, help="The format."),
     ],
     run: FromRun = None,
     output: Annotated[
@@ -38,10 +36,6 @@ def export(
     stablehlo: a program for JAX, parameters included, for any batch and device: see docs/stablehlo.md.
     The first two need a package each: pip install 'jaxrnn[export]'.
     """
-    if output_format not in FORMATS:
-        problem = f"{output_format!r} is none of {', '.join(FORMATS)}{did_you_mean(output_format, FORMATS)}"
-        raise typer.BadParameter(problem, param_hint="'--format'")
-
     found = jaxrnn.runs.find_run(run)
     if run is None:
         console.note(f"exporting {found}, the newest run")

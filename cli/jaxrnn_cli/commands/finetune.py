@@ -7,8 +7,8 @@ import typer
 
 import jaxrnn
 from jaxrnn_cli.commands.training import DryRun, Overwrite, Quiet, Resume, Set, To, run_job
+from jaxrnn_cli.options.choices import ON_UNKNOWN, choice
 from jaxrnn_cli.options.names import complete_config, complete_run
-from jaxrnn_cli.options.on_unknown import ON_UNKNOWN, check_on_unknown
 from jaxrnn_cli.startup.devices import Platform
 from jaxrnn_cli.startup.processes import Coordinator, Distributed, NumProcesses, ProcessId, join_others
 
@@ -43,11 +43,11 @@ def finetune(
     overrides: Set = None,
     on_unknown: Annotated[
         str,
-        typer.Option(
-            metavar="|".join(ON_UNKNOWN),
+        choice(
+            "--on-unknown",
+            ON_UNKNOWN,
             help="What to do about characters that the model does not know: give them weights, drop them from the "
             "corpus, or refuse the corpus.",
-            autocompletion=lambda: list(ON_UNKNOWN),
         ),
     ] = "extend",
     resume: Resume = False,
@@ -64,7 +64,6 @@ def finetune(
 
     Layers and weights are the run's. Characters that it knows keep their weights, new ones get their own.
     """
-    check_on_unknown(on_unknown, ON_UNKNOWN)
     join_others(distributed, coordinator, num_processes, process_id)
     job = jaxrnn.workflows.open_finetuning(
         source, corpus, overrides or {}, config=config, on_unknown=cast("OnUnknown", on_unknown)

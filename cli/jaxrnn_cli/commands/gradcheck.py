@@ -6,7 +6,7 @@ import typer
 
 import jaxrnn
 from jaxrnn_cli.display import console
-from jaxrnn_cli.display.gradients import GradientTable
+from jaxrnn_cli.display.gradients import print_gradients
 from jaxrnn_cli.startup.devices import Platform, start_jax
 
 
@@ -22,16 +22,9 @@ def gradcheck(
     NumPy layers, and against central differences, in float64. Ends with exit code 1 if one is wrong.
     """
     start_jax(platform)
-    checks = jaxrnn.gradcheck.check_gradients(layer)
-    table = GradientTable()
-    wrong = []
-    count = 0
-    for check in checks:
-        table.add(check)
-        count += 1
-        if not check.passed:
-            wrong.append(f"{check.layer} {check.leaf}")
+    checks = print_gradients(jaxrnn.gradcheck.check_gradients(layer))
+    wrong = [f"{check.layer} {check.leaf}" for check in checks if not check.passed]
     if wrong:
-        console.error(f"{len(wrong)} of {count} gradients are wrong: {', '.join(wrong)}")
+        console.error(f"{len(wrong)} of {len(checks)} gradients are wrong: {', '.join(wrong)}")
         raise typer.Exit(1)
-    console.write(f"all {count} gradients verified\n")
+    console.write(f"all {len(checks)} gradients verified\n")

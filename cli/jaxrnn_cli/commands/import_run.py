@@ -7,8 +7,9 @@ from typing import Annotated
 import typer
 
 import jaxrnn
-from jaxrnn.errors import CheckpointError, did_you_mean
+from jaxrnn.errors import CheckpointError
 from jaxrnn_cli.display import console
+from jaxrnn_cli.options.choices import choice
 from jaxrnn_cli.startup.devices import Platform, start_jax
 
 _FORMATS = ("safetensors", "original")
@@ -31,12 +32,7 @@ def import_run(
     ] = None,
     file_format: Annotated[
         str | None,
-        typer.Option(
-            "--format",
-            metavar="|".join(_FORMATS),
-            help="What the file is taken for.  [default: what its first bytes say]",
-            autocompletion=lambda: list(_FORMATS),
-        ),
+        choice("--format", _FORMATS, help="What the file is taken for.  [default: what its first bytes say]"),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a run that is there.")] = False,
     platform: Platform = None,
@@ -46,13 +42,8 @@ def import_run(
     sample, evaluate --corpus, inspect and finetune --corpus work from it. Which character is which id a safetensors
     file does not say: that is read from the JSON beside it, see docs/interchange.md.
     """
-    if file_format is not None and file_format not in _FORMATS:
-        problem = f"{file_format!r} is none of {', '.join(_FORMATS)}{did_you_mean(file_format, _FORMATS)}"
-        raise typer.BadParameter(problem, param_hint="'--format'")
-
-    jaxrnn.interchange.check_file(
-        file, jaxrnn.interchange.MODEL_FILE
-    )  # a folder has no name to call the run after
+    # A folder has no name to call the run after.
+    jaxrnn.interchange.check_file(file, jaxrnn.interchange.MODEL_FILE)
     run = jaxrnn.runs.default_run(file.stem) if to is None else jaxrnn.runs.find_destination(to)
     try:
         jaxrnn.runs.check_destination(run, overwrite=overwrite)

@@ -17,6 +17,7 @@ from jaxrnn_cli.options.standard_input import read_stdin, text_of_stdin
 from jaxrnn_cli.startup.devices import Platform, start_jax
 
 if TYPE_CHECKING:
+    from jaxrnn.config import LayerConfig
     from jaxrnn.data import Text
     from jaxrnn.models import LanguageModel
 
@@ -93,12 +94,12 @@ def inspect(
     inspection = jaxrnn.inspection.inspect(inspected, kept, compared)
     about = {
         "layers": ", ".join(_describe(layer) for layer in inspected.config.layers),
-        "parameters": f"{_count(inspected):,}",
+        "parameters": f"{jaxrnn.models.count_parameters(inspected.params):,}",
         tokens: f"{len(kept):,}",
     }
     if len(kept) > 1:
         nats = float(inspection.activity.nll.mean())
-        about["surprisal"] = f"{nats:.3f} nats per {tokens[:-1]}"
+        about["surprisal"] = f"{nats:.3f} nats per {inspected.vocabulary.unit}"
     html = jaxrnn.inspection.render(inspected, inspection, about)
     write_output(page, html)
     console.note(f"{page}: {format_bytes(len(html.encode()))}; open it in a browser")
@@ -112,7 +113,6 @@ def _choose_text(
     sample: int | None,
     rng_seed: int,
 ) -> "Text":
-
     tokens = inspected.vocabulary.tokens
     if text is not None:
         if not text:
@@ -150,7 +150,6 @@ def _write_sample(inspected: "LanguageModel", run: Path, length: int, rng_seed: 
 
 
 def _held_out(run: Path) -> "Text":
-    jaxrnn.workflows.check_has_corpus(run, "give one with --text, --file or --sample")
     try:
         with progress_display(quiet=False) as on_progress:
             return jaxrnn.workflows.validation_text(run, _READ, on_progress=on_progress)
@@ -161,11 +160,7 @@ def _held_out(run: Path) -> "Text":
 def _keep(inspected: "LanguageModel", text: "Text", length: int) -> "Text":
     """What of a text is read: what the model knows, up to so many characters; what is left out is said."""
     unknown = jaxrnn.data.count_unknown(inspected.vocabulary, text[:length])
-    known = (
-        jaxrnn.data.drop_unknown(inspected.vocabulary, text)
-        if jaxrnn.data.count_unknown(inspected.vocabulary, text)
-        else text
-    )
+    known = jaxrnn.data.drop_unknown(inspected.vocabulary, text)
     if not known:
         raise VocabularyError("the model knows none of the characters of the text; give another")
     if unknown:
@@ -178,12 +173,6 @@ def _keep(inspected: "LanguageModel", text: "Text", length: int) -> "Text":
     return known[:length]
 
 
-def _describe(layer: object) -> str:
+def _describe(layer: "LayerConfig") -> str:
     size, cell = getattr(layer, "size", None), getattr(layer, "cell", None)
-    kind = getattr(layer, "type", "")
-    return f"{kind}" + (f" ({cell})" if cell else "") + (f" {size}" if size else "")
-
-
-def _count(inspected: "LanguageModel") -> int:
-
-    return jaxrnn.models.count_parameters(inspected.params)
+    return layer.type + (f" ({cell})" if cell else "") + (f" {size}" if size else "")

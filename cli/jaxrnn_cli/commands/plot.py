@@ -6,9 +6,10 @@ from typing import Annotated
 import typer
 
 import jaxrnn
-from jaxrnn.disk import reason
+from jaxrnn.disk import reason, writing
 from jaxrnn.errors import CheckpointError, SaveError
 from jaxrnn_cli.display import console
+from jaxrnn_cli.options.choices import choice
 from jaxrnn_cli.options.names import complete_run, name_runs
 from jaxrnn_cli.options.output import check_output
 
@@ -26,9 +27,7 @@ def plot(
     ],
     over: Annotated[
         str,
-        typer.Option(
-            metavar="|".join(_AXES), help="What to draw the curves over.", autocompletion=lambda: list(_AXES)
-        ),
+        choice("--over", _AXES, help="What to draw the curves over."),
     ] = "steps",
     output: Annotated[
         Path, typer.Option(metavar="FILE", help="The picture: a name that ends in .png or .svg.")
@@ -38,8 +37,6 @@ def plot(
 
     Dashed lines are training losses, solid ones validation losses. Needs matplotlib: pip install 'jaxrnn[plot]'.
     """
-    if over not in _AXES:
-        raise typer.BadParameter(f"{over!r} is none of {', '.join(_AXES)}", param_hint="'--over'")
     if output.suffix.lower() not in (".png", ".svg"):
         raise typer.BadParameter(f"{output} ends in neither .png nor .svg", param_hint="'--output'")
 
@@ -58,11 +55,10 @@ def plot(
             raise CheckpointError(f"{path}: nothing to draw: the run was not evaluated yet")
         curves.append((name, curve))
     try:
-        jaxrnn.runs.plot_runs(curves, output, over, token)
+        with writing(output):
+            jaxrnn.runs.plot_runs(curves, output, over, token)
     except ImportError:
         raise SaveError(
             "there is no matplotlib: pip install 'jaxrnn[plot]', or in a clone -e '.[plot]'"
         ) from None
-    except OSError as error:
-        raise SaveError(f"{output}: can't be written: {reason(error)}") from error
     console.note(f"drew {output}")

@@ -14,17 +14,15 @@ from jaxrnn.config.fields import FieldError
 from jaxrnn.errors import VocabularyError
 from jaxrnn_cli.display import console
 from jaxrnn_cli.display.byte_text import characters_of
+from jaxrnn_cli.options.choices import ON_UNKNOWN, choice
 from jaxrnn_cli.options.names import FromRun
 from jaxrnn_cli.options.numbers import integer, number
-from jaxrnn_cli.options.on_unknown import check_on_unknown
 from jaxrnn_cli.options.standard_input import read_stdin, text_of_stdin
 from jaxrnn_cli.startup.devices import Platform, start_jax
 
 if TYPE_CHECKING:
     from jaxrnn.data import Ids, Vocabulary
     from jaxrnn.sampling import Block
-
-_ON_UNKNOWN = ("drop", "error")  # a trained model has no weights to give
 
 
 def sample(
@@ -82,10 +80,10 @@ def sample(
     ] = None,
     on_unknown: Annotated[
         str,
-        typer.Option(
-            metavar="|".join(_ON_UNKNOWN),
+        choice(
+            "--on-unknown",
+            ON_UNKNOWN[1:],  # a trained model has no weights to give
             help="What to do about characters of the prompt that the model does not know: drop them, or refuse it.",
-            autocompletion=lambda: list(_ON_UNKNOWN),
         ),
     ] = "error",
     show_probabilities: Annotated[
@@ -102,7 +100,6 @@ def sample(
     The prompt is echoed, and new characters follow as they are made. What is not given here comes from the
     [sample] section of the run's config. A model of bytes writes bytes, as they are into a pipe or a file.
     """
-    check_on_unknown(on_unknown, _ON_UNKNOWN)
     read = read_stdin() if seed == "-" else None
     given: dict[str, Any] = {
         "prompt": seed if read is None else read.decode("utf-8", "surrogateescape"),

@@ -149,21 +149,16 @@ def announce_stop() -> None:
     """Says that training stops; made for a signal handler, which may interrupt a line that is being printed."""
     if _only_errors:
         return
-    show_cursor = "\x1b[?25h" if is_live(sys.stderr) else ""  # in case the next signal ends us
-    line = f"{show_cursor}\njaxrnn: stopping and saving; Ctrl-C now leaves at once\n"
-    with contextlib.suppress(OSError):
-        os.write(_stderr_descriptor(), line.encode())
+    show_cursor()  # in case the next signal ends us
+    _write_at_once("\njaxrnn: stopping and saving; Ctrl-C now leaves at once\n")
 
 
 def show_cursor() -> None:
     """Gives a terminal its cursor back, before a process ends whose display can't."""
     if not _only_errors and is_live(sys.stderr):
-        with contextlib.suppress(OSError):
-            os.write(_stderr_descriptor(), b"\x1b[?25h")
+        _write_at_once("\x1b[?25h")
 
 
-def _stderr_descriptor() -> int:
-    try:
-        return sys.stderr.fileno()
-    except (OSError, ValueError):  # a stream without a file behind it
-        return 2
+def _write_at_once(text: str) -> None:
+    with contextlib.suppress(OSError, ValueError):  # nobody reads stderr, or it has no file behind it
+        os.write(sys.stderr.fileno(), text.encode())

@@ -39,7 +39,7 @@ def print_report(runs: Sequence[dict[str, Any]]) -> None:
     _print_table([*head, *losses, "perplexity", "top-1 accuracy"], rows, words={"run", "text", "protocol"})
     if tokens == "tokens":
         _print("Tokens are characters for one run and bytes for another: only bits/byte compares.")
-    if len({run["text"]["sha256"] for run in runs}) > 1:
+    if not same_text(runs):
         _print("The texts differ: such numbers do not compare. --corpus TEXT scores all runs on one text.")
     for run in runs:
         prefix = f"{run['run']}: " if several else ""
@@ -100,7 +100,6 @@ def _print_table(head: list[str], rows: list[list[str]], words: set[str]) -> Non
 
 
 def _print_unseen(text: dict[str, Any], prefix: str) -> None:
-
     unseen = text["unseen"]
     if not unseen:
         return

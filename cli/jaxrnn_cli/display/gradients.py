@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from jaxrnn_cli.display.console import write
@@ -10,21 +11,17 @@ if TYPE_CHECKING:
     from jaxrnn.gradcheck.check import Check
 
 
-class GradientTable:
-    """Prints the table of the gradient check to stdout, each row as soon as it is known."""
-
-    def __init__(self) -> None:
-        """Print the head of the table."""
-        self._colors = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
-        write(
-            f"{'layer':<22} {'gradient of':<22} {'autodiff':>9} {'NumPy':>9} {'differences':>12}  verdict\n"
-        )
-
-    def add(self, check: "Check") -> None:
-        """Print one row: the relative error against each oracle, and whether all are small enough."""
+def print_gradients(checks: Iterable["Check"]) -> list["Check"]:
+    """Print the relative error of each gradient against each oracle as soon as it is known; return the checks."""
+    colors = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    write(f"{'layer':<22} {'gradient of':<22} {'autodiff':>9} {'NumPy':>9} {'differences':>12}  verdict\n")
+    done = []
+    for check in checks:
         verdict = "verified" if check.passed else "WRONG"
-        if self._colors:
+        if colors:
             verdict = f"\x1b[{32 if check.passed else 31}m{verdict}\x1b[0m"
         errors = f"{check.autodiff:9.1e} {check.reference:9.1e} {check.differences:12.1e}"
         sys.stdout.write(f"{check.layer:<22} {check.leaf:<22} {errors}  {verdict}\n")
         sys.stdout.flush()
+        done.append(check)
+    return done

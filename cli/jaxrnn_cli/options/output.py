@@ -5,8 +5,7 @@ from pathlib import Path
 
 import typer
 
-from jaxrnn.disk import reason, write_text
-from jaxrnn.errors import SaveError
+from jaxrnn.disk import write_text, writing
 
 
 def check_output(path: Path, option: str = "--output") -> None:
@@ -32,10 +31,8 @@ def write_output(path: Path, text: str) -> None:
     Raises:
         SaveError: It can't be written.
     """
-    try:
+    with writing(path):
         if path.exists() and not path.is_file():  # a pipe, for example
             path.write_text(text, encoding="utf-8")
         else:
             write_text(path, text)
-    except OSError as error:
-        raise SaveError(f"{path}: can't be written: {reason(error)}") from error

@@ -9,10 +9,9 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 
-import typer
-
 import jaxrnn
-from jaxrnn.errors import ConfigError, did_you_mean
+from jaxrnn.errors import ConfigError
+from jaxrnn_cli.options.choices import choice
 
 if TYPE_CHECKING:
     from jaxrnn.config import Config
@@ -24,23 +23,8 @@ _CACHE_BYTES = 256 * 2**20
 _WORTH_KEEPING = 0.05  # seconds of compiling
 
 
-def _parse_platform(name: str) -> str:
-    if name not in _PLATFORMS:
-        raise typer.BadParameter(
-            f"{name!r} is none of {', '.join(_PLATFORMS)}{did_you_mean(name, _PLATFORMS)}"
-        )
-    return name
-
-
 Platform: TypeAlias = Annotated[
-    str | None,
-    typer.Option(
-        "--platform",
-        metavar="|".join(_PLATFORMS),
-        parser=_parse_platform,
-        help="What to run on.  [default: the fastest there is]",
-        autocompletion=lambda: list(_PLATFORMS),
-    ),
+    str | None, choice("--platform", _PLATFORMS, help="What to run on.  [default: the fastest there is]")
 ]
 
 
@@ -131,9 +115,8 @@ def _fingerprint() -> str:
     told = sorted(
         {line for line in lines if line.startswith(("model name", "flags", "Features", "CPU part"))}
     )
-    return hashlib.sha256("\n".join([machine.machine(), machine.processor(), *told]).encode()).hexdigest()[
-        :12
-    ]
+    processor = "\n".join([machine.machine(), machine.processor(), *told])
+    return hashlib.sha256(processor.encode()).hexdigest()[:12]
 
 
 def _limit_size(folder: Path, limit: int) -> None:
