@@ -3,14 +3,19 @@
 import os
 import random
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
 from jaxrnn.runs.checkpoint import load_leaves
 from jaxrnn.runs.saved_steps import Which
+from jaxrnn.training import loop
 from jaxrnn_cli import app
 
 if TYPE_CHECKING:
@@ -111,6 +116,46 @@ def refused(jaxrnn: Command, place: Path) -> Callable[..., str]:
         error = jaxrnn("pretrain", *args).error
         assert look_at(place) == before
         return error
+
+    return run
+
+
+@pytest.fixture
+def stop_at(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Has the next training get a signal when it has evaluated this step."""
+    train = loop.train
+
+    def arrange(step: int, number: signal.Signals = signal.SIGTERM) -> None:
+        def interrupted(*args: Any, **kwargs: Any) -> Iterator[loop.Event]:
+            monkeypatch.setattr(loop, "train", train)
+            for event in train(*args, **kwargs):
+                yield event
+                if isinstance(event, loop.Evaluated) and event.step == step:
+                    os.kill(os.getpid(), number)
+
+        monkeypatch.setattr(loop, "train", interrupted)
+
+    return arrange
+
+
+@pytest.fixture
+def ctrl_c(place: Path) -> Callable[[int], Result]:
+    """A training in a process of its own that gets SIGINT once, or several times, after its first save."""
+
+    def run(times: int) -> Result:
+        endless = ["--set", "train.steps=100000000", "--set", "train.eval_every=0"]
+        command = [sys.executable, "-m", "jaxrnn_cli", "pretrain", "tiny.toml", *endless]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+            try:
+                while process.poll() is None and not list(place.glob("checkpoints/tiny/steps/[1-9]*")):
+                    time.sleep(0.02)
+                for _ in range(times):
+                    process.send_signal(signal.SIGINT)
+                    time.sleep(0.02)
+                out, err = process.communicate(timeout=60)
+            finally:
+                process.kill()
+        return Result(process.returncode, out, err)
 
     return run
 

@@ -48,12 +48,6 @@ def test_version_names_jaxrnn_and_jax(jaxrnn) -> None:
     assert out.startswith("jaxrnn ") and "(jax " in out
 
 
-def test_the_module_is_the_command() -> None:
-    result = in_process("--version")
-    assert (result.returncode, result.stderr) == (0, "")
-    assert result.stdout.startswith("jaxrnn ")
-
-
 @pytest.mark.parametrize(
     ("args", "said"),
     [
@@ -153,21 +147,15 @@ def test_stdout_is_utf_8_whatever_the_locale() -> None:
     ],
 )
 def test_a_shell_completes_commands_options_configs_and_runs(
-    trained: Path, typed: str, completed: str
+    trained: Path, monkeypatch: pytest.MonkeyPatch, typed: str, completed: str
 ) -> None:
     variables = {
         "_JAXRNN_COMPLETE": "complete_bash",
         "COMP_WORDS": typed,
         "COMP_CWORD": str(len(typed.split()) - 1),
     }
-    result = subprocess.run(
-        [sys.executable, "-m", "jaxrnn_cli"],
-        capture_output=True,
-        text=True,
-        cwd=trained.parent.parent,
-        env={**os.environ, **variables},
-        check=False,
-    )
+    monkeypatch.chdir(trained.parents[1])
+    result = in_process(**variables)
     assert completed in result.stdout.split()
     assert result.stderr == ""
 
@@ -176,5 +164,4 @@ def test_our_handlers_are_gone_after_a_training(trained: Path) -> None:
     assert trained.is_dir()
     # what Python starts with: its own handler, or none where a shell runs it in the background
     assert signal.getsignal(signal.SIGINT) in (signal.default_int_handler, signal.SIG_IGN)
-    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL

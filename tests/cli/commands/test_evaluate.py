@@ -3,11 +3,8 @@
 import csv
 import json
 import math
-import os
 import re
 import shutil
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -101,27 +98,18 @@ def test_of_the_runs_own_text_only_what_was_held_out_is_scored_wherever_it_lies(
     jaxrnn, moved, place, report
 ) -> None:
     (place / "text.txt").rename(place / "elsewhere.txt")
-    code, out, err = jaxrnn("evaluate", "--from", moved, "--corpus", "elsewhere.txt", "--json")
+    stateful = ("--protocol", "stateful", "--json")
+    code, out, err = jaxrnn("evaluate", "--from", moved, "--corpus", "elsewhere.txt", *stateful)
     assert (code, err) == (0, "")
     (place / "elsewhere.txt").rename(place / "text.txt")
     (record,) = json.loads(out)["runs"]
     assert record["text"]["part"] == "held out"
-    assert record["protocols"] == report()["protocols"]
-    err = jaxrnn("evaluate", "--from", moved, "--corpus", "text.txt").err
-    assert "only the end that it held out is scored" in err
+    assert record["protocols"] == report("--protocol", "stateful")["protocols"]
 
 
 def test_where_the_runs_text_is_not_found_it_is_asked_for(jaxrnn, moved: str) -> None:
     error = jaxrnn("evaluate", "--from", moved).error
     assert "gone.txt" in error and "--corpus TEXT" in error
-
-
-def test_the_text_is_found_in_data_by_its_hash(jaxrnn, moved: str, place: Path) -> None:
-    (place / "data").mkdir()
-    (place / "text.txt").rename(place / "data" / "renamed.txt")
-    code, out, _ = jaxrnn("evaluate", "--from", moved, "--protocol", "stateful")
-    assert code == 0
-    assert "renamed.txt, held out" in out
 
 
 def test_characters_that_the_model_does_not_know_are_counted_and_named(evaluate, report, place: Path) -> None:
@@ -141,13 +129,11 @@ def test_characters_that_the_model_does_not_know_are_counted_and_named(evaluate,
 
 
 def test_protocols_come_in_the_order_asked_for_each_once(report) -> None:
-    assert list(report("--protocol", "windows,stateful", "--protocol", "windows")["protocols"]) == [
-        "windows",
-        "stateful",
-    ]
+    found = report("--protocol", "windows,stateful", "--protocol", "windows")["protocols"]
+    assert list(found) == ["windows", "stateful"]
 
 
-def test_dynamic_chooses_its_rates_and_says_so(jaxrnn, trained, report) -> None:
+def test_dynamic_chooses_its_rates_and_says_so(evaluate, report) -> None:
     found = report("--protocol", "all")["protocols"]
     assert list(found) == ["stateful", "windows", "dynamic"]
     dynamic = found["dynamic"]
@@ -155,12 +141,8 @@ def test_dynamic_chooses_its_rates_and_says_so(jaxrnn, trained, report) -> None:
     assert (best["rate"], best["decay"]) == (dynamic["rate"], dynamic["decay"])
     assert all(best["nll"] <= other["nll"] for other in others)
     assert dynamic["rates_from"] == "the end of the training text"
-    assert dynamic["nll"] != found["stateful"]["nll"]
-    code, out, _ = jaxrnn("evaluate", "--from", trained, "--protocol", "dynamic")
-    assert code == 0
-    assert (
-        f"dynamic: rate {dynamic['rate']:g}, decay {dynamic['decay']:g}, from the end of the training" in out
-    )
+    out = evaluate("--protocol", "dynamic").out
+    assert f"dynamic: rate {dynamic['rate']:g}, decay {dynamic['decay']:g}, from the end of the train" in out
 
 
 def test_dynamic_with_given_rates(report) -> None:
@@ -246,8 +228,6 @@ def test_where_the_texts_differ_the_table_says_so(jaxrnn, trained: Path, place: 
     out = jaxrnn(*compare, "--corpus", "both.txt").out
     assert "The texts differ" in out
     assert f"{trained}: 9 characters were left out" in out.replace("\n", " ")
-    (place / "both.txt").write_text("soft light\n" * 9, encoding="utf-8")
-    assert "differ" not in jaxrnn(*compare, "--corpus", "both.txt").out
 
 
 def test_what_the_model_writes_is_looked_for_in_what_it_learned_from(evaluate, report, place: Path) -> None:
@@ -257,15 +237,10 @@ def test_what_the_model_writes_is_looked_for_in_what_it_learned_from(evaluate, r
     training = text[: int(len(text) * 0.9)]
     assert found["training_tokens"] == len(training)
     assert found["sample"]["length"] == 300
-    scored = found["scored_text"]
-    assert scored["length"] == min(300, len(held_out(place)))
-    start = held_out(place)[:300]
-    strings = [start[i : i + 16] for i in range(len(start) - 15)]
-    assert scored["shares"]["16"] == pytest.approx(sum(s in training for s in strings) / len(strings))
-    for part in (found["sample"], scored):
+    assert found["scored_text"]["length"] == min(300, len(held_out(place)))
+    for part in (found["sample"], found["scored_text"]):
         assert part["longest"] in training
         assert len(part["longest"]) == part["longest_length"] > 0
-    assert report(*arguments)["memorization"] == found
     assert report(*arguments, "--rng-seed", "1")["memorization"]["sample"] != found["sample"]
     out = evaluate(*arguments).out
     assert "strings of 64 characters" in out
@@ -283,10 +258,7 @@ def test_what_the_model_writes_is_looked_for_in_what_it_learned_from(evaluate, r
         (["--window", "0"], "0 is not from 1"),
         (["--segment", "0"], "0 is not from 1"),
         (["--corpus", "nowhere.txt"], "nowhere.txt"),
-        (["--corpus", "empty.txt"], "empty"),
-        (["--corpus", "one.txt"], "one.txt has only 1 character"),
-        (["--corpus", "foreign.txt"], "the model knows only 1 of its 21 characters"),
-        (["--corpus", "more_foreign.txt"], "the model knows none of its 20 characters"),
+        (["--corpus", "foreign.txt"], "the model knows none of its 20 characters"),
         (["--dynamic-rate", "0.1"], "give both"),
         (["--dynamic-decay", "nan", "--dynamic-rate", "0.1"], "not from 0 to 1"),
         (["--per-character", "no/such/rows.csv"], "there is no folder no/such"),
@@ -298,10 +270,7 @@ def test_what_the_model_writes_is_looked_for_in_what_it_learned_from(evaluate, r
     ],
 )
 def test_mistakes_are_one_line(evaluate, place: Path, arguments: list[str], words: str) -> None:
-    (place / "empty.txt").write_text("")
-    (place / "one.txt").write_text("R")
-    (place / "foreign.txt").write_text("R" + "ß" * 20, encoding="utf-8")
-    (place / "more_foreign.txt").write_text("ß" * 20, encoding="utf-8")
+    (place / "foreign.txt").write_text("ß" * 20, encoding="utf-8")
     assert words in evaluate(*arguments).error
 
 
@@ -333,12 +302,3 @@ def test_a_full_disk_is_one_line_and_the_table_is_out_already(evaluate) -> None:
     assert code == 1
     assert "stateful" in out
     assert err.splitlines() == ["jaxrnn: error: /dev/full: can't be written: No space left on device"]
-
-
-def test_a_closed_pipe_is_a_quiet_end(trained: Path) -> None:
-    reader, writer = os.pipe()
-    os.close(reader)
-    command = [sys.executable, "-m", "jaxrnn_cli", "evaluate", "--from", str(trained)]
-    done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, cwd=trained.parents[1], check=False)
-    os.close(writer)
-    assert (done.returncode, done.stderr) == (0, b"")

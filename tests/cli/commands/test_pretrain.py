@@ -4,10 +4,7 @@ import csv
 import math
 import os
 import signal
-import subprocess
 import sys
-import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,9 +13,8 @@ from jaxrnn.config import load_config
 from jaxrnn.runs.creation import create_run
 from jaxrnn.runs.directory import METRICS_COLUMNS, is_run, read_config
 from jaxrnn.runs.saved_steps import list_steps
-from jaxrnn.training import loop
 from jaxrnn.training.state import init_state
-from jaxrnn.workflows import Job, Memory, estimate_memory, load_data
+from jaxrnn.workflows import Job, load_data
 
 pytestmark = pytest.mark.usefixtures("place")
 
@@ -113,48 +109,20 @@ def test_a_dry_run_tells_the_plan_and_writes_nothing(jaxrnn) -> None:
 
 
 def test_a_plan_counts_all_batches_of_a_step(jaxrnn) -> None:
-    once, thrice = (
-        dict(
-            line.split(":", 1)
-            for line in jaxrnn(
-                "pretrain", "tiny.toml", "--dry-run", "--set", f"train.accumulate_steps={n}"
-            ).out.splitlines()
-        )
-        for n in (1, 3)
-    )
-    assert once["steps"].strip() == "20 of 32 characters (4 x 8)"
-    assert thrice["steps"].strip() == "20 of 96 characters (3 batches of 4 x 8)"
-    assert float(thrice["epochs"].split(",")[0]) == pytest.approx(
-        3 * float(once["epochs"].split(",")[0]), abs=0.02
-    )
-
-
-def test_the_estimate_of_memory_grows_with_the_batch_and_the_model() -> None:
-    def memory(*overrides: str) -> Memory:
-        return estimate_memory(load_data(Job(load_config("tiny.toml", overrides))))
-
-    small = memory()
-    # The parameters, two moments of the optimizer, and little else, in float32.
-    assert 3 * 4 * small.parameters < small.state < 4 * 4 * small.parameters
-    assert memory("train.seq_len=80").update > 4 * small.update
-    assert memory("model.layers.1.size=64").state > 3 * small.state
+    out = jaxrnn("pretrain", "tiny.toml", "--dry-run", "--set", "train.accumulate_steps=3").out
+    plan = dict(line.split(":", 1) for line in out.splitlines())
+    assert plan["steps"].strip() == "20 of 96 characters (3 batches of 4 x 8)"
+    characters = int(plan["training"].split()[0].replace(",", ""))
+    assert f"{20 * 96 / characters:.2f}" in plan["epochs"]
 
 
 # Signals.
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_saves_and_ends_with_its_exit_code(jaxrnn, monkeypatch, number: signal.Signals) -> None:
-    train = loop.train
-
-    def interrupted(*args, **kwargs) -> Iterator[loop.Event]:
-        for event in train(*args, **kwargs):
-            yield event
-            if isinstance(event, loop.Evaluated) and event.step == 10:
-                os.kill(os.getpid(), number)
-
-    monkeypatch.setattr(loop, "train", interrupted)
+def test_a_signal_saves_and_ends_with_its_exit_code(jaxrnn, stop_at, number: signal.Signals) -> None:
     before = [signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)]
+    stop_at(10, number)
     code, _, err = jaxrnn("pretrain", "tiny.toml")
     assert code == 128 + number
     assert f"stopped by {number.name} and saved at step 10 of 20" in err.splitlines()[-1]
@@ -163,20 +131,11 @@ def test_a_signal_saves_and_ends_with_its_exit_code(jaxrnn, monkeypatch, number:
     assert jaxrnn("sample", "--rng-seed", "1").code == 0
 
 
-def test_ctrl_c_in_the_middle_of_a_real_training_leaves_a_run_that_samples(jaxrnn) -> None:
-    options = ["--set", "train.steps=100000000", "--set", "train.eval_every=0"]
-    command = [sys.executable, "-m", "jaxrnn_cli", "pretrain", "tiny.toml", *options]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        try:
-            while process.poll() is None and not list(RUN.glob("steps/[1-9]*")):
-                time.sleep(0.05)
-            process.send_signal(signal.SIGINT)
-            out, err = process.communicate(timeout=60)
-        finally:
-            process.kill()
-    assert (process.returncode, out) == (130, b"")
-    assert b"Traceback" not in err
-    assert b"stopped by SIGINT and saved at step" in err.splitlines()[-1]
+def test_ctrl_c_in_the_middle_of_a_real_training_leaves_a_run_that_samples(jaxrnn, ctrl_c) -> None:
+    code, out, err = ctrl_c(1)
+    assert (code, out) == (130, "")
+    assert "Traceback" not in err
+    assert "stopped by SIGINT and saved at step" in err.splitlines()[-1]
     assert jaxrnn("sample", "--rng-seed", "1").code == 0
 
 
@@ -237,87 +196,22 @@ def test_a_folder_that_can_not_be_written_is_refused(refused) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
-    [
-        (None, "no file text.txt"),
-        (b"", "text.txt"),
-        (b"x", "text.txt"),
-        (b"\x7fELF\0\0\0", "NUL byte at offset 4"),
-        (b"good so far \xff", "offset 12"),
-        ("\ufeffgut".encode("utf-16"), "UTF-16"),
-        (b"too short", "37 for training"),
-    ],
-)
-def test_a_corpus_that_can_not_be_learned_from_is_refused(refused, content, said: str) -> None:
-    Path("text.txt").unlink()
-    if content is not None:
-        Path("text.txt").write_bytes(content)
-    assert said in refused("tiny.toml")
-
-
-@pytest.mark.parametrize("text", ["nowhere.txt", "/dev/null", "shakespear"])
-def test_a_corpus_that_is_no_file_is_refused(refused, text: str) -> None:
-    assert text in refused("tiny.toml", "--set", f"corpus.text={text}")
-
-
-def test_a_corpus_that_can_not_be_read_is_refused(refused) -> None:
-    Path("locked.txt").write_text("to be or not to be " * 100)
-    Path("locked.txt").chmod(0)
-    if os.access("locked.txt", os.R_OK):
-        pytest.skip("this user may read everything")
-    assert "locked.txt" in refused("tiny.toml", "--set", "corpus.text=locked.txt")
-
-
-@pytest.mark.parametrize(
-    "content",
-    [
-        b"[train\n",
-        b"steps = ",
-        b"# \xff\n",
-        b"x = " + b"[" * 100_000,
-        b"#" * 10_000_000,
-        b"\x00",
-        b"steps = " + b"9" * 100_000,
-    ],
-    ids=["open header", "no value", "not UTF-8", "deep", "huge", "binary", "long number"],
-)
-def test_a_config_that_is_no_toml_is_refused(refused, content: bytes) -> None:
-    Path("bad.toml").write_bytes(content)
-    assert "bad.toml" in refused("bad.toml")
-
-
-@pytest.mark.parametrize("name", ["nowhere.toml", ".", "checkpoints/none"])
-def test_a_config_that_is_not_there_is_refused(refused, name: str) -> None:
-    assert name in refused(name)
-
-
-def test_a_config_that_almost_has_the_name_of_a_shipped_one_is_refused_with_it(refused) -> None:
-    assert "did you mean shakespeare?" in refused("shakespere")
-
-
-@pytest.mark.parametrize(
     ("was", "becomes", "said"),
     [
-        ("batch_size = 4", "batchsize = 4", "batch_size"),
-        ("[train]", "[trian]", "train"),
-        ("steps = 20", "steps = true", "steps = true"),
-        ("steps = 20", "steps = 1e3", "steps = 1000.0"),
+        ("[train]", "[trian]", "tiny.toml: trian: unknown key; did you mean train?"),
         ("steps = 20", "steps = 0", "steps = 0"),
-        ("steps = 20", 'steps = "20"', "steps"),
-        ("seq_len = 8", "seq_len = -8", "seq_len = -8"),
-        ("seq_len = 8", "seq_len = 8\nlearning_rate = nan", "learning_rate = nan"),
-        ("seq_len = 8", "seq_len = 8\nlearning_rate = inf", "learning_rate = inf"),
-        ('size = 8 }, { type = "dense"', 'size = 0 }, { type = "dense"', "layers[1]"),
-        ('type = "rnn"', 'type = "rnm"', "rnn"),
-        ('{ type = "dense" }', '{ type = "dropout", rate = 0.5 }', "dense"),
-        ("length = 30", "temperature = -1", "temperature = -1"),
-        ("length = 30", "top_p = 0", "top_p = 0"),
+        ("[train]", "[train", "tiny.toml"),
+        ('"text.txt"', '"nowhere.txt"', "no file nowhere.txt"),
+        ('"text.txt"', '"/dev/null"', "/dev/null"),
+        ('"text.txt"', '"binary"', "NUL byte at offset 4"),
+        ('"text.txt"', '"short"', "37 for training"),
         ("length = 30", 'prompt = "€"', "sample.prompt"),
         ("batch_size = 4", "batch_size = 4\ndevices = 3", "devices"),
-        ("batch_size = 4", "batch_size = 4\ndevices = 4096", "devices"),
     ],
 )
-def test_a_config_that_can_not_be_meant_is_refused(refused, was, becomes, said) -> None:
+def test_what_a_config_can_not_mean_is_refused(refused, was: str, becomes: str, said: str) -> None:
+    Path("binary").write_bytes(b"\x7fELF\0\0\0")
+    Path("short").write_text("too short")
     config = Path("tiny.toml").read_text(encoding="utf-8")
     assert was in config
     Path("tiny.toml").write_text(config.replace(was, becomes), encoding="utf-8")
@@ -325,10 +219,16 @@ def test_a_config_that_can_not_be_meant_is_refused(refused, was, becomes, said) 
 
 
 @pytest.mark.parametrize(
-    "override", ["train.stepz=3", "train.steps", "train.steps=x", "=", "", "model.layers.9.size=3"]
+    ("args", "said"),
+    [
+        (["nowhere.toml"], "nowhere.toml"),
+        (["shakespere"], "did you mean shakespeare?"),
+        (["tiny.toml", "--set", "train.stepz=3"], "--set train.stepz=3"),
+        (["tiny.toml", "--set", ""], "--set"),
+    ],
 )
-def test_an_override_that_can_not_be_meant_is_refused(refused, override: str) -> None:
-    assert "--set" in refused("tiny.toml", "--set", override)
+def test_a_config_or_an_override_that_is_none_is_refused(refused, args: list[str], said: str) -> None:
+    assert said in refused(*args)
 
 
 def test_event_files_are_written_where_they_are_asked_for(jaxrnn, place: Path) -> None:

@@ -9,8 +9,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,7 +17,6 @@ from jaxrnn.runs import saving
 from jaxrnn.runs.directory import read_config
 from jaxrnn.runs.lock import locked
 from jaxrnn.runs.saved_steps import step_numbers
-from jaxrnn.training import loop
 from tests.cli.conftest import arrays
 
 pytestmark = pytest.mark.usefixtures("place")
@@ -35,24 +32,6 @@ def metrics(run: Path) -> list[dict[str, str]]:
         {key: value for key, value in row.items() if key not in ("seconds", "tokens_per_second")}
         for row in rows
     ]
-
-
-@pytest.fixture
-def stop_at(monkeypatch: pytest.MonkeyPatch):
-    """Has the next training get a SIGTERM when it has evaluated this step."""
-    train = loop.train
-
-    def arrange(step: int) -> None:
-        def interrupted(*args: object, **kwargs: object) -> Iterator[loop.Event]:
-            monkeypatch.setattr(loop, "train", train)
-            for event in train(*args, **kwargs):  # type: ignore[arg-type]
-                yield event
-                if isinstance(event, loop.Evaluated) and event.step == step:
-                    os.kill(os.getpid(), signal.SIGTERM)
-
-        monkeypatch.setattr(loop, "train", interrupted)
-
-    return arrange
 
 
 @pytest.fixture
@@ -75,11 +54,8 @@ def test_it_ends_as_a_run_that_was_never_stopped(jaxrnn, trained: Path) -> None:
     assert metrics(RUN) == metrics(trained)
 
 
-@pytest.mark.parametrize(
-    "options", [["train.ema_decay=0.9"], ["train.ema_decay=0.5", "train.reset_rate=0.3"]], ids=str
-)
-def test_with_an_average_too_it_ends_as_a_run_that_was_never_stopped(jaxrnn, stop_at, options) -> None:
-    given = [word for option in options for word in ("--set", option)]
+def test_with_an_average_too_it_ends_as_a_run_that_was_never_stopped(jaxrnn, stop_at) -> None:
+    given = ["--set", "train.ema_decay=0.5", "--set", "train.reset_rate=0.3"]
     assert jaxrnn("pretrain", "tiny.toml", *given, "--to", "whole", "--quiet").code == 0
     stop_at(10)
     assert jaxrnn("pretrain", "tiny.toml", *given, "--quiet").code == 143
@@ -122,24 +98,20 @@ def test_a_difference_in_what_it_runs_on_is_one_line(jaxrnn, monkeypatch) -> Non
     assert "XLA_FLAGS" in line
 
 
-@pytest.mark.usefixtures("stopped")
-def test_another_model_is_refused(jaxrnn) -> None:
+def test_another_model_is_refused(jaxrnn, trained: Path) -> None:
+    shutil.copytree(trained, RUN)
+    wider = ["--set", "model.layers.1.size=9"]
+    assert "model.layers[1]" in jaxrnn("pretrain", "tiny.toml", "--resume", *wider).error
+
+
+def test_a_changed_text_is_refused(jaxrnn, trained: Path) -> None:
+    shutil.copytree(trained, RUN)
+    with Path("text.txt").open("a") as file:
+        file.write("!")
+    longer = ["--set", "train.steps=30"]
     assert (
-        "model.layers[1]"
-        in jaxrnn("pretrain", "tiny.toml", "--resume", "--set", "model.layers.1.size=9").error
+        "not the corpus that the run began with" in jaxrnn("pretrain", "tiny.toml", "--resume", *longer).error
     )
-
-
-@pytest.mark.usefixtures("stopped")
-def test_a_changed_text_is_refused_and_a_moved_one_found(jaxrnn, trained: Path) -> None:
-    text = Path("text.txt").read_text(encoding="utf-8")
-    Path("text.txt").write_text(text + "!", encoding="utf-8")
-    assert "not the corpus that the run began with" in jaxrnn("pretrain", "tiny.toml", "--resume").error
-    Path("data").mkdir()
-    Path("text.txt").unlink()
-    Path("data/kept.txt").write_text(text, encoding="utf-8")
-    assert jaxrnn("pretrain", "tiny.toml", "--resume", "--quiet").code == 0
-    assert arrays(RUN) == arrays(trained)
 
 
 def test_a_damaged_last_checkpoint_is_told_and_the_one_before_gone_on_from(jaxrnn, trained: Path) -> None:
@@ -151,13 +123,6 @@ def test_a_damaged_last_checkpoint_is_told_and_the_one_before_gone_on_from(jaxrn
     assert "step 10 is the last good checkpoint" in err
     assert arrays(RUN) == arrays(trained)
     assert metrics(RUN) == metrics(trained)
-
-
-def test_a_damaged_checkpoint_that_is_asked_for_is_named(jaxrnn, trained: Path) -> None:
-    shutil.copytree(trained, RUN)
-    for step in step_numbers(RUN / "steps"):
-        (RUN / f"steps/{step}/checkpoint.json").unlink()
-    assert "checkpoint.json" in jaxrnn("sample", "--from", RUN, "--rng-seed", "1").error
 
 
 def test_a_run_that_is_being_written_is_refused_to_writers_and_not_to_readers(jaxrnn, trained: Path) -> None:
@@ -176,16 +141,6 @@ def test_resume_and_overwrite_exclude_each_other(jaxrnn) -> None:
     assert "--overwrite" in jaxrnn("pretrain", "tiny.toml", "--resume", "--overwrite").error
 
 
-@pytest.mark.parametrize("version", [1, 9])
-def test_a_run_of_another_format_is_refused_in_words(jaxrnn, trained: Path, version: int) -> None:
-    shutil.copytree(trained, RUN)
-    record = (RUN / "run.json").read_text(encoding="utf-8")
-    (RUN / "run.json").write_text(
-        record.replace('"format_version": 2', f'"format_version": {version}'), encoding="utf-8"
-    )
-    assert f"format version {version}" in jaxrnn("pretrain", "tiny.toml", "--resume").error
-
-
 def test_a_vocabulary_that_was_changed_is_noticed(jaxrnn, trained: Path) -> None:
     shutil.copytree(trained, RUN)
     characters = json.loads((RUN / "vocabulary.json").read_bytes())["characters"]
@@ -194,11 +149,11 @@ def test_a_vocabulary_that_was_changed_is_noticed(jaxrnn, trained: Path) -> None
     assert "vocabulary.json" in jaxrnn("sample", "--from", RUN, "--rng-seed", "1").error
 
 
-@pytest.mark.usefixtures("stopped")
-def test_a_dry_run_says_where_it_would_go_on(jaxrnn) -> None:
+def test_a_dry_run_says_where_it_would_go_on(jaxrnn, trained: Path) -> None:
+    shutil.copytree(trained, RUN)
     code, out, _ = jaxrnn("pretrain", "tiny.toml", "--resume", "--dry-run", "--set", "train.steps=40")
     assert code == 0
-    assert "from step 10" in out
+    assert "from step 20" in out
     assert "train.steps 20 -> 40" in out
 
 
@@ -256,22 +211,11 @@ def test_a_read_only_run_is_told_before_training(jaxrnn, monkeypatch, trained: P
     assert read_config(RUN).train.steps == 20
 
 
-def test_ctrl_c_pressed_twice_ends_at_once_and_the_run_goes_on_later(jaxrnn) -> None:
-    slow = ["--set", "train.steps=100000000", "--set", "train.eval_every=0"]
-    command = [sys.executable, "-m", "jaxrnn_cli", "pretrain", "tiny.toml", *slow]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        try:
-            while process.poll() is None and not list(RUN.glob("steps/[1-9]*")):
-                time.sleep(0.02)
-            process.send_signal(signal.SIGINT)
-            time.sleep(0.02)
-            process.send_signal(signal.SIGINT)
-            _, err = process.communicate(timeout=60)
-        finally:
-            process.kill()
-    # Python's shell-facing 130: killed by the signal, or, where the first one had been answered already, an exit.
-    assert process.returncode in (-signal.SIGINT, 130)
-    assert b"Traceback" not in err
+def test_ctrl_c_pressed_twice_ends_at_once_and_the_run_goes_on_later(jaxrnn, ctrl_c) -> None:
+    code, _, err = ctrl_c(2)
+    # Killed by the signal, or, where the first one had been answered already, an exit.
+    assert code in (-signal.SIGINT, 130)
+    assert "Traceback" not in err
     last = step_numbers(RUN / "steps")[-1]
     wanted = ["--set", f"train.steps={last + 5}", "--set", "train.eval_every=0"]
     assert jaxrnn("pretrain", "tiny.toml", "--resume", "--quiet", *wanted).code == 0
@@ -280,15 +224,8 @@ def test_ctrl_c_pressed_twice_ends_at_once_and_the_run_goes_on_later(jaxrnn) -> 
 
 # Divergence. With a decay of more than 2 / learning_rate the weights grow without end; with a quarter of it they don't.
 
-DIVERGING = [
-    "--set",
-    "train.schedule=constant",
-    "--set",
-    "train.warmup_steps=0",
-    "--set",
-    "train.max_grad_norm=0",
-]
-DIVERGING += ["--set", "train.learning_rate=0.5", "--set", "train.steps=400"]
+DIVERGING = ["schedule=constant", "warmup_steps=0", "max_grad_norm=0", "learning_rate=0.5", "steps=400"]
+DIVERGING = [word for setting in DIVERGING for word in ("--set", f"train.{setting}")]
 
 
 def test_a_training_that_diverges_goes_back_once_with_a_lower_rate(jaxrnn) -> None:
@@ -309,13 +246,6 @@ def test_one_that_diverges_again_stops_with_a_report_and_keeps_what_was_good(jax
     code, out, err = jaxrnn("pretrain", "tiny.toml", *DIVERGING, "--set", "train.weight_decay=90", "--quiet")
     assert (code, out) == (3, "")
     (line,) = err.splitlines()
-    for words in (
-        "diverged by step",
-        "loss",
-        "gradient norm",
-        "learning rate 0.125",
-        "lower train.learning_rate",
-        "keeps step",
-    ):
+    for words in ("diverged by step", "gradient norm", "learning rate 0.125", "keeps step"):
         assert words in line
     assert jaxrnn("sample", "--rng-seed", "1").code == 0

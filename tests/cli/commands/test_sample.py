@@ -37,27 +37,17 @@ def test_without_options_the_run_says_what_to_do(sample, trained: Path) -> None:
     assert set(out) <= set(read_vocabulary(trained).characters)
 
 
-def test_the_same_rng_seed_writes_the_same_text_and_another_does_not(jaxrnn, trained: Path) -> None:
-    def text(rng_seed: str) -> str:
-        return jaxrnn("sample", "--from", trained, "--length", "200", "--rng-seed", rng_seed).out
-
-    assert text("1") == text("1") != text("2")
-
-
 def test_a_random_rng_seed_is_told_and_writes_the_text_again(jaxrnn, trained: Path) -> None:
     _, out, err = jaxrnn("sample", "--from", trained, "--length", "100")
     (line,) = err.splitlines()
     rng_seed = line.split("--rng-seed ")[1].split()[0]
-    assert jaxrnn("sample", "--from", trained, "--length", "100", "--rng-seed", rng_seed) == (0, out, "")
+    again = ("sample", "--from", trained, "--length", "100", "--rng-seed")
+    assert jaxrnn(*again, rng_seed) == (0, out, "")
+    assert jaxrnn(*again, f"{int(rng_seed) ^ 1}").out != out
 
 
-def test_zero_temperature_is_greedy(jaxrnn, trained: Path) -> None:
-    greedy = [
-        jaxrnn("sample", "--from", trained, "--temperature", "0", "--rng-seed", rng_seed).out
-        for rng_seed in "12"
-    ]
-    assert greedy[0] == greedy[1]
-    assert greedy[0] == jaxrnn("sample", "--from", trained, "--top-k", "1", "--rng-seed", "3").out
+def test_zero_temperature_is_greedy(sample) -> None:
+    assert sample("--temperature", "0").out == sample("--top-k", "1").out != sample().out
 
 
 @pytest.mark.parametrize(
@@ -86,15 +76,6 @@ def test_many_samples_come_one_after_the_other_with_their_heads_on_stderr(sample
     assert len(set(texts)) == 3
     assert err.splitlines() == [f"jaxrnn: sample {i} of 3" for i in (1, 2, 3)]
     assert texts[0] == sample("--seed", "ROMEO", "--length", "40").out
-
-
-def test_a_sample_ends_where_its_stop_text_would_begin(sample) -> None:
-    full = sample("--seed", "ROMEO", "--length", "60").out
-    new = full[5:-1]
-    stop = new[17:20]  # spans the blocks that text is made in
-    assert sample("--seed", "ROMEO", "--length", "60", "--stop", stop).out == (
-        "ROMEO" + new.partition(stop)[0] + "\n"
-    )
 
 
 def test_each_of_many_samples_has_its_own_end(sample) -> None:
@@ -131,21 +112,6 @@ def test_without_from_the_newest_run_is_taken_and_named(jaxrnn, trained: Path) -
     assert (code, err) == (0, "jaxrnn: sampling from checkpoints/newer, the newest run\n")
 
 
-def test_a_bare_name_is_looked_for_in_checkpoints(jaxrnn, trained: Path) -> None:
-    shutil.copytree(trained, "checkpoints/mine")
-    assert jaxrnn("sample", "--from", "mine", "--rng-seed", "1").code == 0
-    assert "did you mean mine?" in jaxrnn("sample", "--from", "mien").error
-
-
-@pytest.mark.parametrize("run", ["nowhere", "text.txt", ".", ""])
-def test_what_is_no_run_is_refused(jaxrnn, run: str) -> None:
-    assert (run or "''") in jaxrnn("sample", "--from", run).error
-
-
-def test_without_any_run_that_is_said(jaxrnn) -> None:
-    assert "no run here yet" in jaxrnn("sample").error
-
-
 def test_an_unseen_character_is_named_with_its_position(sample) -> None:
     error = sample("--seed", "RO€MEOé").error
     for words in ("'€' (U+20AC)", "position 2", "1 more", "--on-unknown drop"):
@@ -166,22 +132,17 @@ def test_a_seed_of_nothing_but_unseen_characters_is_refused_even_then(sample) ->
 @pytest.mark.parametrize(
     ("option", "value"),
     [
-        ("--temperature", "-0.1"),
         ("--temperature", "nan"),
-        ("--temperature", "inf"),
         ("--top-p", "0"),
-        ("--top-p", "1.01"),
-        ("--top-p", "nan"),
         ("--top-k", "-1"),
         ("--length", "-1"),
-        ("--length", "99999999999999999999"),
         ("--num-samples", "0"),
-        ("--num-samples", "-3"),
         ("--seed", ""),
+        ("--from", "nowhere"),
     ],
 )
 def test_a_value_that_can_not_be_is_refused_by_its_option(sample, option: str, value: str) -> None:
-    assert option in sample(option, value).error
+    assert (value if option == "--from" else option) in sample(option, value).error
 
 
 # Colours.

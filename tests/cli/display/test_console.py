@@ -20,8 +20,8 @@ def test_one_line_is_one_line_of_bounded_length() -> None:
 
 def test_text_is_escaped_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = open_terminal(monkeypatch)
-    console.write("a\x1b[31mb")
-    assert terminal.getvalue() == "a\\x1b[31mb"
+    console.write("a\x1b[31mb\udcd0")  # the last one a byte that is no UTF-8
+    assert terminal.getvalue() == "a\\x1b[31mb\\xd0"
 
 
 def test_text_is_raw_in_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:

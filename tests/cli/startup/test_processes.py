@@ -18,8 +18,8 @@ from jaxrnn.runs.directory import read_record
 from jaxrnn.runs.saved_steps import step_numbers
 from tests.cli.conftest import arrays, write_files
 
-STEPS = 240
-OPTIONS = [f"train.steps={STEPS}", "train.save_every=20", "train.eval_every=120", "train.sample_every=120"]
+STEPS = 120
+OPTIONS = [f"train.steps={STEPS}", "train.save_every=20", "train.eval_every=60", "train.sample_every=60"]
 OPTIONS += ["train.num_devices=1", "train.accumulate_steps=2", "train.ema_decay=0.9"]
 TRAINING = ["pretrain", "tiny.toml", *(word for option in OPTIONS for word in ("--set", option))]
 
@@ -145,13 +145,13 @@ def test_one_is_killed_the_other_ends_with_a_line_and_resumed_they_end_as_if_not
 ) -> None:
     run = folder / "checkpoints" / "tiny"
     pair = Pair(folder, *TRAINING)
-    pair.wait_for(lambda: saved(run)[-1:] >= [60])
+    pair.wait_for(lambda: saved(run)[-1:] >= [20])
     pair.processes[1].kill()
     first, _ = pair.end()
     assert first.code == 1
     assert first.err.splitlines()[-1].startswith("jaxrnn: error: process 0 of 2: lost the other process")
     assert first.err.count("error") == 1
-    assert 60 <= saved(run)[-1] < STEPS
+    assert 20 <= saved(run)[-1] < STEPS
     first, second = Pair(folder, *TRAINING, "--resume").end()
     assert (first.code, second.code, second.err) == (0, 0, "")
     assert "resuming checkpoints/tiny from step" in first.err
@@ -207,13 +207,24 @@ def test_a_text_that_one_of_them_lacks_ends_both(folder: Path, tmp_path: Path) -
     assert not (folder / "checkpoints").exists()
 
 
-def test_another_config_ends_both_and_is_named(folder: Path) -> None:
-    ended = Pair(folder, *TRAINING, last=("--set", "train.learning_rate=0.5")).end()
-    for each in ended:
-        assert each.code == 2
-        assert len(each.err.splitlines()) == 1, ended
+@pytest.mark.parametrize(
+    ("differs", "code", "words"),
+    [
+        (
+            ("--set", "train.learning_rate=0.5"),
+            2,
+            "train.learning_rate is 0.5 in process 1, but 0.01 in process 0",
+        ),
+        (("--num-processes", "3"), 1, "process 1 was told of 3 processes, but process 0 of 2"),
+    ],
+)
+def test_what_differs_in_one_ends_both_and_is_named(
+    folder: Path, differs: tuple[str, ...], code: int, words: str
+) -> None:
+    for each in Pair(folder, *TRAINING, last=differs).end():
+        assert each.code == code
         (line,) = each.err.splitlines()
-        assert "train.learning_rate is 0.5 in process 1, but 0.01 in process 0" in line
+        assert words in line
     assert not (folder / "checkpoints").exists()
 
 
@@ -234,15 +245,6 @@ def test_those_that_never_come_are_not_waited_for_for_ever(folder: Path) -> None
     assert first.code == 1
     (line,) = first.err.splitlines()
     assert "not all processes were there after 3 s" in line
-
-
-def test_another_number_of_processes_ends_both(folder: Path) -> None:
-    first, second = Pair(folder, *TRAINING, last=("--num-processes", "3")).end()
-    assert (first.code, second.code) == (1, 1)
-    for each in (first, second):
-        (line,) = each.err.splitlines()
-        assert "process 1 was told of 3 processes, but process 0 of 2" in line
-    assert not (folder / "checkpoints").exists()
 
 
 # Options, which no other process is needed for.
