@@ -16,14 +16,7 @@ from typing import Annotated, Any, cast
 
 import typer
 
-from jaxrnn.errors import (
-    DivergenceError,
-    DownloadError,
-    JaxrnnError,
-    JoinError,
-    SaveError,
-    did_you_mean,
-)
+from jaxrnn import errors
 from jaxrnn_cli.commands import (
     evaluate,
     export,
@@ -131,11 +124,11 @@ def _fail(line: str, code: int) -> int:
 def _explain(error: Exception) -> tuple[str, int]:
     """Returns what to say of an error, and the exit code."""
     match error:
-        case DivergenceError():
+        case errors.DivergenceError():
             return str(error), 3
-        case DownloadError() | SaveError() | JoinError():
+        case errors.DownloadError() | errors.SaveError() | errors.JoinError():
             return str(error), 1
-        case JaxrnnError():
+        case errors.JaxrnnError():
             return str(error), 2
         case OSError(strerror=str(reason)):
             return f"{error.filename}: {reason}" if error.filename else reason, 1
@@ -157,8 +150,8 @@ def _usage_line(error: Any, args: Sequence[str]) -> str:
     parsed = command.commands[here] if here else command
     if hasattr(error, "possibilities") and hasattr(error, "option_name"):
         options = [name for parameter in parsed.params for name in parameter.opts]
-        message = f"no such option {error.option_name}{did_you_mean(error.option_name, options)}"
+        message = f"no such option {error.option_name}{errors.did_you_mean(error.option_name, options)}"
     elif unknown := re.match(r"No such command '(.*?)'\.", f"{message}."):
-        message = f"no such command {unknown[1]}{did_you_mean(unknown[1], COMMANDS)}"
+        message = f"no such command {unknown[1]}{errors.did_you_mean(unknown[1], COMMANDS)}"
     help_command = f"{PROGRAM} {here} --help" if here else f"{PROGRAM} --help"
     return f"{message[:1].lower()}{message[1:]} (see {help_command})"

@@ -120,15 +120,11 @@ def test_the_defaults_work_on_a_text_of_ten_thousand_characters(jaxrnn) -> None:
     assert [ancestor["run"] for ancestor in history] == [str(Path("checkpoints/tiny").resolve())]
 
 
-def test_a_config_gives_the_rest_and_may_repeat_the_layers_but_not_change_them(jaxrnn) -> None:
+def test_a_config_gives_the_rest_and_may_repeat_the_layers(jaxrnn) -> None:
     tiny = Path("tiny.toml").read_text(encoding="utf-8").replace("text.txt", "german.txt")
     Path("same.toml").write_text(tiny, encoding="utf-8")
     assert jaxrnn("finetune", "same.toml", "--from", "tiny", "--quiet").code == 0
     assert read_config(Path("checkpoints/same")).train.steps == 20
-    Path("other.toml").write_text(tiny.replace('"rnn", size = 8', '"rnn", size = 9'), encoding="utf-8")
-    error = jaxrnn("finetune", "other.toml", "--from", "tiny").error
-    assert "other.toml" in error
-    assert "model.layers[1]" in error
 
 
 @pytest.mark.parametrize(
