@@ -27,9 +27,8 @@ HEARTBEAT_SECONDS = 60.0  # how long to hear nothing from a process before it co
 
 _SLICE = 500  # milliseconds of waiting in C++, where Python can't answer a Ctrl-C
 _FOUND_BY_JAX = "SLURM, Open MPI, Kubernetes, Cloud TPU"
-_asked: Counter[str] = (
-    Counter()
-)  # how often each topic was talked about: the n-th time here is the n-th time there
+# How often each topic was talked about: the n-th time here is the n-th time there.
+_asked: Counter[str] = Counter()
 
 
 def join(

@@ -1,5 +1,6 @@
 """A place to work in, with a small text and a small config, and the command line as a function."""
 
+import csv
 import os
 import random
 import shutil
@@ -7,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -77,6 +78,23 @@ def write_files(folder: Path) -> None:
 def arrays(run: Path, which: Which = "last") -> dict[str, bytes]:
     """Every array of a saved state, to compare bit by bit."""
     return {name: leaf.tobytes() for name, leaf in load_leaves(run, which).items()}
+
+
+def read_metrics(run: Path) -> list[dict[str, str]]:
+    """The rows of metrics.csv without what depends on the clock."""
+    with (run / "metrics.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    clock = ("seconds", "tokens_per_second")
+    return [{key: value for key, value in row.items() if key not in clock} for row in rows]
+
+
+def in_process(
+    *args: str | Path, without: Sequence[str] = (), **variables: str
+) -> subprocess.CompletedProcess[str]:
+    """Python in a process of its own, with more environment variables, and `without` some."""
+    kept = {name: value for name, value in os.environ.items() if name not in without}
+    command = [sys.executable, *args]
+    return subprocess.run(command, capture_output=True, text=True, env={**kept, **variables}, check=False)
 
 
 def look_at(folder: Path) -> dict[str, tuple[int, int, int, int]]:

@@ -9,15 +9,9 @@ from pathlib import Path
 import pytest
 
 from jaxrnn_cli import app
+from tests.cli.conftest import in_process
 
 pytestmark = pytest.mark.usefixtures("place")
-
-
-def in_process(*args: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "jaxrnn_cli", *args]
-    return subprocess.run(
-        command, capture_output=True, text=True, env={**os.environ, **variables}, check=False
-    )
 
 
 @pytest.mark.parametrize("args", [["--help"], [], ["sample", "--help"], ["pretrain", "-h"], ["--version"]])
@@ -31,7 +25,7 @@ def test_help_and_version_import_nothing_heavy(args: list[str]) -> None:
             "assert code == 0 and not heavy, (code, heavy)",
         ]
     )
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    result = in_process("-c", code)
     assert result.returncode == 0, result.stderr
     assert result.stdout
 
@@ -155,7 +149,7 @@ def test_a_shell_completes_commands_options_configs_and_runs(
         "COMP_CWORD": str(len(typed.split()) - 1),
     }
     monkeypatch.chdir(trained.parents[1])
-    result = in_process(**variables)
+    result = in_process("-m", "jaxrnn_cli", **variables)
     assert completed in result.stdout.split()
     assert result.stderr == ""
 

@@ -1,6 +1,5 @@
 """`jaxrnn finetune`: a trained model on another text, with whatever characters that has."""
 
-import csv
 import json
 import shutil
 from pathlib import Path
@@ -12,7 +11,7 @@ import pytest
 from jaxrnn.runs.checkpoint import load_params
 from jaxrnn.runs.directory import read_config, read_record, read_vocabulary
 from jaxrnn.runs.saved_steps import find_step
-from tests.cli.conftest import arrays
+from tests.cli.conftest import arrays, read_metrics
 
 pytestmark = pytest.mark.usefixtures("place")
 
@@ -34,11 +33,6 @@ def finetune(jaxrnn, *args: str):
     return jaxrnn("finetune", "--from", "tiny", "--corpus", "german.txt", "--to", "new", *SHORT, *args)
 
 
-def rows(run: Path) -> list[dict[str, str]]:
-    with (run / "metrics.csv").open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
-
-
 def test_a_run_learns_another_text_and_remembers_where_it_came_from(jaxrnn, source: Path) -> None:
     code, out, err = finetune(jaxrnn)
     assert (code, out) == (0, "")
@@ -57,7 +51,7 @@ def test_a_run_learns_another_text_and_remembers_where_it_came_from(jaxrnn, sour
 
 def test_the_loss_before_the_first_step_is_told_recorded_and_the_one_to_beat(jaxrnn) -> None:
     _, _, err = finetune(jaxrnn, "--set", "train.learning_rate=1e-9")
-    first, *others = rows(TO)
+    first, *others = read_metrics(TO)
     assert (first["step"], first["event"]) == ("0", "evaluation")
     assert f"validation loss before the first step: {float(first['val_loss']):.4f} nats" in err
     assert [row["step"] for row in others] == ["10", "20"]
@@ -68,7 +62,7 @@ def test_the_loss_before_the_first_step_is_told_recorded_and_the_one_to_beat(jax
 def test_known_characters_begin_with_the_weights_they_had(jaxrnn, source: Path) -> None:
     finetune(jaxrnn, "--set", "train.learning_rate=50", "--set", "train.schedule=constant")
     assert find_step(TO, "best").step == 0  # training only worsens it
-    first, *others = rows(TO)
+    first, *others = read_metrics(TO)
     assert all(float(row["val_loss"]) > float(first["val_loss"]) for row in others)
     old, new = read_vocabulary(source), read_vocabulary(TO)
     config = read_config(source).model
@@ -99,13 +93,13 @@ def test_unknown_characters_can_be_refused(jaxrnn) -> None:
 
 def test_it_resumes_to_the_same_bits(jaxrnn) -> None:
     finetune(jaxrnn)
-    expected, metrics = arrays(TO, 20), rows(TO)
+    expected, metrics = arrays(TO, 20), read_metrics(TO)
     shutil.rmtree(TO / "steps/20")
     code, _, err = finetune(jaxrnn, "--resume")
     assert code == 0
     assert "from step 10 of 20" in err
     assert arrays(TO, 20) == expected
-    assert [row["val_loss"] for row in rows(TO)] == [row["val_loss"] for row in metrics]
+    assert [row["val_loss"] for row in read_metrics(TO)] == [row["val_loss"] for row in metrics]
 
 
 def test_the_defaults_work_on_a_text_of_ten_thousand_characters(jaxrnn) -> None:
@@ -114,7 +108,7 @@ def test_the_defaults_work_on_a_text_of_ten_thousand_characters(jaxrnn) -> None:
     steps = ["--set", "train.sample_every=0"]
     code, _, err = jaxrnn("finetune", "--from", "tiny", "--corpus", "small.txt", *steps)
     assert code == 0, err
-    first, *others = rows(Path("checkpoints/tiny-small"))
+    first, *others = read_metrics(Path("checkpoints/tiny-small"))
     assert min(float(row["val_loss"]) for row in others) < float(first["val_loss"])
     history = json.loads(Path("checkpoints/tiny-small/run.json").read_bytes())["history"]
     assert [ancestor["run"] for ancestor in history] == [str(Path("checkpoints/tiny").resolve())]

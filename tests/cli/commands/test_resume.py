@@ -1,14 +1,11 @@
 """`--resume`: a training run that goes on as if it had never been stopped, and says what is not as it was."""
 
-import csv
 import errno
 import json
 import os
 import resource
 import shutil
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -17,21 +14,11 @@ from jaxrnn.runs import saving
 from jaxrnn.runs.directory import read_config
 from jaxrnn.runs.lock import locked
 from jaxrnn.runs.saved_steps import step_numbers
-from tests.cli.conftest import arrays
+from tests.cli.conftest import arrays, in_process, read_metrics
 
 pytestmark = pytest.mark.usefixtures("place")
 
 RUN = Path("checkpoints/tiny")
-
-
-def metrics(run: Path) -> list[dict[str, str]]:
-    """The rows of metrics.csv without what depends on the clock."""
-    with (run / "metrics.csv").open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
-    return [
-        {key: value for key, value in row.items() if key not in ("seconds", "tokens_per_second")}
-        for row in rows
-    ]
 
 
 @pytest.fixture
@@ -51,7 +38,7 @@ def test_it_ends_as_a_run_that_was_never_stopped(jaxrnn, trained: Path) -> None:
     assert "jaxrnn: resuming checkpoints/tiny from step 10 of 20" in err.splitlines()
     assert "differ" not in err
     assert arrays(RUN) == arrays(trained)
-    assert metrics(RUN) == metrics(trained)
+    assert read_metrics(RUN) == read_metrics(trained)
 
 
 def test_with_an_average_too_it_ends_as_a_run_that_was_never_stopped(jaxrnn, stop_at) -> None:
@@ -62,7 +49,7 @@ def test_with_an_average_too_it_ends_as_a_run_that_was_never_stopped(jaxrnn, sto
     assert jaxrnn("pretrain", "tiny.toml", *given, "--resume", "--quiet").code == 0
     assert any(name.startswith("average.") for name in arrays(RUN))
     assert arrays(RUN) == arrays(Path("checkpoints/whole"))
-    assert metrics(RUN) == metrics(Path("checkpoints/whole"))
+    assert read_metrics(RUN) == read_metrics(Path("checkpoints/whole"))
     assert "ema_decay" in jaxrnn("pretrain", "tiny.toml", "--resume").error
     assert jaxrnn("sample", "--from", RUN, "--rng-seed", "1").code == 0
 
@@ -87,7 +74,7 @@ def test_more_steps_prolong_a_run_and_say_what_that_does(jaxrnn, trained: Path) 
     assert "train.steps 20 -> 30" in err
     assert "the linear schedule is drawn anew and ends at step 30" in err
     assert read_config(RUN).train.steps == 30
-    assert [row["step"] for row in metrics(RUN)] == ["10", "20", "30"]
+    assert [row["step"] for row in read_metrics(RUN)] == ["10", "20", "30"]
 
 
 @pytest.mark.usefixtures("stopped")
@@ -119,7 +106,7 @@ def test_a_damaged_last_checkpoint_is_told_and_the_one_before_gone_on_from(jaxrn
     assert "steps/20/checkpoint.json: damaged" in err
     assert "step 10 is the last good checkpoint" in err
     assert arrays(RUN) == arrays(trained)
-    assert metrics(RUN) == metrics(trained)
+    assert read_metrics(RUN) == read_metrics(trained)
 
 
 def test_a_run_that_is_being_written_is_refused_to_writers_and_not_to_readers(jaxrnn, trained: Path) -> None:
@@ -173,7 +160,7 @@ def test_a_disk_that_is_full_costs_nothing_that_was_saved(jaxrnn, monkeypatch, t
     assert sorted(path.name for path in (RUN / "steps").iterdir()) == ["0", "10"]
     assert jaxrnn("pretrain", "tiny.toml", "--resume", "--quiet").code == 0
     assert arrays(RUN) == arrays(trained)
-    assert metrics(RUN) == metrics(trained)
+    assert read_metrics(RUN) == read_metrics(trained)
 
 
 # The command on a disk that fills just when room for a checkpoint was made, so that orbax is what fails.
@@ -188,8 +175,7 @@ main()
 
 @pytest.mark.usefixtures("stopped")
 def test_a_save_that_fails_in_many_threads_at_once_is_still_one_line() -> None:
-    command = [sys.executable, "-c", FILLED_MEANWHILE, "pretrain", "tiny.toml", "--resume", "--quiet"]
-    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    ended = in_process("-c", FILLED_MEANWHILE, "pretrain", "tiny.toml", "--resume", "--quiet")
     assert ended.returncode == 1
     (line,) = ended.stderr.splitlines()
     assert "steps/20: can't be written: File too large" in line
@@ -230,7 +216,7 @@ def test_a_training_that_diverges_goes_back_once_with_a_lower_rate(jaxrnn) -> No
     assert code == 0
     (line,) = (line for line in err.splitlines() if "diverged" in line)
     assert "with a quarter of the learning rate" in line
-    rows = metrics(RUN)
+    rows = read_metrics(RUN)
     (rollback,) = (row for row in rows if row["event"] == "rollback")
     assert float(rollback["learning_rate"]) == pytest.approx(0.125)
     later = [row for row in rows if row["event"] == "evaluation" and int(row["step"]) > int(rollback["step"])]

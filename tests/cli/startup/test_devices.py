@@ -1,27 +1,19 @@
 """On what the commands run, and what they keep of the compiler's work."""
 
-import csv
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import jax
 import pytest
 
 from jaxrnn_cli.startup import devices as jax_start
-from tests.cli.conftest import arrays
+from tests.cli.conftest import arrays, in_process, read_metrics
 
 pytestmark = pytest.mark.usefixtures("place")
 
 
-def in_process(*args: str | Path, **variables: str) -> subprocess.CompletedProcess[str]:
-    """A command of its own process, with a cache of compiled programs unless `variables` say otherwise."""
-    ours = ("JAX_PLATFORMS", "JAX_COMPILATION_CACHE_DIR", "JAX_ENABLE_COMPILATION_CACHE")
-    environment = {name: value for name, value in os.environ.items() if name not in ours}
-    return subprocess.run(
-        [sys.executable, *args], capture_output=True, text=True, env={**environment, **variables}, check=False
-    )
+# Without the tests' own cache of compiled programs.
+OURS = ("JAX_PLATFORMS", "JAX_COMPILATION_CACHE_DIR", "JAX_ENABLE_COMPILATION_CACHE")
 
 
 @pytest.mark.parametrize("command", [["pretrain", "tiny.toml", "--dry-run"], ["gradcheck"], ["sample"]])
@@ -37,12 +29,16 @@ def test_a_platform_that_is_not_there_is_refused_with_what_there_is(jaxrnn, comm
 
 def test_a_platform_wins_over_the_environment_whose_own_is_refused_if_it_is_not_there(trained: Path) -> None:
     command = ["-m", "jaxrnn_cli", "sample", "--from", str(trained), "--rng-seed", "1"]
-    result = in_process(*command, JAX_PLATFORMS="nonsense", JAX_ENABLE_COMPILATION_CACHE="false")
+    result = in_process(
+        *command, without=OURS, JAX_PLATFORMS="nonsense", JAX_ENABLE_COMPILATION_CACHE="false"
+    )
     (line,) = result.stderr.splitlines()
     assert (result.returncode, result.stdout) == (2, "")
     assert line.startswith("jaxrnn: error: JAX_PLATFORMS=nonsense: JAX can't start on it, only on ")
     command += ["--platform", "cpu"]
-    result = in_process(*command, JAX_PLATFORMS="nonsense", JAX_ENABLE_COMPILATION_CACHE="false")
+    result = in_process(
+        *command, without=OURS, JAX_PLATFORMS="nonsense", JAX_ENABLE_COMPILATION_CACHE="false"
+    )
     assert (result.returncode, result.stderr) == (0, "")
 
 
@@ -52,12 +48,10 @@ def test_a_training_from_the_cache_ends_in_the_same_bits_and_a_damaged_cache_doe
     def train(name: str) -> list[object]:
         command = ["-m", "jaxrnn_cli", "pretrain", "tiny.toml", "--platform", "cpu", "--quiet", "--to", name]
         kept_in = {"XDG_CACHE_HOME": str(place / "cache"), "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
-        result = in_process(*command, **kept_in)
+        result = in_process(*command, without=OURS, **kept_in)
         assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
         run = place / "checkpoints" / name
-        with (run / "metrics.csv").open() as file:
-            rows = [(row["step"], row["train_loss"], row["val_loss"]) for row in csv.DictReader(file)]
-        return [rows, arrays(run)]
+        return [read_metrics(run), arrays(run)]
 
     def entries() -> list[Path]:
         return sorted((place / "cache" / "jaxrnn").glob("compiled-*/*"))
@@ -87,7 +81,7 @@ def test_compiled_programs_are_kept_where_the_user_means(place: Path, variables,
     code = "import jax; from jaxrnn_cli.startup.devices import start_jax; start_jax(None); "
     code += "print(jax.config.jax_compilation_cache_dir)"
     here = {"XDG_CACHE_HOME": str(place / "cache"), "HOME": str(place / "home")}
-    result = in_process("-c", code, **{**here, **variables})
+    result = in_process("-c", code, without=OURS, **{**here, **variables})
     assert (result.returncode, result.stderr) == (0, "")
     assert kept_in in result.stdout
 
