@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from jaxrnn_cli import app
+from jaxrnn_cli.startup.signals import catch_signals
 from tests.cli.conftest import in_process
 
 pytestmark = pytest.mark.usefixtures("place")
@@ -159,3 +160,10 @@ def test_our_handlers_are_gone_after_a_training(trained: Path) -> None:
     # what Python starts with: its own handler, or none where a shell runs it in the background
     assert signal.getsignal(signal.SIGINT) in (signal.default_int_handler, signal.SIG_IGN)
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+def test_after_one_signal_the_next_ctrl_c_ends_the_process_at_once() -> None:
+    with catch_signals(quiet=True) as caught:
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert caught == [signal.SIGTERM]
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_DFL

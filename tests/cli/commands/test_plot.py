@@ -46,3 +46,22 @@ def test_a_run_without_an_evaluation_has_nothing_to_draw(jaxrnn: Command, traine
     assert "not evaluated yet" in jaxrnn("plot", "new").error
     metrics.unlink()
     assert "can't be read" in jaxrnn("plot", "new").error
+
+
+@pytest.mark.parametrize(
+    ("error", "why"),
+    [
+        (OSError(28, "No space left on device"), "curves.png: can't be written: No space"),
+        (ImportError(), "pip"),
+    ],
+)
+def test_a_picture_that_can_not_be_drawn_is_one_line(
+    jaxrnn: Command, trained: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, why: str
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("jaxrnn.runs.plot_runs", fail)
+    code, out, err = jaxrnn("plot", trained)
+    assert (code, out) == (1, "")
+    assert why in err and len(err.splitlines()) == 1
