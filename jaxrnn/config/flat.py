@@ -7,7 +7,7 @@ from jaxrnn.config.toml import toml_string
 
 
 def flatten(config: Config) -> dict[str, str]:
-    """Return what a training run depends on by key, as text such as `train.steps`: `400`; each layer is one value."""
+    """Return the values of a config by key, such as `train.steps`, as text; each layer is one value."""
     values = {f"model.layers[{index}]": str(layer) for index, layer in enumerate(config.model.layers)}
     for section in ("corpus", "train", "sample"):
         for key, value in asdict(getattr(config, section)).items():

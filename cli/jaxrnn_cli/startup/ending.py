@@ -28,6 +28,7 @@ _TOLD_SECONDS = 5.0  # how long process 0, with which the coordinator goes, wait
 _GRACE = 0.5  # seconds in which what one process says gets to the others before what they see of its end
 
 _is_ending = threading.Lock()
+_is_leaving = threading.Event()  # at the end of a command, with which the coordinator goes
 
 
 def are_several() -> bool:
@@ -38,8 +39,9 @@ def are_several() -> bool:
 
 def part(code: int) -> int:
     """Waits for the others at the end of a command, and lets go of them; returns the exit code."""
-    _is_ending.acquire(blocking=False)  # that the coordinator goes is no loss any more
+    _is_leaving.set()
     jaxrnn.parallel.processes.leave()
+    _is_ending.acquire(blocking=False)
     for thread in threading.enumerate():
         if thread.name == "others":
             thread.join()  # a thread that waits in C++ must not live to see the end of Python
@@ -95,9 +97,9 @@ def _listen() -> None:
     try:
         number, line, code = json.loads(jaxrnn.parallel.processes.read("failed"))
     except Exception:
-        if _is_ending.locked():
+        if _is_leaving.is_set() or _is_ending.locked():
             return
-        _end_as_lost()  # the coordinator is gone
+        _end_as_lost()  # with the coordinator
     with contextlib.suppress(Exception):
         jaxrnn.parallel.processes.publish(f"heard/{jaxrnn.parallel.processes.index()}", "yes")
     if number != jaxrnn.parallel.processes.index():
