@@ -7,7 +7,6 @@ from typing import Any
 from jaxrnn.config.fields import FieldError, fields_of, nearest, read_record, refuse_unknown
 from jaxrnn.config.schema import (
     LAYER_TYPES,
-    RESOLVED,
     Config,
     CorpusConfig,
     LayerConfig,
@@ -26,7 +25,7 @@ FLAT_SECTIONS: dict[str, type[CorpusConfig] | type[TrainConfig] | type[SampleCon
 }
 SECTIONS = tuple(field.name for field in fields(Config))
 PATHS = {key: f"{name}.{key}" for name, record in FLAT_SECTIONS.items() for key in fields_of(record)}
-MODEL_KEYS = tuple(field.name for field in fields(ModelConfig) if field.name != RESOLVED)
+MODEL_KEYS = tuple(field.name for field in fields(ModelConfig))
 PATHS |= {key: f"model.{key}" for key in MODEL_KEYS}
 _MISSING = object()
 _EXAMPLE = '{ type = "lstm", size = 192 }'
@@ -111,6 +110,5 @@ def to_tables(config: Config) -> dict[str, dict[str, Any]]:
         return {"type": layer.type} | {f.name: value for f, value in named if value or value != f.default}
 
     tables = asdict(config)
-    del tables["model"][RESOLVED]
     tables["model"]["layers"] = [table(layer) for layer in config.model.layers]
     return tables

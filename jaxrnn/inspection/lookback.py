@@ -19,6 +19,7 @@ import numpy as np
 
 from jaxrnn.config import ModelConfig
 from jaxrnn.layers.losses import softmax_cross_entropy
+from jaxrnn.layers.resets import find_resets
 from jaxrnn.models import stack
 from jaxrnn.types import Array, Carry, Params
 
@@ -36,7 +37,13 @@ class LookBack(NamedTuple):
     )  # [k], float32: nats by unit of the state, 1, 2, ... characters back; a median over places
 
 
-def look_back(config: ModelConfig, params: Params, ids: np.ndarray, steps: int = 100) -> tuple[LookBack, ...]:
+def look_back(
+    config: ModelConfig,
+    params: Params,
+    ids: np.ndarray,
+    steps: int = 100,
+    separator_id: int | None = None,
+) -> tuple[LookBack, ...]:
     """Measure how a text's predictions depend on the states before them.
 
     Args:
@@ -44,6 +51,7 @@ def look_back(config: ModelConfig, params: Params, ids: np.ndarray, steps: int =
         params: their parameters.
         ids: the text `[characters]`.
         steps: how many characters to look back; fewer where the text is short.
+        separator_id: the token before which the state is reset (`Vocabulary.separator_id`), or None.
 
     Returns:
         One curve for each field of each layer's carry; none for a text under three characters.
@@ -55,7 +63,7 @@ def look_back(config: ModelConfig, params: Params, ids: np.ndarray, steps: int =
     length = warm_up + steps + 2  # what is read, and the character that is predicted at the end
     places = np.unique(np.linspace(0, ids.size - length, _WINDOWS).astype(int))
     windows = ids[places[:, None] + np.arange(length)].astype(np.int32)
-    norms = _norms(config, warm_up, params, jnp.asarray(windows))
+    norms = _norms(config, warm_up, separator_id, params, jnp.asarray(windows))
     return tuple(
         LookBack(index, field, np.median(np.asarray(values), axis=1))
         for index, of_layer in enumerate(norms)
@@ -64,15 +72,17 @@ def look_back(config: ModelConfig, params: Params, ids: np.ndarray, steps: int =
     )
 
 
-@partial(jax.jit, static_argnums=(0, 1))
-def _norms(config: ModelConfig, warm_up: int, params: Params, windows: Array) -> Carry:
+@partial(jax.jit, static_argnums=(0, 1, 2))
+def _norms(
+    config: ModelConfig, warm_up: int, separator_id: int | None, params: Params, windows: Array
+) -> Carry:
     """Of windows `[places, length]`: norms `[steps, places]` by layer and field, the nearest state first."""
     carry = stack.initial_carry(config, params, windows.shape[0])
     first, inputs, targets = windows[:, : warm_up + 1], windows[:, warm_up + 1 : -1].T, windows[:, -1]
-    carry, _ = stack.apply(config, params, carry, first)
+    carry, _ = stack.apply(config, params, carry, first, resets=find_resets(first, separator_id))
 
     def read(carry: Carry, token: Array) -> tuple[Carry, Array]:
-        return stack.step(config, params, None, carry, token)
+        return stack.step(config, params, None, carry, token, find_resets(token, separator_id))
 
     def forward(carry: Carry, token: Array) -> tuple[Carry, Carry]:
         return read(carry, token)[0], carry

@@ -51,11 +51,13 @@ def inspect(run: LanguageModel, text: Text, compared: Sequence[LanguageModel] = 
     """
     if not text:
         raise ValueError("an empty text shows nothing")
-    activity = observe(run.config, run.params, encode(run.vocabulary, text))
+    ids, separator_id = encode(run.vocabulary, text), run.vocabulary.separator_id
+    activity = observe(run.config, run.params, ids, separator_id=separator_id)
     curves = {}
     for each in (run, *compared):
         ids = encode(each.vocabulary, drop_unknown(each.vocabulary, text))
-        curves[each.name] = look_back(each.config, each.params, ids)
+        separator_id = each.vocabulary.separator_id
+        curves[each.name] = look_back(each.config, each.params, ids, separator_id=separator_id)
     return Inspection(text, activity, find_tracking(text, activity.tracks), curves)
 
 

@@ -39,7 +39,6 @@ class Imported(NamedTuple):
     config: ModelConfig
     params: Params  # of NumPy arrays
     vocabulary: Vocabulary
-    separator: str  # as a config has it; "" for none
     notes: tuple[str, ...]  # choices that the file leaves open
 
 
@@ -59,7 +58,7 @@ def read_model(path: Path, file_format: Format | None = None) -> Imported:
             return _read_safetensors(path)
         config, params, characters, notes = read_original(read_json(path, _MOST_BYTES))
         vocabulary, params = sort_characters(characters, params)
-        return Imported(config, params, vocabulary, "", notes)
+        return Imported(config, params, vocabulary, notes)
 
 
 def recognize(path: Path) -> Format:
@@ -117,7 +116,8 @@ def _read_safetensors(path: Path) -> Imported:
     notes: tuple[str, ...] = ()
     if not is_described and any(layer.type == "rnn" for layer in plan.config.layers):
         notes = ("an nn.RNN is taken to be one with tanh, the default; its weights don't tell",)
-    return Imported(plan.config, params, vocabulary._replace(tokens=tokens), separator, notes)
+    vocabulary = vocabulary._replace(tokens=tokens, separator=separator)
+    return Imported(plan.config, params, vocabulary, notes)
 
 
 def _check_description(description: Any) -> None:
@@ -176,7 +176,9 @@ def create_imported_run(run: Path, imported: Imported, path: Path, *, overwrite:
         SaveError: Writing failed; a run that was there is unchanged.
     """
     text = f"(none: imported from {printable(path.name)})"
-    corpus = CorpusConfig(text=text, tokens=imported.vocabulary.tokens, separator=imported.separator)
+    corpus = CorpusConfig(
+        text=text, tokens=imported.vocabulary.tokens, separator=imported.vocabulary.separator
+    )
     config = Config(corpus=corpus, model=imported.config)
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()

@@ -86,7 +86,7 @@ def make_app(run: LanguageModel, hosts: list[str], token: str | None = None) -> 
         hosts: the names by which browsers may call this server, without a port; "*" is any.
         token: what `/model` and `/write` want to see as a bearer token; None where only this machine can ask.
     """
-    writer = prepare(run.config, run.params)
+    writer = prepare(run.config, run.params, run.vocabulary.separator_id)
     layers = recurrent_layers(run.config, run.params)
     writers = _Writers()
 

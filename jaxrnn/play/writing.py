@@ -14,6 +14,7 @@ import numpy as np
 
 from jaxrnn.config import ModelConfig
 from jaxrnn.layers.losses import softmax_cross_entropy
+from jaxrnn.layers.resets import find_resets
 from jaxrnn.models import stack
 from jaxrnn.sampling.generation import Choice, begin, choose, draw_noise, make_choice, read
 from jaxrnn.types import Array, Carry, Params
@@ -29,6 +30,7 @@ class Writer(NamedTuple):
     params: Params
     projected: Array | None
     blank: Carry  # before the first character
+    separator_id: int | None  # the token before which the state is reset
 
 
 class Block(NamedTuple):
@@ -45,11 +47,11 @@ class Block(NamedTuple):
     ]  # of each recurrent layer, [characters, units], float32: h that each was chosen from
 
 
-def prepare(config: ModelConfig, params: Params) -> Writer:
+def prepare(config: ModelConfig, params: Params, separator_id: int | None = None) -> Writer:
     """Makes what serves for every text, and compiles what writes it, so that the first one need not wait."""
     params = jax.tree.map(jnp.asarray, jax.device_get(params))
     projected, blank = begin(config, params)
-    writer = Writer(config, params, projected, blank)
+    writer = Writer(config, params, projected, blank, separator_id)
     for _ in write(writer, np.zeros(2, np.int32), length=1, temperature=1.0, top_k=0, top_p=1.0, rng_seed=0):
         pass
     return writer
@@ -81,21 +83,21 @@ def write(
     if len(prompt_ids) == 0:
         raise ValueError("write: the prompt is empty; one character at least is needed to begin")
     choice = make_choice(writer.params[0].table.shape[0], temperature, top_k, top_p)
-    carry = read(
-        writer.config, writer.params, writer.projected, writer.blank, np.asarray(prompt_ids[:-1], np.int32)
-    )
+    config, params, projected, blank, separator_id = writer
+    carry = read(config, separator_id, params, projected, blank, np.asarray(prompt_ids[:-1], np.int32))
     state = carry, jnp.asarray(prompt_ids[-1:], jnp.int32)
     random = np.uint32(rng_seed % 2**32)
     for start in range(0, length, BLOCK):
         at = random, np.int32(0), np.int32(start)
-        state, made = _block(writer.config, writer.params, writer.projected, choice, at, state)
+        state, made = _block(config, separator_id, params, projected, choice, at, state)
         left = length - start
         yield Block(*jax.tree.map(lambda array, left=left: np.asarray(array)[:left], made))
 
 
-@partial(jax.jit, static_argnums=0)
+@partial(jax.jit, static_argnums=(0, 1))
 def _block(
     config: ModelConfig,
+    separator_id: int | None,
     params: Params,
     projected: Array | None,
     choice: Choice,
@@ -107,7 +109,9 @@ def _block(
     noise = draw_noise(at, (BLOCK, 1, vocabulary_size))
 
     def step(state: tuple[Carry, Array], noise: Array) -> tuple[tuple[Carry, Array], tuple[Any, ...]]:
-        carry, logits = stack.step(config, params, projected, *state)
+        carry, tokens = state
+        resets = find_resets(tokens, separator_id)
+        carry, logits = stack.step(config, params, projected, carry, tokens, resets)
         logits = logits.astype(jnp.float32)
         tokens = choose(logits, noise, choice)
         nats = softmax_cross_entropy(logits, tokens)

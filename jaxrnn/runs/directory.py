@@ -27,7 +27,7 @@ from typing import NamedTuple
 
 import jaxrnn
 from jaxrnn.config import Config, Texts, dump_config, parse_config
-from jaxrnn.data.vocabulary import Vocabulary, vocabulary_from_json
+from jaxrnn.data.vocabulary import Vocabulary, vocabulary_from_json, with_separator
 from jaxrnn.disk import append_text, cut, reason, write_text, writing
 from jaxrnn.errors import CheckpointError, DamagedError, JaxrnnError, did_you_mean
 
@@ -262,11 +262,12 @@ def read_config(run: Path) -> Config:
 
 
 def read_vocabulary(run: Path) -> Vocabulary:
-    """Read the vocabulary of a run.
+    """Read the vocabulary of a run, with the separator of its config.
 
     Raises:
         DamagedError: vocabulary.json is missing, or not the vocabulary that the run was created with.
         VocabularyError: It does not hold a vocabulary.
+        ConfigError: The config is not valid.
     """
     path = run / VOCABULARY
     with reading(path):
@@ -274,7 +275,7 @@ def read_vocabulary(run: Path) -> Vocabulary:
     vocabulary = vocabulary_from_json(text, str(path))
     if _hash(vocabulary) != read_record(run).vocabulary_sha256:
         raise DamagedError(f"{path}: damaged: not the vocabulary that the run was created with")
-    return vocabulary
+    return with_separator(vocabulary, read_config(run).corpus.separator)
 
 
 def read_file(path: Path) -> bytes:

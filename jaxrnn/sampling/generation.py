@@ -21,6 +21,7 @@ import numpy as np
 from jaxrnn.config import ModelConfig
 from jaxrnn.data.vocabulary import Vocabulary, encode
 from jaxrnn.layers.losses import softmax_cross_entropy
+from jaxrnn.layers.resets import find_resets
 from jaxrnn.models import stack
 from jaxrnn.types import Array, Carry, Params
 
@@ -91,6 +92,7 @@ def sample(
     num_samples: int = 1,
     rng_seed: int = 0,
     scored: bool = False,
+    separator_id: int | None = None,
 ) -> Iterator[Block]:
     """Continue a prompt, in blocks as they are made.
 
@@ -107,6 +109,7 @@ def sample(
         rng_seed: the same integer draws the same tokens.
         scored: whether to compute each token's negative log-likelihood under the model, before temperature, top_k and
             top_p.
+        separator_id: the token before which the state is reset (`Vocabulary.separator_id`), or None.
 
     Yields:
         Blocks of new tokens, `length` of each sample in all.
@@ -126,7 +129,7 @@ def sample(
     if length < 0 or num_samples < 1:
         raise ValueError("sample: length must be at least 0, num_samples at least 1")
     choice = make_choice(params[0].table.shape[0], temperature, top_k, top_p)
-    return _sample(config, params, prompt_ids, length, choice, num_samples, rng_seed, scored)
+    return _sample(config, params, prompt_ids, length, choice, num_samples, rng_seed, scored, separator_id)
 
 
 def _sample(
@@ -138,11 +141,12 @@ def _sample(
     num_samples: int,
     rng_seed: int,
     scored: bool,
+    separator_id: int | None,
 ) -> Iterator[Block]:
     # By way of the host, from wherever training holds them: sampling runs on the default device alone.
     params = jax.tree.map(jnp.asarray, jax.device_get(params))
     projected, carry = begin(config, params)
-    carry = read(config, params, projected, carry, np.asarray(prompt_ids[:-1], np.int32))
+    carry = read(config, separator_id, params, projected, carry, np.asarray(prompt_ids[:-1], np.int32))
     rows = _rows(params)
     state = _repeat(rows, (carry, np.asarray(prompt_ids[-1:], np.int32)))
     states = [state] * -(-num_samples // rows)
@@ -151,7 +155,7 @@ def _sample(
     def write(tile: int, start: int) -> tuple[Array, Array]:
         new: tuple[Array, Array]
         at = (random, np.int32(tile * rows), np.int32(start))
-        states[tile], new = _block(config, scored, params, projected, choice, at, states[tile])
+        states[tile], new = _block(config, separator_id, scored, params, projected, choice, at, states[tile])
         return new
 
     before: list[tuple[Array, Array]] = []  # a block that is on its way while the next one is sent after it
@@ -176,13 +180,18 @@ def _rows(params: Params) -> int:
 
 
 def read(
-    config: ModelConfig, params: Params, projected: Array | None, carry: Carry, ids: np.ndarray
+    config: ModelConfig,
+    separator_id: int | None,
+    params: Params,
+    projected: Array | None,
+    carry: Carry,
+    ids: np.ndarray,
 ) -> Carry:
     """The carry `[1, ...]` after ids `[characters]`, any number of them."""
     for start in range(0, len(ids), _PIECE):
         here = ids[start : start + _PIECE]
         piece = np.pad(here, (0, _PIECE - len(here)))
-        carry = _read_piece(config, params, projected, carry, piece, np.int32(len(here)))
+        carry = _read_piece(config, separator_id, params, projected, carry, piece, np.int32(len(here)))
     return carry
 
 
@@ -192,14 +201,23 @@ def begin(config: ModelConfig, params: Params) -> tuple[Array | None, Carry]:
     return stack.project_table(config, params), stack.initial_carry(config, params, 1)
 
 
-@partial(jax.jit, static_argnums=0)
+@partial(jax.jit, static_argnums=(0, 1))
 def _read_piece(
-    config: ModelConfig, params: Params, projected: Array | None, carry: Carry, piece: Array, count: Array
+    config: ModelConfig,
+    separator_id: int | None,
+    params: Params,
+    projected: Array | None,
+    carry: Carry,
+    piece: Array,
+    count: Array,
 ) -> Carry:
     """The carry after the first `count` ids of a piece `[_PIECE]`; the logits, unused, are never computed."""
-    return jax.lax.fori_loop(
-        0, count, lambda t, carry: stack.step(config, params, projected, carry, piece[t][None])[0], carry
-    )
+
+    def read(t: Array, carry: Carry) -> Carry:
+        token = piece[t][None]
+        return stack.step(config, params, projected, carry, token, find_resets(token, separator_id))[0]
+
+    return jax.lax.fori_loop(0, count, read, carry)
 
 
 @partial(jax.jit, static_argnums=0)
@@ -209,9 +227,10 @@ def _repeat(rows: int, state: tuple[Carry, Array]) -> tuple[Carry, Array]:
     return repeated
 
 
-@partial(jax.jit, static_argnums=(0, 1))
+@partial(jax.jit, static_argnums=(0, 1, 2))
 def _block(
     config: ModelConfig,
+    separator_id: int | None,
     scored: bool,
     params: Params,
     projected: Array | None,
@@ -223,6 +242,7 @@ def _block(
 
     Args:
         config: the layers.
+        separator_id: the token before which the state is reset, or None.
         scored: whether the surprisal of each character is wanted.
         params: their parameters.
         projected: the projected table.
@@ -239,7 +259,9 @@ def _block(
     def step(
         state: tuple[Carry, Array], noise: Array
     ) -> tuple[tuple[Carry, Array], tuple[Array, Array | None]]:
-        carry, logits = stack.step(config, params, projected, *state)
+        carry, tokens = state
+        resets = find_resets(tokens, separator_id)
+        carry, logits = stack.step(config, params, projected, carry, tokens, resets)
         tokens = choose(logits, noise, choice)
         nats = softmax_cross_entropy(logits.astype(jnp.float32), tokens) if scored else None
         return (carry, tokens), (tokens, nats)

@@ -21,8 +21,7 @@ from jaxrnn.evaluation.scored_text import ScoredText, find_known
 from jaxrnn.evaluation.scoring import Scores, score_stateful, score_windows
 from jaxrnn.models.stack import count_parameters
 from jaxrnn.runs.checkpoint import load_params
-from jaxrnn.runs.directory import RunRecord, read_record
-from jaxrnn.runs.loading import read_resolved
+from jaxrnn.runs.directory import RunRecord, read_config, read_record, read_vocabulary
 from jaxrnn.runs.saved_steps import find_step
 from jaxrnn.sampling.generation import prompt_ids, sample
 from jaxrnn.types import OnProgress
@@ -74,7 +73,7 @@ def evaluate_run(path: Path, options: EvaluationOptions) -> Evaluation:
         JaxrnnError: The run or a text is missing or damaged, or there is nothing to score.
         DivergenceError: A loss is not finite.
     """
-    config, vocabulary = read_resolved(path)
+    config, vocabulary = read_config(path), read_vocabulary(path)
     scored, training = _read_tokens(path, config, vocabulary, options)
     step = find_step(path, "best").step
     params = load_params(path, config.model, vocabulary.size)
@@ -262,6 +261,7 @@ def _write(run: _Run, length: int, num_samples: int, rng_seed: int) -> np.ndarra
         length=-(-length // num_samples),
         num_samples=num_samples,
         rng_seed=rng_seed,
+        separator_id=run.vocabulary.separator_id,
     )
     return np.concatenate([block.ids for block in blocks], axis=1).reshape(-1)[:length].astype(np.uint16)
 
@@ -299,7 +299,7 @@ def validation_text(run: Path, most: int, *, on_progress: OnProgress = lambda *_
     Raises:
         CorpusError: The run's corpus is not found.
     """
-    (config, vocabulary), record = read_resolved(run), read_record(run)
+    config, vocabulary, record = read_config(run), read_vocabulary(run), read_record(run)
     check_has_corpus(run)
     names = [record.corpus_path, config.corpus.text]
     corpus = find_corpus(names, record.corpus_sha256, config.corpus, on_progress=on_progress)

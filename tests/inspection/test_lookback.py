@@ -1,7 +1,5 @@
 """The norms are those of JAX's own gradient of the last loss by each earlier state."""
 
-from dataclasses import replace
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -69,7 +67,7 @@ def test_a_short_text_is_looked_back_in_as_far_as_it_goes(length: int, steps: in
 
 def test_nothing_is_seen_beyond_a_separator() -> None:
     documents = np.tile([1, 2, 2, 2], 40).astype(np.uint8)
-    curves = lookback.look_back(replace(CONFIG, reset_id=1), PARAMS, documents)
+    curves = lookback.look_back(CONFIG, PARAMS, documents, separator_id=1)
     assert curves
     for curve in curves:
         assert (curve.norms[3:] == 0).all()

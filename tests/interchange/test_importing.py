@@ -4,7 +4,6 @@ import json
 import os
 import random
 import zipfile
-from dataclasses import replace
 from pathlib import Path
 
 import jax
@@ -12,7 +11,7 @@ import numpy as np
 import pytest
 
 from jaxrnn.config import GRUConfig
-from jaxrnn.data.vocabulary import Vocabulary, byte_vocabulary
+from jaxrnn.data.vocabulary import Vocabulary, byte_vocabulary, with_separator
 from jaxrnn.errors import InterchangeError
 from jaxrnn.interchange.importing import create_imported_run, read_model, recognize
 from jaxrnn.interchange.safetensors_file import write_safetensors
@@ -184,15 +183,13 @@ def test_a_run_is_made_and_says_honestly_where_it_is_from(tmp_path: Path, export
 def test_a_separator_may_be_empty_as_in_a_config(exported: Path) -> None:
     about = json.loads(exported.with_suffix(".json").read_text())
     rewrite(exported, {"jaxrnn": json.dumps(about | {"separator": ""})})
-    assert read_model(exported).separator == ""
+    assert read_model(exported).vocabulary.separator == ""
 
 
 @pytest.mark.parametrize("tokens", ["characters", "bytes"])
 def test_tokens_and_separators_come_back(tmp_path: Path, tokens: str) -> None:
     vocabulary = Vocabulary("\nabc") if tokens == "characters" else byte_vocabulary()
-    trained = drawn(STACKS["gru"], vocabulary=vocabulary)
-    reset_id = trained.vocabulary.characters.index("\n")
-    trained = trained._replace(config=replace(trained.config, reset_id=reset_id))
+    trained = drawn(STACKS["gru"], vocabulary=with_separator(vocabulary, "\n"))
     path, _ = write_safetensors(trained, tmp_path / "model.safetensors")
     create_imported_run(tmp_path / "run", read_model(path), path)
     loaded = load(tmp_path / "run")

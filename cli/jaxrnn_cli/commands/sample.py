@@ -119,7 +119,7 @@ def sample(
     found = jaxrnn.runs.find_run(run)
     if run is None:
         console.note(f"sampling from {found}, the newest run")
-    config, vocabulary = jaxrnn.runs.read_resolved(found)
+    config, vocabulary = jaxrnn.runs.read_config(found), jaxrnn.runs.read_vocabulary(found)
     if read is not None and vocabulary.tokens == "characters":
         given["prompt"] = text_of_stdin(read)
     options = _merge(config.sample, given, any_bytes=vocabulary.tokens == "bytes")
@@ -143,6 +143,7 @@ def sample(
         num_samples=num_samples,
         rng_seed=rng_seed,
         scored=is_painted,
+        separator_id=vocabulary.separator_id,
     )
     nats = [[0.0] * len(ids) if is_painted else [] for _ in range(num_samples)]  # the prompt has no surprisal
     texts = (_spell_block(vocabulary, block, nats) for block in blocks)
