@@ -6,17 +6,15 @@ data to it, so that nothing is compiled anew.
 
 from collections.abc import Iterator
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from jaxrnn.config import ModelConfig
-from jaxrnn.layers.losses import softmax_cross_entropy
-from jaxrnn.layers.resets import find_resets
 from jaxrnn.models import stack
-from jaxrnn.sampling.generation import Choice, begin, choose, draw_noise, make_choice, read
+from jaxrnn.sampling.generation import begin, draw_block, make_choice, read
 from jaxrnn.types import Array, Carry, Params
 
 BLOCK = 8  # characters a dispatch: soon there, and shared fairly between those who wait
@@ -89,36 +87,13 @@ def write(
     random = np.uint32(rng_seed % 2**32)
     for start in range(0, length, BLOCK):
         at = random, np.int32(0), np.int32(start)
-        state, made = _block(config, separator_id, params, projected, choice, at, state)
+        state, drawn = draw_block(config, separator_id, BLOCK, _observe, params, projected, choice, at, state)
         left = length - start
-        yield Block(*jax.tree.map(lambda array, left=left: np.asarray(array)[:left], made))
+        ids, nll, observed = jax.tree.map(lambda array, left=left: np.asarray(array)[0, :left], drawn)
+        yield Block(ids, nll, *observed)
 
 
-@partial(jax.jit, static_argnums=(0, 1))
-def _block(
-    config: ModelConfig,
-    separator_id: int | None,
-    params: Params,
-    projected: Array | None,
-    choice: Choice,
-    at: tuple[Array, Array, Array],
-    state: tuple[Carry, Array],
-) -> tuple[tuple[Carry, Array], tuple[Any, ...]]:
-    """The fields of a block, from the carry and the last id `[1]`; the noise is that of `sampling.sample`."""
-    vocabulary_size = params[0].table.shape[0]
-    noise = draw_noise(at, (BLOCK, 1, vocabulary_size))
-
-    def step(state: tuple[Carry, Array], noise: Array) -> tuple[tuple[Carry, Array], tuple[Any, ...]]:
-        carry, tokens = state
-        resets = find_resets(tokens, separator_id)
-        carry, logits = stack.step(config, params, projected, carry, tokens, resets)
-        logits = logits.astype(jnp.float32)
-        tokens = choose(logits, noise, choice)
-        nats = softmax_cross_entropy(logits, tokens)
-        alternatives = min(_ALTERNATIVES, vocabulary_size)
-        probabilities, likeliest = jax.lax.top_k(jax.nn.softmax(logits), alternatives)
-        states = tuple(of_layer.h[0].astype(jnp.float32) for of_layer in carry if of_layer)
-        return (carry, tokens), (tokens[0], nats[0], likeliest[0], probabilities[0], states)
-
-    done: tuple[tuple[Carry, Array], tuple[Any, ...]] = jax.lax.scan(step, state, noise)
-    return done
+def _observe(carry: Carry, logits: Array) -> tuple[Array, Array, tuple[Array, ...]]:
+    """The likeliest ids and their probabilities, and each recurrent layer's state."""
+    probabilities, likeliest = jax.lax.top_k(jax.nn.softmax(logits), min(_ALTERNATIVES, logits.shape[-1]))
+    return likeliest, probabilities, tuple(of_layer.h.astype(jnp.float32) for of_layer in carry if of_layer)

@@ -64,9 +64,7 @@ def test_a_separator_empties_the_state_when_it_is_read_and_when_it_is_drawn(sepa
     drawn = write(seed, length=200, separator_id=2)[0]
     assert (drawn == 2).sum() > 3
     text = np.concatenate([seed, drawn])
-    blocks = list(
-        generation.sample(CONFIG, PARAMS, seed, length=200, rng_seed=5, scored=True, separator_id=2)
-    )
+    blocks = list(generation.sample(CONFIG, PARAMS, seed, length=200, rng_seed=5, separator_id=2))
     np.testing.assert_array_equal(np.concatenate([block.ids[0] for block in blocks]), drawn)
     logits = jax.nn.log_softmax(teacher_forced_logits(text, 2))
     expected = -np.take_along_axis(np.asarray(logits)[4:-1], drawn[:, None], axis=1)[:, 0]
@@ -191,7 +189,7 @@ def test_a_newline_that_the_text_lacks_gives_way_to_a_space_or_the_first_charact
 
 @pytest.mark.parametrize("options", [{}, {"temperature": 0.5, "top_k": 3}, {"num_samples": 5}])
 def test_surprisal_is_the_model_s_own_and_does_not_change_the_text(options: dict[str, Any]) -> None:
-    blocks = list(generation.sample(CONFIG, PARAMS, SEED, length=150, rng_seed=5, scored=True, **options))
+    blocks = list(generation.sample(CONFIG, PARAMS, SEED, length=150, rng_seed=5, **options))
     ids, nats = (np.concatenate(parts, axis=1) for parts in zip(*blocks, strict=True))
     np.testing.assert_array_equal(ids, write(length=150, **options))
     for sample, surprisal in zip(ids, nats, strict=True):
