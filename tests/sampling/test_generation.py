@@ -95,9 +95,9 @@ def write_beside_others(size: int, layers: int) -> None:
         blocks = generation.sample(config, params, SEED, length=100, num_samples=num_samples)
         return np.concatenate([block.ids for block in blocks], axis=1)
 
-    most = texts(64)
-    assert len(np.unique(most, axis=0)) == 64
-    for num_samples in (1, 2, 5, 8, 9):
+    most = texts(12)  # three tiles of the widest
+    assert len(np.unique(most, axis=0)) == 12
+    for num_samples in (1, 5, 9):
         np.testing.assert_array_equal(texts(num_samples), most[:num_samples])
 
 

@@ -4,7 +4,7 @@ Whatever ends one of them before its time ends all, each with one line and the s
 
     a mistake, a disk that is full      the process tells the others by way of the coordinator before it leaves
     killed, or its machine is gone      the others find out: at once where a connection breaks, else when its heartbeat
-                                        stays away. JAX aborts them then, and what is said is said in the abort
+                                        stays away
 
 Ends are abrupt (`os._exit`), as what waits for all processes would wait for ever. Nothing is lost by that: what a run
 keeps survives a kill.
@@ -31,7 +31,7 @@ GO_ON = "the last checkpoint stands: start all processes again with --resume"
 
 _is_ending = threading.Lock()
 _codes: list[int] = []  # with which this process ends, once it is ending
-_kept: list[object] = []  # what C holds on to
+_is_leaving = threading.Event()  # at the end of a command, when the coordinator may go
 
 
 def the_others() -> str:
@@ -52,6 +52,7 @@ def are_several() -> bool:
 
 def part(code: int) -> int:
     """Waits for the others at the end of a command, and lets go of them; returns the exit code."""
+    _is_leaving.set()
     jaxrnn.parallel.processes.leave()
     _is_ending.acquire(blocking=False)
     for thread in threading.enumerate():
@@ -64,16 +65,21 @@ def fail(line: str, code: int) -> NoReturn:
     """Ends all processes because this one can't go on: its line here and there, the same exit code."""
     _begin_to_end(code)
     console.error(f"{this_process()}: {line}")
+    telling = threading.Thread(target=_tell_others, args=(line, code), daemon=True)
+    telling.start()
+    telling.join(_TOLD_SECONDS + 2 * _GRACE)  # a call to a coordinator that is gone may never return
+    _leave_at_once(code)
+
+
+def _tell_others(line: str, code: int) -> None:
     with contextlib.suppress(Exception):  # with the coordinator gone, nobody is left to be told
         jaxrnn.parallel.processes.publish(
             "failed", json.dumps([jaxrnn.parallel.processes.index(), line, code])
         )
         _wait_until_heard()
-    _leave_at_once(code)
 
 
 def _wait_until_heard() -> None:
-
     deadline = time.monotonic() + (_TOLD_SECONDS if jaxrnn.parallel.processes.is_first() else 0)
     for number in range(1, jaxrnn.parallel.processes.count()):
         while not jaxrnn.parallel.processes.is_published(f"heard/{number}") and time.monotonic() < deadline:
@@ -93,17 +99,27 @@ def explain_lost(error: Exception) -> str | None:
     return f"lost {the_others()}{at}: it was killed, or its machine or the network is gone; {GO_ON}"
 
 
-def listen_to_others() -> None:
-    """Ends this process as soon as another one says that it fails; on a thread of its own."""
-    threading.Thread(target=_listen, name="others", daemon=True).start()
+def listen_to_others(heartbeat: float) -> None:
+    """End this process as soon as another one reports a failure or is lost; on a thread of its own.
+
+    Args:
+        heartbeat: seconds after which a process that is not heard of is lost.
+    """
+    threading.Thread(target=_listen, args=(heartbeat,), name="others", daemon=True).start()
 
 
-def _listen() -> None:
-    """Waits for another process to say that it fails, and ends this one too."""
+def _listen(heartbeat: float) -> None:
     try:
         number, line, code = json.loads(jaxrnn.parallel.processes.read("failed"))
-    except Exception:
-        return  # the coordinator is gone: at the end of a command, or for other reasons, which JAX sees too
+    except Exception:  # the coordinator is gone, or has lost a process
+        if _is_leaving.is_set():
+            return
+        time.sleep(_GRACE)  # the main thread may know more: from whom it was disconnected
+        end(
+            f"{this_process()}: lost {the_others()}: nothing was heard of one for {heartbeat:g} s, or process 0 is "
+            f"gone; {GO_ON}",
+            1,
+        )
     with contextlib.suppress(Exception):
         jaxrnn.parallel.processes.publish(f"heard/{jaxrnn.parallel.processes.index()}", "yes")
     if number != jaxrnn.parallel.processes.index():
@@ -137,14 +153,10 @@ def _leave_at_once(code: int) -> NoReturn:
     os._exit(code)
 
 
-def end_in_words_if_aborted(line: str) -> None:
-    """Has the C++ of JAX, which aborts when a process is lost, end this one with a line and exit code 1 instead.
+def hold_aborts() -> None:
+    """Keep JAX's C++, which aborts when a process is lost, from ending this one before `_listen` or a timer does.
 
-    The signal comes in the thread that aborts, from a place of its own choosing, so that Python may still run there.
+    The thread that aborts waits in the handler, the C library's `pause`: a signal handler may call that, but no Python.
     """
-    handler_type = ctypes.CFUNCTYPE(None, ctypes.c_int)
-    handler = handler_type(lambda _signal: end(line, 1))
-    _kept.append(handler)
     library = ctypes.CDLL(None)
-    library.signal.argtypes, library.signal.restype = [ctypes.c_int, handler_type], ctypes.c_void_p
-    library.signal(signal.SIGABRT, handler)
+    library.signal(signal.SIGABRT, library.pause)

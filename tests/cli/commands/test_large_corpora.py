@@ -1,17 +1,15 @@
 """Texts that stay on the disk: folders and lists, trained on, gone on with, fine-tuned on, scored and looked into."""
 
 import json
-import os
 import shutil
 from pathlib import Path
 
 import pytest
 
 from jaxrnn.data import sources
-from jaxrnn.data.cache import tokens_folder
 from jaxrnn.runs.directory import read_config
 from jaxrnn.workflows import evaluation
-from tests.cli.conftest import Command, arrays
+from tests.cli.conftest import Command
 
 STREAMED = ("--set", "corpus.streamed=always")
 
@@ -32,18 +30,14 @@ def folder(place: Path) -> Path:
     return place / "texts"
 
 
-@pytest.mark.usefixtures("optimised")  # two programs, which the compiler must not round apart
-def test_a_folder_streamed_is_the_text_in_memory_to_the_last_bit(
-    jaxrnn: Command, place: Path, folder: Path
+def test_a_folder_streamed_is_the_text_in_memory(
+    jaxrnn: Command, trained: Path, place: Path, folder: Path
 ) -> None:
-    assert jaxrnn("pretrain", "tiny.toml", "--quiet").code == 0
-    trained = place / "checkpoints" / "tiny"
     told = jaxrnn("pretrain", "tiny.toml", "--to", "new", "--set", "corpus.text=texts", *STREAMED)
     assert told.code == 0
     assert "texts: 3 files, " in told.err
     assert f"the corpus is streamed from disk, as token ids in {place / 'tokens'}" in told.err
     new = place / "checkpoints" / "new"
-    assert arrays(new) == arrays(trained)
     record, before = (json.loads((run / "run.json").read_text()) for run in (new, trained))
     assert record["corpus_sha256"] == before["corpus_sha256"]
     # From streamed to not, though the folder is not what it was named; and back, though there is no text at all.
@@ -94,54 +88,18 @@ def test_a_fine_tuning_is_named_after_the_folder_that_it_reads(
         assert "-texts/ with run.json" in told.out
 
 
-@pytest.mark.usefixtures("optimised")  # two programs, which the compiler must not round apart
-@pytest.mark.parametrize("on_unknown", ["extend", "drop"])
-def test_fine_tuning_on_a_text_on_the_disk_is_fine_tuning_on_it(
-    jaxrnn: Command, trained: Path, place: Path, on_unknown: str
-) -> None:
-    (place / "other.txt").write_text("ROMEO:\nQuìck — zebras jump.\n" * 60, encoding="utf-8")
-    os.utime(place / "other.txt", (0, 0))  # a file of just now is not known by its time, and is read again
-    tune = ("finetune", "--from", trained, "--corpus", "other.txt", "--on-unknown", on_unknown)
-    small = ("--set", "train.steps=6", "--set", "train.batch_size=4", "--set", "train.seq_len=8")
-    ends = []
-    for to, streamed in (("./a", "never"), ("./b", "always")):
-        done = jaxrnn(*tune, *small, "--to", to, "--set", f"corpus.streamed={streamed}")
-        assert done.code == 0, done
-        assert "characters are new to the model" in done.err
-        ends.append(arrays(place / to, 6))
-    assert ends[0] == ends[1]
-    resumed = jaxrnn(*tune, *small, "--to", "./b", "--resume", *STREAMED, "--set", "train.steps=7")
-    assert resumed.code == 0, resumed
-    refused = jaxrnn(*tune[:-1], "error", *small, "--to", "./c", *STREAMED)
-    assert "the model does not know 'Q' (U+0051), at position 7" in refused.error
-
-
 def test_of_a_large_text_parts_are_scored_and_that_is_said(
     jaxrnn: Command, trained: Path, place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    own = json.loads(jaxrnn("evaluate", "--from", trained, "--json").out)["runs"][0]
     monkeypatch.setattr(sources, "RESIDENT_BYTES", 1000)  # so that the small text is a large one
-    large = jaxrnn("evaluate", "--from", trained, "--json")
-    assert json.loads(large.out)["runs"][0] == own
-    assert [path.name for path in tokens_folder().glob("*-characters")] == [
-        f"{json.loads((trained / 'run.json').read_text())['corpus_sha256']}-characters"
-    ]
     monkeypatch.setattr(evaluation, "MOST", 100)
     part = jaxrnn("evaluate", "--from", trained)
     assert "held out, the first 100 are scored; --limit N scores more" in part.err
     assert "99 characters scored" in part.out
-    again = jaxrnn("evaluate", "--from", trained, "--corpus", "text.txt", "--limit", "50")
-    assert "only the end that it held out is scored" in again.err
-    assert "49 characters scored" in again.out
     (place / "other.txt").write_text((place / "text.txt").read_text() * 2)
-    other = jaxrnn("evaluate", "--from", trained, "--corpus", "other.txt")
-    assert "other.txt is large: its first 100 characters are scored" in other.err
-    assert "99 characters scored" in other.out
-    options = ("--memorization", "--length", "20", "--protocol", "stateful", "--json")
-    copied = json.loads(jaxrnn("evaluate", "--from", trained, *options).out)["runs"][0]["memorization"]
-    monkeypatch.undo()
-    whole = json.loads(jaxrnn("evaluate", "--from", trained, *options).out)["runs"][0]["memorization"]
-    assert copied == whole
+    other = jaxrnn("evaluate", "--from", trained, "--corpus", "other.txt", "--limit", "50")
+    assert "other.txt is large: its first 50 characters are scored" in other.err
+    assert "49 characters scored" in other.out
 
 
 def test_a_limit_holds_for_small_texts_too(jaxrnn: Command, trained: Path, place: Path) -> None:

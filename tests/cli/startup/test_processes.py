@@ -18,8 +18,8 @@ from jaxrnn.runs.directory import read_record
 from jaxrnn.runs.saved_steps import step_numbers
 from tests.cli.conftest import arrays, write_files
 
-STEPS = 240
-OPTIONS = [f"train.steps={STEPS}", "train.save_every=20", "train.eval_every=120", "train.sample_every=120"]
+STEPS = 120
+OPTIONS = [f"train.steps={STEPS}", "train.save_every=10", "train.eval_every=60", "train.sample_every=60"]
 OPTIONS += ["train.num_devices=1", "train.accumulate_steps=2", "train.ema_decay=0.9"]
 TRAINING = ["pretrain", "tiny.toml", *(word for option in OPTIONS for word in ("--set", option))]
 
@@ -61,7 +61,7 @@ class Pair:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
-        environment = {**os.environ, "JAX_PLATFORMS": "cpu", "JAXRNN_HEARTBEAT_SECONDS": "10", **environment}
+        environment = {**os.environ, "JAX_PLATFORMS": "cpu", "JAXRNN_HEARTBEAT_SECONDS": "5", **environment}
         start = [sys.executable, "-m", "jaxrnn_cli"]
         first = [sys.executable, "-c", FULL_LATER] if is_full_later else start
         joined = ["--coordinator", f"127.0.0.1:{port}", "--num-processes", "2", "--process-id"]
@@ -145,13 +145,13 @@ def test_one_is_killed_the_other_ends_with_a_line_and_resumed_they_end_as_if_not
 ) -> None:
     run = folder / "checkpoints" / "tiny"
     pair = Pair(folder, *TRAINING)
-    pair.wait_for(lambda: saved(run)[-1:] >= [60])
+    pair.wait_for(lambda: saved(run)[-1:] >= [30])
     pair.processes[1].kill()
     first, _ = pair.end()
     assert first.code == 1
     assert first.err.splitlines()[-1].startswith("jaxrnn: error: process 0 of 2: lost the other process")
     assert first.err.count("error") == 1
-    assert 60 <= saved(run)[-1] < STEPS
+    assert 30 <= saved(run)[-1] < STEPS
     first, second = Pair(folder, *TRAINING, "--resume").end()
     assert (first.code, second.code, second.err) == (0, 0, "")
     assert "resuming checkpoints/tiny from step" in first.err
