@@ -13,7 +13,6 @@ and a checkpoint records their lengths: to resume from it is to cut them to thos
 """
 
 import contextlib
-import csv
 import hashlib
 import importlib.metadata
 import json
@@ -348,16 +347,6 @@ def cut_logs(run: Path, lengths: Mapping[str, int]) -> None:
     for name in lengths.keys() & {METRICS, SAMPLES}:
         with writing(run / name), contextlib.suppress(FileNotFoundError):
             cut(run / name, lengths[name])
-
-
-def seconds_trained(run: Path) -> float:
-    """Return how long a run trained up to the last row of its metrics; 0 where that is unknown."""
-    try:
-        with (run / METRICS).open(encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file))
-        return max(0.0, float(rows[-1]["seconds"]))
-    except (OSError, ValueError, LookupError, TypeError, csv.Error):
-        return 0.0
 
 
 def _is_record(values: object) -> bool:

@@ -9,7 +9,7 @@ from jaxrnn.data.coverage import OnUnknown, cover, describe_coverage, keep_known
 from jaxrnn.data.sources import find_source
 from jaxrnn.data.tokens import TokenSource
 from jaxrnn.data.vocabulary import TOKENIZERS, Vocabulary, with_separator
-from jaxrnn.errors import ConfigError, VocabularyError
+from jaxrnn.errors import ConfigError, CorpusError, VocabularyError
 from jaxrnn.runs.directory import Ancestor, RunRecord, new_record, read_record, read_vocabulary
 from jaxrnn.runs.saved_steps import find_step
 from jaxrnn.runs.tensorboard import check_tensorboard
@@ -54,8 +54,8 @@ def load_data(job: Job, *, on_event: OnNote = ignore, on_progress: OnProgress = 
         SaveError: The corpus is to be streamed, and the token cache can't be written.
     """
     config = job.config
-    if job.begun:
-        return _load_again(config, job.begun, on_progress)
+    if job.path and job.begun:
+        return _load_again(job.path, config, job.begun, on_progress)
     source = find_source(config.corpus, on_progress=on_progress)
     if len(source.files) > 1:
         on_event(Note(f"{source.name}: {len(source.files):,} files, {source.size / 1e6:,.1f} MB"))
@@ -68,13 +68,29 @@ def load_data(job: Job, *, on_event: OnNote = ignore, on_progress: OnProgress = 
     return _prepare(config, record, tokens)
 
 
-def _load_again(config: Config, begun: Begun, on_progress: OnProgress) -> Data:
-    """Return the corpus of a run that is resumed, from where it was or from wherever it is now."""
-    record = begun.record
+def own_corpus(run: Path, config: Config, on_progress: OnProgress = lambda *_: None) -> Corpus:
+    """Find the corpus that a run learned from, where it was or wherever it is now.
+
+    Args:
+        run: the run directory.
+        config: its config, or the one that it resumes with.
+        on_progress: told how tokenization goes.
+
+    Raises:
+        CorpusError: It is not found, or the run was imported and has none.
+    """
+    record = read_record(run)
+    if record.imported_from:
+        raise CorpusError(f"{run}: was imported, and has no corpus of its own")
     names = [record.corpus_path, config.corpus.text]
-    corpus = find_corpus(names, record.corpus_sha256, config.corpus, on_progress=on_progress)
+    return find_corpus(names, record.corpus_sha256, config.corpus, on_progress=on_progress)
+
+
+def _load_again(run: Path, config: Config, begun: Begun, on_progress: OnProgress) -> Data:
+    """Return the corpus of a run that is resumed."""
+    corpus = own_corpus(run, config, on_progress)
     # Characters that the run does not have were dropped when it began; most runs have them all.
-    return _prepare(config, record, keep_known(begun.vocabulary, corpus, on_progress=on_progress))
+    return _prepare(config, begun.record, keep_known(begun.vocabulary, corpus, on_progress=on_progress))
 
 
 def _cover(
