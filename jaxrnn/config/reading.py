@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, fields
 from typing import Any
 
-from jaxrnn.config.fields import FieldError, fields_of, nearest, read_record, refuse_unknown
+from jaxrnn.config.fields import FieldError, fields_of, normalised, read_record, refuse_unknown
 from jaxrnn.config.schema import (
     LAYER_TYPES,
     Config,
@@ -15,6 +15,7 @@ from jaxrnn.config.schema import (
     SampleConfig,
     TrainConfig,
 )
+from jaxrnn.errors import did_you_mean
 
 # The sections whose values are scalars; [model] is read apart.
 FLAT_SECTIONS: dict[str, type[CorpusConfig] | type[TrainConfig] | type[SampleConfig] | type[LogConfig]] = {
@@ -94,8 +95,7 @@ def layer_type(table: Mapping[str, object]) -> type[LayerConfig]:
         case str(name) if name in LAYER_TYPES:
             return LAYER_TYPES[name]
         case str(name):
-            guess = nearest(name, LAYER_TYPES)
-            raise FieldError("type", allowed + (f"; did you mean {guess}?" if guess else ""), name)
+            raise FieldError("type", allowed + did_you_mean(normalised(name), LAYER_TYPES), name)
         case other if other is _MISSING:
             raise FieldError("type", f"is missing; it {allowed}")
         case other:
