@@ -28,13 +28,17 @@ _WARM_UP = 100  # characters read before, so that no state is fresh
 
 
 class LookBack(NamedTuple):
-    """How much an earlier state of one layer matters."""
+    """How much an earlier state of one layer matters.
 
-    layer: int  # its place in the config's list, from 0
-    field: str  # of the carry: "h" or "c"
-    norms: (
-        np.ndarray
-    )  # [k], float32: nats by unit of the state, 1, 2, ... characters back; a median over places
+    Attributes:
+        layer: its index in the config's list, from 0.
+        field: of the carry: "h" or "c".
+        norms: `[k]`, float32: nats by unit of the state, 1, 2, ... characters back; medians over places in the text.
+    """
+
+    layer: int
+    field: str
+    norms: np.ndarray
 
 
 def look_back(
@@ -76,7 +80,7 @@ def look_back(
 def _norms(
     config: ModelConfig, warm_up: int, separator_id: int | None, params: Params, windows: Array
 ) -> Carry:
-    """Of windows `[places, length]`: norms `[steps, places]` by layer and field, the nearest state first."""
+    """Return the norms `[steps, places]` by layer and field of windows `[places, length]`, the nearest state first."""
     carry = stack.initial_carry(config, params, windows.shape[0])
     first, inputs, targets = windows[:, : warm_up + 1], windows[:, warm_up + 1 : -1].T, windows[:, -1]
     carry, _ = stack.apply(config, params, carry, first, resets=find_resets(first, separator_id))

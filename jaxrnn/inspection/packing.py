@@ -33,12 +33,12 @@ def pack(values: np.ndarray, low: float, high: float, levels: int) -> str:
 
 
 def quantise(values: np.ndarray, low: float, high: float, levels: int) -> np.ndarray:
-    """The nearest level of each value, from 0 to `levels - 1`, uint8."""
+    """Return the nearest level of each value, from 0 to `levels - 1`, uint8."""
     scaled = (np.clip(values, low, high) - low) * ((levels - 1) / (high - low))
     nearest: np.ndarray = np.rint(scaled).astype(np.uint8)
     return nearest
 
 
 def levels_per_byte(levels: int) -> int:
-    """How many digits to the base `levels` a byte holds: 5 of base 3, 2 of base 15."""
+    """Return how many digits to the base `levels` a byte holds: 5 of base 3, 2 of base 15."""
     return max(n for n in range(1, 9) if levels**n <= 256)
