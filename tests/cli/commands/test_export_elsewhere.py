@@ -51,12 +51,12 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
     folder = tmp_path_factory.mktemp("exported")
     model = drawn((LSTMConfig(size=16),), scale=3)
     *params, head = model.params  # without a bias, it goes round and round in six characters
-    write_run(model._replace(params=(*params, head._replace(b=0 * head.b))), folder / "tiny")
+    write_run(model._replace(params=(*params, head._replace(b=0 * head.b))), folder / "checkpoints" / "tiny")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        assert app.run(["export", "--from", "./tiny", "--format", "onnx"]) == 0
-        assert app.run(["export", "--from", "./tiny", "--format", "stablehlo"]) == 0
-    return Exported(folder / "tiny", folder / "tiny.onnx", folder / "tiny.stablehlo")
+        assert app.run(["export", "--format", "onnx"]) == 0
+        assert app.run(["export", "--format", "stablehlo"]) == 0
+    return Exported(folder / "checkpoints" / "tiny", folder / "tiny.onnx", folder / "tiny.stablehlo")
 
 
 @pytest.fixture
