@@ -77,15 +77,10 @@ def recognize(path: Path) -> Format:
 def _read_safetensors(path: Path) -> Imported:
     file = open_safetensors(path)
     beside, metadata = path.with_suffix(".json"), file.metadata.get(METADATA)
-    if metadata is None and (beside == path or not beside.exists()):
-        advice = f'write {{"characters": "..."}}, in the order of their ids, to {shown(str(beside))}'
-        raise InterchangeError(f"which character is which id is not said; {advice}")
-    with about("its metadata" if metadata is not None else shown(str(beside))):
-        if metadata is None:
-            check_file(beside, "the description of a model")
-            description = read_json(beside, MOST_HEADER_BYTES)
-        else:
-            description = parse_json(metadata.encode())
+    if not metadata:
+        check_file(beside, 'one with {"characters": "..."}, in the order of their ids')
+    with about("its metadata" if metadata else shown(str(beside))):
+        description = parse_json(metadata.encode()) if metadata else read_json(beside, MOST_HEADER_BYTES)
         _check_description(description)
         characters, tokens = _read_vocabulary(description)
         separator = _read_separator(description, characters, tokens)

@@ -142,15 +142,12 @@ def plan_described(modules: Modules, layers: Any, vocabulary_size: int) -> Plan:
     left = dict(modules)
     planned: list[list[Module]] = []
     for index, (kind, *arguments) in enumerate(torch_modules(config, vocabulary_size)):
-        wanted = {f"layers.{index}": (kind, *arguments)}
-        if kind == "Dropout":
-            wanted = {}
+        name, wanted = f"layers.{index}", {}
         if kind == "Block":
             cell, size = arguments
-            wanted = {
-                f"layers.{index}.cell": (cell, size, size),
-                f"layers.{index}.linear": ("Linear", size, size),
-            }
+            wanted = {f"{name}.cell": (cell, size, size), f"{name}.linear": ("Linear", size, size)}
+        elif kind != "Dropout":
+            wanted = {name: (kind, *arguments)}
         planned.append([])
         for prefix, module in wanted.items():
             found = left.pop(prefix, [])

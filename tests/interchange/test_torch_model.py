@@ -154,6 +154,11 @@ def test_tensors_that_are_not_those_of_the_layers_are_refused(
         plan_described(find_modules(shapes), layers, V)
 
 
+def test_an_export_without_biases_is_read() -> None:
+    found = plan_described(find_modules({k: s for k, s in NAMED.items() if "bias" not in k}), LAYERS, V)
+    assert [module.kind for (module,) in found.modules] == ["Embedding", "LSTM", "Linear"]
+
+
 def test_biases_are_added_but_for_the_candidate_that_resets_one() -> None:
     rng = np.random.default_rng(0)
     for gates in (1, 3, 4):

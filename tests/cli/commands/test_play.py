@@ -91,10 +91,8 @@ def connect(server: Server, length: int) -> socket.socket:
 def server(trained: Path) -> Iterator[Server]:
     with playing(trained) as found:
         yield found
-        assert end(found, signal.SIGTERM) == (
-            -signal.SIGTERM,
-            "",
-        )  # no request in these tests is worth a line
+        # No request in these tests is worth a line.
+        assert end(found, signal.SIGTERM) == (-signal.SIGTERM, "")
 
 
 class Answer(NamedTuple):
