@@ -1,7 +1,7 @@
 """How far back a model looks: the gradient of a prediction's loss by the states before it.
 
 For a character t of a text and k = 1, 2, ... the norm of d loss_t / d h_{t-k}: how much the loss would change with the
-state that a layer had k characters earlier, all that was read since then staying as it is. It comes from the layers'
+state that a layer had k characters earlier, with the same characters since then. It comes from the layers'
 own backward passes, one step at a time:
 
     dcarry_{t-1} = backward pass of step t, from d loss_t,   dcarry_{s-1} = backward pass of step s, from dcarry_s

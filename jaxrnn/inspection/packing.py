@@ -15,7 +15,7 @@ def pack(values: np.ndarray, low: float, high: float, levels: int) -> str:
     """Pack values `[characters, units]` into base64.
 
     Args:
-        values: what lies outside of low and high is shown as they are.
+        values: what lies outside of low and high is shown as the nearer of these.
         low: the value of the first level.
         high: the value of the last level.
         levels: how many there are, 2 to 256.

@@ -5,7 +5,7 @@
     POST /write   text goes in as JSON, characters come back as server-sent events
 
 A model of bytes writes bytes: in JSON each is its character in ASCII, or from 128 on the lone surrogate U+DC80 to
-U+DCFF that stands for it; so go back those that a text is to contain as they are.
+U+DCFF that stands for it; so go back those that a text is to contain unchanged.
 
 Everything that a request can ask for is bounded: its body, the text, the length, how many write at once and for how
 long. A request is refused that comes from a page of another origin, or that names this server by another host than it

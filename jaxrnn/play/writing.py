@@ -75,7 +75,7 @@ def write(
     top_p: float,
     rng_seed: int,
 ) -> Iterator[Block]:
-    """Go on from a text, a few characters at a time; the arguments are those of `jaxrnn.sampling.generation.sample`.
+    """Continue a prompt, a few characters at a time; the arguments are those of `jaxrnn.sampling.generation.sample`.
 
     The same RNG seed and prompt write the same as `jaxrnn sample` with one sample.
 

@@ -1,4 +1,4 @@
-"""The norms are those of JAX's own gradient of the last loss by each earlier state."""
+"""The norms are those of JAX's own gradient of the last loss with respect to each earlier state."""
 
 import jax
 import jax.numpy as jnp
