@@ -158,7 +158,7 @@ def _to_array(value: list[Any], what: str) -> _Array:
         # True is of type bool; NaN compares as False.
         if type(number) not in (float, int) or not abs(number) <= _LARGEST:
             raise InterchangeError(
-                f"{what} has {reprlib.repr(number)}, which is no number that float32 holds"
+                f"{what} has {reprlib.repr(number)}, which is not a number that float32 holds"
             )
     if nested.size == 0:
         raise InterchangeError(f"{what} has an empty list")

@@ -90,10 +90,17 @@ def test_what_is_no_file_is_never_replaced(tmp_path: Path, trained: LanguageMode
         export(trained, SAFETENSORS, tmp_path / "gone" / "model")
 
 
-def test_a_layer_that_pytorch_has_not_is_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("output_format", "why"),
+    [
+        ("safetensors", r"^layers\[2\] is of type mogrifier_lstm, which no module of PyTorch"),
+        ("onnx", r"^drawn: layers\[2\] is of type mogrifier_lstm, .* --format stablehlo exports every"),
+    ],
+)
+def test_a_layer_that_a_format_lacks_is_named(tmp_path: Path, output_format: str, why: str) -> None:
     trained = drawn((RNNConfig(size=3), MogrifierLSTMConfig(size=5)))
-    with pytest.raises(InterchangeError, match=r"layers\[2\] is of type mogrifier_lstm, which no"):
-        export(trained, SAFETENSORS, tmp_path / "model.safetensors")
+    with pytest.raises(InterchangeError, match=why):
+        export(trained, FORMATS[output_format], tmp_path / "model")
     assert [*tmp_path.iterdir()] == []
 
 

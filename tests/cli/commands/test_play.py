@@ -66,9 +66,10 @@ LONG = b'{"text": "e", "length": 2000}'
 def send(server: Server, body: bytes, length: int = len(LONG)) -> socket.socket:
     """A connection on which a request has been sent, with a body that is to have a length in bytes."""
     host, port = server.address.split(":")
-    head = f"POST /write HTTP/1.1\r\nHost: {server.address}\r\nContent-Type: application/json\r\n"
+    head = f"POST /write HTTP/1.1\r\nHost: {server.address}\r\nAuthorization: Bearer {TOKEN}\r\n"
     connection = socket.create_connection((host, int(port)), timeout=15)
-    connection.sendall(f"{head}Content-Length: {length}\r\n\r\n".encode() + body)
+    kind = f"Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n"
+    connection.sendall(f"{head}{kind}".encode() + body)
     return connection
 
 
@@ -252,19 +253,14 @@ def test_silent_and_slow_clients_are_hung_up_on(server: Server) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere 127.0.0.1 is the only loopback address")
-def test_another_address_of_this_machine_will_do_and_ctrl_c_ends_an_answer_at_once(trained: Path) -> None:
-    with playing(trained, "--host", "127.0.0.2") as server:
+def test_a_token_is_asked_for_at_any_address_of_this_machine_until_ctrl_c(trained: Path) -> None:
+    with playing(trained, "--host", "127.0.0.2", "--token", TOKEN) as server:
         assert server.address.startswith("127.0.0.2:")
-        assert ask(server, "GET", "/model").status == 200
-        assert end(server, signal.SIGINT) == (130, "jaxrnn: error: interrupted\n")
-
-
-def test_a_token_is_asked_for(trained: Path) -> None:
-    with playing(trained, "--token", TOKEN) as server:
         assert ask(server, "GET", "/").status == 200
         assert ask(server, "GET", "/model").status == 401
         assert ask(server, "POST", "/write", {"text": "e"}, Authorization="Bearer wrong").status == 401
         assert ask(server, "GET", "/model", Authorization=f"Bearer {TOKEN}").status == 200
+        assert end(server, signal.SIGINT) == (130, "jaxrnn: error: interrupted\n")
 
 
 @pytest.mark.parametrize(
