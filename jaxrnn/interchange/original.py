@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from jaxrnn.errors import InterchangeError
 from jaxrnn.interchange.characters import Imported, read_characters, sort_characters
-from jaxrnn.interchange.untrusted import about, read_chain
+from jaxrnn.interchange.untrusted import about, check_count, read_chain
 from jaxrnn.layers.block import RNNBlockParams
 from jaxrnn.layers.dense import DenseParams
 from jaxrnn.layers.embedding import EmbeddingParams
@@ -59,6 +59,7 @@ def read_original(content: Any) -> Imported:
         InterchangeError: It is not such a model; the message names the layer and the parameter.
     """
     layers, tables = _split(content)
+    check_count(layers)
     with about("its table of characters"):
         characters = read_characters(tables)
     first, *others = (_read_layer(layer, f"layer {number}") for number, layer in enumerate(layers))

@@ -26,9 +26,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxrnn.config import EmbeddingConfig, ModelConfig
+from jaxrnn.config.reading import read_config
 from jaxrnn.errors import InterchangeError
 from jaxrnn.interchange.torch_names import module_params, torch_modules
-from jaxrnn.interchange.untrusted import read_chain, read_layers
+from jaxrnn.interchange.untrusted import check_count, read_chain
 from jaxrnn.layers.block import RNNBlockParams
 from jaxrnn.layers.embedding import EmbeddingParams
 from jaxrnn.types import Params
@@ -138,7 +139,8 @@ def plan_described(modules: Modules, layers: Any, vocabulary_size: int) -> Plan:
         FieldError: No config can have such layers.
         InterchangeError: PyTorch has no such layer, or the tensors are not theirs.
     """
-    config = read_layers(layers)
+    check_count(layers)
+    config = read_config({"model": {"layers": layers}}).model
     left = dict(modules)
     planned: list[list[Module]] = []
     for index, (kind, *arguments) in enumerate(torch_modules(config, vocabulary_size)):

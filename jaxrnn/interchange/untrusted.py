@@ -46,16 +46,14 @@ def check_file(path: Path, what: str) -> None:
         raise InterchangeError(f"{shown(str(path))}: {found}; give {what}")
 
 
-def read_layers(layers: object) -> ModelConfig:
-    """Return the config of layers as a file lists them; too long a list is refused before it is read.
+def check_count(layers: object) -> None:
+    """Refuse a list of more layers than a model can have, before they are read one by one.
 
     Raises:
-        FieldError: No config can have such layers.
-        InterchangeError: There are more than a model can have.
+        InterchangeError: It is such a list.
     """
     if isinstance(layers, list) and len(layers) > MAX_LAYERS:
         raise InterchangeError(f"has {len(layers):,} layers; at most {MAX_LAYERS:,} are possible")
-    return read_config({"model": {"layers": layers}}).model
 
 
 def read_chain(layers: list[dict[str, Any]], vocabulary_size: int, last: str) -> ModelConfig:
@@ -71,7 +69,7 @@ def read_chain(layers: list[dict[str, Any]], vocabulary_size: int, last: str) ->
             problem = f"gives {end['size']:,} numbers, but there are {vocabulary_size:,} characters"
             raise InterchangeError(f"{last} {problem}")
         end = {"type": "dense"}
-    return read_layers([*before, end])
+    return read_config({"model": {"layers": [*before, end]}}).model
 
 
 def read_start(path: Path, size: int) -> bytes:
