@@ -105,7 +105,7 @@ def activations(model: LanguageModel, text: Text) -> tuple[dict[str, np.ndarray]
 def _observe(
     config: ModelConfig, k: int, separator_id: int | None, params: Params, ids: Array
 ) -> tuple[tuple[Array, ...], dict[int, dict[str, Array]]]:
-    """One pass: nats, ranks, likeliest ids and their probabilities; and by layer and kind `[time, units]`."""
+    """Return nats, ranks, likeliest ids and their probabilities of one pass; and by layer and kind `[time, units]`."""
     carry, resets = stack.initial_carry(config, params, 1), find_resets(ids[None], separator_id)
     inputs, logits = stack.layer_inputs(config, params, carry, ids[None], resets)
     logits = logits[0].astype(jnp.float32)
@@ -150,7 +150,7 @@ def layer_activity(
 
 
 def saturation(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """How often each unit of a gate is nearly shut and nearly open (Karpathy et al., 2015).
+    """Return how often each unit of a gate is nearly shut and nearly open (Karpathy et al., 2015).
 
     Args:
         values: `[characters, units]`, between 0 and 1.

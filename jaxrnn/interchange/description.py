@@ -17,6 +17,7 @@ from jaxrnn.models import stack
 from jaxrnn.models.language_model import LanguageModel
 from jaxrnn.types import Array, Carry
 
+METADATA = "jaxrnn"  # the key of the description in a file's own metadata
 KIND = "jaxrnn model"
 FORMAT_VERSION = 1
 

@@ -3,8 +3,8 @@
     call({"h_1": [batch, hidden], "c_1": ...}, tokens int32 [batch, time])
         -> ({"h_1": [batch, hidden], "c_1": ...}, logits float32 [batch, time, vocabulary])
 
-The program is `stack.apply` with the parameters in it, made by the layers' own code, so that every model can be
-exported. A caller needs jax, and nothing of this library.
+The program is `stack.apply_projected` with the parameters in it, made by the layers' own code, so that every model can
+be exported. A caller needs jax, and nothing of this library.
 """
 
 import contextlib

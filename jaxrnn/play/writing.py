@@ -32,21 +32,25 @@ class Writer(NamedTuple):
 
 
 class Block(NamedTuple):
-    """Characters, and how they came about."""
+    """Characters, and how they came about.
 
-    ids: np.ndarray  # [characters], int32
-    nll: np.ndarray  # [characters], float32, nats: the model's own surprisal, whatever the temperature
-    likeliest: (
-        np.ndarray
-    )  # [characters, alternatives], int32: what else could have stood there, the likeliest first
-    probabilities: np.ndarray  # [characters, alternatives], float32
-    states: tuple[
-        np.ndarray, ...
-    ]  # of each recurrent layer, [characters, units], float32: h that each was chosen from
+    Attributes:
+        ids: `[characters]`, int32.
+        nll: `[characters]`, float32, nats: the model's own surprisal, whatever the temperature.
+        likeliest: `[characters, alternatives]`, int32: the ids most likely at that place, the likeliest first.
+        probabilities: theirs, `[characters, alternatives]`, float32.
+        states: h of each recurrent layer that the character was drawn from, `[characters, units]`, float32.
+    """
+
+    ids: np.ndarray
+    nll: np.ndarray
+    likeliest: np.ndarray
+    probabilities: np.ndarray
+    states: tuple[np.ndarray, ...]
 
 
 def prepare(config: ModelConfig, params: Params, separator_id: int | None = None) -> Writer:
-    """Makes what serves for every text, and compiles what writes it, so that the first one need not wait."""
+    """Make what serves for every text, and compile what writes it, so that the first request need not wait."""
     params = jax.tree.map(jnp.asarray, jax.device_get(params))
     projected, blank = begin(config, params)
     writer = Writer(config, params, projected, blank, separator_id)
@@ -56,7 +60,7 @@ def prepare(config: ModelConfig, params: Params, separator_id: int | None = None
 
 
 def recurrent_layers(config: ModelConfig, params: Params) -> tuple[int, ...]:
-    """The places in the config's list of the layers that `Block.states` holds."""
+    """Return the indices in the config's list of the layers that `Block.states` holds."""
     carry = jax.eval_shape(partial(stack.initial_carry, config, batch_size=1), params)
     return tuple(index for index, of_layer in enumerate(carry) if of_layer)
 
@@ -71,7 +75,7 @@ def write(
     top_p: float,
     rng_seed: int,
 ) -> Iterator[Block]:
-    """Go on from a text, a few characters at a time; the arguments are those of `jaxrnn.sampling.generation.sample`.
+    """Continue a prompt, a few characters at a time; the arguments are those of `jaxrnn.sampling.generation.sample`.
 
     The same RNG seed and prompt write the same as `jaxrnn sample` with one sample.
 
@@ -84,9 +88,8 @@ def write(
     config, params, projected, blank, separator_id = writer
     carry = read(config, separator_id, params, projected, blank, np.asarray(prompt_ids[:-1], np.int32))
     state = carry, jnp.asarray(prompt_ids[-1:], jnp.int32)
-    random = np.uint32(rng_seed % 2**32)
     for start in range(0, length, BLOCK):
-        at = random, np.int32(0), np.int32(start)
+        at = np.uint32(rng_seed % 2**32), np.int32(0), np.int32(start)
         state, drawn = draw_block(config, separator_id, BLOCK, _observe, params, projected, choice, at, state)
         left = length - start
         ids, nll, observed = jax.tree.map(lambda array, left=left: np.asarray(array)[0, :left], drawn)
@@ -94,6 +97,6 @@ def write(
 
 
 def _observe(carry: Carry, logits: Array) -> tuple[Array, Array, tuple[Array, ...]]:
-    """The likeliest ids and their probabilities, and each recurrent layer's state."""
+    """Return the likeliest ids and their probabilities, and each recurrent layer's state."""
     probabilities, likeliest = jax.lax.top_k(jax.nn.softmax(logits), min(_ALTERNATIVES, logits.shape[-1]))
     return likeliest, probabilities, tuple(of_layer.h.astype(jnp.float32) for of_layer in carry if of_layer)
