@@ -36,7 +36,10 @@ PUBLIC: dict[str, tuple[str, tuple[str, ...] | None]] = {
             *("RNNConfig", "LSTMConfig", "MogrifierLSTMConfig", "GRUConfig", "RNNBlockConfig"),
         ),
     ),
-    "jaxrnn.data.vocabulary": ("tokens and ids", ("Vocabulary", "build_vocabulary", "encode", "decode")),
+    "jaxrnn.data.vocabulary": (
+        "tokens and ids",
+        ("Vocabulary", "build_vocabulary", "with_separator", "encode", "decode"),
+    ),
     "jaxrnn.models.stack": (
         "a stack of layers",
         ("init", "initial_carry", "apply", "step", "project_table", "count_parameters"),

@@ -20,9 +20,8 @@ Array: TypeAlias = jax.Array
 Key: TypeAlias = jax.Array  # a typed key: jax.random.key(0)
 Params: TypeAlias = Any  # a NamedTuple of arrays, or a tuple of such
 Carry: TypeAlias = Any  # a NamedTuple of arrays [batch, hidden], or () where nothing is carried
-OnProgress: TypeAlias = Callable[
-    [str, int, int], None
-]  # (what is being done, how much is done, of how much or 0)
+# What is being done, how much of it is done, and of how much; 0 where that is unknown.
+OnProgress: TypeAlias = Callable[[str, int, int], None]
 NO_GRADIENT: Any = None  # what a backward pass returns for a parameter that its function does not read
 
 

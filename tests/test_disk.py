@@ -33,51 +33,50 @@ def test_text_is_appended_as_it_is(tmp_path):
     assert (tmp_path / "a.txt").read_bytes() == "one\né\r\n".encode()
 
 
-@pytest.mark.parametrize("there", ["nothing", "an empty folder"])
-def test_a_folder_is_put_where_nothing_is_in_its_way(tmp_path, there):
-    (tmp_path / "new").mkdir()
-    (tmp_path / "new" / "file").touch()
-    if there != "nothing":
-        (tmp_path / "place").mkdir()
-    disk.put_in_place(tmp_path / "new", tmp_path / "place")
-    assert [path.name for path in tmp_path.rglob("*")] == ["place", "file"]
-
-
-def test_a_folder_does_not_push_away_what_it_was_not_told_to(tmp_path):
+@pytest.fixture
+def folders(tmp_path):
+    """Two folders, `new` and `place`, with a file each."""
     for name in ("new", "place"):
         (tmp_path / name).mkdir()
         (tmp_path / name / name).touch()
+    return tmp_path
+
+
+def names_in(folder):
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+
+
+@pytest.mark.parametrize("is_there", [False, True], ids=["nothing", "an empty folder"])
+def test_a_folder_is_put_where_nothing_is_in_its_way(folders, is_there):
+    disk.remove_tree(folders / "place")
+    if is_there:
+        (folders / "place").mkdir()
+    disk.put_in_place(folders / "new", folders / "place")
+    assert names_in(folders) == ["place", "place/new"]
+
+
+def test_a_folder_does_not_push_away_what_it_was_not_told_to(folders):
     with pytest.raises(OSError, match="not empty"):
-        disk.put_in_place(tmp_path / "new", tmp_path / "place")
-    assert (tmp_path / "place" / "place").exists()
+        disk.put_in_place(folders / "new", folders / "place")
+    assert (folders / "place" / "place").exists()
 
 
 @pytest.mark.parametrize("can_exchange", [True, False])
-def test_a_folder_changes_places_with_the_one_that_it_replaces(tmp_path, monkeypatch, can_exchange):
+def test_a_folder_changes_places_with_the_one_that_it_replaces(folders, monkeypatch, can_exchange):
     if not can_exchange:
         monkeypatch.setattr(disk.ctypes, "CDLL", lambda _: None)
-    for name in ("new", "place"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / name).touch()
-    disk.put_in_place(tmp_path / "new", tmp_path / "place", replace=True)
-    found = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*"))
-    assert found == ["new", "new/place", "place", "place/new"]
+    elif sys.platform == "linux":
+        monkeypatch.setattr(
+            Path, "rename", None
+        )  # two names are swapped in one step: the place is never empty
+    disk.put_in_place(folders / "new", folders / "place", replace=True)
+    assert names_in(folders) == ["new", "new/place", "place", "place/new"]
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="two names are swapped in one step on Linux alone")
-def test_the_place_is_never_empty_while_folders_change_places(tmp_path, monkeypatch):
-    for name in ("new", "place"):
-        (tmp_path / name).mkdir()
-    monkeypatch.setattr(Path, "rename", None)
-    disk.put_in_place(tmp_path / "new", tmp_path / "place", replace=True)
-
-
-def test_what_was_moved_aside_comes_back_when_the_new_folder_can_not_be_put_there(tmp_path):
-    (tmp_path / "place").mkdir()
-    (tmp_path / "place" / "precious").touch()
+def test_what_was_moved_aside_comes_back_when_the_new_folder_can_not_be_put_there(folders):
     with pytest.raises(FileNotFoundError):
-        disk.put_in_place(tmp_path / "missing", tmp_path / "place", replace=True)
-    assert [str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")] == ["place", "place/precious"]
+        disk.put_in_place(folders / "missing", folders / "place", replace=True)
+    assert names_in(folders) == ["new", "new/new", "place", "place/place"]
 
 
 def test_a_tree_is_removed_but_nothing_behind_its_links(tmp_path):
@@ -88,7 +87,7 @@ def test_a_tree_is_removed_but_nothing_behind_its_links(tmp_path):
     (tmp_path / "link").symlink_to(tmp_path / "outside")
     for name in ("tree", "link", "never was"):
         disk.remove_tree(tmp_path / name)
-    assert sorted(path.name for path in tmp_path.rglob("*")) == ["outside", "precious"]
+    assert names_in(tmp_path) == ["outside", "outside/precious"]
 
 
 def test_room_that_is_there_is_found_and_none_is_taken(tmp_path):

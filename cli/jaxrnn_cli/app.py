@@ -134,8 +134,8 @@ def _explain(error: Exception) -> tuple[str, int]:
             return f"{error.filename}: {reason}" if error.filename else reason, 1
     if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error):
         return "out of memory; try a smaller batch_size, seq_len, model, or number of samples", 1
-    if ending.are_several():
-        ending.end_if_lost(error)
+    if ending.are_several() and (lost := ending.explain_lost(error)):
+        return lost, 1
     hint = "set JAXRNN_TRACEBACK=1 to see where"
     return f"unexpected {type(error).__name__}: {console.one_line(str(error))} ({hint})", 1
 

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from jaxrnn.config.other_names import OTHER_NAMES
 from jaxrnn.config.toml import parse_value, shortened, toml_string
-from jaxrnn.errors import ConfigError
+from jaxrnn.errors import ConfigError, did_you_mean
 
 Value = bool | int | float | str | tuple[str, ...] | None
 _KINDS = {bool: "true or false", int: "an integer", float: "a number", str: "a string"}
@@ -187,8 +187,7 @@ def _check_item(field: Field, item: object) -> str:
 def _check_text(field: Field, value: str) -> str:
     rule = field.rule
     if isinstance(rule, OneOf) and value not in rule.words:
-        guess = nearest(value, rule.words)
-        hint = f"; did you mean {toml_string(guess)}?" if guess else ""
+        hint = did_you_mean(normalised(value), rule.words)
         raise FieldError(field.name, f"must be {field.allowed}{hint}", value)
     if isinstance(rule, Text) and not (value or rule.empty):
         raise FieldError(field.name, f"must be {field.allowed}", value)

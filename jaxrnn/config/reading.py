@@ -4,10 +4,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, fields
 from typing import Any
 
-from jaxrnn.config.fields import FieldError, fields_of, nearest, read_record, refuse_unknown
+from jaxrnn.config.fields import FieldError, fields_of, normalised, read_record, refuse_unknown
 from jaxrnn.config.schema import (
     LAYER_TYPES,
-    RESOLVED,
     Config,
     CorpusConfig,
     LayerConfig,
@@ -16,6 +15,7 @@ from jaxrnn.config.schema import (
     SampleConfig,
     TrainConfig,
 )
+from jaxrnn.errors import did_you_mean
 
 # The sections whose values are scalars; [model] is read apart.
 FLAT_SECTIONS: dict[str, type[CorpusConfig] | type[TrainConfig] | type[SampleConfig] | type[LogConfig]] = {
@@ -26,7 +26,7 @@ FLAT_SECTIONS: dict[str, type[CorpusConfig] | type[TrainConfig] | type[SampleCon
 }
 SECTIONS = tuple(field.name for field in fields(Config))
 PATHS = {key: f"{name}.{key}" for name, record in FLAT_SECTIONS.items() for key in fields_of(record)}
-MODEL_KEYS = tuple(field.name for field in fields(ModelConfig) if field.name != RESOLVED)
+MODEL_KEYS = tuple(field.name for field in fields(ModelConfig))
 PATHS |= {key: f"model.{key}" for key in MODEL_KEYS}
 _MISSING = object()
 _EXAMPLE = '{ type = "lstm", size = 192 }'
@@ -95,8 +95,7 @@ def layer_type(table: Mapping[str, object]) -> type[LayerConfig]:
         case str(name) if name in LAYER_TYPES:
             return LAYER_TYPES[name]
         case str(name):
-            guess = nearest(name, LAYER_TYPES)
-            raise FieldError("type", allowed + (f"; did you mean {guess}?" if guess else ""), name)
+            raise FieldError("type", allowed + did_you_mean(normalised(name), LAYER_TYPES), name)
         case other if other is _MISSING:
             raise FieldError("type", f"is missing; it {allowed}")
         case other:
@@ -111,6 +110,5 @@ def to_tables(config: Config) -> dict[str, dict[str, Any]]:
         return {"type": layer.type} | {f.name: value for f, value in named if value or value != f.default}
 
     tables = asdict(config)
-    del tables["model"][RESOLVED]
     tables["model"]["layers"] = [table(layer) for layer in config.model.layers]
     return tables

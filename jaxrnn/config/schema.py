@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import Annotated, ClassVar
 
 from jaxrnn.config.fields import Checked, FieldError, OneOf, Range, Text
-from jaxrnn.config.separator import check_separator
 
 MAX_LAYERS = 1000
 # Generous: they only keep out what no machine could hold or count.
@@ -33,10 +32,16 @@ class CorpusConfig(Checked):
         """Checks every field.
 
         Raises:
-            FieldError: If a value is not accepted, or the separator has more than one character.
+            FieldError: If a value is not accepted, or the separator is more than one token.
         """
         super().__post_init__()
-        check_separator(self.separator)
+        if len(self.separator) > 1 or (self.tokens == "bytes" and not self.separator.isascii()):
+            problem = "must be one token, as the state is reset at one; "
+            if self.separator.startswith("\\"):
+                problem += """an escape is one in double quotes only, as in --set 'corpus.separator="\\n"'"""
+            else:
+                problem += 'replace it in the corpus by one that occurs nowhere else, such as "\\u001E"'
+            raise FieldError("separator", problem, self.separator)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,20 +144,12 @@ class RNNBlockConfig(LayerConfig):
 
 LAYER_TYPES: dict[str, type[LayerConfig]] = {layer.type: layer for layer in LayerConfig.__subclasses__()}
 
-# The field of a model that stands in no file: it follows from the corpus's separator and the vocabulary
-# (`jaxrnn.data.documents`).
-RESOLVED = "reset_id"
-
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
-    """The layers that a character passes through, first to last.
-
-    Before the token `reset_id` is read, the state is reset; that one is `RESOLVED`.
-    """
+    """The layers that a token passes through, first to last."""
 
     layers: tuple[LayerConfig, ...] = (EmbeddingConfig(size=192), LSTMConfig(size=192), DenseConfig())
-    reset_id: int | None = None
 
     def __post_init__(self) -> None:
         """Checks that the layers fit together.

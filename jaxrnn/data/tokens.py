@@ -73,8 +73,8 @@ class TokenSource:
         Raises:
             ValueError: It lacks one.
         """
-        if vocabulary == self.vocabulary:
-            return self
+        if vocabulary.characters == self.vocabulary.characters:
+            return replace(self, vocabulary=vocabulary)
         table = translation(self.vocabulary, vocabulary)
         if table.min() < 0:
             raise ValueError("the vocabulary lacks a token of the corpus")

@@ -7,6 +7,11 @@ Where the tokens are bytes there is one vocabulary, of all 256, and a byte is it
 bytes in UTF-8, and each byte that is not UTF-8 for the lone surrogate that Python has for it (PEP 383,
 "surrogateescape"), so that any bytes can be written as a `str` and come back unchanged.
 
+Documents. A corpus of many short documents (names, messages, poems, articles) has a separator between them, one
+character or one byte. A document begins with the separator before it: the state of a model is reset just before it
+reads that token, so the predictions after it depend on nothing before it, in training, evaluation and sampling alike;
+and a sample whose prompt is the separator begins as every document did.
+
 Everything that depends on the kind of token is in `TOKENIZERS`; another tokenizer joins as another row.
 """
 
@@ -18,8 +23,9 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from jaxrnn.config.fields import show
 from jaxrnn.data.texts import readable
-from jaxrnn.errors import VocabularyError
+from jaxrnn.errors import ConfigError, VocabularyError
 
 _CODE_POINTS = 0x110000
 _CHUNK = 1 << 20  # characters
@@ -35,10 +41,12 @@ class Vocabulary(NamedTuple):
     """The characters a model knows: sorted by code point, each once; the id of a character is its index.
 
     Where `tokens` are bytes, it is `byte_vocabulary()`, and the character of id i, `chr(i)`, stands for the byte i.
+    `separator` is the character at which a document begins; "" is none.
     """
 
     characters: str
     tokens: Tokens = "characters"
+    separator: str = ""
 
     @property
     def size(self) -> int:
@@ -49,6 +57,11 @@ class Vocabulary(NamedTuple):
     def unit(self) -> str:
         """What a message calls one token."""
         return TOKENIZERS[self.tokens].unit
+
+    @property
+    def separator_id(self) -> int | None:
+        """The id before which a model's state is reset; None without a separator."""
+        return self.characters.index(self.separator) if self.separator else None
 
 
 class Tokenizer(NamedTuple):
@@ -224,6 +237,28 @@ def translation(source: Vocabulary, target: Vocabulary) -> npt.NDArray[np.int32]
     return np.array([ids.get(character, -1) for character in source.characters], np.int32)
 
 
+def with_separator(vocabulary: Vocabulary, separator: str) -> Vocabulary:
+    r"""Return the vocabulary with another separator.
+
+    Args:
+        vocabulary: that of a corpus, or of a run.
+        separator: one of its characters, of bytes an ASCII one; "" is none.
+
+    Raises:
+        ConfigError: The vocabulary lacks the separator.
+
+    Example:
+        >>> with_separator(Vocabulary("\n !abc"), "!").separator_id
+        2
+    """
+    if separator not in vocabulary.characters:
+        raise ConfigError(
+            f"corpus.separator = {show(separator)}: the vocabulary lacks it, so it separates no documents; name the "
+            "character between them, or leave it out (jaxrnn finetune --on-unknown extend adds new characters)"
+        )
+    return vocabulary._replace(separator=separator)
+
+
 def describe_character(c: str) -> str:
     r"""Return a character as a message shows it: quoted, escaped where it is invisible, with its code point.
 
@@ -235,8 +270,11 @@ def describe_character(c: str) -> str:
 
 
 def vocabulary_to_json(vocabulary: Vocabulary) -> str:
-    """Return the vocabulary as JSON text, in ASCII, so that no editor or encoding can change it."""
-    return json.dumps(vocabulary._asdict()) + "\n"
+    """Return the vocabulary as JSON text, in ASCII, so that no editor or encoding can change it.
+
+    The separator is not in it: that of a run is in its config.
+    """
+    return json.dumps({"characters": vocabulary.characters, "tokens": vocabulary.tokens}) + "\n"
 
 
 def vocabulary_from_json(text: str, source: str) -> Vocabulary:

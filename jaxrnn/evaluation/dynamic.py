@@ -34,6 +34,7 @@ from jaxrnn.data.tokens import TokenSource
 from jaxrnn.evaluation.scoring import Scores, rank
 from jaxrnn.evaluation.validation import check_is_enough
 from jaxrnn.layers.losses import softmax_cross_entropy
+from jaxrnn.layers.resets import find_resets
 from jaxrnn.models import stack
 from jaxrnn.types import Array, Carry, OnProgress, Params
 
@@ -86,7 +87,7 @@ def gradient_rms(config: ModelConfig, params: Params, tokens: TokenSource, segme
         tokens.take(positions + k).astype(np.int32).reshape(rows, segments, segment).swapaxes(0, 1)
         for k in (0, 1)
     )
-    return _gradient_rms(config, params, inputs, targets)
+    return _gradient_rms(config, tokens.vocabulary.separator_id, params, inputs, targets)
 
 
 def score_dynamic(
@@ -126,9 +127,9 @@ def score_dynamic(
         on_progress("adapting to the text", start, scored)
         positions = start + np.arange(block)
         inputs, targets = (tokens.take(positions + k).astype(np.int32) for k in (0, 1))
-        state, found = _read_block(
-            config, state, params, rms, factors, inputs.reshape(-1, segment), targets.reshape(-1, segment)
-        )
+        inputs, targets = inputs.reshape(-1, segment), targets.reshape(-1, segment)
+        separator_id = tokens.vocabulary.separator_id
+        state, found = _read_block(config, separator_id, state, params, rms, factors, inputs, targets)
         nats.append(np.asarray(found[0]).reshape(-1))
         ranks.append(np.asarray(found[1]).reshape(-1))
     return Scores(np.concatenate(nats)[:scored], np.concatenate(ranks)[:scored])
@@ -182,12 +183,18 @@ def _check(tokens: TokenSource, segment: int) -> None:
 
 
 def _segment_gradient(
-    config: ModelConfig, params: Params, carry: Carry, inputs: Array, targets: Array
+    config: ModelConfig,
+    separator_id: int | None,
+    params: Params,
+    carry: Carry,
+    inputs: Array,
+    targets: Array,
 ) -> tuple[Params, tuple[Carry, Array, Array]]:
     """The gradient of the mean loss of `[rows, segment]`, summed over rows; the carry after it, nats and ranks."""
 
     def loss(params: Params) -> tuple[Array, tuple[Carry, Array, Array]]:
-        carry_out, logits = stack.apply(config, params, carry, inputs)
+        resets = find_resets(inputs, separator_id)
+        carry_out, logits = stack.apply(config, params, carry, inputs, resets=resets)
         nats = softmax_cross_entropy(logits, targets)
         return nats.mean(axis=1).sum(), (carry_out, nats, rank(logits, targets))
 
@@ -195,14 +202,16 @@ def _segment_gradient(
     return gradient, scores
 
 
-@partial(jax.jit, static_argnums=0)
-def _gradient_rms(config: ModelConfig, params: Params, inputs: Array, targets: Array) -> Params:
+@partial(jax.jit, static_argnums=(0, 1))
+def _gradient_rms(
+    config: ModelConfig, separator_id: int | None, params: Params, inputs: Array, targets: Array
+) -> Params:
     """RMS from inputs and targets `[segments, rows, segment]`."""
     segments, rows, _ = inputs.shape
 
     def read(state: tuple[Params, Carry], here: tuple[Array, Array]) -> tuple[tuple[Params, Carry], None]:
         squares, carry = state
-        gradient, (carry, _, _) = _segment_gradient(config, params, carry, *here)
+        gradient, (carry, _, _) = _segment_gradient(config, separator_id, params, carry, *here)
         return (jax.tree.map(lambda total, g: total + g * g, squares, gradient), carry), None
 
     zeros = jax.tree.map(jnp.zeros_like, params)
@@ -214,9 +223,10 @@ def _gradient_rms(config: ModelConfig, params: Params, inputs: Array, targets: A
 _State: TypeAlias = tuple[Params, Carry]
 
 
-@partial(jax.jit, static_argnums=0, donate_argnums=1)
+@partial(jax.jit, static_argnums=(0, 1), donate_argnums=2)
 def _read_block(
     config: ModelConfig,
+    separator_id: int | None,
     state: _State,
     origin: Params,
     rms: Params,
@@ -240,7 +250,9 @@ def _read_block(
     def read(state: _State, here: tuple[Array, Array]) -> tuple[_State, tuple[Array, Array]]:
         theta, carry = state
         xs, ys = here
-        gradient, (carry, nats, ranks) = _segment_gradient(config, theta, carry, xs[None], ys[None])
+        gradient, (carry, nats, ranks) = _segment_gradient(
+            config, separator_id, theta, carry, xs[None], ys[None]
+        )
         theta = jax.tree.map(update, theta, origin, gradient, rms)
         return (theta, carry), (nats[0], ranks[0])
 

@@ -107,11 +107,12 @@ def score_stateful(config: ModelConfig, params: Params, tokens: TokenSource) -> 
     Raises:
         ValueError: There are fewer than two tokens.
     """
-    segments = validation.segment(tokens)
-    carry = validation.warmed_up(config, params, segments.warm_up)
+    segments, separator_id = validation.segment(tokens), tokens.vocabulary.separator_id
+    carry = validation.warmed_up(config, separator_id, params, segments.warm_up)
     found = []
     for inputs, targets, _ in segments.pieces():
-        carry, scores = validation.scan_chunks(config, _score, params, carry, (inputs, targets))
+        chunks = (inputs, targets)
+        carry, scores = validation.scan_chunks(config, separator_id, _score, params, carry, chunks)
         found.append([np.asarray(values) for values in scores])
     nll, ranks = (np.concatenate(parts) for parts in zip(*found, strict=True))
     return _in_order(nll, ranks, segments.length, len(tokens) - 1)
@@ -148,7 +149,10 @@ def score_windows(config: ModelConfig, params: Params, tokens: TokenSource, wind
             tokens.take(positions + k).astype(np.int32).reshape(rows, chunks, chunk).swapaxes(0, 1)
             for k in (0, 1)
         )
-        _, (nll, ranks) = validation.scan_chunks(config, _score, params, empty, (inputs, targets))
+        separator_id = tokens.vocabulary.separator_id
+        _, (nll, ranks) = validation.scan_chunks(
+            config, separator_id, _score, params, empty, (inputs, targets)
+        )
         found.append(_in_order(np.asarray(nll), np.asarray(ranks), window, rows * window))
     nll, ranks = (np.concatenate(parts)[:scored] for parts in zip(*found, strict=True))
     return Scores(nll, ranks)

@@ -18,6 +18,7 @@ from jax.sharding import Mesh
 from jaxrnn.config import ModelConfig
 from jaxrnn.data.tokens import TokenSource
 from jaxrnn.layers.losses import softmax_cross_entropy
+from jaxrnn.layers.resets import find_resets
 from jaxrnn.models import stack
 from jaxrnn.parallel.devices import split_rows
 from jaxrnn.types import Array, Carry, Params
@@ -38,6 +39,7 @@ class Segments(NamedTuple):
     pieces: Callable[[], Iterable[tuple[Array, Array, Array]]]
     """The rest, in pieces of `[chunks, segments, chunk]` each: inputs, targets and weights (1, or 0 for padding)."""
     length: int  # tokens of a segment that are scored; fewer of the last one
+    separator_id: int | None  # the token before which the state is reset
 
 
 class _Places(NamedTuple):
@@ -66,15 +68,15 @@ def segment(
         ValueError: There are fewer than two tokens.
     """
     check_is_enough(tokens)
-    places = _find_places(len(tokens), max_segments, limit)
+    places, separator_id = _find_places(len(tokens), max_segments, limit), tokens.vocabulary.separator_id
     warm_up = jnp.asarray(_take(tokens, places.starts - WARM_UP + np.arange(WARM_UP)))
     warm_up = warm_up if mesh is None else split_rows(mesh, warm_up)
     if places.starts.size * places.length <= _ON_DEVICE:
         whole = _read_chunks(tokens, places, 0, places.chunks, mesh)
-        return Segments(warm_up, lambda: (whole,), places.length)
+        return Segments(warm_up, lambda: (whole,), places.length, separator_id)
     firsts = range(0, places.chunks, _PIECE)
     pieces = lambda: (_read_chunks(tokens, places, first, _PIECE, mesh) for first in firsts)  # noqa: E731
-    return Segments(warm_up, pieces, places.length)
+    return Segments(warm_up, pieces, places.length, separator_id)
 
 
 def check_is_enough(tokens: TokenSource) -> None:
@@ -128,10 +130,10 @@ def evaluate(config: ModelConfig, params: Params, segments: Segments) -> float:
         params: their parameters.
         segments: from `segment`.
     """
-    carry = warmed_up(config, params, segments.warm_up)
+    carry = warmed_up(config, segments.separator_id, params, segments.warm_up)
     loss = weight = 0.0
     for piece in segments.pieces():
-        carry, losses = scan_chunks(config, _sum_losses, params, carry, piece)
+        carry, losses = scan_chunks(config, segments.separator_id, _sum_losses, params, carry, piece)
         loss += _sum(losses)
         weight += _sum(_count(piece[-1]))
     return loss / weight
@@ -151,14 +153,20 @@ def _count(weights: Array) -> Array:
     return weights.sum((1, 2))
 
 
-@partial(jax.jit, static_argnums=(0, 1))
+@partial(jax.jit, static_argnums=(0, 1, 2))
 def scan_chunks(
-    config: ModelConfig, measure: Callable[..., Any], params: Params, carry: Carry, chunks: tuple[Array, ...]
+    config: ModelConfig,
+    separator_id: int | None,
+    measure: Callable[..., Any],
+    params: Params,
+    carry: Carry,
+    chunks: tuple[Array, ...],
 ) -> tuple[Carry, Any]:
     """Read chunks one after the other, each row on and on.
 
     Args:
         config: the layers.
+        separator_id: the token before which the state is reset, or None.
         measure: what is wanted of a chunk: a function of its logits `[rows, chunk, vocabulary]` and of all in `chunks`
             but the inputs.
         params: the parameters.
@@ -171,15 +179,15 @@ def scan_chunks(
 
     def read(carry: Carry, chunk: tuple[Array, ...]) -> tuple[Carry, Any]:
         inputs, *others = chunk
-        carry, logits = stack.apply(config, params, carry, inputs)
+        carry, logits = stack.apply(config, params, carry, inputs, resets=find_resets(inputs, separator_id))
         return carry, measure(logits, *others)
 
     return jax.lax.scan(read, carry, chunks)
 
 
-@partial(jax.jit, static_argnums=0)
-def warmed_up(config: ModelConfig, params: Params, warm_up: Array) -> Carry:
+@partial(jax.jit, static_argnums=(0, 1))
+def warmed_up(config: ModelConfig, separator_id: int | None, params: Params, warm_up: Array) -> Carry:
     """Return the carry with which each segment begins to be scored."""
     carry = stack.initial_carry(config, params, warm_up.shape[0])
-    carry, _ = stack.apply(config, params, carry, warm_up)
+    carry, _ = stack.apply(config, params, carry, warm_up, resets=find_resets(warm_up, separator_id))
     return jax.tree.map(lambda leaf: leaf.at[0].set(0), carry)  # nothing stands before the first segment

@@ -363,10 +363,12 @@ def _rnn_block_cases(rng: np.random.Generator, sizes: Sizes) -> list[Case]:
 # A stack of layers
 
 
-def plain_stack(config: ModelConfig, params: Params, carry: Carry, tokens: Array) -> tuple[Carry, Array]:
-    """Run the plain forward passes of a stack without dropout: tokens `[batch, time]` to logits."""
+def plain_stack(
+    config: ModelConfig, params: Params, carry: Carry, tokens: Array, resets: Array | None = None
+) -> tuple[Carry, Array]:
+    """Run the plain forward passes of a stack without dropout: tokens and resets `[batch, time]` to logits."""
     xs = tokens.T
-    resets = None if config.reset_id is None else xs == config.reset_id
+    resets = None if resets is None else resets.T
     carry_out: list[Carry] = []
     for layer, layer_params, layer_carry in zip(config.layers, params, carry, strict=True):
         plain = ON_TRIAL[layer.type].plain

@@ -18,8 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
 
-from jaxrnn.config.fields import nearest
-from jaxrnn.errors import ConfigError
+from jaxrnn.errors import ConfigError, did_you_mean
 from jaxrnn.gradcheck.cases import ON_TRIAL, Arguments, Case, Outputs, Sizes, normal
 from jaxrnn.types import Array
 
@@ -75,9 +74,8 @@ def check_gradients(
     functions = dict(replace or {})
     for name in [*([layer] if layer is not None else []), *functions]:
         if name not in ON_TRIAL:
-            guess = nearest(name, ON_TRIAL)
-            advice = f"did you mean {guess}?" if guess else f"the layers are {', '.join(ON_TRIAL)}"
-            raise ConfigError(f"gradient check: no layer is called {name!r}; {advice}")
+            advice = did_you_mean(name, ON_TRIAL) or f"; the layers are {', '.join(ON_TRIAL)}"
+            raise ConfigError(f"gradient check: no layer is called {name!r}{advice}")
     return _checks(tuple(ON_TRIAL) if layer is None else (layer,), sizes, functions)
 
 

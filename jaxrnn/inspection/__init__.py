@@ -1,6 +1,6 @@
-"""Looking into a trained model: what its units do, what they track, how far back it looks, and a page of all that.
+"""Inspection of a trained model: activations, gate saturation, gradient flow, and a page that shows them.
 
-| room           | what is in it                                                      |
+| file           | content                                                            |
 |----------------|--------------------------------------------------------------------|
 | `activity.py`  | every unit's state and gates at each character of a text           |
 | `lookback.py`  | how much an earlier state matters for a prediction                 |

@@ -11,7 +11,7 @@ from jaxrnn.config import LayerConfig, ModelConfig
 from jaxrnn.data.vocabulary import Text, encode
 from jaxrnn.evaluation.scoring import rank
 from jaxrnn.layers.losses import softmax_cross_entropy
-from jaxrnn.layers.resets import reset_state
+from jaxrnn.layers.resets import find_resets, reset_state
 from jaxrnn.models import stack
 from jaxrnn.models.language_model import LanguageModel
 from jaxrnn.models.registry import LAYERS, apply_layer
@@ -41,7 +41,13 @@ class Activity(NamedTuple):
     tracks: tuple[Track, ...]
 
 
-def observe(config: ModelConfig, params: Params, ids: np.ndarray, most_likely: int = 5) -> Activity:
+def observe(
+    config: ModelConfig,
+    params: Params,
+    ids: np.ndarray,
+    most_likely: int = 5,
+    separator_id: int | None = None,
+) -> Activity:
     """Read a text from a zero state and note what every unit does.
 
     Args:
@@ -49,10 +55,11 @@ def observe(config: ModelConfig, params: Params, ids: np.ndarray, most_likely: i
         params: their parameters.
         ids: the text `[characters]`, at least one.
         most_likely: how many likely next characters to keep at each place.
+        separator_id: the token before which the state is reset (`Vocabulary.separator_id`), or None.
     """
     vocabulary_size = params[0].table.shape[0]
     k = min(most_likely, vocabulary_size)
-    expected, activity = _observe(config, k, params, jnp.asarray(ids, jnp.int32))
+    expected, activity = _observe(config, k, separator_id, params, jnp.asarray(ids, jnp.int32))
     tracks = (
         Track(layer, kind, np.asarray(values, np.float32))
         for layer, kinds in activity.items()
@@ -88,22 +95,23 @@ def activations(model: LanguageModel, text: Text) -> tuple[dict[str, np.ndarray]
     if not text:
         raise ValueError("activations: the text is empty; one token at least is needed")
     by_layer: tuple[dict[str, np.ndarray], ...] = tuple({} for _ in model.config.layers)
-    for track in observe(model.config, model.params, encode(model.vocabulary, text)).tracks:
+    ids, separator_id = encode(model.vocabulary, text), model.vocabulary.separator_id
+    for track in observe(model.config, model.params, ids, separator_id=separator_id).tracks:
         by_layer[track.layer][track.kind] = track.values
     return by_layer
 
 
-@partial(jax.jit, static_argnums=(0, 1))
+@partial(jax.jit, static_argnums=(0, 1, 2))
 def _observe(
-    config: ModelConfig, k: int, params: Params, ids: Array
+    config: ModelConfig, k: int, separator_id: int | None, params: Params, ids: Array
 ) -> tuple[tuple[Array, ...], dict[int, dict[str, Array]]]:
-    """One pass: nats, ranks, likeliest ids and their probabilities; and by layer and kind `[time, units]`."""
-    carry = stack.initial_carry(config, params, 1)
-    inputs, logits = stack.layer_inputs(config, params, carry, ids[None])
+    """Return nats, ranks, likeliest ids and their probabilities of one pass; and by layer and kind `[time, units]`."""
+    carry, resets = stack.initial_carry(config, params, 1), find_resets(ids[None], separator_id)
+    inputs, logits = stack.layer_inputs(config, params, carry, ids[None], resets)
     logits = logits[0].astype(jnp.float32)
     nats = softmax_cross_entropy(logits[:-1], ids[1:])
     probabilities, likeliest = jax.lax.top_k(jax.nn.softmax(logits), k)
-    resets = stack.find_resets(config, ids[:, None])
+    resets = find_resets(ids[:, None], separator_id)  # time first, as the layers
     activity = {
         index: {kind: values[:, 0] for kind, values in kinds.items()}
         for index, layer in enumerate(config.layers)
@@ -142,7 +150,7 @@ def layer_activity(
 
 
 def saturation(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """How often each unit of a gate is nearly shut and nearly open (Karpathy et al., 2015).
+    """Return how often each unit of a gate is nearly shut and nearly open (Karpathy et al., 2015).
 
     Args:
         values: `[characters, units]`, between 0 and 1.

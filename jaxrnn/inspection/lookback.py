@@ -1,10 +1,12 @@
 """How far back a model looks: the gradient of a prediction's loss by the states before it.
 
 For a character t of a text and k = 1, 2, ... the norm of d loss_t / d h_{t-k}: how much the loss would change with the
-state that a layer had k characters earlier, all that was read since then staying as it is. It comes from the layers'
+state that a layer had k characters earlier, with the same characters since then. It comes from the layers'
 own backward passes, one step at a time:
 
     dcarry_{t-1} = backward pass of step t, from d loss_t,   dcarry_{s-1} = backward pass of step s, from dcarry_s
+
+which is the gradient with respect to zeros that are added to each carry.
 
 Where it falls to nothing, the model may still remember; but training, which follows gradients, could not have taught it
 to (docs/maths.md, section 12).
@@ -19,6 +21,7 @@ import numpy as np
 
 from jaxrnn.config import ModelConfig
 from jaxrnn.layers.losses import softmax_cross_entropy
+from jaxrnn.layers.resets import find_resets
 from jaxrnn.models import stack
 from jaxrnn.types import Array, Carry, Params
 
@@ -27,16 +30,26 @@ _WARM_UP = 100  # characters read before, so that no state is fresh
 
 
 class LookBack(NamedTuple):
-    """How much an earlier state of one layer matters."""
+    """How much an earlier state of one layer matters.
 
-    layer: int  # its place in the config's list, from 0
-    field: str  # of the carry: "h" or "c"
-    norms: (
-        np.ndarray
-    )  # [k], float32: nats by unit of the state, 1, 2, ... characters back; a median over places
+    Attributes:
+        layer: its index in the config's list, from 0.
+        field: of the carry: "h" or "c".
+        norms: `[k]`, float32: nats by unit of the state, 1, 2, ... characters back; medians over places in the text.
+    """
+
+    layer: int
+    field: str
+    norms: np.ndarray
 
 
-def look_back(config: ModelConfig, params: Params, ids: np.ndarray, steps: int = 100) -> tuple[LookBack, ...]:
+def look_back(
+    config: ModelConfig,
+    params: Params,
+    ids: np.ndarray,
+    steps: int = 100,
+    separator_id: int | None = None,
+) -> tuple[LookBack, ...]:
     """Measure how a text's predictions depend on the states before them.
 
     Args:
@@ -44,6 +57,7 @@ def look_back(config: ModelConfig, params: Params, ids: np.ndarray, steps: int =
         params: their parameters.
         ids: the text `[characters]`.
         steps: how many characters to look back; fewer where the text is short.
+        separator_id: the token before which the state is reset (`Vocabulary.separator_id`), or None.
 
     Returns:
         One curve for each field of each layer's carry; none for a text under three characters.
@@ -55,7 +69,7 @@ def look_back(config: ModelConfig, params: Params, ids: np.ndarray, steps: int =
     length = warm_up + steps + 2  # what is read, and the character that is predicted at the end
     places = np.unique(np.linspace(0, ids.size - length, _WINDOWS).astype(int))
     windows = ids[places[:, None] + np.arange(length)].astype(np.int32)
-    norms = _norms(config, warm_up, params, jnp.asarray(windows))
+    norms = _norms(config, warm_up, separator_id, params, jnp.asarray(windows))
     return tuple(
         LookBack(index, field, np.median(np.asarray(values), axis=1))
         for index, of_layer in enumerate(norms)
@@ -64,33 +78,28 @@ def look_back(config: ModelConfig, params: Params, ids: np.ndarray, steps: int =
     )
 
 
-@partial(jax.jit, static_argnums=(0, 1))
-def _norms(config: ModelConfig, warm_up: int, params: Params, windows: Array) -> Carry:
-    """Of windows `[places, length]`: norms `[steps, places]` by layer and field, the nearest state first."""
+@partial(jax.jit, static_argnums=(0, 1, 2))
+def _norms(
+    config: ModelConfig, warm_up: int, separator_id: int | None, params: Params, windows: Array
+) -> Carry:
+    """Return the norms `[steps, places]` by layer and field of windows `[places, length]`, the nearest state first."""
     carry = stack.initial_carry(config, params, windows.shape[0])
     first, inputs, targets = windows[:, : warm_up + 1], windows[:, warm_up + 1 : -1].T, windows[:, -1]
-    carry, _ = stack.apply(config, params, carry, first)
+    carry, _ = stack.apply(config, params, carry, first, resets=find_resets(first, separator_id))
 
-    def read(carry: Carry, token: Array) -> tuple[Carry, Array]:
-        return stack.step(config, params, None, carry, token)
+    @jax.checkpoint  # keeps the carries alone in memory, not every gate
+    def read(carry: Carry, nudge: Carry, token: Array) -> tuple[Carry, Array]:
+        carry = jax.tree.map(jnp.add, carry, nudge)
+        return stack.step(config, params, None, carry, token, find_resets(token, separator_id))
 
-    def forward(carry: Carry, token: Array) -> tuple[Carry, Carry]:
-        return read(carry, token)[0], carry
+    def last_loss(nudges: Carry) -> Array:
+        earlier = jax.tree.map(lambda leaf: leaf[:-1], nudges)
+        last = jax.tree.map(lambda leaf: leaf[-1], nudges)
+        before, _ = jax.lax.scan(lambda c, here: (read(c, *here)[0], None), carry, (earlier, inputs[:-1]))
+        _, logits = read(before, last, inputs[-1])
+        return softmax_cross_entropy(logits, targets).sum()  # places don't mix
 
-    _, before = jax.lax.scan(forward, carry, inputs)  # the carry before each step
-
-    def last_loss(carry: Carry) -> Array:
-        return softmax_cross_entropy(read(carry, inputs[-1])[1], targets).sum()  # places don't mix
-
-    def backward(d_carry: Carry, step: tuple[Carry, Array]) -> tuple[Carry, Carry]:
-        carry, token = step
-        _, step_bwd = jax.vjp(lambda carry: read(carry, token)[0], carry)
-        (d_before,) = step_bwd(d_carry)
-        return d_before, d_carry
-
-    earlier = jax.tree.map(lambda leaf: leaf[:-1], before), inputs[:-1]
-    d_last = jax.grad(last_loss)(jax.tree.map(lambda leaf: leaf[-1], before))
-    d_first, d_carries = jax.lax.scan(backward, d_last, earlier, reverse=True)
-    nearest_first = jax.tree.map(lambda d, first: jnp.concatenate([d[::-1], first[None]]), d_carries, d_first)
-    norms: Carry = jax.tree.map(lambda d: jnp.linalg.norm(d.astype(jnp.float32), axis=-1), nearest_first)
+    zeros = jax.tree.map(lambda leaf: jnp.zeros((len(inputs), *leaf.shape), leaf.dtype), carry)
+    d_carries = jax.grad(last_loss)(zeros)
+    norms: Carry = jax.tree.map(lambda d: jnp.linalg.norm(d[::-1].astype(jnp.float32), axis=-1), d_carries)
     return norms

@@ -15,7 +15,7 @@ def pack(values: np.ndarray, low: float, high: float, levels: int) -> str:
     """Pack values `[characters, units]` into base64.
 
     Args:
-        values: what lies outside of low and high is shown as they are.
+        values: what lies outside of low and high is shown as the nearer of these.
         low: the value of the first level.
         high: the value of the last level.
         levels: how many there are, 2 to 256.
@@ -33,12 +33,12 @@ def pack(values: np.ndarray, low: float, high: float, levels: int) -> str:
 
 
 def quantise(values: np.ndarray, low: float, high: float, levels: int) -> np.ndarray:
-    """The nearest level of each value, from 0 to `levels - 1`, uint8."""
+    """Return the nearest level of each value, from 0 to `levels - 1`, uint8."""
     scaled = (np.clip(values, low, high) - low) * ((levels - 1) / (high - low))
     nearest: np.ndarray = np.rint(scaled).astype(np.uint8)
     return nearest
 
 
 def levels_per_byte(levels: int) -> int:
-    """How many digits to the base `levels` a byte holds: 5 of base 3, 2 of base 15."""
+    """Return how many digits to the base `levels` a byte holds: 5 of base 3, 2 of base 15."""
     return max(n for n in range(1, 9) if levels**n <= 256)

@@ -36,11 +36,11 @@ class Inspection(NamedTuple):
     curves: dict[str, tuple[LookBack, ...]]  # by the name of the run, the inspected one first
 
 
-def inspect(run: LanguageModel, text: Text, compared: Sequence[LanguageModel] = ()) -> Inspection:
+def inspect(model: LanguageModel, text: Text, compared: Sequence[LanguageModel] = ()) -> Inspection:
     """Read a text with a model and find out what its units do.
 
     Args:
-        run: the model.
+        model: the model that reads.
         text: one character at least, all of them in its vocabulary; `bytes` for a model of bytes.
         compared: other models of the same kind of token, for which it is measured how far back they look; each reads
             the text without the characters that it does not know.
@@ -51,19 +51,21 @@ def inspect(run: LanguageModel, text: Text, compared: Sequence[LanguageModel] = 
     """
     if not text:
         raise ValueError("an empty text shows nothing")
-    activity = observe(run.config, run.params, encode(run.vocabulary, text))
+    ids, separator_id = encode(model.vocabulary, text), model.vocabulary.separator_id
+    activity = observe(model.config, model.params, ids, separator_id=separator_id)
     curves = {}
-    for each in (run, *compared):
+    for each in (model, *compared):
         ids = encode(each.vocabulary, drop_unknown(each.vocabulary, text))
-        curves[each.name] = look_back(each.config, each.params, ids)
+        separator_id = each.vocabulary.separator_id
+        curves[each.name] = look_back(each.config, each.params, ids, separator_id=separator_id)
     return Inspection(text, activity, find_tracking(text, activity.tracks), curves)
 
 
-def render(run: LanguageModel, inspection: Inspection, about: Mapping[str, str]) -> str:
-    """The page.
+def render(model: LanguageModel, inspection: Inspection, about: Mapping[str, str]) -> str:
+    """Return the page.
 
     Args:
-        run: the model that was inspected.
+        model: the model that was inspected.
         inspection: from `inspect`.
         about: facts to show below the title, by what they are called.
 
@@ -71,16 +73,16 @@ def render(run: LanguageModel, inspection: Inspection, about: Mapping[str, str])
         An HTML document that needs nothing else.
     """
     data = json.dumps(
-        _payload(run, inspection, about), ensure_ascii=False, allow_nan=False, separators=(",", ":")
+        _payload(model, inspection, about), ensure_ascii=False, allow_nan=False, separators=(",", ":")
     )
     parts = {
-        "title": html.escape(f"Inside {run.name}"),
+        "title": html.escape(f"Inside {model.name}"),
         "css": _asset("page.css"),
         # In a script element nothing but "</script" and "<!--" has a meaning; without "<" there is neither.
         "data": data.replace("<", "\\u003c"),
         "js": _asset("page.js"),
     }
-    page = _asset("page.html").replace("character", run.vocabulary.unit)
+    page = _asset("page.html").replace("character", model.vocabulary.unit)
     before, *rest = page.split("@@")  # names stand between pairs of @@: @@title@@
     return before + "".join(parts[part] if index % 2 == 0 else part for index, part in enumerate(rest))
 
@@ -89,23 +91,23 @@ def _asset(name: str) -> str:
     return resources.files("jaxrnn.inspection").joinpath(name).read_text(encoding="utf-8")
 
 
-def _payload(run: LanguageModel, inspection: Inspection, about: Mapping[str, str]) -> dict[str, Any]:
+def _payload(model: LanguageModel, inspection: Inspection, about: Mapping[str, str]) -> dict[str, Any]:
     activity = inspection.activity
     shades = _choose_shades(activity.tracks)
     return {
-        "name": run.name,
+        "name": model.name,
         "about": list(about.items()),
         # A byte is written as the character of its number.
         "text": inspection.text if isinstance(inspection.text, str) else inspection.text.decode("latin-1"),
-        "token": run.vocabulary.unit,
-        "vocabulary": run.vocabulary.characters,
+        "token": model.vocabulary.unit,
+        "vocabulary": model.vocabulary.characters,
         "nats": _rounded(activity.nll, 3),
         "ranks": activity.ranks.tolist(),
         "likeliest": activity.likeliest.tolist(),
         "probabilities": _rounded(activity.probabilities, 4),
         "kinds": {track.kind: NAMES.get(track.kind, track.kind) for track in activity.tracks},
         "layers": {
-            index: layer_name(run.config, index) for index in {track.layer for track in activity.tracks}
+            index: layer_name(model.config, index) for index in {track.layer for track in activity.tracks}
         },
         "tracks": [_pack_track(track, shades) for track in activity.tracks],
         "tracking": [tracking._asdict() for tracking in inspection.tracking],
@@ -139,7 +141,7 @@ def _choose_shades(tracks: Sequence[Track]) -> tuple[int, int]:
 
 
 def _pack_track(track: Track, shades: tuple[int, int]) -> dict[str, Any]:
-    """The values of a track, in units of `scales`: of a state, which may be large or small, the unit's own largest."""
+    """Return the values of a track, in units of `scales`: of a state, which may be large, each unit's own largest."""
     is_state = track.kind in STATES
     largest = np.abs(track.values).max(axis=0) if is_state else np.ones(track.values.shape[1])
     scales = np.array(_significant(np.maximum(largest, 1e-6)))

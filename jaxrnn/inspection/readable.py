@@ -10,6 +10,7 @@ After Karpathy, Johnson and Li (2015), "Visualizing and Understanding Recurrent 
 
 import re
 from collections.abc import Iterable
+from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
@@ -17,9 +18,8 @@ import numpy as np
 from jaxrnn.data.vocabulary import Text
 from jaxrnn.inspection.activity import STATES, Track
 
-_FEWEST = (
-    8  # characters in each half that have a feature, and that do not: below that there is nothing to follow
-)
+# Characters in each half that must have a feature, and that must not: with fewer there is nothing to follow.
+_FEWEST = 8
 
 
 class Tracking(NamedTuple):
@@ -33,7 +33,7 @@ class Tracking(NamedTuple):
 
 
 def features(text: str) -> dict[str, np.ndarray]:
-    """What can be seen in a text: for each feature `[characters]`, 0 and 1 or a count.
+    """Return what can be seen in a text: for each feature `[characters]`, 0 and 1 or a count.
 
     Quotes are curly ones, guillemets or straight double ones; straight ones open and close in turn and end with a
     paragraph at the latest, so that a forgotten one does no harm.
@@ -51,7 +51,7 @@ def features(text: str) -> dict[str, np.ndarray]:
 
 
 def features_of_bytes(data: bytes) -> dict[str, np.ndarray]:
-    """The features of a text in UTF-8 at each of its bytes `[bytes]`; a character counts from its last byte on."""
+    """Return the features of a UTF-8 text at each of its bytes `[bytes]`; a character counts from its last byte on."""
     text = data.decode("utf-8", "surrogateescape")
     ends = np.cumsum([len(c.encode("utf-8", "surrogateescape")) for c in text])
     read = np.searchsorted(ends, np.arange(1, len(data) + 1), side="right")  # characters, at each byte
@@ -85,7 +85,7 @@ def _inside_brackets(text: str) -> list[bool]:
 
 
 def _positions(text: str) -> list[int]:
-    """Characters since the last newline; of a newline 0."""
+    """Return the number of characters since the last newline; of a newline 0."""
     positions, position = [], 0
     for c in text:
         position = 0 if c == "\n" else position + 1
@@ -94,7 +94,7 @@ def _positions(text: str) -> list[int]:
 
 
 def _after_a_colon(text: str) -> list[bool]:
-    """From a colon on, to the end of the line it stands in, or of the next one where it ends its line."""
+    """Flag what follows a colon to the end of its line, or of the next line where the colon ends its own."""
     flags = [False] * len(text)
     for match in re.finditer(r":[ \t]*\n?[^\n:]*", text):
         flags[match.start() : match.end()] = [True] * (match.end() - match.start())
@@ -102,7 +102,7 @@ def _after_a_colon(text: str) -> list[bool]:
 
 
 def correlations(values: np.ndarray, feature: np.ndarray) -> np.ndarray:
-    """Pearson's r of each column of `values` `[characters, units]` with `feature` `[characters]`; 0 for a constant."""
+    """Return Pearson's r of each column of `values` `[time, units]` with `feature` `[time]`; 0 for a constant."""
     centred = values - values.mean(axis=0)
     wanted = feature - feature.mean()
     lengths = np.sqrt((centred.astype(np.float64) ** 2).sum(axis=0) * (wanted.astype(np.float64) ** 2).sum())
@@ -112,7 +112,7 @@ def correlations(values: np.ndarray, feature: np.ndarray) -> np.ndarray:
 
 
 def find_tracking(text: Text, tracks: Iterable[Track], best: int = 3) -> list[Tracking]:
-    """The units that follow each feature best, the best feature first.
+    """Return the units that follow each feature best, the best feature first.
 
     Args:
         text: what was read.
@@ -136,14 +136,13 @@ def find_tracking(text: Text, tracks: Iterable[Track], best: int = 3) -> list[Tr
             for unit, r in enumerate(correlations(track.values[:half], feature[:half]))
         ]
         candidates.sort(key=lambda candidate: -candidate[0])
-        chosen: list[Tracking] = []
+        units: dict[tuple[int, int], Track] = {}
         for _, unit, track in candidates:
-            if any(t.layer == track.layer and t.unit == unit for t in chosen):
-                continue  # its h where its c is chosen already, or the other way round
+            units.setdefault((track.layer, unit), track)  # of its h and c, what follows the feature better
+        chosen = []
+        for (layer, unit), track in islice(units.items(), best):
             (score,) = correlations(track.values[half:, [unit]], feature[half:])
-            chosen.append(Tracking(name, track.layer, track.kind, unit, float(score)))
-            if len(chosen) == best:
-                break
+            chosen.append(Tracking(name, layer, track.kind, unit, float(score)))
         found.append(sorted(chosen, key=lambda tracking: -abs(tracking.score)))
     found.sort(key=lambda chosen: -abs(chosen[0].score) if chosen else 0)
     return [tracking for chosen in found for tracking in chosen]

@@ -6,7 +6,10 @@ and the columns of the last layer are moved to ours.
 
 import re
 import reprlib
+from collections import Counter
+from typing import Any, NamedTuple
 
+from jaxrnn.config import ModelConfig
 from jaxrnn.data.vocabulary import Vocabulary, describe_character
 from jaxrnn.errors import InterchangeError
 from jaxrnn.layers.dense import DenseParams
@@ -15,6 +18,15 @@ from jaxrnn.types import Params
 
 _MOST = 1 << 16
 _MOST_TABLES = 3
+
+
+class Imported(NamedTuple):
+    """A model that was read, in our terms."""
+
+    config: ModelConfig
+    params: Params  # of NumPy arrays
+    vocabulary: Vocabulary
+    notes: tuple[str, ...]  # choices that the file leaves open
 
 
 def read_characters(table: object) -> list[str]:
@@ -29,28 +41,24 @@ def read_characters(table: object) -> list[str]:
     """
     several = [_read_one(table)]
     if several == [None]:
-        tables = list(table.values()) if isinstance(table, dict) else table
-        several = (
-            [*map(_read_one, tables)] if isinstance(tables, list) and len(tables) <= _MOST_TABLES else []
-        )
-    characters = several[0] if several else None
+        tables: Any = list(table.values()) if isinstance(table, dict) else table
+        is_few = isinstance(tables, list) and 1 <= len(tables) <= _MOST_TABLES
+        several = [*map(_read_one, tables)] if is_few else [None]
+    characters = several[0]
     if characters is None or None in several:
-        wanted = (
-            "must be a string, a list of characters, or a map of characters to ids or of ids to characters"
-        )
+        wanted = "must be a string, a list of characters, or a map between characters and ids"
         raise InterchangeError(f"{wanted}, not {reprlib.repr(table)}")
     if any(other != characters for other in several):
         raise InterchangeError("several tables contradict each other")
     if not 1 <= len(characters) <= _MOST:
         raise InterchangeError(f"has {len(characters):,} characters; 1 to {_MOST:,} are possible")
-    seen: set[str] = set()
     for character in characters:
         if len(character) != 1 or "\ud800" <= character <= "\udfff":
             problem = "is not one character; put one there that no text has, such as U+E000"
             raise InterchangeError(f"{reprlib.repr(character)} {problem}")
-        if character in seen:
-            raise InterchangeError(f"has {describe_character(character)} twice")
-        seen.add(character)
+    ((most_common, count),) = Counter(characters).most_common(1)
+    if count > 1:
+        raise InterchangeError(f"has {describe_character(most_common)} twice")
     return characters
 
 
@@ -74,10 +82,9 @@ def _read_one(table: object) -> list[str] | None:
 def _in_order(pairs: list[tuple[int, str]]) -> list[str]:
     pairs.sort()
     for expected, (number, _) in enumerate(pairs):
-        if number > expected:
-            raise InterchangeError(f"no character has the id {expected}; ids must count from 0")
-        if number < expected:
-            raise InterchangeError(f"the id {reprlib.repr(number)} is given twice, or below 0")
+        if number != expected:
+            problem = f"but {reprlib.repr(number)} is where {expected} must be"
+            raise InterchangeError(f"ids must count from 0, each once, {problem}")
     return [character for _, character in pairs]
 
 

@@ -17,6 +17,7 @@ from jaxrnn.models import stack
 from jaxrnn.models.language_model import LanguageModel
 from jaxrnn.types import Array, Carry
 
+METADATA = "jaxrnn"  # the key of the description in a file's own metadata
 KIND = "jaxrnn model"
 FORMAT_VERSION = 1
 
@@ -28,8 +29,7 @@ def describe(trained: LanguageModel) -> dict[str, Any]:
     `vocabulary`, with `characters` in the order of their ids and the kind of `tokens`; `separator`, the character, of
     these, before which the state is reset, or None.
     """
-    characters, tokens = trained.vocabulary
-    reset_id = trained.config.reset_id
+    characters, tokens, separator = trained.vocabulary
     layers = to_tables(Config(model=trained.config))["model"]["layers"]
     return {
         "format": KIND,
@@ -38,7 +38,7 @@ def describe(trained: LanguageModel) -> dict[str, Any]:
         "name": trained.name,
         "layers": [{key: value for key, value in layer.items() if value is not None} for layer in layers],
         "vocabulary": {"characters": characters, "tokens": tokens},
-        "separator": None if reset_id is None else characters[reset_id],
+        "separator": separator or None,
     }
 
 

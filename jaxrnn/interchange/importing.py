@@ -7,40 +7,28 @@ is what `torch.save` writes, is refused with the commands that make a safetensor
 import hashlib
 import reprlib
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
-from jaxrnn.config import Config, CorpusConfig, ModelConfig
+from jaxrnn.config import Config, CorpusConfig
 from jaxrnn.config.toml import printable
 from jaxrnn.data.texts import shown
-from jaxrnn.data.vocabulary import Tokens, Vocabulary, byte_vocabulary
+from jaxrnn.data.vocabulary import Tokens, byte_vocabulary
 from jaxrnn.errors import InterchangeError
-from jaxrnn.interchange.characters import read_characters, sort_characters
-from jaxrnn.interchange.description import FORMAT_VERSION, KIND
+from jaxrnn.interchange.characters import Imported, read_characters, sort_characters
+from jaxrnn.interchange.description import FORMAT_VERSION, KIND, METADATA
 from jaxrnn.interchange.original import read_original
-from jaxrnn.interchange.safetensors_file import METADATA, MOST_HEADER_BYTES, open_safetensors
+from jaxrnn.interchange.safetensors_file import MOST_HEADER_BYTES, open_safetensors
 from jaxrnn.interchange.torch_model import find_modules, plan_described, plan_found, read_params
 from jaxrnn.interchange.untrusted import about, check_file, parse_json, read_json, read_start
 from jaxrnn.runs.creation import create_run
 from jaxrnn.runs.directory import new_record
 from jaxrnn.training.state import start_state
-from jaxrnn.types import Params
 
 Format = Literal["safetensors", "original"]
 
 MODEL_FILE = "a safetensors file, or a model of the original project"  # what messages ask for
 _MOST_BYTES = 256_000_000  # of an original file: some ten million parameters
 _PICKLES = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
-_KNOWN_OTHERS = {b"\x89HDF": "HDF5", b"\x93NUMPY": "NumPy", b"\x1f\x8b": "gzip", b"GGUF": "GGUF"}
-
-
-class Imported(NamedTuple):
-    """A model that was read, in our terms."""
-
-    config: ModelConfig
-    params: Params  # of NumPy arrays
-    vocabulary: Vocabulary
-    separator: str  # as a config has it; "" for none
-    notes: tuple[str, ...]  # choices that the file leaves open
 
 
 def read_model(path: Path, file_format: Format | None = None) -> Imported:
@@ -57,9 +45,7 @@ def read_model(path: Path, file_format: Format | None = None) -> Imported:
     with about(shown(str(path))):
         if (file_format or recognize(path)) == "safetensors":
             return _read_safetensors(path)
-        config, params, characters, notes = read_original(read_json(path, _MOST_BYTES))
-        vocabulary, params = sort_characters(characters, params)
-        return Imported(config, params, vocabulary, "", notes)
+        return read_original(read_json(path, _MOST_BYTES))
 
 
 def recognize(path: Path) -> Format:
@@ -77,34 +63,24 @@ def recognize(path: Path) -> Format:
             "file of it in Python: import torch, safetensors.torch; weights = torch.load('model.pt', "
             "weights_only=True, map_location='cpu'); safetensors.torch.save_file(weights, 'model.safetensors')"
         )
-    for magic, name in _KNOWN_OTHERS.items():
-        if head.startswith(magic):
-            raise InterchangeError(f"is {name}; only safetensors and the original project's JSON are read")
     # The length of a header has eight bytes, the last four of which are zero; JSON has no zero bytes.
     if head[4:8] == bytes(4) or head[8:9] == b"{":
         return "safetensors"
     if head.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] in (b"[", b"{") or head.isspace():
         return "original"
-    if path.suffix in (".onnx", ".stablehlo"):
-        raise InterchangeError(
-            "such a file holds a program, not layers; give the weights it was made from, as safetensors"
-        )
-    raise InterchangeError("neither a safetensors file nor JSON, the two that are read")
+    raise InterchangeError(
+        "neither a safetensors file nor JSON, the two that are read; of a program, such as .onnx or .stablehlo, give "
+        "the weights it was made from, as safetensors"
+    )
 
 
 def _read_safetensors(path: Path) -> Imported:
     file = open_safetensors(path)
-    beside = path.with_suffix(".json")
-    told_by = "its metadata" if METADATA in file.metadata else shown(str(beside))
-    if METADATA not in file.metadata and (beside == path or not beside.exists()):
-        advice = f'write {{"characters": "..."}}, in the order of their ids, to {told_by}'
-        raise InterchangeError(f"which character is which id is not said; {advice}")
-    with about(told_by):
-        if METADATA in file.metadata:
-            description = parse_json(file.metadata[METADATA].encode())
-        else:
-            check_file(beside, "the description of a model")
-            description = read_json(beside, MOST_HEADER_BYTES)
+    beside, metadata = path.with_suffix(".json"), file.metadata.get(METADATA)
+    if not metadata:
+        check_file(beside, 'one with {"characters": "..."}, in the order of their ids')
+    with about("its metadata" if metadata else shown(str(beside))):
+        description = parse_json(metadata.encode()) if metadata else read_json(beside, MOST_HEADER_BYTES)
         _check_description(description)
         characters, tokens = _read_vocabulary(description)
         separator = _read_separator(description, characters, tokens)
@@ -117,7 +93,8 @@ def _read_safetensors(path: Path) -> Imported:
     notes: tuple[str, ...] = ()
     if not is_described and any(layer.type == "rnn" for layer in plan.config.layers):
         notes = ("an nn.RNN is taken to be one with tanh, the default; its weights don't tell",)
-    return Imported(plan.config, params, vocabulary._replace(tokens=tokens), separator, notes)
+    vocabulary = vocabulary._replace(tokens=tokens, separator=separator)
+    return Imported(plan.config, params, vocabulary, notes)
 
 
 def _check_description(description: Any) -> None:
@@ -135,16 +112,14 @@ def _read_vocabulary(description: dict[str, Any]) -> tuple[list[str], Tokens]:
     vocabulary = description.get("vocabulary", description)
     if not isinstance(vocabulary, dict):
         vocabulary = {}
-    tokens, bytes_in_order = vocabulary.get("tokens", "characters"), [*byte_vocabulary().characters]
+    tokens, all_bytes = vocabulary.get("tokens", "characters"), byte_vocabulary().characters
     if tokens not in ("characters", "bytes"):
         raise InterchangeError(f"its tokens are {reprlib.repr(tokens)}, neither characters nor bytes")
-    if "characters" not in vocabulary and tokens == "bytes":
-        return bytes_in_order, "bytes"
-    if "characters" not in vocabulary:
+    if "characters" not in vocabulary and tokens == "characters":
         raise InterchangeError('has no "characters", in the order of their ids')
     with about('"characters"'):
-        characters = read_characters(vocabulary["characters"])
-    if tokens == "bytes" and characters != bytes_in_order:
+        characters = read_characters(vocabulary.get("characters", all_bytes))
+    if tokens == "bytes" and characters != [*all_bytes]:
         raise InterchangeError("its tokens are bytes, but its characters are not U+0000 to U+00FF")
     return characters, tokens
 
@@ -176,7 +151,9 @@ def create_imported_run(run: Path, imported: Imported, path: Path, *, overwrite:
         SaveError: Writing failed; a run that was there is unchanged.
     """
     text = f"(none: imported from {printable(path.name)})"
-    corpus = CorpusConfig(text=text, tokens=imported.vocabulary.tokens, separator=imported.separator)
+    corpus = CorpusConfig(
+        text=text, tokens=imported.vocabulary.tokens, separator=imported.vocabulary.separator
+    )
     config = Config(corpus=corpus, model=imported.config)
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()

@@ -26,7 +26,7 @@ import numpy as np
 
 import jaxrnn
 from jaxrnn.errors import InterchangeError
-from jaxrnn.interchange.description import describe_with_states, to_json, write_described
+from jaxrnn.interchange.description import METADATA, describe_with_states, to_json, write_described
 from jaxrnn.interchange.exporting import require
 from jaxrnn.layers.gru import GRUParams
 from jaxrnn.layers.lstm import LSTMParams
@@ -38,7 +38,6 @@ from jaxrnn.types import Params
 # Old enough for every onnxruntime since 1.12 (2022), in a browser too; the operators here have not changed since 14.
 OPSET = 17
 IR_VERSION = 8
-METADATA_KEY = "jaxrnn"
 # A protobuf message is less than 2 GiB; what is not parameters gets what is above.
 MAX_BYTES = 2_000_000_000
 
@@ -52,7 +51,7 @@ def write_onnx(trained: LanguageModel, path: Path) -> list[Path]:
         InterchangeError: A layer has no standard operator, the model is too large, or the package onnx is not there.
     """
     for index, layer in enumerate(trained.config.layers):
-        if layer.type != "dropout" and layer.type not in _WRITERS:
+        if layer.type not in _WRITERS:
             raise InterchangeError(
                 f"{trained.name}: layers[{index}] is of type {layer.type}, for which ONNX has no operator; "
                 "--format stablehlo exports every model"
@@ -107,8 +106,7 @@ def _model(onnx: Any, trained: LanguageModel, description: dict[str, Any]) -> An
     # The operators want time first.
     xs = graph.node("Transpose", ["tokens"], ["tokens_by_time"], perm=[1, 0])
     for index, (layer, layer_params) in enumerate(zip(config.layers, params, strict=True)):
-        if layer.type != "dropout":
-            xs = _WRITERS[layer.type](graph, index, layer_params, xs)
+        xs = _WRITERS[layer.type](graph, index, layer_params, xs)
     graph.node("Transpose", [xs], ["logits"], perm=[1, 0, 2])
 
     helper, dtypes = onnx.helper, onnx.TensorProto
@@ -126,7 +124,7 @@ def _model(onnx: Any, trained: LanguageModel, description: dict[str, Any]) -> An
         producer_name="jaxrnn",
         producer_version=jaxrnn.__version__,
     )
-    helper.set_model_props(model, {METADATA_KEY: to_json(description)})
+    helper.set_model_props(model, {METADATA: to_json(description)})
     return model
 
 
@@ -185,6 +183,7 @@ def _recurrent(graph: _Graph, index: int, params: Params, xs: str) -> str:
 _WRITERS: dict[str, Callable[[_Graph, int, Params, str], str]] = {
     "embedding": _embedding,
     "dense": _dense,
+    "dropout": lambda _graph, _index, _params, xs: xs,
     "rnn": _recurrent,
     "lstm": _recurrent,
     "gru": _recurrent,

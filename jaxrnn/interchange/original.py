@@ -24,11 +24,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from jaxrnn.config import ModelConfig
-from jaxrnn.config.reading import read_config
 from jaxrnn.errors import InterchangeError
-from jaxrnn.interchange.characters import read_characters
-from jaxrnn.interchange.untrusted import about
+from jaxrnn.interchange.characters import Imported, read_characters, sort_characters
+from jaxrnn.interchange.untrusted import about, check_count, read_chain
 from jaxrnn.layers.block import RNNBlockParams
 from jaxrnn.layers.dense import DenseParams
 from jaxrnn.layers.embedding import EmbeddingParams
@@ -47,22 +45,13 @@ _PARAMS: dict[int, Callable[..., Params]] = {1: DenseParams, 2: RNNParams, 3: LS
 _LARGEST = float(np.finfo(np.float32).max)
 
 
-class Original(NamedTuple):
-    """The content of a file."""
-
-    config: ModelConfig
-    params: Params  # of NumPy arrays
-    characters: list[str]  # in the order of the file's ids
-    notes: tuple[str, ...]  # choices that the file leaves open
-
-
 class _Layer(NamedTuple):
     name: str  # for messages
     types: tuple[int, ...]
     arrays: dict[str, _Array]
 
 
-def read_original(content: Any) -> Original:
+def read_original(content: Any) -> Imported:
     """Read a model from the value of a file's JSON.
 
     Raises:
@@ -70,6 +59,7 @@ def read_original(content: Any) -> Original:
         InterchangeError: It is not such a model; the message names the layer and the parameter.
     """
     layers, tables = _split(content)
+    check_count(layers)
     with about("its table of characters"):
         characters = read_characters(tables)
     first, *others = (_read_layer(layer, f"layer {number}") for number, layer in enumerate(layers))
@@ -99,14 +89,10 @@ def read_original(content: Any) -> Original:
                 configs.append({"type": "rnn_block", "cell": called})
             else:
                 raise InterchangeError(f"adds {outputs} numbers to the {inputs} of its input")
-    if configs[-1]["type"] == "dense":
-        if outputs != count:
-            problem = f"gives {outputs:,} numbers, but there are {count:,} characters"
-            raise InterchangeError(f"{others[-1].name}: {problem}")
-        del configs[-1]["size"]
-    config = read_config({"model": {"layers": configs}}).model
+    config = read_chain(configs, count, [first, *others][-1].name)
     notes = _turn(matrices)
-    return Original(config, (EmbeddingParams(table), *map(_params, others)), characters, notes)
+    vocabulary, params = sort_characters(characters, (EmbeddingParams(table), *map(_params, others)))
+    return Imported(config, params, vocabulary, notes)
 
 
 def _split(content: Any) -> tuple[list[Any], Any]:
@@ -117,12 +103,11 @@ def _split(content: Any) -> tuple[list[Any], Any]:
     layers: list[Any] = []
     others: list[Any] = []
     for part in parts:
-        if _is_layer(part):
-            layers.append(part)
-        elif isinstance(part, list) and part and all(map(_is_layer, part)):
-            layers += part
-        else:
-            others.append(part)
+        several = part if isinstance(part, list) and part else [part]
+        is_layers = all(
+            isinstance(each, dict) and isinstance(each.get("type"), int | list) for each in several
+        )
+        (layers if is_layers else others).extend(several if is_layers else [part])
     if not layers:
         raise InterchangeError(
             'not the original project\'s model: no object with a "type", a layer, is in it'
@@ -130,10 +115,6 @@ def _split(content: Any) -> tuple[list[Any], Any]:
     if not others:
         raise InterchangeError("has no table of characters after its layers")
     return layers, others[0] if len(others) == 1 else others
-
-
-def _is_layer(part: Any) -> bool:
-    return isinstance(part, dict) and isinstance(part.get("type"), int | list)
 
 
 def _read_layer(layer: dict[str, Any], name: str) -> _Layer:
@@ -159,10 +140,9 @@ def _read_layer(layer: dict[str, Any], name: str) -> _Layer:
 def _walk(layer: dict[str, Any]) -> Iterator[tuple[str, Any]]:
     """Yield every list of numbers in a layer with its key, also in objects inside; numbers and strings are ignored."""
     for key, value in layer.items():
-        if isinstance(value, dict):
-            yield from _walk(value)
-        elif isinstance(value, list) and value and all(isinstance(part, dict) for part in value):
-            for part in value:
+        parts = value if isinstance(value, list) else [value]
+        if parts and all(isinstance(part, dict) for part in parts):
+            for part in parts:
                 yield from _walk(part)
         elif isinstance(value, list) and key != "type":
             yield key, value
@@ -176,10 +156,11 @@ def _to_array(value: list[Any], what: str) -> _Array:
     for number in nested.flat:
         if isinstance(number, list):
             raise InterchangeError(f"{what} has rows of different lengths")
-        if type(number) is not float and type(number) is not int:  # true is not a number
-            raise InterchangeError(f"{what} has {reprlib.repr(number)} among its numbers")
-        if not abs(number) <= _LARGEST:  # NaN neither
-            raise InterchangeError(f"{what} has {reprlib.repr(number)}, which float32 can't hold")
+        # True is of type bool; NaN compares as False.
+        if type(number) not in (float, int) or not abs(number) <= _LARGEST:
+            raise InterchangeError(
+                f"{what} has {reprlib.repr(number)}, which is not a number that float32 holds"
+            )
     if nested.size == 0:
         raise InterchangeError(f"{what} has an empty list")
     return nested.astype(np.float32)
@@ -192,13 +173,12 @@ def _shapes(layer: _Layer, inputs: int) -> tuple[dict[str, _Shape], int]:
     shapes: dict[str, _Shape] = {}
     for kind in layer.types:
         *keys, bias_key = _NAMES[kind]
-        bias = layer.arrays[bias_key]
-        if bias.size != max(bias.shape):
-            raise InterchangeError(f"its {bias_key} is {[*bias.shape]}, not [n], [1, n] or [n, 1]")
-        if kind == 3 and bias.size % 4:
-            raise InterchangeError(f"its {bias_key} has {bias.size} numbers, which are not four gates")
+        bias, gates = layer.arrays[bias_key], 4 if kind == 3 else 1
+        if bias.size != max(bias.shape) or bias.size % gates:
+            problem = f"is {[*bias.shape]}, not [n], [1, n] or [n, 1] with {gates} gates in n"
+            raise InterchangeError(f"its {bias_key} {problem}")
         layer.arrays[bias_key] = bias.reshape(-1)
-        outputs = bias.size // 4 if kind == 3 else bias.size
+        outputs = bias.size // gates
         for key, rows in zip(keys, (inputs, outputs), strict=False):
             shapes[key] = (rows, bias.size)
             found = layer.arrays[key].shape

@@ -13,13 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jaxrnn.errors import InterchangeError
-from jaxrnn.interchange.description import describe, write_described
+from jaxrnn.interchange.description import METADATA, describe, write_described
 from jaxrnn.interchange.exporting import require
 from jaxrnn.interchange.torch_names import torch_modules, torch_tensors
 from jaxrnn.interchange.untrusted import read_start
 from jaxrnn.models.language_model import LanguageModel
 
-METADATA = "jaxrnn"  # the key of the description
 MOST_HEADER_BYTES = 8_000_000  # with 65,536 characters in it, it has about one million
 MOST_NUMBERS = 1 << 30
 _DTYPES = ("F32", "F64", "F16", "BF16")

@@ -3,8 +3,8 @@
     call({"h_1": [batch, hidden], "c_1": ...}, tokens int32 [batch, time])
         -> ({"h_1": [batch, hidden], "c_1": ...}, logits float32 [batch, time, vocabulary])
 
-The program is `stack.apply` with the parameters in it, made by the layers' own code, so that every model can be
-exported. A caller needs jax, and nothing of this library.
+The program is `stack.apply_projected` with the parameters in it, made by the layers' own code, so that every model can
+be exported. A caller needs jax, and nothing of this library.
 """
 
 import contextlib
@@ -18,6 +18,7 @@ from jax import export
 
 from jaxrnn.interchange.description import by_name, describe_with_states, empty_carry, write_described
 from jaxrnn.interchange.onnx_file import check_size
+from jaxrnn.layers.resets import find_resets
 from jaxrnn.models import stack
 from jaxrnn.models.language_model import LanguageModel
 from jaxrnn.types import Array
@@ -52,7 +53,8 @@ def _exported(trained: LanguageModel) -> export.Exported:
     def call(states: Named, tokens: Array) -> tuple[Named, Array]:
         carry = jax.tree.unflatten(structure, [states[name] for name in names])
         # Whether a table pays off depends on the size of the call, which is unknown here: it was decided above.
-        carry, logits = stack.apply_projected(config, params, projected, carry, tokens)
+        resets = find_resets(tokens, trained.vocabulary.separator_id)
+        carry, logits = stack.apply_projected(config, params, projected, carry, tokens, resets=resets)
         return by_name(carry), logits
 
     batch, time = export.symbolic_shape("batch, time")

@@ -29,6 +29,7 @@ from jaxrnn.config import EmbeddingConfig, ModelConfig
 from jaxrnn.config.reading import read_config
 from jaxrnn.errors import InterchangeError
 from jaxrnn.interchange.torch_names import module_params, torch_modules
+from jaxrnn.interchange.untrusted import check_count, read_chain
 from jaxrnn.layers.block import RNNBlockParams
 from jaxrnn.layers.embedding import EmbeddingParams
 from jaxrnn.types import Params
@@ -138,32 +139,25 @@ def plan_described(modules: Modules, layers: Any, vocabulary_size: int) -> Plan:
         FieldError: No config can have such layers.
         InterchangeError: PyTorch has no such layer, or the tensors are not theirs.
     """
+    check_count(layers)
     config = read_config({"model": {"layers": layers}}).model
     left = dict(modules)
-
-    def take(prefix: str, kind: str, inputs: int, outputs: int) -> Module:
-        found = left.pop(prefix, [])
-        if kind == "Linear":
-            found = [*map(_as_linear, found)]
-        if [module[1:4] for module in found] != [(kind, inputs, outputs)]:
-            told = " and ".join(f"{module.kind}({module.inputs}, {module.outputs})" for module in found)
-            raise InterchangeError(
-                f"{prefix} must be {kind}({inputs}, {outputs}), but is {told or 'missing'}"
-            )
-        return found[0]
-
     planned: list[list[Module]] = []
     for index, (kind, *arguments) in enumerate(torch_modules(config, vocabulary_size)):
-        name = f"layers.{index}"
-        match kind:
-            case "Dropout":
-                planned.append([])
-            case "Block":
-                cell, size = arguments
-                parts = ("cell", cell), ("linear", "Linear")
-                planned.append([take(f"{name}.{part}", of, size, size) for part, of in parts])
-            case _:
-                planned.append([take(name, kind, *arguments)])
+        name, wanted = f"layers.{index}", {}
+        if kind == "Block":
+            cell, size = arguments
+            wanted = {f"{name}.cell": (cell, size, size), f"{name}.linear": ("Linear", size, size)}
+        elif kind != "Dropout":
+            wanted = {name: (kind, *arguments)}
+        planned.append([])
+        for prefix, module in wanted.items():
+            found = left.pop(prefix, [])
+            found = [*map(_as_linear, found)] if module[0] == "Linear" else found
+            if [each[1:4] for each in found] != [module]:
+                told = " and ".join("{}({}, {})".format(*each[1:4]) for each in found) or "missing"
+                raise InterchangeError("{} must be {}({}, {}), but is {}".format(prefix, *module, told))
+            planned[-1] += found
     if left:
         raise InterchangeError(f"{min(left)!r} is not one of the layers that the file lists")
     return Plan(config, planned)
@@ -203,23 +197,15 @@ def plan_found(modules: Modules, order: Any, vocabulary_size: int) -> Plan:
         given = f"what comes before it gives {size:,}"
         layers.append({"type": "dense" if module.kind == "Linear" else module.kind.lower(), "size": size})
         planned.append([module])
-    if chain[-1].kind == "Linear":
-        if size != vocabulary_size:
-            problem = f"gives {size:,} numbers, but there are {vocabulary_size:,} characters"
-            raise InterchangeError(f"{chain[-1].name} {problem}")
-        del layers[-1]["size"]
-    return Plan(read_config({"model": {"layers": layers}}).model, planned)
+    return Plan(read_chain(layers, vocabulary_size, chain[-1].name), planned)
 
 
 def _ordered(modules: Modules, order: Any) -> list[Module]:
-    if not isinstance(order, list) or not all(isinstance(prefix, str) for prefix in order) or not order:
-        raise InterchangeError(f'"modules" must be a list of names, such as {_example(modules)}')
-    if unknown := [prefix for prefix in order if prefix not in modules]:
-        raise InterchangeError(f"there is no module {_names(unknown)}; there are {_names(modules)}")
-    if missing := modules.keys() - set(order):
-        raise InterchangeError(f'"modules" does not say where {_names(missing)} is used')
-    if len(order) > len(modules):
-        raise InterchangeError('"modules" names a module twice, but one layer can\'t be used twice')
+    given = [*map(str, order)] if isinstance(order, list) else []
+    if sorted(given) != sorted(modules):
+        wrong = _names({*given} ^ modules.keys()) or "a name given twice"
+        advice = f'"modules" must be a list of all names, each once, such as {_example(modules)}'
+        raise InterchangeError(f"{advice}; missing or unknown: {wrong}")
     return [module for prefix in order for module in modules[prefix]]
 
 

@@ -6,7 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from jaxrnn.config import ModelConfig
 from jaxrnn.config.fields import FieldError
+from jaxrnn.config.reading import read_config
+from jaxrnn.config.schema import MAX_LAYERS
 from jaxrnn.config.toml import printable
 from jaxrnn.data.texts import shown
 from jaxrnn.disk import reason
@@ -41,6 +44,32 @@ def check_file(path: Path, what: str) -> None:
     if not path.is_file():
         found = "a directory" if path.is_dir() else "no regular file" if path.exists() else "no such file"
         raise InterchangeError(f"{shown(str(path))}: {found}; give {what}")
+
+
+def check_count(layers: object) -> None:
+    """Refuse a list of more layers than a model can have, before they are read one by one.
+
+    Raises:
+        InterchangeError: It is such a list.
+    """
+    if isinstance(layers, list) and len(layers) > MAX_LAYERS:
+        raise InterchangeError(f"has {len(layers):,} layers; at most {MAX_LAYERS:,} are possible")
+
+
+def read_chain(layers: list[dict[str, Any]], vocabulary_size: int, last: str) -> ModelConfig:
+    """Return the config of layers that all have a size; a dense one at the end must have an output for each character.
+
+    Raises:
+        FieldError: No config can have such layers.
+        InterchangeError: The last layer, which messages call `last`, has another number of outputs.
+    """
+    *before, end = layers
+    if end["type"] == "dense":
+        if end["size"] != vocabulary_size:
+            problem = f"gives {end['size']:,} numbers, but there are {vocabulary_size:,} characters"
+            raise InterchangeError(f"{last} {problem}")
+        end = {"type": "dense"}
+    return read_config({"model": {"layers": [*before, end]}}).model
 
 
 def read_start(path: Path, size: int) -> bytes:

@@ -22,6 +22,19 @@ from jaxrnn.types import Array
 States = TypeVar("States")
 
 
+def find_resets(ids: Array, separator_id: int | None) -> Array | None:
+    """Return where a state is reset before an id is read.
+
+    Args:
+        ids: tokens, of any shape.
+        separator_id: the token at which a document begins (`Vocabulary.separator_id`), or None.
+
+    Returns:
+        A bool for each token; None without a separator.
+    """
+    return None if separator_id is None else ids == separator_id
+
+
 def reset_state(states: States, resets: Array | None) -> States:
     """Return `keep * states`.
 

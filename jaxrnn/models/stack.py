@@ -8,8 +8,8 @@ product and the look-up may change places: `E[ids] @ w_x + b = (E @ w_x + b)[ids
 table's V rows instead of the T * B looked-up ones is the cheaper, forward and backward, as long as V < T * B; and in
 sampling the projected table serves for every character of the call.
 
-Documents (`config.reset_id`). The state of every layer is reset to zeros before that id is read: what follows depends
-on nothing before it.
+Documents. Where `resets` is true, the state of every layer is reset to zeros before that token is read: what follows
+depends on nothing before it. `layers.resets.find_resets` finds these places by the separator of a vocabulary.
 """
 
 import jax
@@ -49,7 +49,12 @@ def initial_carry(config: ModelConfig, params: Params, batch_size: int) -> Carry
 
 
 def apply(
-    config: ModelConfig, params: Params, carry: Carry, tokens: Array, key: Key | None = None
+    config: ModelConfig,
+    params: Params,
+    carry: Carry,
+    tokens: Array,
+    key: Key | None = None,
+    resets: Array | None = None,
 ) -> tuple[Carry, Array]:
     """Run the stack over sequences of characters.
 
@@ -59,6 +64,7 @@ def apply(
         carry: from `initial_carry`, or what an earlier call returned for the text just before.
         tokens: ids `[batch, time]`.
         key: for dropout; `None` means none. Or keys `[batch]`, one for each sequence.
+        resets: where the state is reset before a token is read, bool `[batch, time]`; None resets nothing.
 
     Returns:
         The carry after the last character, and the logits of each next character, `[batch, time, vocabulary]`.
@@ -79,7 +85,7 @@ def apply(
         raise ValueError(f"model: tokens must be [batch, time], got shape {tokens.shape}")
     vocabulary_size = params[0].table.shape[0]
     projected = project_table(config, params) if tokens.size > vocabulary_size else None
-    return apply_projected(config, params, projected, carry, tokens, key)
+    return apply_projected(config, params, projected, carry, tokens, key, resets)
 
 
 def apply_projected(
@@ -89,16 +95,22 @@ def apply_projected(
     carry: Carry,
     tokens: Array,
     key: Key | None = None,
+    resets: Array | None = None,
 ) -> tuple[Carry, Array]:
     """What `apply` returns, with a `project_table` of the caller's, or with None."""
-    carry, logits = _apply_time_major(config, params, projected, carry, tokens.T, key)
+    carry, logits = _apply_time_major(config, params, projected, carry, tokens.T, key, _transposed(resets))
     return carry, logits.swapaxes(0, 1)
 
 
 def step(
-    config: ModelConfig, params: Params, projected: Array | None, carry: Carry, tokens: Array
+    config: ModelConfig,
+    params: Params,
+    projected: Array | None,
+    carry: Carry,
+    tokens: Array,
+    resets: Array | None = None,
 ) -> tuple[Carry, Array]:
-    """Read one character of each sequence.
+    """Read one token of each sequence.
 
     Args:
         config: the layers.
@@ -106,16 +118,18 @@ def step(
         projected: `project_table(config, params)`, made once for many steps.
         carry: as for `apply`.
         tokens: ids `[batch]`.
+        resets: where the state is reset before the token is read, bool `[batch]`; None resets nothing.
 
     Returns:
-        The carry after the character, and the logits of the next one, `[batch, vocabulary]`.
+        The carry after the token, and the logits of the next one, `[batch, vocabulary]`.
     """
-    carry, logits = _apply_time_major(config, params, projected, carry, tokens[None], None)
+    resets = None if resets is None else resets[None]
+    carry, logits = _apply_time_major(config, params, projected, carry, tokens[None], None, resets)
     return carry, logits[0]
 
 
 def layer_inputs(
-    config: ModelConfig, params: Params, carry: Carry, tokens: Array
+    config: ModelConfig, params: Params, carry: Carry, tokens: Array, resets: Array | None = None
 ) -> tuple[list[Array], Array]:
     """What each layer reads, to look into a model layer by layer.
 
@@ -124,13 +138,14 @@ def layer_inputs(
         params: from `init`.
         carry: as for `apply`.
         tokens: ids `[batch, time]`.
+        resets: as for `apply`.
 
     Returns:
         One array a layer, time-major: the first layer's is ids `[time, batch]`, the others' are `[time, batch, size]`;
         and the logits of each next character, `[batch, time, vocabulary]`.
     """
     inputs: list[Array] = []
-    _, logits = _apply_time_major(config, params, None, carry, tokens.T, None, inputs)
+    _, logits = _apply_time_major(config, params, None, carry, tokens.T, None, _transposed(resets), inputs)
     return inputs, logits.swapaxes(0, 1)
 
 
@@ -141,11 +156,6 @@ def project_table(config: ModelConfig, params: Params) -> Array | None:
     """
     input_projection = LAYERS[config.layers[1].type].input_projection
     return None if input_projection is None else input_projection(params=params[1], xs=params[0].table)
-
-
-def find_resets(config: ModelConfig, ids: Array) -> Array | None:
-    """Return where the state is reset before an id is read: bool like `ids`, or None where it never is."""
-    return None if config.reset_id is None else ids == config.reset_id
 
 
 def count_parameters(params: Params) -> int:
@@ -160,11 +170,14 @@ def _apply_time_major(
     carry: Carry,
     ids: Array,
     key: Key | None,
+    resets: Array | None,
     inputs: list[Array] | None = None,
 ) -> tuple[Carry, Array]:
-    """The stack over ids `[time, batch]`; logits `[time, batch, vocabulary]`. `inputs` gets what each layer reads."""
+    """Run the stack over ids and resets `[time, batch]`; return the carry and logits `[time, batch, vocabulary]`.
+
+    `inputs` gets what each layer reads.
+    """
     xs, carry_out = ids, []
-    resets = find_resets(config, ids)
     for index, (layer, layer_params, layer_carry) in enumerate(
         zip(config.layers, params, carry, strict=True)
     ):
@@ -184,6 +197,10 @@ def _apply_time_major(
         )
         carry_out.append(layer_carry)
     return tuple(carry_out), xs
+
+
+def _transposed(resets: Array | None) -> Array | None:
+    return None if resets is None else resets.T
 
 
 def _fold_in(key: Key, number: int) -> Key:

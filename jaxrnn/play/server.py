@@ -5,7 +5,7 @@
     POST /write   text goes in as JSON, characters come back as server-sent events
 
 A model of bytes writes bytes: in JSON each is its character in ASCII, or from 128 on the lone surrogate U+DC80 to
-U+DCFF that stands for it; so go back those that a text is to contain as they are.
+U+DCFF that stands for it; so go back those that a text is to contain unchanged.
 
 Everything that a request can ask for is bounded: its body, the text, the length, how many write at once and for how
 long. A request is refused that comes from a page of another origin, or that names this server by another host than it
@@ -19,11 +19,9 @@ import hmac
 import json
 import time
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from functools import cache, partial
 from importlib import resources
-from typing import Any
-from urllib.parse import urlsplit
+from typing import Any, NamedTuple
 
 import numpy as np
 from starlette.applications import Starlette
@@ -65,45 +63,42 @@ _HEADERS = {
 }
 
 
-@dataclass(frozen=True)
-class Asked:
+class Asked(NamedTuple):
     """What a request asks for, checked."""
 
-    ids: np.ndarray  # of the text to go on from
-    length: int
-    temperature: float
-    top_k: int
-    top_p: float
-    rng_seed: int
+    ids: np.ndarray  # of the prompt
     layer: int  # which of the recurrent layers to show, from 0
+    options: dict[str, Any]  # the other arguments of `writing.write`
 
 
-def make_app(run: LanguageModel, hosts: list[str], token: str | None = None) -> Starlette:
-    """The application.
+def make_app(model: LanguageModel, hosts: list[str], token: str | None = None) -> Starlette:
+    """Return the application.
 
     Args:
-        run: the model.
+        model: the model that writes.
         hosts: the names by which browsers may call this server, without a port; "*" is any.
         token: what `/model` and `/write` want to see as a bearer token; None where only this machine can ask.
     """
-    writer = prepare(run.config, run.params)
-    layers = recurrent_layers(run.config, run.params)
-    writers = _Writers()
+    writer = prepare(model.config, model.params, model.vocabulary.separator_id)
+    layers = recurrent_layers(model.config, model.params)
+    places = asyncio.Semaphore(MOST_WRITERS)
 
-    async def model(request: Request) -> Response:
+    async def describe_model(request: Request) -> Response:
         _check_caller(request, token)
-        return JSONResponse(describe(run, layers), headers=_HEADERS)
+        return JSONResponse(describe(model, layers), headers=_HEADERS)
 
     async def write_text(request: Request) -> Response:
         _check_caller(request, token)
-        asked = read_request(await _read_json(request), run.vocabulary, len(layers))
-        writers.enter()
-        return _Stream(_events(writer, run.vocabulary, asked), writers)
+        asked = read_request(await _read_json(request), model.vocabulary, len(layers))
+        if places.locked():
+            raise HTTPException(503, "too many are writing; try again in a moment", {"Retry-After": "1"})
+        await places.acquire()
+        return _Stream(_events(writer, model.vocabulary, asked), places)
 
     return Starlette(
         routes=[
             *(Route(path, partial(_page, *_PAGE[path])) for path in _PAGE),
-            Route("/model", model),
+            Route("/model", describe_model),
             Route("/write", write_text, methods=["POST"]),
         ],
         middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=hosts, www_redirect=False)],
@@ -111,40 +106,25 @@ def make_app(run: LanguageModel, hosts: list[str], token: str | None = None) -> 
     )
 
 
-def describe(run: LanguageModel, layers: tuple[int, ...]) -> dict[str, Any]:
-    """What a page has to know of a model."""
+def describe(model: LanguageModel, layers: tuple[int, ...]) -> dict[str, Any]:
+    """Return what a page has to know of a model."""
     return {
-        "name": run.name,
-        "tokens": run.vocabulary.tokens,
-        "characters": run.vocabulary.characters,
-        "layers": [f"{index}: {run.config.layers[index].type}" for index in layers],
-        "beginning": decode(run.vocabulary, prompt_ids(run.vocabulary, "\n")),  # where nothing was typed
+        "name": model.name,
+        "tokens": model.vocabulary.tokens,
+        "characters": model.vocabulary.characters,
+        "layers": [f"{index}: {model.config.layers[index].type}" for index in layers],
+        "beginning": decode(model.vocabulary, prompt_ids(model.vocabulary, "\n")),  # without a prompt
         "longest_text": LONGEST_TEXT,
         "longest_answer": LONGEST_ANSWER,
     }
 
 
-class _Writers:
-    """How many requests write at the moment."""
-
-    def __init__(self) -> None:
-        self.count = 0
-
-    def enter(self) -> None:
-        if self.count >= MOST_WRITERS:
-            raise HTTPException(503, "too many are writing; try again in a moment", {"Retry-After": "1"})
-        self.count += 1
-
-    def leave(self) -> None:
-        self.count -= 1
-
-
 class _Stream(StreamingResponse):
-    """Server-sent events; whoever goes away before the end is let go, and the next one may write."""
+    """Server-sent events that hold one of the places of those who write, until the end or until the client goes."""
 
-    def __init__(self, events: AsyncIterator[str], writers: _Writers) -> None:
+    def __init__(self, events: AsyncIterator[str], places: asyncio.Semaphore) -> None:
         super().__init__(events, media_type="text/event-stream", headers=_HEADERS)
-        self._writers = writers
+        self._places = places
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -153,20 +133,12 @@ class _Stream(StreamingResponse):
         except (ClientDisconnect, TimeoutError):
             pass
         finally:
-            self._writers.leave()
+            self._places.release()
 
 
 async def _events(writer: Writer, vocabulary: Vocabulary, asked: Asked) -> AsyncIterator[str]:
-    """One event for each block of characters, and one at the end that says why it is the end."""
-    blocks = write(
-        writer,
-        asked.ids,
-        length=asked.length,
-        temperature=asked.temperature,
-        top_k=asked.top_k,
-        top_p=asked.top_p,
-        rng_seed=asked.rng_seed,
-    )
+    """Yield one event for each block of characters, and one at the end with the reason for it."""
+    blocks = write(writer, asked.ids, **asked.options)
     end = time.monotonic() + LONGEST_TIME
     while (block := await run_in_threadpool(next, blocks, None)) is not None:
         yield f"data: {json.dumps(_as_event(block, vocabulary, asked.layer))}\n\n"
@@ -178,13 +150,15 @@ async def _events(writer: Writer, vocabulary: Vocabulary, asked: Asked) -> Async
 
 @cache
 def _names(vocabulary: Vocabulary) -> list[str]:
-    """What each id is in JSON."""
+    """Return what each id is in JSON."""
     return [decode(vocabulary, [token]) for token in range(vocabulary.size)]
 
 
 def _as_event(block: Block, vocabulary: Vocabulary, layer: int) -> dict[str, Any]:
     characters = _names(vocabulary)
     rows = zip(block.ids, block.nll, block.likeliest, block.probabilities, strict=True)
+    # A byte for each unit, 0 for -1 and 254 for 1, character after character.
+    units = np.rint(127 * (1 + block.states[layer])).astype(np.uint8)
     return {
         "characters": [
             {
@@ -196,10 +170,7 @@ def _as_event(block: Block, vocabulary: Vocabulary, layer: int) -> dict[str, Any
             }
             for token, nats, ids, ps in rows
         ],
-        # A byte for each unit, 0 for -1 and 254 for 1, character after character.
-        "units": base64.b64encode(
-            np.rint(127 * (1 + block.states[layer])).astype(np.uint8).tobytes()
-        ).decode(),
+        "units": base64.b64encode(units.tobytes()).decode(),
     }
 
 
@@ -207,7 +178,7 @@ def _as_event(block: Block, vocabulary: Vocabulary, layer: int) -> dict[str, Any
 
 
 def read_request(body: object, vocabulary: Vocabulary, num_layers: int) -> Asked:
-    """Checks what `/write` was sent.
+    """Check what `/write` was sent.
 
     Raises:
         HTTPException: 422, with what is wrong.
@@ -229,9 +200,8 @@ def read_request(body: object, vocabulary: Vocabulary, num_layers: int) -> Asked
         raise HTTPException(422, f"text must be 1 to {LONGEST_TEXT:,} characters")
     if missing := next(iter(unknown_characters(vocabulary, text)), None):
         position, character = missing
-        raise HTTPException(
-            422, f"the model does not know {describe_character(character)}, character {position} of the text"
-        )
+        lacks = f"the model does not know {describe_character(character)}"
+        raise HTTPException(422, f"{lacks}, character {position} of the text")
     values: dict[str, Any] = {}
     for name, (kind, default, least, most) in limits.items():
         value = body.get(name, default)
@@ -239,7 +209,7 @@ def read_request(body: object, vocabulary: Vocabulary, num_layers: int) -> Asked
         if isinstance(value, bool) or not isinstance(value, accepted) or not least <= value <= most:
             raise HTTPException(422, f"{name} must be a number from {least:g} to {most:g}")
         values[name] = kind(value)
-    return Asked(ids=prompt_ids(vocabulary, text), **values)
+    return Asked(prompt_ids(vocabulary, text), values.pop("layer"), values)
 
 
 async def _read_json(request: Request) -> object:
@@ -261,26 +231,18 @@ async def _read_json(request: Request) -> object:
 
 
 def _check_caller(request: Request, token: str | None) -> None:
-    """Refuses a page of another origin, and one without the token where there is one.
+    """Refuse a page of another origin, and one without the token where there is one.
 
     Raises:
         HTTPException: 403 or 401.
     """
-    origin = request.headers.get("origin")
-    if origin is not None and _host_of(origin) != request.headers.get("host"):
-        raise HTTPException(403, "a page of another origin may not ask")
-    if request.headers.get("sec-fetch-site", "none") not in ("same-origin", "none"):
+    origin, site = request.headers.get("origin"), request.headers.get("sec-fetch-site", "none")
+    is_ours = origin is None or origin.partition("://")[2] == request.headers.get("host")
+    if not is_ours or site not in ("same-origin", "none"):
         raise HTTPException(403, "a page of another origin may not ask")
     given = request.headers.get("authorization", "").encode()
     if token is not None and not hmac.compare_digest(given, f"Bearer {token}".encode()):
         raise HTTPException(401, "the token is missing or wrong", {"WWW-Authenticate": "Bearer"})
-
-
-def _host_of(origin: str) -> str | None:
-    try:
-        return urlsplit(origin).netloc
-    except ValueError:
-        return None
 
 
 # What goes out.
@@ -300,7 +262,7 @@ class Impatient(H11Protocol):
     """HTTP that hangs up on a connection on which nothing comes, so that idle ones can't take the place of others."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Starts to wait."""
+        """Start to wait."""
         super().connection_made(transport)
         self.loop.call_later(LONGEST_WAIT, self._hang_up)
 

@@ -6,16 +6,15 @@ data to it, so that nothing is compiled anew.
 
 from collections.abc import Iterator
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from jaxrnn.config import ModelConfig
-from jaxrnn.layers.losses import softmax_cross_entropy
 from jaxrnn.models import stack
-from jaxrnn.sampling.generation import Choice, begin, choose, draw_noise, make_choice, read
+from jaxrnn.sampling.generation import begin, draw_block, make_choice, read
 from jaxrnn.types import Array, Carry, Params
 
 BLOCK = 8  # characters a dispatch: soon there, and shared fairly between those who wait
@@ -29,34 +28,39 @@ class Writer(NamedTuple):
     params: Params
     projected: Array | None
     blank: Carry  # before the first character
+    separator_id: int | None  # the token before which the state is reset
 
 
 class Block(NamedTuple):
-    """Characters, and how they came about."""
+    """Characters, and how they came about.
 
-    ids: np.ndarray  # [characters], int32
-    nll: np.ndarray  # [characters], float32, nats: the model's own surprisal, whatever the temperature
-    likeliest: (
-        np.ndarray
-    )  # [characters, alternatives], int32: what else could have stood there, the likeliest first
-    probabilities: np.ndarray  # [characters, alternatives], float32
-    states: tuple[
-        np.ndarray, ...
-    ]  # of each recurrent layer, [characters, units], float32: h that each was chosen from
+    Attributes:
+        ids: `[characters]`, int32.
+        nll: `[characters]`, float32, nats: the model's own surprisal, whatever the temperature.
+        likeliest: `[characters, alternatives]`, int32: the ids most likely at that place, the likeliest first.
+        probabilities: theirs, `[characters, alternatives]`, float32.
+        states: h of each recurrent layer that the character was drawn from, `[characters, units]`, float32.
+    """
+
+    ids: np.ndarray
+    nll: np.ndarray
+    likeliest: np.ndarray
+    probabilities: np.ndarray
+    states: tuple[np.ndarray, ...]
 
 
-def prepare(config: ModelConfig, params: Params) -> Writer:
-    """Makes what serves for every text, and compiles what writes it, so that the first one need not wait."""
+def prepare(config: ModelConfig, params: Params, separator_id: int | None = None) -> Writer:
+    """Make what serves for every text, and compile what writes it, so that the first request need not wait."""
     params = jax.tree.map(jnp.asarray, jax.device_get(params))
     projected, blank = begin(config, params)
-    writer = Writer(config, params, projected, blank)
+    writer = Writer(config, params, projected, blank, separator_id)
     for _ in write(writer, np.zeros(2, np.int32), length=1, temperature=1.0, top_k=0, top_p=1.0, rng_seed=0):
         pass
     return writer
 
 
 def recurrent_layers(config: ModelConfig, params: Params) -> tuple[int, ...]:
-    """The places in the config's list of the layers that `Block.states` holds."""
+    """Return the indices in the config's list of the layers that `Block.states` holds."""
     carry = jax.eval_shape(partial(stack.initial_carry, config, batch_size=1), params)
     return tuple(index for index, of_layer in enumerate(carry) if of_layer)
 
@@ -71,7 +75,7 @@ def write(
     top_p: float,
     rng_seed: int,
 ) -> Iterator[Block]:
-    """Go on from a text, a few characters at a time; the arguments are those of `jaxrnn.sampling.generation.sample`.
+    """Continue a prompt, a few characters at a time; the arguments are those of `jaxrnn.sampling.generation.sample`.
 
     The same RNG seed and prompt write the same as `jaxrnn sample` with one sample.
 
@@ -81,40 +85,18 @@ def write(
     if len(prompt_ids) == 0:
         raise ValueError("write: the prompt is empty; one character at least is needed to begin")
     choice = make_choice(writer.params[0].table.shape[0], temperature, top_k, top_p)
-    carry = read(
-        writer.config, writer.params, writer.projected, writer.blank, np.asarray(prompt_ids[:-1], np.int32)
-    )
+    config, params, projected, blank, separator_id = writer
+    carry = read(config, separator_id, params, projected, blank, np.asarray(prompt_ids[:-1], np.int32))
     state = carry, jnp.asarray(prompt_ids[-1:], jnp.int32)
-    random = np.uint32(rng_seed % 2**32)
     for start in range(0, length, BLOCK):
-        at = random, np.int32(0), np.int32(start)
-        state, made = _block(writer.config, writer.params, writer.projected, choice, at, state)
+        at = np.uint32(rng_seed % 2**32), np.int32(0), np.int32(start)
+        state, drawn = draw_block(config, separator_id, BLOCK, _observe, params, projected, choice, at, state)
         left = length - start
-        yield Block(*jax.tree.map(lambda array, left=left: np.asarray(array)[:left], made))
+        ids, nll, observed = jax.tree.map(lambda array, left=left: np.asarray(array)[0, :left], drawn)
+        yield Block(ids, nll, *observed)
 
 
-@partial(jax.jit, static_argnums=0)
-def _block(
-    config: ModelConfig,
-    params: Params,
-    projected: Array | None,
-    choice: Choice,
-    at: tuple[Array, Array, Array],
-    state: tuple[Carry, Array],
-) -> tuple[tuple[Carry, Array], tuple[Any, ...]]:
-    """The fields of a block, from the carry and the last id `[1]`; the noise is that of `sampling.sample`."""
-    vocabulary_size = params[0].table.shape[0]
-    noise = draw_noise(at, (BLOCK, 1, vocabulary_size))
-
-    def step(state: tuple[Carry, Array], noise: Array) -> tuple[tuple[Carry, Array], tuple[Any, ...]]:
-        carry, logits = stack.step(config, params, projected, *state)
-        logits = logits.astype(jnp.float32)
-        tokens = choose(logits, noise, choice)
-        nats = softmax_cross_entropy(logits, tokens)
-        alternatives = min(_ALTERNATIVES, vocabulary_size)
-        probabilities, likeliest = jax.lax.top_k(jax.nn.softmax(logits), alternatives)
-        states = tuple(of_layer.h[0].astype(jnp.float32) for of_layer in carry if of_layer)
-        return (carry, tokens), (tokens[0], nats[0], likeliest[0], probabilities[0], states)
-
-    done: tuple[tuple[Carry, Array], tuple[Any, ...]] = jax.lax.scan(step, state, noise)
-    return done
+def _observe(carry: Carry, logits: Array) -> tuple[Array, Array, tuple[Array, ...]]:
+    """Return the likeliest ids and their probabilities, and each recurrent layer's state."""
+    probabilities, likeliest = jax.lax.top_k(jax.nn.softmax(logits), min(_ALTERNATIVES, logits.shape[-1]))
+    return likeliest, probabilities, tuple(of_layer.h.astype(jnp.float32) for of_layer in carry if of_layer)

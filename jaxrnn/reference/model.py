@@ -14,8 +14,8 @@ The text is read in chunks of T characters (truncated backpropagation through ti
 from chunk to chunk, so that the model remembers what stood before, but gradients stop at the cut, so that
 memory and time stay bounded.
 
-A text of many documents has a token that separates them. Where it is the `reset_id`, all states are reset just
-before it is read: a document depends on no other, and gradients stop there as well.
+A corpus of many documents has a token that separates them. All states are reset just before that one is read:
+a document depends on no other, and gradients stop there as well.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -171,7 +171,7 @@ def model_forward(
     carry: Carry,
     tokens: Array,
     rng: np.random.Generator | None = None,
-    reset_id: int | None = None,
+    resets: Array | None = None,
 ) -> tuple[Carry, Array, list[Any]]:
     """Token ids [B, T] -> the carry after them, logits [B, T, V], residuals (one entry a layer).
 
@@ -181,10 +181,10 @@ def model_forward(
         carry: the state before these tokens.
         tokens: [B, T], integers.
         rng: draws the dropout masks; None: nothing is dropped.
-        reset_id: the token before which all states are reset; None: there is none.
+        resets: [B, T], true where all states are reset before the token; None: nowhere.
     """
     xs = tokens.T  # time first, from here on: [T, B, ...]
-    resets = None if reset_id is None else xs == reset_id
+    resets = None if resets is None else resets.T
     new_carry: list[Any] = []
     residuals: list[Any] = []
     for layer, p, c in zip(layers, params, carry, strict=True):
@@ -222,7 +222,7 @@ def loss_and_gradients(
     tokens: Array,
     targets: Array,
     rng: np.random.Generator | None = None,
-    reset_id: int | None = None,
+    resets: Array | None = None,
 ) -> tuple[float, Params, Carry]:
     """Mean loss in nats a character, its gradients by the parameters, and the carry after these tokens.
 
@@ -233,9 +233,9 @@ def loss_and_gradients(
         tokens: [B, T], integers.
         targets: [B, T], the character after each token.
         rng: draws the dropout masks; None: nothing is dropped.
-        reset_id: the token before which all states are reset; None: there is none.
+        resets: [B, T], true where all states are reset before the token; None: nowhere.
     """
-    carry_after, logits, residuals = model_forward(layers, params, carry, tokens, rng, reset_id)
+    carry_after, logits, residuals = model_forward(layers, params, carry, tokens, rng, resets)
     losses, loss_residuals = softmax_cross_entropy_forward(logits, targets)
     # The mean gives each of its B * T terms the same say: 1 / (B * T).
     d_losses = np.full_like(losses, 1 / losses.size)
@@ -254,7 +254,7 @@ def train(
     *,
     optimizer: Literal["gradient_descent", "adam"] = "adam",
     rng: np.random.Generator | None = None,
-    reset_id: int | None = None,
+    separator_id: int | None = None,
 ) -> tuple[Params, list[float]]:
     """Learn from (tokens, targets) batches, each [B, T], each going on where the one before ended.
 
@@ -265,7 +265,7 @@ def train(
         learning_rate: how far an update goes.
         optimizer: how it goes.
         rng: draws the dropout masks; None: nothing is dropped.
-        reset_id: the token before which all states are reset; None: there is none.
+        separator_id: the token before which all states are reset; None: there is none.
 
     Returns:
         The parameters after the last update, and the loss of each batch before its update, in nats a
@@ -277,7 +277,8 @@ def train(
     for tokens, targets in batches:
         if carry is None:
             carry = initial_carry(layers, params, len(tokens))
-        loss, gradients, carry = loss_and_gradients(layers, params, carry, tokens, targets, rng, reset_id)
+        resets = _find_resets(tokens, separator_id)
+        loss, gradients, carry = loss_and_gradients(layers, params, carry, tokens, targets, rng, resets)
         if optimizer == "adam":
             params, adam_state = adam(params, gradients, adam_state, learning_rate)
         else:
@@ -294,7 +295,7 @@ def sample(
     *,
     temperature: float = 1.0,
     rng: np.random.Generator,
-    reset_id: int | None = None,
+    separator_id: int | None = None,
 ) -> list[int]:
     """Continue a text: read the seed once, then draw one character after the other, each read in its turn.
 
@@ -309,7 +310,7 @@ def sample(
         temperature: logits are divided by it: 1 draws what the model believes, below 1 the likely becomes
             likelier, and 0 takes the likeliest each time.
         rng: draws.
-        reset_id: the token before which all states are reset, drawn or given; None: there is none.
+        separator_id: the token before which all states are reset, drawn or given; None: there is none.
 
     Returns:
         The new ids, without the seed.
@@ -318,7 +319,8 @@ def sample(
     unread = np.array([prompt_ids])  # [1, T]
     new_ids: list[int] = []
     for _ in range(length):
-        carry, logits, _ = model_forward(layers, params, carry, unread, reset_id=reset_id)
+        resets = _find_resets(unread, separator_id)
+        carry, logits, _ = model_forward(layers, params, carry, unread, resets=resets)
         last = logits[0, -1]  # what may follow all that was read
         if temperature == 0:
             new_id = int(last.argmax())
@@ -328,3 +330,7 @@ def sample(
         new_ids.append(new_id)
         unread = np.array([[new_id]])
     return new_ids
+
+
+def _find_resets(tokens: Array, separator_id: int | None) -> Array | None:
+    return None if separator_id is None else tokens == separator_id

@@ -7,8 +7,8 @@ from jaxrnn.runs.directory import default_run as default_run
 from jaxrnn.runs.directory import find_destination as find_destination
 from jaxrnn.runs.directory import find_run as find_run
 from jaxrnn.runs.directory import read_config as read_config
+from jaxrnn.runs.directory import read_vocabulary as read_vocabulary
 from jaxrnn.runs.loading import load as load
-from jaxrnn.runs.loading import read_resolved as read_resolved
 from jaxrnn.runs.metrics import read_metrics as read_metrics
 from jaxrnn.runs.plotting import plot_runs as plot_runs
 from jaxrnn.runs.saved_steps import find_step as find_step

@@ -90,7 +90,7 @@ def read_leaves(steps: Path, saved: SavedStep) -> Leaves:
         for name, expected in saved.files.items():
             if found.get(name) != expected:
                 raise DamagedError(f"{place / name}: damaged: missing, or its checksum does not match")
-        leaves: Leaves = _orbax().restore(absolute(place))
+        leaves: Leaves = _orbax().restore(orbax_path(place))
         return leaves
 
 
@@ -164,7 +164,7 @@ def write(steps: Path, saved: SavedStep, leaves: Leaves) -> SavedStep:
         disk.remove_tree(new)
         new.mkdir()
         disk.reserve(new / "room", _size(leaves))
-        _orbax().save(absolute(new) / _ARRAYS, leaves)
+        _orbax().save(orbax_path(new) / _ARRAYS, leaves)
         loss = saved.val_loss if math.isfinite(saved.val_loss or 0.0) else None
         saved = saved._replace(val_loss=loss, files=_hash_files(new / _ARRAYS))
         write_manifest(new, saved)
@@ -182,7 +182,7 @@ def hidden(steps: Path, step: int) -> Path:
     return steps / f".{step}.tmp"
 
 
-def absolute(place: Path) -> Path:
+def orbax_path(place: Path) -> Path:
     """Return the absolute path of a place, which is what orbax takes.
 
     Raises:

@@ -16,7 +16,7 @@ from jaxrnn.config import Config
 from jaxrnn.data.vocabulary import Vocabulary, vocabulary_to_json
 from jaxrnn.errors import CheckpointError, SaveError
 from jaxrnn.runs import directory
-from jaxrnn.runs.checkpoint import absolute, save_new
+from jaxrnn.runs.checkpoint import orbax_path, save_new
 from jaxrnn.runs.directory import RunRecord, is_run
 from jaxrnn.runs.lock import LOCK, locked
 from jaxrnn.runs.saved_steps import SavedStep
@@ -50,8 +50,8 @@ def _check_destination(path: Path, overwrite: bool) -> None:
     if path.is_dir() and Path.cwd().is_relative_to(path.resolve()):
         # The shell would be left in a folder that is gone.
         raise CheckpointError(f"{path}: the working directory lies here; name another run directory")
-    target = _absolute(path)
-    absolute(target)
+    target = _resolve_parent(path)
+    orbax_path(target)  # raises for a path that orbax misreads
     if path.is_symlink():
         raise CheckpointError(f"{path}: a symbolic link, which is never replaced; name its target")
     if target.is_dir():
@@ -104,7 +104,7 @@ def create_run(
         SaveError: Writing failed; what was at `path` is still there.
     """
     check_destination(path, overwrite=overwrite)
-    target = _absolute(path)
+    target = _resolve_parent(path)
     new = target.with_name(f".{target.name}.jaxrnn-new")
     try:
         if new.is_symlink():
@@ -137,6 +137,6 @@ def create_run(
         raise SaveError(f"{path}: the run could not be created: {disk.reason(error)}") from error
 
 
-def _absolute(path: Path) -> Path:
+def _resolve_parent(path: Path) -> Path:
     """Return `path` with links resolved everywhere but in its last name."""
     return path.parent.resolve() / path.name

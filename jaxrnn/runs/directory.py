@@ -13,7 +13,6 @@ and a checkpoint records their lengths: to resume from it is to cut them to thos
 """
 
 import contextlib
-import csv
 import hashlib
 import importlib.metadata
 import json
@@ -27,7 +26,7 @@ from typing import NamedTuple
 
 import jaxrnn
 from jaxrnn.config import Config, Texts, dump_config, parse_config
-from jaxrnn.data.vocabulary import Vocabulary, vocabulary_from_json
+from jaxrnn.data.vocabulary import Vocabulary, vocabulary_from_json, with_separator
 from jaxrnn.disk import append_text, cut, reason, write_text, writing
 from jaxrnn.errors import CheckpointError, DamagedError, JaxrnnError, did_you_mean
 
@@ -262,11 +261,12 @@ def read_config(run: Path) -> Config:
 
 
 def read_vocabulary(run: Path) -> Vocabulary:
-    """Read the vocabulary of a run.
+    """Read the vocabulary of a run, with the separator of its config.
 
     Raises:
         DamagedError: vocabulary.json is missing, or not the vocabulary that the run was created with.
         VocabularyError: It does not hold a vocabulary.
+        ConfigError: The config is not valid.
     """
     path = run / VOCABULARY
     with reading(path):
@@ -274,7 +274,7 @@ def read_vocabulary(run: Path) -> Vocabulary:
     vocabulary = vocabulary_from_json(text, str(path))
     if _hash(vocabulary) != read_record(run).vocabulary_sha256:
         raise DamagedError(f"{path}: damaged: not the vocabulary that the run was created with")
-    return vocabulary
+    return with_separator(vocabulary, read_config(run).corpus.separator)
 
 
 def read_file(path: Path) -> bytes:
@@ -347,16 +347,6 @@ def cut_logs(run: Path, lengths: Mapping[str, int]) -> None:
     for name in lengths.keys() & {METRICS, SAMPLES}:
         with writing(run / name), contextlib.suppress(FileNotFoundError):
             cut(run / name, lengths[name])
-
-
-def seconds_trained(run: Path) -> float:
-    """Return how long a run trained up to the last row of its metrics; 0 where that is unknown."""
-    try:
-        with (run / METRICS).open(encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file))
-        return max(0.0, float(rows[-1]["seconds"]))
-    except (OSError, ValueError, LookupError, TypeError, csv.Error):
-        return 0.0
 
 
 def _is_record(values: object) -> bool:

@@ -15,7 +15,7 @@ _FLAGS = ("XLA_FLAGS", "JAX_DEFAULT_MATMUL_PRECISION", "JAX_ENABLE_X64", "JAX_DE
 
 
 def describe_environment(mesh: Mesh) -> dict[str, str]:
-    """Returns what a training run on these devices runs on, every value in words.
+    """Return what a training run on these devices runs on, every value in words.
 
     Two training runs that agree in all of it, in their config and in their text end bitwise identical.
     """
@@ -29,8 +29,8 @@ def describe_environment(mesh: Mesh) -> dict[str, str]:
     return {"devices": f"{mesh.size} x {kind}", **together, "jaxrnn": jaxrnn.__version__, **packages, **flags}
 
 
-def differences(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
-    """Returns what differs, each as `jax 0.10.2 -> 0.11.0`."""
+def describe_changes(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    """Return what differs, each as `jax 0.10.2 -> 0.11.0`."""
     names = [name for name in {**before, **now} if before.get(name, "") != now.get(name, "")]
     return [f"{name} {before.get(name) or '(none)'} -> {now.get(name) or '(none)'}" for name in names]
 

@@ -1,11 +1,7 @@
 """A run's trained model."""
 
 import os
-from pathlib import Path
 
-from jaxrnn.config import Config
-from jaxrnn.data.documents import resolve_separator
-from jaxrnn.data.vocabulary import Vocabulary
 from jaxrnn.models.language_model import LanguageModel
 from jaxrnn.runs.checkpoint import load_params
 from jaxrnn.runs.directory import find_run, read_config, read_vocabulary
@@ -29,18 +25,6 @@ def load(run: str | os.PathLike[str] | None = None, checkpoint: Which = "best") 
         VocabularyError: Its vocabulary is not valid.
     """
     found = find_run(None if run is None else os.fspath(run))
-    config, vocabulary = read_resolved(found)
+    config, vocabulary = read_config(found), read_vocabulary(found)
     params = load_params(found, config.model, vocabulary.size, checkpoint)
     return LanguageModel(config.model, params, vocabulary, found.resolve().name)
-
-
-def read_resolved(run: Path) -> tuple[Config, Vocabulary]:
-    """Read a run's vocabulary, and its config as its model is used: with the separator's id.
-
-    Raises:
-        CheckpointError: One of them is missing or corrupt.
-        ConfigError: The config is not valid.
-        VocabularyError: The vocabulary is not valid.
-    """
-    vocabulary = read_vocabulary(run)
-    return resolve_separator(read_config(run), vocabulary), vocabulary

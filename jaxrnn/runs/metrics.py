@@ -1,5 +1,6 @@
 """The metrics of a run as columns: one NumPy array for each column of metrics.csv."""
 
+import contextlib
 import csv
 import math
 from collections.abc import Iterable, Mapping
@@ -12,23 +13,19 @@ from jaxrnn.runs.directory import METRICS_COLUMNS
 
 Metrics = dict[str, "np.ndarray[Any, Any]"]
 
+_TYPES: dict[str, Any] = {"step": np.int64, "tokens": np.int64, "event": str}  # of the others: float64
+
 
 def metrics_columns(rows: Iterable[Mapping[str, object]]) -> Metrics:
     """Return the columns of rows of metrics: `step` and `tokens` are integers, `event` is text, the others are floats.
 
-    A value that is missing or empty is NaN. A row without a step, cut off by a killed process, is left out.
+    A value that is missing or empty is NaN, and 0 tokens. A row that a killed process cut off is left out.
     """
-    kept = [row for row in rows if _is_whole(row)]
-    columns: Metrics = {}
-    for name in METRICS_COLUMNS:
-        values = [row.get(name) for row in kept]
-        if name == "event":
-            columns[name] = np.array([value or "" for value in values], str)
-        elif name in ("step", "tokens"):
-            columns[name] = np.array([int(str(value or 0)) for value in values], np.int64)
-        else:
-            columns[name] = np.array([_number(value) for value in values], np.float64)
-    return columns
+    kept = [values for row in rows if (values := _parse(row))]
+    return {
+        name: np.array([values[name] for values in kept], _TYPES.get(name, np.float64))
+        for name in METRICS_COLUMNS
+    }
 
 
 def read_metrics(path: Path) -> Metrics:
@@ -41,15 +38,22 @@ def read_metrics(path: Path) -> Metrics:
         return metrics_columns(csv.DictReader(file))
 
 
-def _is_whole(row: Mapping[str, object]) -> bool:
+def seconds_trained(path: Path) -> float:
+    """Return how long a run trained up to the last row of its metrics.csv; 0 where that is unknown."""
+    with contextlib.suppress(OSError):
+        for seconds in read_metrics(path)["seconds"][-1:]:
+            return max(0.0, float(seconds)) if math.isfinite(seconds) else 0.0
+    return 0.0
+
+
+def _parse(row: Mapping[str, object]) -> dict[str, Any] | None:
+    """Return the values of a row by column; None of one that was cut off."""
     try:
-        int(str(row["step"]))
-        int(str(row.get("tokens") or 0))
-        for name in METRICS_COLUMNS[2:-1]:
-            _number(row.get(name))
+        numbers: dict[str, Any] = {name: _number(row.get(name)) for name in METRICS_COLUMNS[:-1]}
+        numbers |= {"step": int(str(row["step"])), "tokens": int(str(row.get("tokens") or 0))}
     except (KeyError, ValueError):
-        return False
-    return True
+        return None
+    return numbers | {"event": row.get("event") or ""}
 
 
 def _number(value: object) -> float:

@@ -8,11 +8,11 @@ row and a product of 64 are rounded differently.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import repeat
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -21,6 +21,7 @@ import numpy as np
 from jaxrnn.config import ModelConfig
 from jaxrnn.data.vocabulary import Vocabulary, encode
 from jaxrnn.layers.losses import softmax_cross_entropy
+from jaxrnn.layers.resets import find_resets
 from jaxrnn.models import stack
 from jaxrnn.types import Array, Carry, Params
 
@@ -74,9 +75,7 @@ class Block(NamedTuple):
     """New tokens of every sample."""
 
     ids: np.ndarray  # [num_samples, tokens]
-    nll: (
-        np.ndarray
-    )  # [num_samples, tokens], float32: the model's own -log p, in nats; [num_samples, 0] unless scored
+    nll: np.ndarray  # [num_samples, tokens], float32, nats: -log p before temperature, top_k and top_p
 
 
 def sample(
@@ -90,7 +89,7 @@ def sample(
     top_p: float = 1.0,
     num_samples: int = 1,
     rng_seed: int = 0,
-    scored: bool = False,
+    separator_id: int | None = None,
 ) -> Iterator[Block]:
     """Continue a prompt, in blocks as they are made.
 
@@ -105,8 +104,7 @@ def sample(
             1 is all. Applied after `top_k`.
         num_samples: samples side by side; sample i is the same whatever their number.
         rng_seed: the same integer draws the same tokens.
-        scored: whether to compute each token's negative log-likelihood under the model, before temperature, top_k and
-            top_p.
+        separator_id: the token before which the state is reset (`Vocabulary.separator_id`), or None.
 
     Yields:
         Blocks of new tokens, `length` of each sample in all.
@@ -126,7 +124,7 @@ def sample(
     if length < 0 or num_samples < 1:
         raise ValueError("sample: length must be at least 0, num_samples at least 1")
     choice = make_choice(params[0].table.shape[0], temperature, top_k, top_p)
-    return _sample(config, params, prompt_ids, length, choice, num_samples, rng_seed, scored)
+    return _sample(config, params, prompt_ids, length, choice, num_samples, rng_seed, separator_id)
 
 
 def _sample(
@@ -137,22 +135,23 @@ def _sample(
     choice: Choice,
     num_samples: int,
     rng_seed: int,
-    scored: bool,
+    separator_id: int | None,
 ) -> Iterator[Block]:
     # By way of the host, from wherever training holds them: sampling runs on the default device alone.
     params = jax.tree.map(jnp.asarray, jax.device_get(params))
     projected, carry = begin(config, params)
-    carry = read(config, params, projected, carry, np.asarray(prompt_ids[:-1], np.int32))
+    carry = read(config, separator_id, params, projected, carry, np.asarray(prompt_ids[:-1], np.int32))
     rows = _rows(params)
     state = _repeat(rows, (carry, np.asarray(prompt_ids[-1:], np.int32)))
     states = [state] * -(-num_samples // rows)
     random = np.uint32(rng_seed % 2**32)
 
     def write(tile: int, start: int) -> tuple[Array, Array]:
-        new: tuple[Array, Array]
         at = (random, np.int32(tile * rows), np.int32(start))
-        states[tile], new = _block(config, scored, params, projected, choice, at, states[tile])
-        return new
+        states[tile], (ids, nll, _) = draw_block(
+            config, separator_id, _BLOCK, _observe_nothing, params, projected, choice, at, states[tile]
+        )
+        return ids, nll
 
     before: list[tuple[Array, Array]] = []  # a block that is on its way while the next one is sent after it
     with ThreadPoolExecutor(os.cpu_count()) as pool:  # a small step occupies one core only
@@ -161,9 +160,9 @@ def _sample(
             tiles = range(len(states) if start < length else 0)
             new = list(in_turn(write, tiles, repeat(start)))
             if before:
-                ids, nats = (np.concatenate(parts) for parts in zip(*before, strict=True))
+                ids, nll = (np.concatenate(parts) for parts in zip(*before, strict=True))
                 kept = (slice(num_samples), slice(length - start + _BLOCK))
-                yield Block(ids[kept], nats[kept])
+                yield Block(ids[kept], nll[kept])
             before = new
 
 
@@ -176,13 +175,18 @@ def _rows(params: Params) -> int:
 
 
 def read(
-    config: ModelConfig, params: Params, projected: Array | None, carry: Carry, ids: np.ndarray
+    config: ModelConfig,
+    separator_id: int | None,
+    params: Params,
+    projected: Array | None,
+    carry: Carry,
+    ids: np.ndarray,
 ) -> Carry:
     """The carry `[1, ...]` after ids `[characters]`, any number of them."""
     for start in range(0, len(ids), _PIECE):
         here = ids[start : start + _PIECE]
         piece = np.pad(here, (0, _PIECE - len(here)))
-        carry = _read_piece(config, params, projected, carry, piece, np.int32(len(here)))
+        carry = _read_piece(config, separator_id, params, projected, carry, piece, np.int32(len(here)))
     return carry
 
 
@@ -192,14 +196,23 @@ def begin(config: ModelConfig, params: Params) -> tuple[Array | None, Carry]:
     return stack.project_table(config, params), stack.initial_carry(config, params, 1)
 
 
-@partial(jax.jit, static_argnums=0)
+@partial(jax.jit, static_argnums=(0, 1))
 def _read_piece(
-    config: ModelConfig, params: Params, projected: Array | None, carry: Carry, piece: Array, count: Array
+    config: ModelConfig,
+    separator_id: int | None,
+    params: Params,
+    projected: Array | None,
+    carry: Carry,
+    piece: Array,
+    count: Array,
 ) -> Carry:
     """The carry after the first `count` ids of a piece `[_PIECE]`; the logits, unused, are never computed."""
-    return jax.lax.fori_loop(
-        0, count, lambda t, carry: stack.step(config, params, projected, carry, piece[t][None])[0], carry
-    )
+
+    def read(t: Array, carry: Carry) -> Carry:
+        token = piece[t][None]
+        return stack.step(config, params, projected, carry, token, find_resets(token, separator_id))[0]
+
+    return jax.lax.fori_loop(0, count, read, carry)
 
 
 @partial(jax.jit, static_argnums=0)
@@ -209,43 +222,54 @@ def _repeat(rows: int, state: tuple[Carry, Array]) -> tuple[Carry, Array]:
     return repeated
 
 
-@partial(jax.jit, static_argnums=(0, 1))
-def _block(
+@partial(jax.jit, static_argnums=(0, 1, 2, 3))
+def draw_block(
     config: ModelConfig,
-    scored: bool,
+    separator_id: int | None,
+    length: int,
+    observe: Callable[[Carry, Array], Any],
     params: Params,
     projected: Array | None,
     choice: Choice,
     at: tuple[Array, Array, Array],
     state: tuple[Carry, Array],
-) -> tuple[tuple[Carry, Array], tuple[Array, Array]]:
-    """`_BLOCK` characters of one tile.
+) -> tuple[tuple[Carry, Array], tuple[Array, Array, Any]]:
+    """Draw the next tokens of the rows of one tile.
 
     Args:
         config: the layers.
-        scored: whether the surprisal of each character is wanted.
+        separator_id: the token before which the state is reset, or None.
+        length: how many tokens.
+        observe: what else is wanted of each token: a function of the carry and the logits that it is drawn from.
         params: their parameters.
         projected: the projected table.
-        choice: how a character is chosen.
-        at: three integers: the seed of randomness, and the numbers of the tile's first sample and of the block's first
-            character.
+        choice: how a token is chosen.
+        at: three integers: the RNG seed, and the numbers of the tile's first sample and of the first token.
         state: the carry, and the last ids `[rows]`.
 
     Returns:
-        The state after it; and the new ids `[rows, _BLOCK]` and their nats, `[rows, 0]` where they are not wanted.
+        The state after them; and the new ids `[rows, length]`, their negative log-likelihood `[rows, length]` in nats,
+        and what `observe` returns, `[rows, length, ...]`.
     """
-    noise = draw_noise(at, (_BLOCK, state[1].shape[0], params[0].table.shape[0]))
+    noise = draw_noise(at, (length, state[1].shape[0], params[0].table.shape[0]))
 
     def step(
         state: tuple[Carry, Array], noise: Array
-    ) -> tuple[tuple[Carry, Array], tuple[Array, Array | None]]:
-        carry, logits = stack.step(config, params, projected, *state)
+    ) -> tuple[tuple[Carry, Array], tuple[Array, Array, Any]]:
+        carry, tokens = state
+        carry, logits = stack.step(
+            config, params, projected, carry, tokens, find_resets(tokens, separator_id)
+        )
+        logits = logits.astype(jnp.float32)
         tokens = choose(logits, noise, choice)
-        nats = softmax_cross_entropy(logits.astype(jnp.float32), tokens) if scored else None
-        return (carry, tokens), (tokens, nats)
+        return (carry, tokens), (tokens, softmax_cross_entropy(logits, tokens), observe(carry, logits))
 
-    state, (new, nats) = jax.lax.scan(step, state, noise)
-    return state, (new.T, new.T[:, :0] if nats is None else nats.T)
+    state, drawn = jax.lax.scan(step, state, noise)
+    return state, jax.tree.map(lambda leaf: leaf.swapaxes(0, 1), drawn)
+
+
+def _observe_nothing(_carry: Carry, _logits: Array) -> tuple[()]:
+    return ()
 
 
 def draw_noise(at: tuple[Array, Array, Array], shape: tuple[int, int, int]) -> Array:

@@ -90,6 +90,7 @@ def stream(
         top_k=top_k,
         top_p=top_p,
         rng_seed=rng_seed,
+        separator_id=model.vocabulary.separator_id,
     )
     tokens: Any = (spell(model.vocabulary, block.ids[0]) for block in blocks)
     pieces = until(tokens, in_tokens(model.vocabulary, stop))

@@ -13,7 +13,6 @@ import jax
 import jax.numpy as jnp
 
 from jaxrnn.config import Config, TrainConfig
-from jaxrnn.data.documents import resolve_separator
 from jaxrnn.data.feeding import feeding
 from jaxrnn.data.texts import readable
 from jaxrnn.data.tokens import TokenSource
@@ -107,7 +106,8 @@ def train(
     Args:
         config: the run's.
         state: from `init_state`, or loaded.
-        train_ids: the training split, in memory or on disk: the result is bitwise the same.
+        train_ids: the training split, in memory or on disk: the result is bitwise the same. States are reset at the
+            separator of its vocabulary.
         val_ids: the validation split: empty, or at least two tokens.
         should_stop: asked after every dispatch (a fraction of a second); once true, in one of several processes, a last
             `Save` ends the stream, in all of them.
@@ -120,7 +120,6 @@ def train(
         same events at the same steps, but for `Sampled`, which is process 0's.
 
     Raises:
-        ConfigError: The vocabulary lacks the config's separator.
         DivergenceError: Five updates in a row were skipped, or the held-out loss or a parameter is not finite; states
             saved before are good.
 
@@ -143,7 +142,6 @@ def train(
         step 3: 2 nats per character
     """
     vocabulary = train_ids.vocabulary
-    config = resolve_separator(config, vocabulary)
     every = config.train
     tokens_per_step = every.tokens_per_step
     mesh = training_mesh(every)
@@ -166,7 +164,15 @@ def train(
             yield Save(step, _copy(state), None)
             return
         num_steps = int(told[0, 1])
-        state, tally, is_finite = run_steps(config.model, every, mesh, state, ids, jnp.int32(num_steps))
+        state, tally, is_finite = run_steps(
+            config.model,
+            every,
+            mesh,
+            state,
+            ids,
+            jnp.int32(num_steps),
+            separator_id=vocabulary.separator_id,
+        )
         step_before, step = step, int(state.step)  # waits for the device
         elapsed = time.monotonic() - dispatched
         tally = jax.device_get(tally)
@@ -259,6 +265,7 @@ def _write(config: Config, state: TrainState, vocabulary: Vocabulary, step: int)
         top_k=options.top_k,
         top_p=options.top_p,
         rng_seed=config.train.rng_seed + step,
+        separator_id=vocabulary.separator_id,
     )
     prompt: Any = spell(vocabulary, ids)
     pieces: Any = (spell(vocabulary, block.ids[0]) for block in blocks)

@@ -17,6 +17,7 @@ from jax.sharding import Mesh
 from jaxrnn.config import ModelConfig, TrainConfig
 from jaxrnn.data import batching
 from jaxrnn.layers.losses import softmax_cross_entropy
+from jaxrnn.layers.resets import find_resets
 from jaxrnn.models import stack
 from jaxrnn.models.precision import round_weights
 from jaxrnn.parallel.devices import split_rows
@@ -99,6 +100,7 @@ def update(
     state: TrainState,
     ids: Array | batching.Block,
     mesh: Mesh | None = None,
+    separator_id: int | None = None,
 ) -> tuple[TrainState, Array, Array]:
     """Update the state of our model with what `state.step` stands for, a batch or several: a pure function.
 
@@ -110,6 +112,7 @@ def update(
         state: before the step.
         ids: the training split `[tokens]`, or a block of it that has the step.
         mesh: the devices that share the batch; None leaves everything where it is.
+        separator_id: the token before which the carry is reset; None: there is none.
 
     Returns:
         The state after the step; the mean loss of its tokens, nats each; the gradient's global norm.
@@ -130,7 +133,8 @@ def update(
         params: Params, carry: Carry, inputs: Array, targets: Array, key: Key
     ) -> tuple[Array, Carry]:
         weights = round_weights(params, config.precision)
-        carry_out, logits = stack.apply(model_config, weights, carry, inputs, key)
+        resets = find_resets(inputs, separator_id)
+        carry_out, logits = stack.apply(model_config, weights, carry, inputs, key, resets)
         return softmax_cross_entropy(logits, targets).mean(), carry_out
 
     def over_batches(loss_fn: Callable[..., tuple[Array, Carry]], has_aux: bool) -> Callable[..., Any]:
@@ -185,7 +189,7 @@ class Tally(NamedTuple):
     learning_rate: Array  # likewise
 
 
-@partial(jax.jit, static_argnums=(0, 1, 2), donate_argnums=3)
+@partial(jax.jit, static_argnums=(0, 1, 2), static_argnames="separator_id", donate_argnums=3)
 def run_steps(
     model_config: ModelConfig,
     config: TrainConfig,
@@ -193,6 +197,8 @@ def run_steps(
     state: TrainState,
     ids: Array | batching.Block,
     num_steps: Array,
+    *,
+    separator_id: int | None = None,
 ) -> tuple[TrainState, Tally, Array]:
     """`num_steps` updates in one call, or fewer if too many in a row were skipped; and whether what it holds is finite.
 
@@ -208,7 +214,7 @@ def run_steps(
     def body(loop: tuple[TrainState, Tally]) -> tuple[TrainState, Tally]:
         state, tally = loop
         rate = current_rate(config, state)
-        state, loss, grad_norm = update(model_config, config, state, ids, mesh)
+        state, loss, grad_norm = update(model_config, config, state, ids, mesh, separator_id)
         is_skipped = state.skipped > 0
         return state, Tally(
             loss_sum=tally.loss_sum + jnp.where(is_skipped, jnp.zeros_like(loss), loss),

@@ -4,14 +4,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from jaxrnn.config import Config
-from jaxrnn.config.fields import show
 from jaxrnn.data.corpus import Corpus, check_length, find_corpus, read_corpus, split_corpus
 from jaxrnn.data.coverage import OnUnknown, cover, describe_coverage, keep_known
-from jaxrnn.data.documents import resolve_separator
 from jaxrnn.data.sources import find_source
 from jaxrnn.data.tokens import TokenSource
-from jaxrnn.data.vocabulary import TOKENIZERS, Vocabulary
-from jaxrnn.errors import ConfigError, VocabularyError
+from jaxrnn.data.vocabulary import TOKENIZERS, Vocabulary, with_separator
+from jaxrnn.errors import ConfigError, CorpusError, VocabularyError
 from jaxrnn.runs.directory import Ancestor, RunRecord, new_record, read_record, read_vocabulary
 from jaxrnn.runs.saved_steps import find_step
 from jaxrnn.runs.tensorboard import check_tensorboard
@@ -23,7 +21,7 @@ from jaxrnn.workflows.job import Begun, Job, Note, OnNote, ignore
 class Data(NamedTuple):
     """The corpus of a training run as token ids."""
 
-    config: Config  # the job's, with the separator's id in this vocabulary
+    config: Config
     record: RunRecord
     train_ids: TokenSource
     val_ids: TokenSource
@@ -50,38 +48,52 @@ def load_data(job: Job, *, on_event: OnNote = ignore, on_progress: OnProgress = 
     Raises:
         CorpusError: There is no such corpus, it can't be read, or it is too short for the config; or the corpus of a
             resumed run is not found, or another one stands in its place.
-        ConfigError: The prompt to sample from has characters that the corpus does not have; or the separator is left
-            out of the corpus.
+        ConfigError: The prompt to sample from, or the separator, has a character that the vocabulary lacks.
         VocabularyError: The corpus has a character that the fine-tuned model does not know, and `on_unknown` is
             "error".
         SaveError: The corpus is to be streamed, and the token cache can't be written.
     """
     config = job.config
-    if job.begun:
-        return _load_again(config, job.begun, on_progress)
+    if job.path and job.begun:
+        return _load_again(job.path, config, job.begun, on_progress)
     source = find_source(config.corpus, on_progress=on_progress)
     if len(source.files) > 1:
         on_event(Note(f"{source.name}: {len(source.files):,} files, {source.size / 1e6:,.1f} MB"))
     corpus = read_corpus(source, on_progress=on_progress)
     tokens, history = corpus.tokens, tuple[Ancestor, ...]()
     if job.source:
-        tokens = _cover(config, corpus, job.source, job.on_unknown, on_event, on_progress)
+        tokens = _cover(corpus, job.source, job.on_unknown, on_event, on_progress)
         history = _history(job.source)
     record = new_record(corpus.name, corpus.path, corpus.sha256, tokens.vocabulary, history)
     return _prepare(config, record, tokens)
 
 
-def _load_again(config: Config, begun: Begun, on_progress: OnProgress) -> Data:
-    """Return the corpus of a run that is resumed, from where it was or from wherever it is now."""
-    record = begun.record
+def own_corpus(run: Path, config: Config, on_progress: OnProgress = lambda *_: None) -> Corpus:
+    """Find the corpus that a run learned from, where it was or wherever it is now.
+
+    Args:
+        run: the run directory.
+        config: its config, or the one that it resumes with.
+        on_progress: told how tokenization goes.
+
+    Raises:
+        CorpusError: It is not found, or the run was imported and has none.
+    """
+    record = read_record(run)
+    if record.imported_from:
+        raise CorpusError(f"{run}: was imported, and has no corpus of its own")
     names = [record.corpus_path, config.corpus.text]
-    corpus = find_corpus(names, record.corpus_sha256, config.corpus, on_progress=on_progress)
+    return find_corpus(names, record.corpus_sha256, config.corpus, on_progress=on_progress)
+
+
+def _load_again(run: Path, config: Config, begun: Begun, on_progress: OnProgress) -> Data:
+    """Return the corpus of a run that is resumed."""
+    corpus = own_corpus(run, config, on_progress)
     # Characters that the run does not have were dropped when it began; most runs have them all.
-    return _prepare(config, record, keep_known(begun.vocabulary, corpus, on_progress=on_progress))
+    return _prepare(config, begun.record, keep_known(begun.vocabulary, corpus, on_progress=on_progress))
 
 
 def _cover(
-    config: Config,
     corpus: Corpus,
     source: Path,
     on_unknown: OnUnknown,
@@ -93,11 +105,6 @@ def _cover(
     tokens, coverage = cover(vocabulary, corpus, on_unknown, on_progress=on_progress)
     if TOKENIZERS[vocabulary.tokens].is_text:  # a model of bytes knows them all
         on_event(Note(describe_coverage(coverage, on_unknown)))
-    if on_unknown == "drop" and config.corpus.separator in coverage.new:
-        raise ConfigError(
-            f"corpus.separator = {show(config.corpus.separator)}: the model does not know it, and --on-unknown drop "
-            "leaves it out of the corpus; --on-unknown extend gives it weights"
-        )
     return tokens
 
 
@@ -115,5 +122,5 @@ def _prepare(config: Config, record: RunRecord, tokens: TokenSource) -> Data:
         prompt_ids(tokens.vocabulary, config.sample.prompt)
     except VocabularyError as error:
         raise ConfigError(f"sample.prompt: {error}") from None
-    config = resolve_separator(config, tokens.vocabulary)
+    tokens = tokens.in_vocabulary(with_separator(tokens.vocabulary, config.corpus.separator))
     return Data(config, record, *split_corpus(tokens, config.corpus.validation_fraction))

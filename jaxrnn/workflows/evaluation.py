@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxrnn.config import Config, CorpusConfig
-from jaxrnn.data.corpus import Corpus, find_corpus, hash_corpus, read_corpus, read_first, split_corpus
+from jaxrnn.data.corpus import Corpus, hash_corpus, read_corpus, read_first, split_corpus
 from jaxrnn.data.coverage import keep_known, validation_split
 from jaxrnn.data.sources import find_source
 from jaxrnn.data.tokens import TokenSource, in_memory
@@ -21,12 +21,12 @@ from jaxrnn.evaluation.scored_text import ScoredText, find_known
 from jaxrnn.evaluation.scoring import Scores, score_stateful, score_windows
 from jaxrnn.models.stack import count_parameters
 from jaxrnn.runs.checkpoint import load_params
-from jaxrnn.runs.directory import RunRecord, read_record
-from jaxrnn.runs.loading import read_resolved
+from jaxrnn.runs.directory import RunRecord, read_config, read_record, read_vocabulary
 from jaxrnn.runs.saved_steps import find_step
 from jaxrnn.sampling.generation import prompt_ids, sample
 from jaxrnn.types import OnProgress
-from jaxrnn.workflows.job import Note, OnNote, check_has_corpus, ignore
+from jaxrnn.workflows.corpus import own_corpus
+from jaxrnn.workflows.job import Note, OnNote, ignore
 
 PROTOCOLS = ("stateful", "windows", "dynamic")
 MOST = 5_000_000  # tokens that are scored of a corpus that is streamed from disk
@@ -58,7 +58,7 @@ class Evaluation(NamedTuple):
     scores: Scores  # by the first protocol
 
 
-class _Run(NamedTuple):
+class _Evaluated(NamedTuple):
     path: Path
     config: Config
     vocabulary: Vocabulary
@@ -74,11 +74,11 @@ def evaluate_run(path: Path, options: EvaluationOptions) -> Evaluation:
         JaxrnnError: The run or a text is missing or damaged, or there is nothing to score.
         DivergenceError: A loss is not finite.
     """
-    config, vocabulary = read_resolved(path)
+    config, vocabulary = read_config(path), read_vocabulary(path)
     scored, training = _read_tokens(path, config, vocabulary, options)
     step = find_step(path, "best").step
     params = load_params(path, config.model, vocabulary.size)
-    run = _Run(path, config, vocabulary, params, scored, training)
+    run = _Evaluated(path, config, vocabulary, params, scored, training)
     results, first = {}, None
     for protocol in options.protocols:
         details, scores = _score(protocol, run, options)
@@ -136,9 +136,7 @@ def _read_tokens(
                 return scored, None
     if own is None:
         try:
-            check_has_corpus(path)
-            names = [record.corpus_path, config.corpus.text]
-            own = find_corpus(names, record.corpus_sha256, corpus_config, on_progress=options.on_progress)
+            own = own_corpus(path, config, options.on_progress)
         except CorpusError as error:
             if scored is None:
                 remedy = "give one" if record.imported_from else "or say where the run's text is, or another,"
@@ -179,7 +177,6 @@ def _say(message: str, options: EvaluationOptions) -> None:
 
 
 def _check_without_training(error: Exception, options: EvaluationOptions) -> None:
-
     if options.memorization:
         raise CorpusError(f"{error}; --memorization needs the run's training text") from None
     if "dynamic" in options.protocols and options.rates is None:
@@ -192,7 +189,7 @@ def _check_without_training(error: Exception, options: EvaluationOptions) -> Non
 # The protocols.
 
 
-def _score(protocol: str, run: _Run, options: EvaluationOptions) -> tuple[dict[str, Any], Scores]:
+def _score(protocol: str, run: _Evaluated, options: EvaluationOptions) -> tuple[dict[str, Any], Scores]:
     known = run.scored.known
     match protocol:
         case "stateful":
@@ -204,7 +201,7 @@ def _score(protocol: str, run: _Run, options: EvaluationOptions) -> tuple[dict[s
             return _score_dynamic(run, options)
 
 
-def _score_dynamic(run: _Run, options: EvaluationOptions) -> tuple[dict[str, Any], Scores]:
+def _score_dynamic(run: _Evaluated, options: EvaluationOptions) -> tuple[dict[str, Any], Scores]:
     model, params, segment = run.config.model, run.params, options.segment
     source, training = "training text", run.training
     if training is None:
@@ -230,7 +227,7 @@ def _score_dynamic(run: _Run, options: EvaluationOptions) -> tuple[dict[str, Any
     }, scores
 
 
-def _means(protocol: str, run: _Run, scores: Scores) -> dict[str, Any]:
+def _means(protocol: str, run: _Evaluated, scores: Scores) -> dict[str, Any]:
     if not math.isfinite(scores.mean_nll):
         why = "its parameters are no good, the training diverged"
         if protocol == "dynamic":
@@ -253,7 +250,7 @@ def _finite(value: float) -> float | None:
 # What the model writes.
 
 
-def _write(run: _Run, length: int, num_samples: int, rng_seed: int) -> np.ndarray:
+def _write(run: _Evaluated, length: int, num_samples: int, rng_seed: int) -> np.ndarray:
     """The ids of text in the model's own words, at temperature 1, its samples one after the other."""
     blocks = sample(
         run.config.model,
@@ -262,11 +259,12 @@ def _write(run: _Run, length: int, num_samples: int, rng_seed: int) -> np.ndarra
         length=-(-length // num_samples),
         num_samples=num_samples,
         rng_seed=rng_seed,
+        separator_id=run.vocabulary.separator_id,
     )
     return np.concatenate([block.ids for block in blocks], axis=1).reshape(-1)[:length].astype(np.uint16)
 
 
-def _memorization(run: _Run, options: EvaluationOptions) -> dict[str, Any]:
+def _memorization(run: _Evaluated, options: EvaluationOptions) -> dict[str, Any]:
     """Return what is in the training split of what the model writes, and of as much of the text that is scored."""
     assert run.training is not None
     texts = {
@@ -299,9 +297,7 @@ def validation_text(run: Path, most: int, *, on_progress: OnProgress = lambda *_
     Raises:
         CorpusError: The run's corpus is not found.
     """
-    (config, vocabulary), record = read_resolved(run), read_record(run)
-    check_has_corpus(run)
-    names = [record.corpus_path, config.corpus.text]
-    corpus = find_corpus(names, record.corpus_sha256, config.corpus, on_progress=on_progress)
+    config, vocabulary = read_config(run), read_vocabulary(run)
+    corpus = own_corpus(run, config, on_progress)
     tokens = validation_split(vocabulary, corpus, config.corpus.validation_fraction) or corpus.tokens
     return spell(tokens.vocabulary, tokens.read(0, min(most, len(tokens)) if tokens.file else None))

@@ -10,8 +10,14 @@ from jaxrnn.data.coverage import OnUnknown
 from jaxrnn.data.vocabulary import Vocabulary
 from jaxrnn.errors import CheckpointError, ConfigError, CorpusError
 from jaxrnn.runs.creation import RunExistsError, check_destination
-from jaxrnn.runs.directory import RunRecord, find_destination, is_run, read_record
-from jaxrnn.runs.loading import read_resolved
+from jaxrnn.runs.directory import (
+    RunRecord,
+    find_destination,
+    is_run,
+    read_config,
+    read_record,
+    read_vocabulary,
+)
 from jaxrnn.runs.resume import check_resumable
 
 PathLike: TypeAlias = str | os.PathLike[str]
@@ -72,7 +78,7 @@ def write_to(job: Job, to: PathLike | None, *, resume: bool = False, overwrite: 
         raise CheckpointError(f"{run}: is the run to fine-tune; name another one with --to RUN")
     job = job._replace(path=run, overwrite=overwrite)
     if resume and is_run(run):
-        record, (begun, vocabulary) = read_record(run), read_resolved(run)
+        record, begun, vocabulary = read_record(run), read_config(run), read_vocabulary(run)
         check_has_corpus(run, f"to go on from it: jaxrnn finetune --from {run} --corpus TEXT")
         changes = check_resumable(run, begun, job.config)
         if job.source:

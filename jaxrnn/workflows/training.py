@@ -23,11 +23,10 @@ from jaxrnn.runs.directory import (
     append_metrics,
     append_sample,
     read_vocabulary,
-    seconds_trained,
     write_config,
 )
-from jaxrnn.runs.environment import describe_environment, differences
-from jaxrnn.runs.metrics import metrics_columns, read_metrics
+from jaxrnn.runs.environment import describe_changes, describe_environment
+from jaxrnn.runs.metrics import metrics_columns, read_metrics, seconds_trained
 from jaxrnn.runs.plotting import plot_losses
 from jaxrnn.runs.resume import describe_schedule
 from jaxrnn.runs.saving import Checkpoints
@@ -104,13 +103,13 @@ def train(
                 checkpoints = stack.enter_context(Checkpoints(path, _environment(config)))
         if state is not None:
             training = _Training(path, config, data, checkpoints, rows, on_event, should_stop)
-            _follow(training, state, seconds_trained(path) if path and job.begun else 0.0)
+            _follow(training, state, seconds_trained(path / METRICS) if path and job.begun else 0.0)
         step = checkpoints.last.step if checkpoints.last else 0
     if path is None:
         states = checkpoints.states if isinstance(checkpoints, MemoryCheckpoints) else {}
         return Run(config, data.vocabulary, metrics_columns(rows), None, step, states)
     if state is not None and processes.is_first():
-        _draw_losses(path, config, on_event)
+        _draw_losses(path, data.vocabulary.unit, on_event)
     return Run(config, data.vocabulary, read_metrics(path / METRICS), path, step, {})
 
 
@@ -199,7 +198,7 @@ def _resume(
         return None
     if schedule := describe_schedule(begun.config.train, config.train, restored.step):
         on_event(Note(schedule))
-    if changed := differences(restored.environment, _environment(config)):
+    if changed := describe_changes(restored.environment, _environment(config)):
         on_event(Note(f"the environment has changed, so the last bits may differ: {', '.join(changed)}"))
     if config != begun.config and processes.is_first():
         write_config(path, config)
@@ -317,10 +316,10 @@ def _describe_last(training: _Training) -> str:
     return f"; {training.path} keeps step {last.step}, from which --resume goes on"
 
 
-def _draw_losses(run: Path, config: Config, on_event: OnEvent) -> None:
+def _draw_losses(run: Path, unit: str, on_event: OnEvent) -> None:
     """Draw the loss curve, where that is possible; a run is complete without it."""
     try:
-        plot_losses(run / METRICS, run / LOSS_CURVE, config.corpus.tokens[:-1])
+        plot_losses(run / METRICS, run / LOSS_CURVE, unit)
     except ImportError:
         on_event(Note(f"no {LOSS_CURVE}: for it, pip install matplotlib"))
     except OSError as error:

@@ -1,26 +1,22 @@
 """The benchmark of `jaxrnn play` runs from end to end."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import write_files
+from benchmarks import play
+from tests.interchange.stacks import STACKS, drawn, write_run
 
 pytest.importorskip("uvicorn")
 
 
-def test_it_measures_a_server(tmp_path: Path) -> None:
-    write_files(tmp_path)
-    train = [sys.executable, "-m", "jaxrnn_cli", "pretrain", "tiny.toml", "--quiet"]
-    subprocess.run(train, cwd=tmp_path, check=True)
-    root = Path(__file__).parents[2]
-    script = (
-        f"import sys; sys.path.insert(0, {str(root)!r}); from benchmarks.play import main; sys.exit(main())"
-    )
-    command = [sys.executable, "-c", script, "checkpoints/tiny", "--seconds", "0.5"]
-    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
-    heads = [line[:13].strip() for line in run.stdout.splitlines()]
+def test_it_measures_a_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(play, "_REQUESTS", 3)
+    write_run(drawn(STACKS["gru"]), tmp_path / "run")
+    assert play.main([str(tmp_path / "run"), "--seconds", "0.2"]) == 0
+    out = capsys.readouterr().out
+    heads = [line[:13].strip() for line in out.splitlines()]
     assert heads == ["first byte", "one client", "fifty clients", "first byte"]
-    assert "no error" in run.stdout
+    assert "no error" in out

@@ -1,5 +1,6 @@
 """A place to work in, with a small text and a small config, and the command line as a function."""
 
+import contextlib
 import csv
 import os
 import random
@@ -20,7 +21,7 @@ from jaxrnn.training import loop
 from jaxrnn_cli import app
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser
+    from playwright.sync_api import Browser, Page
 
 CONFIG = """
 [corpus]
@@ -220,3 +221,21 @@ def chromium() -> "Iterator[Browser]":
         browser = playwright.chromium.launch(executable_path=found[0], args=list(_CHROMIUM_FLAGS))
         yield browser
         browser.close()
+
+
+@pytest.fixture
+def open_page(chromium: "Browser") -> "Iterator[Callable[..., Page]]":
+    """Open an empty page in a context of its own; messages on its console and errors fail the test."""
+    complaints: list[str] = []
+    with contextlib.ExitStack() as contexts:
+
+        def open_(**settings: Any) -> "Page":
+            context = chromium.new_context(**settings)
+            contexts.callback(context.close)
+            page = context.new_page()
+            page.on("console", lambda message: complaints.append(message.text))
+            page.on("pageerror", lambda error: complaints.append(str(error)))
+            return page
+
+        yield open_
+    assert complaints == []

@@ -95,7 +95,7 @@ def test_a_layer_is_named_by_its_index():
         ("train.stateful=1", "must be true or false"),
         (
             "train.schedule=cosin",
-            'must be one of "linear", "cosine", "constant", "plateau"; did you mean "cosine"?',
+            'must be one of "linear", "cosine", "constant", "plateau"; did you mean cosine?',
         ),
         ("sample.prompt=", "must be a string of at least one character"),
         ("model=1", "give one key of one layer, such as model.layers.1.size=256"),

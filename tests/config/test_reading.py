@@ -100,7 +100,7 @@ def test_layers_are_read_in_either_of_tomls_notations(text):
         (
             "[train]\nschedule = 'liner'",
             'train.schedule = "liner": must be one of "linear", "cosine", "constant", "plateau"; '
-            'did you mean "linear"?',
+            "did you mean linear?",
         ),
     ],
 )

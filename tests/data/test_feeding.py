@@ -59,7 +59,7 @@ def assert_same(found: list[Event], expected: list[Event]) -> None:
 
 
 @pytest.mark.usefixtures("optimised")  # two programs, which the compiler must not round apart
-@pytest.mark.parametrize("kind", [{}, {"reset_rate": 0.5, "accumulate_steps": 2}, {"stateful": False}])
+@pytest.mark.parametrize("kind", [{"reset_rate": 0.5, "accumulate_steps": 2}, {"stateful": False}])
 def test_states_and_metrics_are_bitwise_the_same_also_after_a_stop(
     config: Config,
     resident: TokenSource,

@@ -27,8 +27,9 @@ from jaxrnn.data.vocabulary import (
     unknown_characters,
     vocabulary_from_json,
     vocabulary_to_json,
+    with_separator,
 )
-from jaxrnn.errors import VocabularyError
+from jaxrnn.errors import ConfigError, VocabularyError
 
 MIXED = "To be,\r\n\tor nöt — 日本語 😀 \u0301\U0010ffff"
 
@@ -265,3 +266,15 @@ def test_ids_are_translated_from_one_vocabulary_to_another() -> None:
 
 def test_counts_are_ordered_by_frequency_then_by_character() -> None:
     assert list(by_frequency({"b": 1, "c": 2, "a": 1})) == ["c", "a", "b"]
+
+
+def test_a_separator_is_one_of_the_characters_and_in_no_file() -> None:
+    names = with_separator(Vocabulary("\nabc"), "b")
+    assert (names.separator, names.separator_id, Vocabulary("abc").separator_id) == ("b", 2, None)
+    assert vocabulary_from_json(vocabulary_to_json(names), "v.json") == Vocabulary("\nabc")
+    assert with_separator(names, "") == Vocabulary("\nabc")
+    assert with_separator(byte_vocabulary(), "\n").separator_id == 10
+    for separator in ("d", "\x1e"):
+        with pytest.raises(ConfigError, match=r"^corpus\.separator = .*: the vocabulary lacks it") as error:
+            with_separator(names, separator)
+        assert str(error.value).isprintable()

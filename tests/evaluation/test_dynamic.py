@@ -1,7 +1,5 @@
 """Dynamic evaluation against the NumPy model, segment by segment."""
 
-from dataclasses import replace
-
 import jax
 import numpy as np
 import pytest
@@ -34,8 +32,8 @@ def text(length: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, VOCABULARY, length).astype(np.uint8)
 
 
-def source(ids: np.ndarray) -> TokenSource:
-    return in_memory(Vocabulary("abcde"), ids)
+def source(ids: np.ndarray, separator: str = "") -> TokenSource:
+    return in_memory(Vocabulary("abcde", separator=separator), ids)
 
 
 def segments(ids: np.ndarray, length: int) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -46,7 +44,7 @@ def segments(ids: np.ndarray, length: int) -> list[tuple[np.ndarray, np.ndarray]
     ]
 
 
-def slow_rms(config: ModelConfig, streams: np.ndarray, length: int):
+def slow_rms(config: ModelConfig, streams: np.ndarray, length: int, separator_id: int | None = None):
     """Streams `[rows, characters]`: the mean square over segments of the rows' summed gradients, by row."""
     params = jax.device_get(init(config))
     squares = map_leaves(np.zeros_like, params)
@@ -56,24 +54,27 @@ def slow_rms(config: ModelConfig, streams: np.ndarray, length: int):
         total = map_leaves(np.zeros_like, params)
         for row, piece in enumerate(pieces):
             _, gradients, carries[row] = reference.loss_and_gradients(
-                config.layers, params, carries[row], *piece[k], reset_id=config.reset_id
+                config.layers, params, carries[row], *piece[k], resets=piece[k][0] == separator_id
             )
             total = map_leaves(np.add, total, gradients)
         squares = map_leaves(lambda s, g: s + g**2 / len(streams), squares, total)
     return map_leaves(lambda s: np.sqrt(s / len(pieces[0])), squares)
 
 
-def slow_nats(config: ModelConfig, rms, ids: np.ndarray, rates: Rates, length: int) -> np.ndarray:
+def slow_nats(
+    config: ModelConfig, rms, ids: np.ndarray, rates: Rates, length: int, separator_id: int | None
+) -> np.ndarray:
     first = params = jax.device_get(init(config))
     carry = reference.initial_carry(config.layers, params, 1)
     mean = np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(rms)]).mean()
     nats = []
     for tokens, targets in segments(ids, length):
-        _, logits, _ = reference.model_forward(config.layers, params, carry, tokens, reset_id=config.reset_id)
+        resets = tokens == separator_id
+        _, logits, _ = reference.model_forward(config.layers, params, carry, tokens, resets=resets)
         losses, _ = reference.softmax_cross_entropy_forward(logits, targets)
         nats.extend(losses[0])
         _, gradients, carry = reference.loss_and_gradients(
-            config.layers, params, carry, tokens, targets, reset_id=config.reset_id
+            config.layers, params, carry, tokens, targets, resets=resets
         )
         params = map_leaves(
             lambda p, p0, g, r: (
@@ -91,26 +92,30 @@ LENGTHS = [(2, 5), (6, 5), (64, 5), (64, 1), (50, 7), (9, 20)]
 
 
 @pytest.mark.parametrize(
-    ("config", "length", "segment"),
-    [(config, *sizes) for config in (CONFIG, GRU) for sizes in LENGTHS] + [(replace(GRU, reset_id=3), 64, 5)],
+    ("config", "length", "segment", "separator"),
+    [(config, *sizes, "") for config in (CONFIG, GRU) for sizes in LENGTHS] + [(GRU, 64, 5, "d")],
 )
-def test_it_is_score_then_learn_segment_by_segment(monkeypatch, config, length: int, segment: int) -> None:
+def test_it_is_score_then_learn_segment_by_segment(
+    monkeypatch, config, length: int, segment: int, separator: str
+) -> None:
     monkeypatch.setattr(dynamic, "_BLOCK", 3)  # so that the weights pass from one call to the next
     ids, rates = (
         text(length),
         Rates(rate=0.02, decay=0.6),
     )  # a decay at which some weights go all the way back
-    rms = slow_rms(config, text(101, seed=1)[None], segment)
-    nats = slow_nats(config, rms, ids, rates, segment)
+    tokens = source(ids, separator)
+    separator_id = tokens.vocabulary.separator_id
+    rms = slow_rms(config, text(101, seed=1)[None], segment, separator_id)
+    nats = slow_nats(config, rms, ids, rates, segment, separator_id)
     params = init(config)
     as_ours = jax.tree.unflatten(
         jax.tree.structure(params), [x.astype(np.float32) for x in jax.tree.leaves(rms)]
     )
-    scores = score_dynamic(config, params, source(ids), as_ours, rates, segment)
+    scores = score_dynamic(config, params, tokens, as_ours, rates, segment)
     assert scores.nll.shape == scores.ranks.shape == (length - 1,)
     np.testing.assert_allclose(scores.nll, nats, rtol=1e-3, atol=1e-4)
     if length > 2 * segment:
-        assert abs(nats - slow_nats(config, rms, ids, Rates(0, 0), segment)).max() > 0.01
+        assert abs(nats - slow_nats(config, rms, ids, Rates(0, 0), segment, separator_id)).max() > 0.01
 
 
 def test_the_statistics_are_of_streams_spread_over_the_text() -> None:

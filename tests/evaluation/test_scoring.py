@@ -2,7 +2,6 @@
 
 import itertools
 import math
-from dataclasses import replace
 
 import jax
 import numpy as np
@@ -27,11 +26,11 @@ def text(length: int) -> np.ndarray:
     return np.random.default_rng(0).integers(0, VOCABULARY, length).astype(np.uint8)
 
 
-def source(ids: np.ndarray) -> TokenSource:
-    return in_memory(Vocabulary("abcde"), ids)
+def source(ids: np.ndarray, separator: str = "") -> TokenSource:
+    return in_memory(Vocabulary("abcde", separator=separator), ids)
 
 
-def slow(ids: np.ndarray, window: int, reset_id: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+def slow(ids: np.ndarray, window: int, separator_id: int | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Nats and ranks of every character but the first, the state zero again after every `window` characters."""
     params = jax.device_get(PARAMS)
     nats, ranks = [], []
@@ -41,7 +40,8 @@ def slow(ids: np.ndarray, window: int, reset_id: int | None = None) -> tuple[np.
             carry = reference.initial_carry(CONFIG.layers, params, 1)
         assert carry is not None
         token = np.array([[character]])
-        carry, logits, _ = reference.model_forward(CONFIG.layers, params, carry, token, reset_id=reset_id)
+        resets = token == separator_id
+        carry, logits, _ = reference.model_forward(CONFIG.layers, params, carry, token, resets=resets)
         probabilities = np.exp(logits[0, 0]) / np.exp(logits[0, 0]).sum()
         nats.append(-np.log(probabilities[successor]))
         ranks.append(sorted(probabilities, reverse=True).index(probabilities[successor]) + 1)
@@ -58,18 +58,18 @@ def test_stateful_is_one_pass_character_by_character(length: int) -> None:
 
 
 def test_with_a_separator_every_protocol_reads_documents() -> None:
-    ids, config = text(1201), replace(CONFIG, reset_id=3)
-    assert validation.segment(source(ids)).warm_up.shape[0] > 1
-    nats, ranks = slow(ids, window=1201, reset_id=3)
-    scores = score_stateful(config, PARAMS, source(ids))
+    ids = text(1201)
+    documents = source(ids, separator="d")
+    assert validation.segment(documents).warm_up.shape[0] > 1
+    nats, ranks = slow(ids, window=1201, separator_id=3)
+    scores = score_stateful(CONFIG, PARAMS, documents)
     np.testing.assert_allclose(scores.nll, nats, rtol=1e-3, atol=1e-4)
     np.testing.assert_array_equal(scores.ranks, ranks)
-    assert validation.evaluate(config, PARAMS, validation.segment(source(ids))) == pytest.approx(
-        nats.mean(), rel=1e-5
-    )
+    loss = validation.evaluate(CONFIG, PARAMS, validation.segment(documents))
+    assert loss == pytest.approx(nats.mean(), rel=1e-5)
     assert abs(nats - slow(ids, window=1201)[0]).max() > 0.01
-    windows = score_windows(config, PARAMS, source(ids[:300]), 7)
-    np.testing.assert_allclose(windows.nll, slow(ids[:300], 7, reset_id=3)[0], rtol=1e-4, atol=1e-5)
+    windows = score_windows(CONFIG, PARAMS, source(ids[:300], separator="d"), 7)
+    np.testing.assert_allclose(windows.nll, slow(ids[:300], 7, separator_id=3)[0], rtol=1e-4, atol=1e-5)
 
 
 def test_stateful_is_what_training_measures_and_in_the_order_of_the_text() -> None:

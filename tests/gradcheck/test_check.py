@@ -83,15 +83,8 @@ def test_every_hand_derived_gradient_agrees_with_three_oracles(layer):
 
 
 @pytest.mark.parametrize("layer", SINGLE_LAYERS)
-@pytest.mark.parametrize(
-    "sizes",
-    [
-        Sizes(seq_len=1, input_size=1),
-        Sizes(batch_size=1, hidden_size=1, vocabulary_size=1),
-    ],
-    ids=["one step, one input", "one stream, one unit, one character"],
-)
-def test_gradients_agree_where_a_size_is_one(layer, sizes):
+def test_gradients_agree_where_sizes_are_one(layer):
+    sizes = Sizes(batch_size=1, input_size=1, hidden_size=1, vocabulary_size=1)
     assert [check for check in check_gradients(layer, sizes=sizes) if not check.passed] == []
 
 
@@ -108,7 +101,7 @@ def test_a_layer_computes_what_its_plain_twin_computes(layer):
                 np.testing.assert_allclose(output, twin, rtol=1e-12, atol=1e-14)
 
 
-@pytest.mark.parametrize("layer", [layer for layer in SINGLE_LAYERS if layer != "rnn_block"])
+@pytest.mark.parametrize("layer", ["embedding", "lstm"])  # one more oracle, slower than ours
 def test_gradients_agree_with_the_numerical_check_that_comes_with_jax(layer):
     with jax.enable_x64(True):
         case = cases_of(layer)[0]

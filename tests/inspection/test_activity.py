@@ -40,8 +40,13 @@ LAYERS = {
 @pytest.fixture(scope="module", params=LAYERS)
 def config(request: pytest.FixtureRequest) -> ModelConfig:
     layers: Any = (EmbeddingConfig(size=5), *LAYERS[request.param], DenseConfig())
-    reset_id = int(IDS[20]) if request.param == "documents" else None
-    return ModelConfig(layers=layers, reset_id=reset_id)
+    return ModelConfig(layers=layers)
+
+
+@pytest.fixture(scope="module")
+def vocabulary(config: ModelConfig) -> Vocabulary:
+    is_documents = config.layers[1:-1] == LAYERS["documents"]
+    return Vocabulary("abcde", separator="abcde"[IDS[20]] if is_documents else "")
 
 
 @pytest.fixture(scope="module")
@@ -51,8 +56,8 @@ def params(config: ModelConfig):
 
 
 @pytest.fixture(scope="module")
-def activity(config: ModelConfig, params) -> Activity:
-    return observe(config, params, IDS)
+def activity(config: ModelConfig, params, vocabulary: Vocabulary) -> Activity:
+    return observe(config, params, IDS, separator_id=vocabulary.separator_id)
 
 
 def by_layer(activity: Activity) -> dict[int, dict[str, np.ndarray]]:
@@ -62,12 +67,13 @@ def by_layer(activity: Activity) -> dict[int, dict[str, np.ndarray]]:
     return found
 
 
-def test_states_are_those_of_the_model_read_step_by_step(config, params, activity) -> None:
+def test_states_are_those_of_the_model_read_step_by_step(config, params, vocabulary, activity) -> None:
     step = jax.jit(stack.step, static_argnums=0)
     carry = stack.initial_carry(config, params, 1)
     carries = []
     for token in IDS:
-        carry, _ = step(config, params, None, carry, jnp.array([token], jnp.int32))
+        resets = jnp.array([token == vocabulary.separator_id])
+        carry, _ = step(config, params, None, carry, jnp.array([token], jnp.int32), resets)
         carries.append(carry)
     observed = by_layer(activity)
     recurrent = [index for index, of_layer in enumerate(carry) if of_layer]
@@ -78,11 +84,10 @@ def test_states_are_those_of_the_model_read_step_by_step(config, params, activit
             np.testing.assert_allclose(observed[index][field], states, atol=1e-5)
 
 
-def test_gates_make_up_the_states(config, activity) -> None:
+def test_gates_make_up_the_states(vocabulary, activity) -> None:
     def before(states: np.ndarray) -> np.ndarray:
         earlier = np.vstack([np.zeros_like(states[:1]), states[:-1]])
-        reset = np.zeros(IDS.size, bool) if config.reset_id is None else config.reset_id == IDS
-        return np.where(reset[:, None], 0, earlier)
+        return np.where((vocabulary.separator_id == IDS).reshape(-1, 1), 0, earlier)
 
     for of_layer in by_layer(activity).values():
         h_before = before(of_layer["h"])
@@ -95,8 +100,8 @@ def test_gates_make_up_the_states(config, activity) -> None:
             np.testing.assert_allclose(of_layer["h"], (1 - z) * n + z * h_before, atol=1e-5)
 
 
-def test_surprisal_is_what_scoring_says(config, params, activity) -> None:
-    scores = score_stateful(config, params, in_memory(Vocabulary("abcde"), IDS))
+def test_surprisal_is_what_scoring_says(config, params, vocabulary, activity) -> None:
+    scores = score_stateful(config, params, in_memory(vocabulary, IDS))
     np.testing.assert_allclose(activity.nll, scores.nll, atol=1e-5)
     np.testing.assert_array_equal(activity.ranks, scores.ranks)
 

@@ -1,41 +1,45 @@
-"""The norms are those of JAX's own gradient of the last loss by each earlier state."""
-
-from dataclasses import replace
+"""The norms are those of JAX's own gradient of the last loss with respect to each earlier state."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxrnn.config import DenseConfig, EmbeddingConfig, LSTMConfig, ModelConfig, RNNBlockConfig, RNNConfig
+from jaxrnn.config import DenseConfig, EmbeddingConfig, LSTMConfig, ModelConfig, RNNBlockConfig
 from jaxrnn.inspection import lookback
 from jaxrnn.layers.losses import softmax_cross_entropy
 from jaxrnn.models import stack
+from jaxrnn.types import Carry
 
 VOCABULARY = 6
 CONFIG = ModelConfig(
     layers=(EmbeddingConfig(size=4), LSTMConfig(size=4), RNNBlockConfig(cell="rnn"), DenseConfig())
 )
 PARAMS = stack.init(jax.random.key(0), CONFIG, VOCABULARY)
-apply = jax.jit(stack.apply, static_argnums=0)
 IDS = np.random.default_rng(0).integers(0, VOCABULARY, 30).astype(np.uint8)
+step = jax.jit(stack.step, static_argnums=0)
+
+
+@jax.jit
+def gradient(carry: Carry, tokens: jax.Array, target: jax.Array) -> Carry:
+    """Of the loss of `target` after `tokens`, with respect to the carry before them."""
+
+    def loss(carry: Carry) -> jax.Array:
+        _, logits = stack.apply(CONFIG, PARAMS, carry, tokens)
+        return softmax_cross_entropy(logits[0, -1], target)
+
+    return jax.grad(loss)(carry)
 
 
 def expected(start: int, read: int, back: int) -> dict[tuple[int, str], float]:
     """Norms for the character after `read` ones from `start` on, by the states `back` characters before its loss."""
     tokens = jnp.asarray(IDS[start : start + read + 1], jnp.int32)[None]
     carry = stack.initial_carry(CONFIG, PARAMS, 1)
-    if read > back:
-        carry, _ = apply(CONFIG, PARAMS, carry, tokens[:, : read - back])
-
-    def loss(carry):
-        _, logits = stack.apply(CONFIG, PARAMS, carry, tokens[:, read - back : read])
-        return softmax_cross_entropy(logits[0, -1], tokens[0, -1])
-
-    gradient = jax.jit(jax.grad(loss))(carry)
+    for t in range(read - back):
+        carry, _ = step(CONFIG, PARAMS, None, carry, tokens[:, t])
     return {
         (index, field): float(jnp.linalg.norm(value))
-        for index, of_layer in enumerate(gradient)
+        for index, of_layer in enumerate(gradient(carry, tokens[:, read - back : read], tokens[0, -1]))
         if of_layer
         for field, value in of_layer._asdict().items()
     }
@@ -45,7 +49,7 @@ def test_norms_are_those_of_the_gradient_by_each_earlier_state(monkeypatch: pyte
     monkeypatch.setattr(lookback, "_WARM_UP", 3)
     curves = lookback.look_back(CONFIG, PARAMS, IDS[:10], steps=5)  # one place: 3 + 5 + 2 characters
     assert {(curve.layer, curve.field) for curve in curves} == {(1, "h"), (1, "c"), (2, "h")}
-    for back in (1, 5):
+    for back in (2, 5):
         norms = expected(0, 9, back)
         for curve in curves:
             assert curve.norms.shape == (5,)
@@ -61,7 +65,7 @@ def test_a_curve_is_the_median_over_places(monkeypatch: pytest.MonkeyPatch) -> N
         assert curve.norms[1] == pytest.approx(median, rel=1e-4)
 
 
-@pytest.mark.parametrize(("length", "steps"), [(0, 0), (2, 0), (3, 1), (20, 18)])
+@pytest.mark.parametrize(("length", "steps"), [(0, 0), (2, 0), (3, 1)])
 def test_a_short_text_is_looked_back_in_as_far_as_it_goes(length: int, steps: int) -> None:
     curves = lookback.look_back(CONFIG, PARAMS, IDS[:length])
     assert [curve.norms.size for curve in curves] == ([steps] * 3 if steps else [])
@@ -69,7 +73,7 @@ def test_a_short_text_is_looked_back_in_as_far_as_it_goes(length: int, steps: in
 
 def test_nothing_is_seen_beyond_a_separator() -> None:
     documents = np.tile([1, 2, 2, 2], 40).astype(np.uint8)
-    curves = lookback.look_back(replace(CONFIG, reset_id=1), PARAMS, documents)
+    curves = lookback.look_back(CONFIG, PARAMS, documents, separator_id=1)
     assert curves
     for curve in curves:
         assert (curve.norms[3:] == 0).all()
@@ -86,11 +90,3 @@ def test_a_unit_that_forgets_nothing_hands_its_gradient_back_whole() -> None:
     np.testing.assert_allclose(curves["c"], curves["c"][0], rtol=1e-3)
     assert curves["c"][0] > 0
     np.testing.assert_array_equal(curves["h"], 0)
-
-
-def test_an_rnn_with_small_weights_forgets_geometrically() -> None:
-    config = ModelConfig(layers=(EmbeddingConfig(size=4), RNNConfig(size=4), DenseConfig()))
-    embedding, rnn, dense = stack.init(jax.random.key(0), config, VOCABULARY)
-    rnn = rnn._replace(w_h=0.5 * jnp.eye(4), w_x=jnp.zeros_like(rnn.w_x))  # h stays 0, tanh' = 1
-    (curve,) = lookback.look_back(config, (embedding, rnn, dense), IDS)
-    np.testing.assert_allclose(curve.norms[1:] / curve.norms[:-1], 0.5, rtol=1e-4)

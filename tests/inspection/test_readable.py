@@ -32,12 +32,6 @@ def test_a_line_is_counted_from_its_newline() -> None:
     assert features("ab\n\ncde")["position in the line"].tolist() == [1, 2, 0, 0, 1, 2, 3]
 
 
-def test_every_feature_has_a_number_for_each_character() -> None:
-    for values in features(TEXT).values():
-        assert values.shape == (len(TEXT),)
-    assert all(values.size == 0 for values in features("").values())
-
-
 def test_correlations_are_pearson_s() -> None:
     rng = np.random.default_rng(0)
     values, feature = rng.normal(size=(50, 4)).astype(np.float32), rng.normal(size=50)

@@ -1,5 +1,7 @@
 """Models to export: a few of every kind, small, with random parameters."""
 
+from pathlib import Path
+
 import jax
 import numpy as np
 
@@ -15,7 +17,9 @@ from jaxrnn.config import (
     RNNConfig,
 )
 from jaxrnn.data.vocabulary import Vocabulary, encode
+from jaxrnn.interchange.characters import Imported
 from jaxrnn.interchange.description import by_name
+from jaxrnn.interchange.importing import create_imported_run
 from jaxrnn.models import stack
 from jaxrnn.models.language_model import LanguageModel
 from jaxrnn.reference.model import initial_carry, model_forward
@@ -52,6 +56,12 @@ def drawn(
     rng = np.random.default_rng(3)
     params = jax.tree.map(lambda leaf: rng.normal(scale=scale, size=leaf.shape).astype(np.float32), shapes)
     return LanguageModel(config, params, vocabulary, "drawn")
+
+
+def write_run(model: LanguageModel, run: Path) -> None:
+    """A run directory of a model that was not trained."""
+    imported = Imported(model.config, model.params, model.vocabulary, ())
+    create_imported_run(run, imported, Path(__file__))
 
 
 def some_tokens(batch_size: int, length: int) -> np.ndarray:

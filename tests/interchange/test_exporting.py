@@ -3,7 +3,6 @@
 import json
 import resource
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +15,7 @@ from jaxrnn.interchange import FORMATS
 from jaxrnn.interchange.exporting import export, require
 from jaxrnn.models.language_model import LanguageModel
 from tests.interchange.stacks import STACKS, drawn
+from tests.interchange.test_torch_model import recurrent
 
 SAFETENSORS = FORMATS["safetensors"]
 
@@ -40,14 +40,8 @@ def test_the_files_are_named_and_hold_what_pytorch_expects(tmp_path: Path, train
         table = file.get_tensor("layers.0.weight")
     assert shapes == {
         "layers.0.weight": (11, 6),
-        "layers.1.weight_ih_l0": (20, 6),
-        "layers.1.weight_hh_l0": (20, 5),
-        "layers.1.bias_ih_l0": (20,),
-        "layers.1.bias_hh_l0": (20,),
-        "layers.3.weight_ih_l0": (21, 5),
-        "layers.3.weight_hh_l0": (21, 7),
-        "layers.3.bias_ih_l0": (21,),
-        "layers.3.bias_hh_l0": (21,),
+        **recurrent("layers.1", 4, 6, 5),
+        **recurrent("layers.3", 3, 5, 7),
         "layers.4.weight": (11, 7),
         "layers.4.bias": (11,),
     }
@@ -70,22 +64,18 @@ def test_files_that_are_there_stay_unless_they_may_be_replaced(
         beside.unlink()
 
 
-@pytest.fixture
-def small_files() -> Iterator[None]:
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
-
-
-@pytest.mark.usefixtures("small_files")
 def test_a_disk_that_is_full_is_one_line_and_leaves_what_was_there(
     tmp_path: Path, trained: LanguageModel
 ) -> None:
     path = tmp_path / "model.safetensors"
     path.write_text("mine")
-    with pytest.raises(SaveError, match=r"model\.safetensors: can't be written: File too large"):
-        export(trained, SAFETENSORS, path, overwrite=True)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, before[1]))
+    try:
+        with pytest.raises(SaveError, match=r"model\.safetensors: can't be written: File too large"):
+            export(trained, SAFETENSORS, path, overwrite=True)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert [(file.name, file.read_text()) for file in tmp_path.iterdir()] == [(path.name, "mine")]
 
 
@@ -100,10 +90,17 @@ def test_what_is_no_file_is_never_replaced(tmp_path: Path, trained: LanguageMode
         export(trained, SAFETENSORS, tmp_path / "gone" / "model")
 
 
-def test_a_layer_that_pytorch_has_not_is_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("output_format", "why"),
+    [
+        ("safetensors", r"^layers\[2\] is of type mogrifier_lstm, which no module of PyTorch"),
+        ("onnx", r"^drawn: layers\[2\] is of type mogrifier_lstm, .* --format stablehlo exports every"),
+    ],
+)
+def test_a_layer_that_a_format_lacks_is_named(tmp_path: Path, output_format: str, why: str) -> None:
     trained = drawn((RNNConfig(size=3), MogrifierLSTMConfig(size=5)))
-    with pytest.raises(InterchangeError, match=r"layers\[2\] is of type mogrifier_lstm, which no"):
-        export(trained, SAFETENSORS, tmp_path / "model.safetensors")
+    with pytest.raises(InterchangeError, match=why):
+        export(trained, FORMATS[output_format], tmp_path / "model")
     assert [*tmp_path.iterdir()] == []
 
 

@@ -8,9 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from jaxrnn.config import LSTMConfig, MogrifierLSTMConfig
-from jaxrnn.errors import InterchangeError
-from jaxrnn.interchange.importing import read_model
 from jaxrnn.interchange.onnx_file import write_onnx
 from tests.interchange.stacks import CHARACTERS, STACKS, drawn, in_numpy, some_tokens
 
@@ -91,17 +88,3 @@ def test_the_same_model_is_the_same_bytes_and_says_what_it_is_inside_and_beside(
         {"input": "h_1", "output": "next_h_1", "size": 6},
         {"input": "c_1", "output": "next_c_1", "size": 6},
     ]
-
-
-def test_it_can_t_be_imported_and_the_line_says_what_can(tmp_path: Path) -> None:
-    path, _ = write_onnx(drawn(STACKS["rnn"]), tmp_path / "model.onnx")
-    with pytest.raises(InterchangeError, match=r"model\.onnx: .*, as safetensors$"):
-        read_model(path)
-
-
-def test_what_has_no_standard_operator_is_refused_by_its_layer(tmp_path: Path) -> None:
-    layers = LSTMConfig(size=4), MogrifierLSTMConfig(size=4)
-    with pytest.raises(InterchangeError, match=r"^drawn: layers\[2\] is of type mogrifier_lstm") as error:
-        write_onnx(drawn(layers), tmp_path / "model.onnx")
-    assert "--format stablehlo" in str(error.value)
-    assert list(tmp_path.iterdir()) == []

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from jaxrnn.config import DenseConfig, EmbeddingConfig, GRUConfig, LSTMConfig, RNNConfig
+from jaxrnn.config import DenseConfig, EmbeddingConfig, GRUConfig, LayerConfig, LSTMConfig, RNNConfig
 from jaxrnn.config.fields import FieldError
 from jaxrnn.errors import InterchangeError
 from jaxrnn.interchange.description import describe
@@ -17,13 +17,8 @@ Shapes = dict[str, tuple[int, ...]]
 
 def recurrent(prefix: str, gates: int, inputs: int, hidden: int, layer: int = 0) -> Shapes:
     rows = gates * hidden
-    shapes = {
-        "weight_ih": (rows, inputs),
-        "weight_hh": (rows, hidden),
-        "bias_ih": (rows,),
-        "bias_hh": (rows,),
-    }
-    return {f"{prefix}.{name}_l{layer}": shape for name, shape in shapes.items()}
+    sizes = {"weight_ih": (rows, inputs), "weight_hh": (rows, hidden), "bias_ih": (rows,), "bias_hh": (rows,)}
+    return {f"{prefix}.{name}_l{layer}": shape for name, shape in sizes.items()}
 
 
 EMBEDDING: Shapes = {"emb.weight": (V, 4)}
@@ -35,47 +30,40 @@ def plan(shapes: Shapes, order: object = None) -> Plan:
     return plan_found(find_modules(shapes), order, V)
 
 
-def test_gates_tell_the_layers() -> None:
-    lower = {**EMBEDDING, **recurrent("net.rnn", 3, 4, 6), **recurrent("net.rnn", 3, 6, 6, layer=1), **HEAD}
-    assert plan(lower).config.layers == (
-        EmbeddingConfig(size=4),
-        GRUConfig(size=6),
-        GRUConfig(size=6),
-        DenseConfig(),
-    )
-    assert plan({**EMBEDDING, **LSTM, **HEAD}).config.layers[1] == LSTMConfig(size=6)
-    rnn = plan({**EMBEDDING, **recurrent("rnn", 1, 4, 6), **HEAD})
-    assert rnn.config.layers[1] == RNNConfig(size=6)
+EMBEDDED, HEADED = EmbeddingConfig(size=4), DenseConfig()
+LOWER, UPPER = recurrent("net.rnn", 3, 4, 6), recurrent("net.rnn", 3, 6, 6, layer=1)
+
+
+@pytest.mark.parametrize(
+    ("shapes", "layers"),
+    [
+        ({**EMBEDDING, **LOWER, **UPPER, **HEAD}, (EMBEDDED, GRUConfig(size=6), GRUConfig(size=6), HEADED)),
+        ({**EMBEDDING, **LSTM, **HEAD}, (EMBEDDED, LSTMConfig(size=6), HEADED)),
+        ({**EMBEDDING, **recurrent("rnn", 1, 4, 6), **HEAD}, (EMBEDDED, RNNConfig(size=6), HEADED)),
+        ({**recurrent("rnn", 4, V, 6), **HEAD}, (EmbeddingConfig(size=V), LSTMConfig(size=6), HEADED)),
+        ({**recurrent("rnn", 4, V, 6), "fc.weight": (V, 6)}, (EmbeddingConfig(size=V), LSTMConfig(size=6), HEADED)),
+    ],
+    ids=["two layers of GRU", "LSTM", "RNN", "one-hot vectors", "one-hot vectors, and a head without a bias"],
+)  # fmt: skip
+def test_layers_are_known_by_their_shapes(shapes: Shapes, layers: tuple[LayerConfig, ...]) -> None:
+    found = plan(shapes)
+    assert found.config.layers == layers
+    assert (found.modules[0] == []) == ("emb.weight" not in shapes)
 
 
 def test_a_head_without_a_bias_is_told_from_the_embedding_by_its_size() -> None:
-    headless = {**EMBEDDING, **LSTM, "aaa.weight": (V, 6)}
-    assert [[module.name for module in used] for used in plan(headless).modules] == [
-        ["emb"],
-        ["rnn"],
-        ["aaa"],
-    ]
-    alike = {"emb.weight": (V, 6), **recurrent("rnn", 4, 6, 6), "fc.weight": (V, 6)}
-    with pytest.raises(
-        InterchangeError, match=r'several orders; say which with "modules": \["emb", "fc", "rnn"\]'
-    ):
-        plan(alike)
-    assert plan(alike, ["fc", "rnn", "emb"]).modules[0][0].name == "fc"
+    found = plan({**EMBEDDING, **LSTM, "aaa.weight": (V, 6)})
+    assert [module.name for used in found.modules for module in used] == ["emb", "rnn", "aaa"]
+    assert plan(ALIKE, ["fc", "rnn", "emb"]).modules[0][0].name == "fc"
 
 
-def test_without_an_embedding_a_model_reads_one_hot_vectors() -> None:
-    for head in (HEAD, {"fc.weight": (V, 6)}):
-        found = plan({**recurrent("rnn", 4, V, 6), **head})
-        assert (found.config.layers[0], found.modules[0]) == (EmbeddingConfig(size=V), [])
-    with pytest.raises(
-        InterchangeError, match="rnn reads 5 numbers, but there are 9 characters, and no embedding"
-    ):
-        plan({**recurrent("rnn", 4, 5, 6), **HEAD})
+def test_too_many_characters_for_one_hot_vectors_are_refused() -> None:
     wide = find_modules({**recurrent("rnn", 1, 5000, 6), "fc.weight": (5000, 6), "fc.bias": (5000,)})
     with pytest.raises(InterchangeError, match="5,000 characters are too many for one-hot"):
         plan_found(wide, None, 5000)
 
 
+ALIKE: Shapes = {"emb.weight": (V, 6), **recurrent("rnn", 4, 6, 6), "fc.weight": (V, 6)}
 BAD: dict[str, tuple[Shapes, object, str]] = {
     "bidirectional": ({**LSTM, "rnn.weight_ih_l0_reverse": (24, 4)}, None, "_l0_reverse' is of a bidirectional"),
     "projected": ({**LSTM, "rnn.weight_hr_l0": (3, 6)}, None, "weight_hr_l0' is of a projected LSTM"),
@@ -100,12 +88,16 @@ BAD: dict[str, tuple[Shapes, object, str]] = {
     "other characters": ({"emb.weight": (8, 4), **LSTM, **HEAD}, None, "emb has 8 rows, but there are 9 characters"),
     "another output": ({**EMBEDDING, **LSTM, "fc.weight": (8, 6), "fc.bias": (8,)}, None, "fc gives 8 numbers, but"),
     "a step between": ({**EMBEDDING, **recurrent("rnn", 4, 5, 6), **HEAD}, None, "rnn reads 5 numbers, but .* gives 4"),
-    "no list": ({**EMBEDDING, **LSTM, **HEAD}, "emb", '"modules" must be a list of names, such as ..emb", "rnn", "fc"'),
-    "an empty list": ({**EMBEDDING, **LSTM, **HEAD}, [], '"modules" must be a list'),
-    "numbers": ({**EMBEDDING, **LSTM, **HEAD}, [1], '"modules" must be a list'),
-    "an unknown one": ({**EMBEDDING, **LSTM, **HEAD}, ["emb", "x"], "no module 'x'; there are 'emb', 'fc', 'rnn'"),
-    "one twice": ({**EMBEDDING, **LSTM, **HEAD}, ["emb", "rnn", "rnn", "fc"], "names a module twice"),
-    "one left out": ({**EMBEDDING, **LSTM, **HEAD}, ["emb", "fc"], "does not say where 'rnn' is used"),
+    "two alike": (ALIKE, None, r'several orders; say which with "modules": \["emb", "fc", "rnn"\]'),
+    "other one-hot vectors": (
+        {**recurrent("rnn", 4, 5, 6), **HEAD},
+        None,
+        "rnn reads 5 numbers, but there are 9 characters, and no embedding",
+    ),
+    "no list": ({**EMBEDDING, **LSTM, **HEAD}, "emb", '"modules" must be a list of all names.*"emb", "rnn", "fc"'),
+    "an unknown one": ({**EMBEDDING, **LSTM, **HEAD}, ["emb", "rnn", "fc", {}], "missing or unknown: '{}'"),
+    "one twice": ({**EMBEDDING, **LSTM, **HEAD}, ["emb", "rnn", "rnn", "fc"], "a name given twice"),
+    "one left out": ({**EMBEDDING, **LSTM, **HEAD}, ["emb", "fc"], "missing or unknown: 'rnn'"),
     "a recurrent end": ({**EMBEDDING, **LSTM}, ["emb", "rnn"], "last layer must be of type dense"),
     "too wide": ({"emb.weight": (V, 70_000), **recurrent("rnn", 4, 70_000, 6), **HEAD}, None, "70000"),
 }  # fmt: skip
@@ -145,6 +137,7 @@ NAMED: Shapes = {
     [
         (NAMED, "lstm", "model.layers = .lstm.: must be a list"),
         (NAMED, [{"type": "lstn"}], "did you mean lstm"),
+        (NAMED, [{"type": "dense"}] * 1001, "has 1,001 layers; at most 1,000"),
         (NAMED, [*LAYERS[:1], {"type": "mogrifier_lstm", "size": 6}, LAYERS[2]], "is of type mogrifier_lstm"),
         (NAMED, [*LAYERS[:1], {"type": "gru", "size": 6}, LAYERS[2]], r"s.1 must be GRU\(4, 6\), but is LSTM\(4, 6\)"),
         (NAMED, [*LAYERS[:1], {"type": "lstm", "size": 5}, LAYERS[2]], r"must be LSTM\(4, 5\), but is LSTM\(4, 6\)"),
@@ -159,6 +152,11 @@ def test_tensors_that_are_not_those_of_the_layers_are_refused(
 ) -> None:
     with pytest.raises((FieldError, InterchangeError), match=why):
         plan_described(find_modules(shapes), layers, V)
+
+
+def test_an_export_without_biases_is_read() -> None:
+    found = plan_described(find_modules({k: s for k, s in NAMED.items() if "bias" not in k}), LAYERS, V)
+    assert [module.kind for (module,) in found.modules] == ["Embedding", "LSTM", "Linear"]
 
 
 def test_biases_are_added_but_for_the_candidate_that_resets_one() -> None:

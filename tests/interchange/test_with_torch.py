@@ -13,9 +13,6 @@ from jaxrnn.interchange import FORMATS
 from jaxrnn.interchange.exporting import export
 from jaxrnn.interchange.importing import read_model
 from jaxrnn.models.language_model import LanguageModel
-from jaxrnn.runs.loading import load
-from jaxrnn_cli import app
-from tests.cli.conftest import write_files
 from tests.interchange.stacks import STACKS, drawn, our_logits
 
 pytestmark = pytest.mark.usefixtures("torch")
@@ -45,30 +42,6 @@ def test_the_script_of_the_document_gives_the_same_logits(
     found = run_script(monkeypatch, tmp_path, text)
     wanted = our_logits(trained, text)
     assert np.abs(found - wanted).max() < 1e-5 * max(1, np.abs(wanted).max())
-
-
-def test_so_it_does_on_a_trained_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write_files(tmp_path)
-    monkeypatch.chdir(tmp_path)
-    layers = (
-        '{type="embedding",size=6}',
-        '{type="lstm",size=6}',
-        '{type="rnn_block",cell="gru"}',
-        '{type="dense"}',
-    )
-    options = (
-        f"model.layers=[{','.join(layers)}]",
-        "train.steps=6",
-        "train.eval_every=0",
-        "train.save_every=0",
-    )
-    changes = [part for option in options for part in ("--set", option)]
-    assert app.run(["pretrain", "tiny.toml", "--to", "shakespeare", "--quiet", *changes]) == 0
-    assert app.run(["export", "--from", "shakespeare", "--format", "safetensors"]) == 0
-    text = "what is the east"
-    found = run_script(monkeypatch, tmp_path, text)
-    trained = load(tmp_path / "checkpoints/shakespeare")
-    assert np.abs(found - our_logits(trained, text)).max() < 1e-5
 
 
 def save(folder: Path, weights: dict, about: object) -> Path:
@@ -177,14 +150,3 @@ def test_what_torch_saves_is_refused_with_what_makes_safetensors_of_it(
     exec(str(refusal.value).partition("in Python: ")[2].replace("; ", "\n"), {})
     (tmp_path / "model.json").write_text(json.dumps({"characters": CHARACTERS}))
     assert read_model(tmp_path / "model.safetensors").vocabulary.size == len(CHARACTERS)
-
-
-def test_an_export_that_pytorch_trained_further_comes_back(tmp_path: Path) -> None:
-    from safetensors.torch import load_file
-
-    trained = drawn(STACKS["block of gru"])
-    path, _ = export(trained, FORMATS["safetensors"], tmp_path / "model.safetensors")
-    weights = {name: 2 * tensor for name, tensor in load_file(path).items()}
-    back = imported(save(tmp_path, weights, json.loads((tmp_path / "model.json").read_text())))
-    assert back.config == trained.config
-    assert np.array_equal(back.params[1].cell.b_n, 2 * trained.params[1].cell.b_n)

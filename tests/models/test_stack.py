@@ -21,6 +21,7 @@ from jaxrnn.config import (
 )
 from jaxrnn.gradcheck.cases import plain_stack
 from jaxrnn.layers.losses import softmax_cross_entropy
+from jaxrnn.layers.resets import find_resets
 from jaxrnn.models import stack
 from jaxrnn.models.registry import LAYERS
 from jaxrnn.types import Carry, Params
@@ -40,10 +41,6 @@ SECOND: dict[str, LayerConfig] = {
 
 def layers_of(*layers: LayerConfig) -> ModelConfig:
     return ModelConfig(layers=(EmbeddingConfig(size=4), *layers, DenseConfig()))
-
-
-def of_documents(*layers: LayerConfig) -> ModelConfig:
-    return replace(layers_of(*layers), reset_id=2)
 
 
 def begin(config: ModelConfig) -> tuple[Params, Carry, jax.Array]:
@@ -209,48 +206,45 @@ RECURRENT = [name for name in SECOND if name != "dense"]
 
 
 def test_every_layer_of_a_stack_is_reset_before_the_separator() -> None:
-    config = of_documents(*(SECOND[name] for name in RECURRENT))
+    config = layers_of(*(SECOND[name] for name in RECURRENT))
     params, carry, tokens = begin(config)
-    assert np.asarray(tokens[:, 1:] == config.reset_id).any()
+    resets = tokens == 2
+    assert np.asarray(resets[:, 1:]).any()
     carry = jax.tree.map(lambda leaf: leaf + 0.5, carry)
-    whole = apply(config, params, carry, tokens)
-    assert_close(whole, plain_stack(config, params, carry, tokens))
+    whole = apply(config, params, carry, tokens, resets=resets)
+    assert_close(whole, plain_stack(config, params, carry, tokens, resets))
 
     logits = []
     for t in range(TIME):
-        carry, step_logits = step(config, params, None, carry, tokens[:, t])
+        carry, step_logits = step(config, params, None, carry, tokens[:, t], resets[:, t])
         logits.append(step_logits)
     assert_close((carry, jnp.stack(logits, axis=1)), whole)
 
 
-@pytest.mark.parametrize(("name", "reset_id"), [("lstm", None), *((name, 2) for name in RECURRENT)])
-def test_what_follows_a_separator_depends_on_nothing_before_it(name: str, reset_id: int | None) -> None:
-    config = replace(layers_of(SECOND[name]), reset_id=reset_id)
+@pytest.mark.parametrize(("name", "separator_id"), [("lstm", None), *((name, 2) for name in RECURRENT)])
+def test_what_follows_a_separator_depends_on_nothing_before_it(name: str, separator_id: int | None) -> None:
+    config = layers_of(SECOND[name])
     params, carry, tokens = begin(config)
     tokens = tokens.at[:, 4].set(2)
     other_carry = jax.tree.map(lambda leaf: leaf + 1, carry)
     (end, logits), (other_end, other_logits) = (
-        apply(config, params, *given)
+        apply(config, params, *given, resets=find_resets(given[1], separator_id))
         for given in ((carry, tokens), (other_carry, tokens.at[:, :4].set((tokens[:, :4] + 1) % VOCABULARY)))
     )
     is_same = jax.tree.map(
         lambda a, b: bool((a == b).all()), (end, logits[:, 4:]), (other_end, other_logits[:, 4:])
     )
-    assert set(jax.tree.leaves(is_same)) == {reset_id is not None}
+    assert set(jax.tree.leaves(is_same)) == {separator_id is not None}
     assert not np.allclose(logits[:, :4], other_logits[:, :4])
 
 
 def test_no_gradient_goes_back_across_a_separator() -> None:
-    config = of_documents(GRUConfig(size=4), LSTMConfig(size=4))
+    config = layers_of(GRUConfig(size=4), LSTMConfig(size=4))
     params, carry, tokens = begin(config)
-    tokens = jnp.zeros_like(tokens).at[1, 3].set(2)
+    resets = jnp.zeros(tokens.shape, bool).at[1, 3].set(True)
 
     def loss(carry: Carry) -> jax.Array:
-        return apply(config, params, carry, tokens)[1][:, 3:].sum()  # type: ignore[no-any-return]
+        return apply(config, params, carry, tokens, resets=resets)[1][:, 3:].sum()  # type: ignore[no-any-return]
 
     for leaf in jax.tree.leaves(jax.grad(loss)(carry)):
         assert [bool(row.any()) for row in leaf] == [True, False, True]
-
-
-def test_without_a_separator_nothing_is_compared() -> None:
-    assert stack.find_resets(ModelConfig(), jnp.zeros((3, 2), jnp.int32)) is None

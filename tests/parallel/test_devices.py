@@ -69,42 +69,40 @@ ids = jnp.asarray(np.random.default_rng(0).integers(0, 7, 500, dtype=np.uint8))
 def bytes_of(tree):
     return sum(leaf.nbytes for leaf in jax.tree.leaves(tree))
 
-for cell, accumulate in (
-    (RNNConfig(size=8), 1), (GRUConfig(size=8), 1), (RNNBlockConfig(cell="lstm"), 1), (GRUConfig(size=8), 3)
-):
-    for precision in ("bfloat16",) if (cell.type, accumulate) == ("gru", 1) else ("float32",):
-        updates = []
-        for devices in (1, 2):
-            lstm = LSTMConfig(size=6, recurrent_dropout=0.2)
-            layers = (EmbeddingConfig(size=8), cell, DropoutConfig(rate=0.3), lstm, DenseConfig())
-            train = TrainConfig(
-                batch_size=4,
-                seq_len=6,
-                accumulate_steps=accumulate,
-                num_devices=devices,
-                precision=precision,
-                warmup_steps=0,
-            )
-            config = Config(model=ModelConfig(layers=layers), train=train)
-            mesh = training_mesh(train)
-            state = replicate(mesh, init_state(config, 7))
-            state = state._replace(carry=split_rows(mesh, state.carry))
-            arguments = config.model, train, mesh, state, replicate(mesh, ids), jnp.int32(1)
-            compiled = run_steps.lower(*arguments).compile()
-            moved = find_collectives(compiled.as_text())
-            # Only gradients, and these once an update: in the loop over steps itself, in no loop within it.
-            assert {each.kind for each in moved} == ({"all-reduce"} if devices > 1 else set()), (cell, moved)
-            assert {each.computation for each in moved} <= {*outermost_loops(compiled.as_text())}, (cell, moved)
-            # The gradient and the loss; of the projected table less, as it comes before the weights it is made of.
-            size = sum(each.size for each in moved)
-            assert size <= 4 + bytes_of(state.params), (cell, moved)
-            assert (size == 4 + bytes_of(state.params)) == (devices > 1 and accumulate > 1), (cell, moved)
-            state, _, _ = compiled(*arguments[3:])
-            moments = jax.tree.leaves(state.opt_state)  # after one step, a tenth of the gradient and of its square
-            updates.append([np.asarray(leaf) for leaf in moments])
-        for one, two in zip(*updates, strict=True):
-            scale = np.abs(one).max() + 1e-12
-            np.testing.assert_allclose(one / scale, two / scale, atol=1e-5 if precision == "float32" else 1e-2)
+cells = RNNConfig(size=8), GRUConfig(size=8), RNNBlockConfig(cell="lstm")
+for precision, accumulate in (("float32", 1), ("bfloat16", 3)):
+    updates = []
+    for devices in (1, 2):
+        lstm = LSTMConfig(size=6, recurrent_dropout=0.2)
+        layers = (EmbeddingConfig(size=8), *cells, DropoutConfig(rate=0.3), lstm, DenseConfig())
+        train = TrainConfig(
+            batch_size=4,
+            seq_len=6,
+            accumulate_steps=accumulate,
+            num_devices=devices,
+            precision=precision,
+            warmup_steps=0,
+        )
+        config = Config(model=ModelConfig(layers=layers), train=train)
+        mesh = training_mesh(train)
+        state = replicate(mesh, init_state(config, 7))
+        state = state._replace(carry=split_rows(mesh, state.carry))
+        arguments = config.model, train, mesh, state, replicate(mesh, ids), jnp.int32(1)
+        compiled = run_steps.lower(*arguments).compile()
+        moved = find_collectives(compiled.as_text())
+        # Only gradients, and these once an update: in the loop over steps itself, in no loop within it.
+        assert {each.kind for each in moved} == ({"all-reduce"} if devices > 1 else set()), moved
+        assert {each.computation for each in moved} <= {*outermost_loops(compiled.as_text())}, moved
+        # The gradient and the loss; of the projected table less, as it comes before the weights it is made of.
+        size = sum(each.size for each in moved)
+        assert size <= 4 + bytes_of(state.params), moved
+        assert (size == 4 + bytes_of(state.params)) == (devices > 1 and accumulate > 1), moved
+        state, _, _ = compiled(*arguments[3:])
+        moments = jax.tree.leaves(state.opt_state)  # after one step, a tenth of the gradient and of its square
+        updates.append([np.asarray(leaf) for leaf in moments])
+    for one, two in zip(*updates, strict=True):
+        scale = np.abs(one).max() + 1e-12
+        np.testing.assert_allclose(one / scale, two / scale, atol=1e-5 if precision == "float32" else 1e-2)
 print("agree")
 """
 

@@ -20,6 +20,7 @@ from jaxrnn.config import (
     RNNConfig,
 )
 from jaxrnn.layers import losses
+from jaxrnn.layers.resets import find_resets
 from jaxrnn.models import stack
 
 from .oracle import leaves
@@ -65,12 +66,13 @@ def stream_of_batches():
         yield text[:, start : start + SEQ_LEN], text[:, start + 1 : start + SEQ_LEN + 1]
 
 
-def train_in_jax(layers, params, optimizer, reset_id=None):
+def train_in_jax(layers, params, optimizer, separator_id=None):
     """What `reference.train` does, with the library's layers, JAX's gradients and Optax's optimizers."""
-    config = ModelConfig(layers=layers, reset_id=reset_id)
+    config = ModelConfig(layers=layers)
 
     def mean_loss(params, carry, tokens, targets):
-        carry, logits = stack.apply(config, params, carry, tokens)
+        resets = find_resets(tokens, separator_id)
+        carry, logits = stack.apply(config, params, carry, tokens, resets=resets)
         return losses.softmax_cross_entropy(logits, targets).mean(), carry
 
     @jax.jit
@@ -116,9 +118,9 @@ def test_with_a_separator_they_learn_the_same():
     layers = (EmbeddingConfig(size=4), *middle, DenseConfig())
     params = stack.init(jax.random.key(0), ModelConfig(layers=layers), VOCABULARY_SIZE, jnp.float64)
     make_optimizer, learning_rate = OPTIMIZERS["adam"]
-    jax_params, jax_losses = train_in_jax(layers, params, make_optimizer(learning_rate), reset_id=2)
+    jax_params, jax_losses = train_in_jax(layers, params, make_optimizer(learning_rate), separator_id=2)
     reference_params, reference_losses = reference.train(
-        layers, jax.device_get(params), stream_of_batches(), learning_rate, reset_id=2
+        layers, jax.device_get(params), stream_of_batches(), learning_rate, separator_id=2
     )
     np.testing.assert_allclose(reference_losses, jax_losses, rtol=1e-10)
     for ours, theirs in zip(leaves(reference_params), leaves(jax.device_get(jax_params)), strict=True):

@@ -4,11 +4,23 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxrnn.config import Config, SampleConfig
+from jaxrnn.data.vocabulary import build_vocabulary
 from jaxrnn.runs.checkpoint import fit, load_leaves, save_new
+from jaxrnn.runs.directory import new_record
 from jaxrnn.runs.saved_steps import SavedStep, Which
+
+CONFIG = Config(sample=SampleConfig(prompt='"é\n'))
+VOCABULARY = build_vocabulary('to be\n"é\\')
+RECORD = new_record("play.txt", Path("play.txt"), "0" * 64, VOCABULARY)
+
+
+def state_of(number: int) -> dict[str, Any]:
+    return {"params": jnp.full((3,), number, jnp.float32)}
 
 
 def state_at(step: int) -> dict[str, Any]:

@@ -8,12 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import jax.numpy as jnp
 import pytest
 
 from jaxrnn import disk
-from jaxrnn.config import Config, SampleConfig
-from jaxrnn.data.vocabulary import build_vocabulary
 from jaxrnn.errors import CheckpointError, LockedError, SaveError
 from jaxrnn.runs import checkpoint, creation
 from jaxrnn.runs.checkpoint import load_leaves, save_new
@@ -21,24 +18,15 @@ from jaxrnn.runs.creation import RunExistsError, check_destination, create_run
 from jaxrnn.runs.directory import (
     METRICS_COLUMNS,
     is_run,
-    new_record,
     read_config,
     read_record,
     read_vocabulary,
 )
 from jaxrnn.runs.saved_steps import list_steps
 
-from .conftest import known, names, one_line
+from .conftest import CONFIG, RECORD, VOCABULARY, known, names, one_line, state_of
 
 pytestmark = pytest.mark.usefixtures("work")
-
-CONFIG = Config(sample=SampleConfig(prompt='"é\n'))
-VOCABULARY = build_vocabulary('to be\n"é\\')
-RECORD = new_record("play.txt", Path("play.txt"), "0" * 64, VOCABULARY)
-
-
-def state_of(number: int) -> dict[str, Any]:
-    return {"params": jnp.full((3,), number, jnp.float32)}
 
 
 def create(path: str | Path, number: int = 0, *, overwrite: bool = False) -> None:

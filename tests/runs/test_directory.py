@@ -7,14 +7,12 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import jax.numpy as jnp
 import pytest
 
 import jaxrnn
-from jaxrnn.config import Config, SampleConfig
-from jaxrnn.data.vocabulary import Vocabulary, build_vocabulary, byte_vocabulary, vocabulary_to_json
+from jaxrnn.config import Config
+from jaxrnn.data.vocabulary import Vocabulary, byte_vocabulary, vocabulary_to_json
 from jaxrnn.errors import CheckpointError, ConfigError, DamagedError, SaveError, VocabularyError
 from jaxrnn.runs import directory
 from jaxrnn.runs.checkpoint import load_leaves
@@ -34,22 +32,13 @@ from jaxrnn.runs.directory import (
     read_config,
     read_record,
     read_vocabulary,
-    seconds_trained,
     write_config,
 )
 from jaxrnn.runs.saving import Checkpoints
 
-from .conftest import flip, one_line
+from .conftest import CONFIG, RECORD, VOCABULARY, flip, one_line, state_of
 
 pytestmark = pytest.mark.usefixtures("work")
-
-CONFIG = Config(sample=SampleConfig(prompt='"é\n'))
-VOCABULARY = build_vocabulary('to be\n"é\\')
-RECORD = new_record("play.txt", Path("play.txt"), "0" * 64, VOCABULARY)
-
-
-def state_of(number: int) -> dict[str, Any]:
-    return {"params": jnp.full((3,), number, jnp.float32)}
 
 
 def create(path: str | Path, number: int = 0, record: RunRecord = RECORD) -> Path:
@@ -335,10 +324,8 @@ def test_what_was_logged_later_is_cut_off() -> None:
     lengths, before = log_lengths(run), [(run / name).read_bytes() for name in ("metrics.csv", "samples.txt")]
     append_metrics(run, {"step": 2, "seconds": 5})
     append_sample(run, 2, "to be")
-    assert seconds_trained(run) == 5
     cut_logs(run, lengths)
     assert [(run / name).read_bytes() for name in ("metrics.csv", "samples.txt")] == before
-    assert seconds_trained(run) == 2.5
 
 
 def test_a_log_that_is_gone_or_shorter_is_left_alone(tmp_path: Path) -> None:
@@ -355,15 +342,6 @@ def test_nothing_but_logs_is_ever_cut_nor_the_target_of_a_link(tmp_path: Path) -
     with pytest.raises(SaveError, match=r"samples\.txt"):
         cut_logs(tmp_path, {"samples.txt": 0})
     assert (tmp_path / "config.toml").read_text() == "precious"
-
-
-@pytest.mark.parametrize(
-    "metrics", ["", "step,seconds\n", "step,seconds\n1,\n", "step\n1\n", "step,seconds\n1,x\n"]
-)
-def test_an_unknown_training_time_is_zero(tmp_path: Path, metrics: str) -> None:
-    (tmp_path / "metrics.csv").write_text(metrics)
-    assert seconds_trained(tmp_path) == 0
-    assert seconds_trained(tmp_path / "nowhere") == 0
 
 
 def test_a_copy_of_a_run_is_a_run() -> None:

@@ -4,7 +4,7 @@ import jax
 
 from jaxrnn.config import TrainConfig
 from jaxrnn.parallel.devices import training_mesh
-from jaxrnn.runs.environment import describe_environment, differences
+from jaxrnn.runs.environment import describe_changes, describe_environment
 
 
 def test_it_names_devices_and_versions_and_flags(monkeypatch) -> None:
@@ -18,6 +18,6 @@ def test_it_names_devices_and_versions_and_flags(monkeypatch) -> None:
 
 def test_differences_are_told_and_nothing_else() -> None:
     before = {"jax": "1", "devices": "1 x cpu", "XLA_FLAGS": ""}
-    assert differences(before, before) == []
-    assert differences(before, {"jax": "2", "devices": "1 x cpu"}) == ["jax 1 -> 2"]
-    assert differences({}, {"jax": "2", "XLA_FLAGS": ""}) == ["jax (none) -> 2"]
+    assert describe_changes(before, before) == []
+    assert describe_changes(before, {"jax": "2", "devices": "1 x cpu"}) == ["jax 1 -> 2"]
+    assert describe_changes({}, {"jax": "2", "XLA_FLAGS": ""}) == ["jax (none) -> 2"]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jaxrnn.runs.directory import METRICS_COLUMNS
-from jaxrnn.runs.metrics import metrics_columns, read_metrics
+from jaxrnn.runs.metrics import metrics_columns, read_metrics, seconds_trained
 
 HEAD = ",".join(METRICS_COLUMNS) + "\n"
 ROW = "10,100,2.5,2.0,2.885,0.01,1,1000,1,evaluation\n"
@@ -45,3 +45,19 @@ def test_rows_in_memory_have_the_same_columns(tmp_path: Path) -> None:
 @pytest.mark.parametrize("cut", ["2", "20,200", "20,200,", "x,y,z\n"])
 def test_a_row_that_a_killed_process_cut_off_does_no_harm(tmp_path: Path, cut: str) -> None:
     assert read_metrics(write(tmp_path / "m.csv", ROW, cut))["step"][0] == 10
+
+
+def test_the_training_time_is_that_of_the_last_row(tmp_path: Path) -> None:
+    assert (
+        seconds_trained(write(tmp_path / "m.csv", ROW, ROW.replace(",1,evaluation", ",2.5,evaluation")))
+        == 2.5
+    )
+
+
+@pytest.mark.parametrize(
+    "metrics", ["", "step,seconds\n", "step,seconds\n1,\n", "step\n1\n", "step,seconds\n1,x\n"]
+)
+def test_an_unknown_training_time_is_zero(tmp_path: Path, metrics: str) -> None:
+    (tmp_path / "metrics.csv").write_text(metrics)
+    assert seconds_trained(tmp_path / "metrics.csv") == 0
+    assert seconds_trained(tmp_path / "nowhere.csv") == 0

@@ -10,8 +10,8 @@ import pytest
 
 from jaxrnn.config import Config, DenseConfig, EmbeddingConfig, ModelConfig
 from jaxrnn.data.tokens import TokenSource, in_memory
-from jaxrnn.data.vocabulary import Vocabulary
-from jaxrnn.errors import ConfigError, DivergenceError
+from jaxrnn.data.vocabulary import Vocabulary, with_separator
+from jaxrnn.errors import DivergenceError
 from jaxrnn.evaluation import validation
 from jaxrnn.sampling import Block
 from jaxrnn.training import loop
@@ -55,23 +55,17 @@ def events(config: Config, vocabulary: Vocabulary, ids: np.ndarray) -> list[Even
     return run(config, vocabulary, ids)
 
 
-def test_a_separator_is_found_in_the_vocabulary_and_trained_and_evaluated_with(
+def test_a_separator_is_trained_and_evaluated_with(
     config: Config, vocabulary: Vocabulary, ids: np.ndarray, events: list[Event]
 ) -> None:
-    of_words = replace(config, corpus=replace(config.corpus, separator=" "))
-    reset_id = vocabulary.characters.index(" ")
-    resolved = replace(of_words.model, reset_id=reset_id)
-    found = run(of_words, vocabulary, ids)
-    with_id = run(replace(of_words, model=resolved), vocabulary, ids)
-    assert_identical(last_state(found), last_state(with_id))
+    words = with_separator(vocabulary, " ")
+    of_words = run(config, words, ids)
     losses, without = (
-        [event.val_loss for event in of if isinstance(event, Evaluated)] for of in (found, events)
+        [event.val_loss for event in of if isinstance(event, Evaluated)] for of in (of_words, events)
     )
     assert losses != without
-    segments = validation.segment(parts(vocabulary, ids)[1])
-    assert losses[-1] == validation.evaluate(resolved, last_state(found).params, segments)
-    with pytest.raises(ConfigError, match=r'corpus\.separator = "z": the text does not have this character'):
-        run(replace(config, corpus=replace(config.corpus, separator="z")), vocabulary, ids)
+    segments = validation.segment(parts(words, ids)[1])
+    assert losses[-1] == validation.evaluate(config.model, last_state(of_words).params, segments)
 
 
 def test_events_come_where_they_are_due_and_in_their_order(events: list[Event]) -> None:

@@ -116,7 +116,7 @@ def sample(
     found = jaxrnn.runs.find_run(run)
     if run is None:
         console.note(f"sampling from {found}, the newest run")
-    config, vocabulary = jaxrnn.runs.read_resolved(found)
+    config, vocabulary = jaxrnn.runs.read_config(found), jaxrnn.runs.read_vocabulary(found)
     if read is not None and vocabulary.tokens == "characters":
         given["prompt"] = text_of_stdin(read)
     options = _merge(config.sample, given, any_bytes=vocabulary.tokens == "bytes")
@@ -139,17 +139,17 @@ def sample(
         top_p=options.top_p,
         num_samples=num_samples,
         rng_seed=rng_seed,
-        scored=is_painted,
+        separator_id=vocabulary.separator_id,
     )
     nats = [[0.0] * len(ids) if is_painted else [] for _ in range(num_samples)]  # the prompt has no surprisal
-    texts = (_spell_block(vocabulary, block, nats) for block in blocks)
+    texts = (_spell_block(vocabulary, block, nats if is_painted else None) for block in blocks)
     prompt: Any = jaxrnn.data.spell(vocabulary, ids)
     _print_samples(prompt, jaxrnn.data.in_tokens(vocabulary, given.get("stop", options.stop)), texts, nats)
 
 
-def _spell_block(vocabulary: "Vocabulary", block: "Block", nats: list[list[float]]) -> list[Any]:
-    """Returns each sample's block, text or bytes; the surprisal of its tokens, if known, is added to `nats`."""
-    for of_sample, new in zip(nats, block.nll.tolist(), strict=True):
+def _spell_block(vocabulary: "Vocabulary", block: "Block", nats: list[list[float]] | None) -> list[Any]:
+    """Return each sample's block, text or bytes; the surprisal of its tokens is added to `nats`, if given."""
+    for of_sample, new in zip(nats or (), block.nll.tolist(), strict=nats is not None):
         of_sample += new
     return [jaxrnn.data.spell(vocabulary, sample) for sample in block.ids]
 

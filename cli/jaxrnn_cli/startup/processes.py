@@ -113,7 +113,7 @@ def _join(coordinator: str | None, num_processes: int | None, process_id: int | 
         "--process-id and all with the same --num-processes (JAXRNN_CONNECT_SECONDS sets how long to wait)"
     )
     quiet.quiet_cpp()
-    ending.delay_aborts()
+    ending.hold_aborts()
     timer = threading.Timer(connect, lambda: ending.end(never_came, 1))
     timer.daemon = True
     with _interruptible():
@@ -126,7 +126,7 @@ def _join(coordinator: str | None, num_processes: int | None, process_id: int | 
         return
     if not jaxrnn.parallel.processes.is_first():
         console.say_only_errors()
-    ending.listen_to_others()
+    ending.listen_to_others(heartbeat)
 
 
 def _seconds(variable: str, default: float) -> float:

@@ -1,7 +1,6 @@
 """The pages of `jaxrnn inspect` and `jaxrnn play` in a real browser, with a model of bytes: text is shown as text."""
 
 import json
-from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +17,7 @@ from jaxrnn.models.language_model import LanguageModel
 from jaxrnn.play.writing import Block
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page, Route
+    from playwright.sync_api import Page, Route
 
 pytestmark = pytest.mark.browser
 
@@ -38,23 +37,12 @@ DATA = b"".join(PIECES)
 SHOWN = [each for shown in PIECES.values() for each in shown]
 
 
-@pytest.fixture
-def page(chromium: "Browser") -> Iterator["Page"]:
-    context = chromium.new_context()
-    page = context.new_page()
-    complaints: list[str] = []
-    page.on("console", lambda message: complaints.append(message.text))
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    yield page
-    context.close()
-    assert complaints == []
-
-
 def spans(page: "Page") -> list[str]:
     return page.eval_on_selector_all("#text span:not(.given)", "spans => spans.map(s => s.textContent)")
 
 
-def test_the_page_of_inspect_shows_characters_where_bytes_are_some(page: "Page", tmp_path: Path) -> None:
+def test_the_page_of_inspect_shows_characters_where_bytes_are_some(open_page: Any, tmp_path: Path) -> None:
+    page = open_page()
     run = LanguageModel(CONFIG, stack.init(jax.random.key(0), CONFIG, 256), byte_vocabulary(), "b")
     html = render(run, inspect(run, DATA), {"bytes": str(len(DATA))})
     (tmp_path / "page.html").write_text(html, encoding="utf-8")
@@ -69,7 +57,8 @@ def test_the_page_of_inspect_shows_characters_where_bytes_are_some(page: "Page",
     assert page.locator("#text .match").count() == sum(byte >= 0x80 for byte in DATA)
 
 
-def test_the_page_of_play_writes_them_and_sends_back_what_it_got(page: "Page") -> None:
+def test_the_page_of_play_writes_them_and_sends_back_what_it_got(open_page: Any) -> None:
+    page = open_page()
     pytest.importorskip("starlette")
     pytest.importorskip("uvicorn")
     from jaxrnn.play.server import _as_event, describe, read_request

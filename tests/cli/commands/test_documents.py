@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from jaxrnn.runs.directory import read_config, write_config
-from jaxrnn.runs.loading import load, read_resolved
+from jaxrnn.runs.directory import read_config, read_vocabulary, write_config
+from jaxrnn.runs.loading import load
 from jaxrnn_cli import app
 from tests.cli.conftest import Command, write_files
 
@@ -64,7 +64,7 @@ def forgets(jaxrnn: Command, run: Path | str) -> bool:
 
 def test_a_run_follows_its_separator_in_every_command(jaxrnn, names: Path) -> None:
     assert read_config(names).corpus.separator == "\n"
-    assert load(names).config.reset_id == 0
+    assert load(names).vocabulary.separator_id == 0
     assert forgets(jaxrnn, names)
     written = jaxrnn("sample", "--from", names, "--length", "400", "--rng-seed", "1").out.split("\n")
     assert len(written) > 20
@@ -91,15 +91,15 @@ def test_finetuning_finds_the_separator_in_its_own_vocabulary(jaxrnn, names: Pat
     Path("more.txt").write_text("\tJohn\n\tMary\n" * 30, encoding="utf-8")
     finetune = ("finetune", "--from", names, "--corpus", "more.txt", *SHORT)
     assert jaxrnn(*finetune, "--to", "more").code == 0
-    config, vocabulary = read_resolved(Path("checkpoints/more"))
-    assert (config.corpus.separator, config.model.reset_id) == ("\n", vocabulary.characters.index("\n"))
-    assert config.model.reset_id == 1
+    assert read_config(Path("checkpoints/more")).corpus.separator == "\n"
+    assert read_vocabulary(Path("checkpoints/more")).separator_id == 1
     assert forgets(jaxrnn, "more")
     error = jaxrnn(*finetune, "--to", "other", "--set", "corpus.separator=#").error
-    assert "the text does not have this character" in error
+    assert "the vocabulary lacks it" in error
     drop = ("--on-unknown", "drop", "--set", "corpus.separator=J", "--quiet")
     error = jaxrnn(*finetune, "--to", "other", *drop).error
-    assert "the model does not know it, and --on-unknown drop leaves it out" in error
+    assert "the vocabulary lacks it" in error
+    assert "--on-unknown extend adds new characters" in error
     assert not Path("checkpoints/other").exists()
 
 
@@ -119,10 +119,10 @@ def test_a_run_goes_on_with_its_separator_and_with_no_other(jaxrnn, names: Path)
 
 
 def test_a_separator_that_can_be_none_is_refused_before_anything_is_written(refused) -> None:
-    assert "the text does not have this character" in refused("tiny.toml", "--set", "corpus.separator=#")
-    assert "must be one character" in refused("tiny.toml", "--set", "corpus.separator=\n\n")
+    assert "the vocabulary lacks it" in refused("tiny.toml", "--set", "corpus.separator=#")
+    assert "must be one token" in refused("tiny.toml", "--set", "corpus.separator=\n\n")
     assert "double quotes" in refused("tiny.toml", "--set", r"corpus.separator=\n")
-    assert "the text does not have" in refused("tiny.toml", "--dry-run", "--set", "corpus.separator=#")
+    assert "the vocabulary lacks it" in refused("tiny.toml", "--dry-run", "--set", "corpus.separator=#")
 
 
 def test_a_dry_run_of_documents_tells_its_plan(jaxrnn) -> None:

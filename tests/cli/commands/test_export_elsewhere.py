@@ -1,4 +1,4 @@
-"""A trained run where there is no jaxrnn: the programs that docs/onnx.md and docs/stablehlo.md print, and the page."""
+"""A run where there is no jaxrnn: the programs that docs/onnx.md and docs/stablehlo.md print, and the page."""
 
 import ast
 import functools
@@ -13,22 +13,20 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxrnn.config import DenseConfig, EmbeddingConfig, ModelConfig
-from jaxrnn.data.vocabulary import Vocabulary, encode
+from jaxrnn.config import DenseConfig, EmbeddingConfig, LSTMConfig, ModelConfig
+from jaxrnn.data.vocabulary import byte_vocabulary
 from jaxrnn.interchange.onnx_file import write_onnx
 from jaxrnn.layers.dense import DenseParams
 from jaxrnn.layers.embedding import EmbeddingParams
-from jaxrnn.models import stack
 from jaxrnn.models.language_model import LanguageModel
 from jaxrnn.runs.loading import load
 from jaxrnn_cli import app
-from tests.cli.conftest import Command, write_files
-from tests.interchange.stacks import STACKS, drawn
+from tests.cli.conftest import Command
+from tests.interchange.stacks import STACKS, drawn, our_logits, write_run
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -37,13 +35,11 @@ onnx = pytest.importorskip("onnx", exc_type=ImportError)
 
 ROOT = Path(__file__).parents[3]
 PAGE = ROOT / "examples" / "browser"
-# Greedy, a model of this text goes round and round in it, if it knows at both "the" where it is.
-TEXT = "the quick brown fox jumps over the lazy dog\n"
-SEED, LENGTH = "the quick b", 60
+SEED, LENGTH = "abcde fabc", 60
 
 
 class Exported(NamedTuple):
-    """A run that was trained a little, and what came of it."""
+    """A run, and what came of it."""
 
     run: Path
     onnx: Path
@@ -53,18 +49,11 @@ class Exported(NamedTuple):
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
     folder = tmp_path_factory.mktemp("exported")
-    write_files(folder)
-    (folder / "text.txt").write_text(TEXT * 60, encoding="utf-8")
-    settings = [
-        "model.layers.1.type=lstm",
-        "model.layers.1.size=24",
-        "train.steps=200",
-        "train.learning_rate=0.03",
-    ]
-    settings += ["train.eval_every=0", "train.save_every=0", "corpus.validation_fraction=0"]
+    model = drawn((LSTMConfig(size=16),), scale=3)
+    *params, head = model.params  # without a bias, it goes round and round in six characters
+    write_run(model._replace(params=(*params, head._replace(b=0 * head.b))), folder / "checkpoints" / "tiny")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        assert app.run(["pretrain", "tiny.toml", "--quiet", *(f"--set={key}" for key in settings)]) == 0
         assert app.run(["export", "--format", "onnx"]) == 0
         assert app.run(["export", "--format", "stablehlo"]) == 0
     return Exported(folder / "checkpoints" / "tiny", folder / "tiny.onnx", folder / "tiny.stablehlo")
@@ -76,7 +65,7 @@ def greedy(exported: Exported, jaxrnn: Command) -> str:
     options = ["--temperature", "0", "--length", LENGTH, "--seed", SEED]
     written = jaxrnn("sample", "--from", exported.run, *map(str, options)).out
     assert written.startswith(SEED)
-    assert len(set(written[len(SEED) :])) > 20  # one letter over and over would prove little
+    assert len(set(written[len(SEED) :])) > 5  # one letter over and over would prove little
     return written.removesuffix("\n")
 
 
@@ -85,24 +74,6 @@ def program(document: str) -> str:
     text = (ROOT / "docs" / document).read_text(encoding="utf-8")
     (found,) = re.findall(r"^```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
     return found
-
-
-def modules(source: str) -> set[str]:
-    imports = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Import | ast.ImportFrom)]
-    return {
-        name
-        for node in imports
-        for name in (
-            [node.module or ""] if isinstance(node, ast.ImportFrom) else [a.name for a in node.names]
-        )
-    }
-
-
-def expected_logits(trained: LanguageModel, texts: list[str]) -> np.ndarray:
-    config, params = trained.config, trained.params
-    tokens = jnp.asarray([encode(trained.vocabulary, text) for text in texts], jnp.int32)
-    carry = stack.initial_carry(config, params, len(texts))
-    return np.asarray(jax.jit(stack.apply, static_argnums=0)(config, params, carry, tokens)[1])
 
 
 def write_with(path: Path, *args: str) -> str:
@@ -136,32 +107,22 @@ def of_bytes(tmp_path: Path) -> Path:
     follows[list(cycle), list(cycle[1:] + cycle[:1])] = 1
     config = ModelConfig(layers=(EmbeddingConfig(size=256), DenseConfig()))
     params = (EmbeddingParams(jnp.eye(256)), DenseParams(jnp.asarray(follows), jnp.zeros(256)))
-    characters = "".join(map(chr, range(256)))
-    path, _ = write_onnx(
-        LanguageModel(config, params, Vocabulary(characters), "bytes"), tmp_path / "bytes.onnx"
-    )
-    vocabulary = {"characters": characters, "tokens": "bytes"}
-    return with_description(path, path, vocabulary=vocabulary)
+    path, _ = write_onnx(LanguageModel(config, params, byte_vocabulary(), "bytes"), tmp_path / "bytes.onnx")
+    return path
 
 
 def test_the_loop_of_the_document_needs_only_numpy_and_onnxruntime() -> None:
-    assert modules(program("onnx.md")) == {"json", "sys", "numpy", "onnxruntime"}
+    imports = [node for node in ast.walk(ast.parse(program("onnx.md"))) if "Import" in type(node).__name__]
+    assert sorted(map(ast.unparse, imports)) == [
+        "import json",
+        "import numpy as np",
+        "import onnxruntime",
+        "import sys",
+    ]
 
 
 def test_the_loop_of_the_document_writes_what_sample_writes(exported: Exported, greedy: str) -> None:
     assert write_with(exported.onnx, SEED, str(LENGTH), "0", "0") == greedy
-
-
-def test_onnxruntime_gives_the_trained_run_s_logits(exported: Exported) -> None:
-    runtime = pytest.importorskip("onnxruntime", exc_type=ImportError)
-    trained = load(exported.run)
-    texts = [SEED, "lazy dog\nth", "x jumps ove"]
-    session = runtime.InferenceSession(exported.onnx, providers=["CPUExecutionProvider"])
-    states = json.loads(exported.onnx.with_name("tiny.onnx.json").read_text())["states"]
-    zeros = {state["input"]: np.zeros((3, state["size"]), np.float32) for state in states}
-    tokens = np.array([encode(trained.vocabulary, text) for text in texts], np.int64)
-    logits = session.run(["logits"], {"tokens": tokens, **zeros})[0]
-    np.testing.assert_allclose(logits, expected_logits(trained, texts), rtol=1e-5, atol=1e-5)
 
 
 def test_the_loop_of_the_document_reads_and_writes_bytes(of_bytes: Path) -> None:
@@ -178,15 +139,7 @@ def test_nothing_before_a_separator_has_a_say(forgetful: Path) -> None:
 def test_the_program_of_the_document_needs_no_jaxrnn_and_gives_the_logits_of_any_batch(
     exported: Exported, tmp_path: Path
 ) -> None:
-    texts = [
-        SEED,
-        "lazy dog\nth",
-        "x jumps ove",
-        "\nthe quick ",
-        "own fox jum",
-        "r the lazy ",
-        "zy dog\nthe ",
-    ]
+    texts = [SEED, "a bad face", "cafe\n!dead", "abcabcabca", "fedcba efg", "gggggggggg", "\ne!f bacde"]
     (tmp_path / "program.py").write_text(program("stablehlo.md"), encoding="utf-8")
     driver = f"""
 import sys, runpy, numpy
@@ -197,7 +150,7 @@ for count in (1, 3, 7):
     numpy.save(f"{{count}}.npy", runpy.run_path("program.py")["logits"])
 """
     subprocess.run([sys.executable, "-c", driver], cwd=tmp_path, check=True, env=os.environ)
-    expected = expected_logits(load(exported.run), texts)
+    expected = np.stack([our_logits(load(exported.run), text) for text in texts])
     for count in (1, 3, 7):
         logits = np.load(tmp_path / f"{count}.npy")
         assert logits.shape == (count, len(SEED), expected.shape[-1])
@@ -252,7 +205,7 @@ def write(page: "Page", **fields: str) -> str:
 @pytest.mark.browser
 def test_the_page_writes_what_sample_writes(page: "Page", exported: Exported, greedy: str) -> None:
     choose_file(page, exported.onnx)
-    assert "tiny: embedding 8, lstm 24, dense" in (page.text_content("#about") or "")
+    assert "tiny: embedding 6, lstm 16, dense" in (page.text_content("#about") or "")
     assert write(page, seed=SEED, temperature="0") == greedy
     assert f"{LENGTH} characters" in (page.text_content("#status") or "")
 

@@ -4,7 +4,7 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -12,7 +12,7 @@ from jaxrnn_cli import app
 from tests.cli.conftest import write_files
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Page
 
 pytestmark = pytest.mark.browser
 
@@ -41,26 +41,19 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def open_page(chromium: "Browser", pages: Path) -> Iterator:
-    """Opens a page, and sees to it that nothing was said on the console and nothing was asked of a network."""
-    complaints: list[str] = []
-    contexts = []
+def show(open_page: Callable[..., "Page"], pages: Path) -> Iterator[Callable[..., "Page"]]:
+    """Open one of the pages; nothing may be asked of a network."""
+    asked: list[str] = []
 
-    def open_(name: str, **settings) -> "Page":
-        context = chromium.new_context(**settings)
-        contexts.append(context)
-        page = context.new_page()
-        page.on("console", lambda message: complaints.append(message.text))
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("request", lambda r: complaints.append(r.url) if r.url.startswith("http") else None)
+    def show_(name: str, **settings: Any) -> "Page":
+        page = open_page(**settings)
+        page.on("request", lambda r: asked.append(r.url) if r.url.startswith("http") else None)
         page.goto((pages / name).as_uri())
         page.wait_for_selector("body[data-ready=true]")
         return page
 
-    yield open_
-    for context in contexts:
-        context.close()
-    assert complaints == []
+    yield show_
+    assert asked == []
 
 
 def eventually(is_so: Callable[[], bool]) -> None:
@@ -75,8 +68,8 @@ def colours(page: "Page") -> list[str]:
     return page.eval_on_selector_all("#text span", "spans => spans.map(s => s.style.backgroundColor)")
 
 
-def test_hovering_shows_what_was_expected_before_and_after(open_page) -> None:
-    page = open_page("play.html")
+def test_hovering_shows_what_was_expected_before_and_after(show) -> None:
+    page = show("play.html")
     page.locator("#text span").nth(40).hover()
     details = page.locator("#details")
     assert re.search(r"expected here.*came.*nats.*expected next", details.inner_text(), flags=re.DOTALL)
@@ -90,16 +83,16 @@ def test_hovering_shows_what_was_expected_before_and_after(open_page) -> None:
     assert details.inner_text() != before
 
 
-def test_a_character_that_was_clicked_stays(open_page) -> None:
-    page = open_page("play.html")
+def test_a_character_that_was_clicked_stays(show) -> None:
+    page = show("play.html")
     page.locator("#text span").nth(40).click()
     chosen = page.locator("#details").inner_text()
     page.locator("#text span").nth(90).hover()
     assert page.locator("#details").inner_text() == chosen
 
 
-def test_arrow_keys_move_and_escape_lets_go(open_page) -> None:
-    page = open_page("play.html")
+def test_arrow_keys_move_and_escape_lets_go(show) -> None:
+    page = show("play.html")
     page.locator("#text").focus()
     here = page.locator("#text .here")
     for key, place in (("ArrowRight", 1), ("ArrowRight", 2), ("ArrowLeft", 1), ("End", 599), ("Home", 0)):
@@ -115,8 +108,8 @@ def test_arrow_keys_move_and_escape_lets_go(open_page) -> None:
     assert here.get_attribute("data-t") == "90"
 
 
-def test_choosing_a_unit_recolours_the_text(open_page) -> None:
-    page = open_page("play.html")
+def test_choosing_a_unit_recolours_the_text(show) -> None:
+    page = show("play.html")
     surprisal = colours(page)
     page.locator("#view").select_option(label="cell (c) of layer 1: lstm")
     page.locator("#unit-label").wait_for()
@@ -131,8 +124,8 @@ def test_choosing_a_unit_recolours_the_text(open_page) -> None:
     eventually(lambda: re.search(r"unit 4: -?\d\.\d\d\n", page.locator("#details").inner_text()) is not None)
 
 
-def test_a_row_of_the_ranking_shows_its_unit(open_page) -> None:
-    page = open_page("play.html")
+def test_a_row_of_the_ranking_shows_its_unit(show) -> None:
+    page = show("play.html")
     button = page.locator("#tracking button").first
     ((kind, unit),) = re.findall(r"^(\w), unit (\d+)", button.inner_text())
     button.click()
@@ -140,8 +133,8 @@ def test_a_row_of_the_ranking_shows_its_unit(open_page) -> None:
     assert f"({kind})" in page.locator("#view option:checked").inner_text()
 
 
-def test_a_pattern_finds_units_and_marks_its_matches(open_page) -> None:
-    page = open_page("play.html")
+def test_a_pattern_finds_units_and_marks_its_matches(show) -> None:
+    page = show("play.html")
     page.locator("#pattern").fill("ROMEO|JULIET")
     page.locator("#search button").click()
     page.wait_for_selector("#found:not([hidden])")
@@ -156,8 +149,8 @@ def test_a_pattern_finds_units_and_marks_its_matches(open_page) -> None:
         assert page.locator("#found").is_hidden()
 
 
-def test_html_in_a_text_is_text(open_page) -> None:
-    page = open_page("hostile.html")
+def test_html_in_a_text_is_text(show) -> None:
+    page = show("hostile.html")
     assert page.title() == "Inside hostile"
     assert page.locator("#text").text_content() == HOSTILE * 12
     assert page.locator("#text img, #text script").count() == 0
@@ -165,8 +158,8 @@ def test_html_in_a_text_is_text(open_page) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_every_character_can_be_read_on_its_colour(open_page, scheme: str) -> None:
-    page = open_page("play.html", color_scheme=scheme)
+def test_every_character_can_be_read_on_its_colour(show, scheme: str) -> None:
+    page = show("play.html", color_scheme=scheme)
     least = page.evaluate(
         """() => {
           const light = (css) => css.match(/\\d+/g).slice(0, 3).map(Number).map((v) => v / 255)
@@ -184,6 +177,6 @@ def test_every_character_can_be_read_on_its_colour(open_page, scheme: str) -> No
     assert page.evaluate("document.documentElement.dataset.theme") != scheme
 
 
-def test_on_a_phone_nothing_is_wider_than_the_screen(open_page) -> None:
-    page = open_page("play.html", viewport={"width": 360, "height": 700})
+def test_on_a_phone_nothing_is_wider_than_the_screen(show) -> None:
+    page = show("play.html", viewport={"width": 360, "height": 700})
     assert page.evaluate("document.documentElement.scrollWidth") <= 360

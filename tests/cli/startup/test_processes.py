@@ -61,7 +61,7 @@ class Pair:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
-        environment = {**os.environ, "JAX_PLATFORMS": "cpu", "JAXRNN_HEARTBEAT_SECONDS": "10", **environment}
+        environment = {**os.environ, "JAX_PLATFORMS": "cpu", "JAXRNN_HEARTBEAT_SECONDS": "5", **environment}
         start = [sys.executable, "-m", "jaxrnn_cli"]
         first = [sys.executable, "-c", FULL_LATER] if is_full_later else start
         joined = ["--coordinator", f"127.0.0.1:{port}", "--num-processes", "2", "--process-id"]
