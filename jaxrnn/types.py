@@ -29,7 +29,7 @@ def check_sequence(name: str, xs: Array, w_x: Array, w_h: Array, carry: tuple[Ar
     """Check that `xs` is `[time, batch, input]` and fits the weights and the carry of the layer called `name`.
 
     Raises:
-        ValueError: The rank is not 3, or a size disagrees; the message gives both shapes.
+        ValueError: The rank is not 3, or a size or type disagrees; the message gives both.
     """
     if xs.ndim != 3:
         raise ValueError(f"{name}: xs must be [time, batch, input], got shape {xs.shape}")
@@ -40,6 +40,10 @@ def check_sequence(name: str, xs: Array, w_x: Array, w_h: Array, carry: tuple[Ar
         if field.shape != (batch_size, hidden_size):
             raise ValueError(
                 f"{name}: the carry must be [batch={batch_size}, hidden={hidden_size}], got shape {field.shape}"
+            )
+        if field.dtype != xs.dtype:
+            raise ValueError(
+                f"{name}: xs is {xs.dtype} and the carry {field.dtype}; give both one type (xs.astype)"
             )
 
 

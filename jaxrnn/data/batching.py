@@ -66,7 +66,7 @@ def batch(config: TrainConfig, key: Key, step: Array, ids: Array | Block) -> tup
         windows, is_fresh = ids.windows[step - ids.first], ids.is_fresh[step - ids.first]
     else:
         starts, is_fresh = _starts(config, key, step, ids.size)
-        windows = ids[starts[:, None] + jnp.arange(config.seq_len + 1)]
+        windows = ids[starts[:, None] + jnp.arange(config.seq_len + 1, dtype=jnp.int32)[None]]
     windows = windows.astype(jnp.int32)
     return windows[:, :-1], windows[:, 1:], is_fresh
 
@@ -77,7 +77,7 @@ def _starts(config: TrainConfig, key: Key, step: Array, num_tokens: int) -> tupl
         return _draw(key, step, (config.batch_size,), num_tokens - config.seq_len), jnp.asarray(True)
     streams = _lay_out(config, num_tokens)
     epoch, chunk = step // streams.chunks, step % streams.chunks
-    rows = jnp.arange(config.batch_size) * streams.length
+    rows = jnp.arange(config.batch_size, dtype=jnp.int32) * streams.length
     return _draw(key, epoch, (), streams.room + 1) + rows + chunk * config.seq_len, chunk == 0
 
 
@@ -124,7 +124,7 @@ def _lay_out(config: TrainConfig, num_tokens: int) -> _Streams:
 
 def _draw(key: Key, number: Array, shape: tuple[int, ...], end: int) -> Array:
     """Draw positions from 0 up to, not including, `end`: others for each number."""
-    return jax.random.randint(jax.random.fold_in(key, number), shape, 0, end)
+    return jax.random.randint(jax.random.fold_in(key, number), shape, 0, end, jnp.int32)
 
 
 def _draw_all(

@@ -41,7 +41,7 @@ def feeding(config: TrainConfig, mesh: Mesh, key: Key, tokens: TokenSource, firs
         A function; the thread that reads ends with it.
     """
     if tokens.file is None:
-        whole = replicate(mesh, jnp.asarray(tokens.read()))
+        whole: Any = replicate(mesh, tokens.read())
         return lambda _: (whole, config.steps)
     num_steps = steps_per_block(config, id_type(tokens.vocabulary).itemsize, config.steps - first)
     # On this process's own device, as whatever is drawn is needed here.
@@ -85,5 +85,7 @@ def _read(
         return tokens.windows(starts[index[:2]], config.seq_len + 1)
 
     windows = place_rows(mesh, (*starts.shape, config.seq_len + 1), rows, axis=1)
-    place, fresh = replicate(mesh, (jnp.asarray(np.int32(first)), jnp.asarray(is_fresh)))
-    return Block(place, windows, fresh)
+    number: Any
+    fresh: Any
+    number, fresh = replicate(mesh, (np.int32(first), is_fresh))
+    return Block(number, windows, fresh)

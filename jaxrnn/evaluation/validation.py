@@ -11,7 +11,6 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
@@ -69,7 +68,7 @@ def segment(
     """
     check_is_enough(tokens)
     places, separator_id = _find_places(len(tokens), max_segments, limit), tokens.vocabulary.separator_id
-    warm_up = jnp.asarray(_take(tokens, places.starts - WARM_UP + np.arange(WARM_UP)))
+    warm_up = jax.device_put(_take(tokens, places.starts - WARM_UP + np.arange(WARM_UP)))
     warm_up = warm_up if mesh is None else split_rows(mesh, warm_up)
     if places.starts.size * places.length <= _ON_DEVICE:
         whole = _read_chunks(tokens, places, 0, places.chunks, mesh)
@@ -108,7 +107,8 @@ def _read_chunks(
     weights = (offsets < places.length) & (positions < places.scored)
 
     def in_chunks(values: np.ndarray) -> Array:
-        return jnp.asarray(values.reshape(-1, count, places.chunk).swapaxes(0, 1))
+        chunked: Array = jax.device_put(values.reshape(-1, count, places.chunk).swapaxes(0, 1))
+        return chunked
 
     chunked = (
         in_chunks(_take(tokens, positions)),

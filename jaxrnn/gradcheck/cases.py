@@ -123,7 +123,8 @@ def _ids(rng: np.random.Generator, sizes: Sizes) -> Any:
 
 
 def _plain_dense(params: DenseParams, xs: Array) -> Array:
-    return xs @ params.w + params.b
+    ys = xs @ params.w
+    return ys + jnp.broadcast_to(params.b, ys.shape)
 
 
 def _dense_cases(rng: np.random.Generator, sizes: Sizes) -> list[Case]:
@@ -262,7 +263,7 @@ def _mask_option(rng: np.random.Generator, sizes: Sizes) -> dict[str, Any]:
 
 
 def _plain_rnn_step(params: RNNParams, carry: RNNCarry, x: Array) -> tuple[RNNCarry, Array]:
-    h = jnp.tanh(x @ params.w_x + carry.h @ params.w_h + params.b)
+    h = jnp.tanh(x @ params.w_x + carry.h @ params.w_h + params.b[None])
     return RNNCarry(h), h
 
 
@@ -276,7 +277,7 @@ def _plain_lstm_step(
     params: LSTMParams | MogrifierLSTMParams, carry: LSTMCarry, x: Array, mask: Array | None = None
 ) -> tuple[LSTMCarry, Array]:
     h = carry.h if mask is None else mask * carry.h
-    i, f, g, o = jnp.split(x @ params.w_x + h @ params.w_h + params.b, 4, axis=-1)
+    i, f, g, o = jnp.split(x @ params.w_x + h @ params.w_h + params.b[None], 4, axis=-1)
     c = jax.nn.sigmoid(f) * carry.c + jax.nn.sigmoid(i) * jnp.tanh(g)
     h = jax.nn.sigmoid(o) * jnp.tanh(c)
     return LSTMCarry(h, c), h
@@ -319,10 +320,10 @@ def _mogrifier_lstm_cases(rng: np.random.Generator, sizes: Sizes) -> list[Case]:
 
 
 def _plain_gru_step(params: GRUParams, carry: GRUCarry, x: Array) -> tuple[GRUCarry, Array]:
-    p_r, p_z, p_n = jnp.split(x @ params.w_x + params.b, 3, axis=-1)
+    p_r, p_z, p_n = jnp.split(x @ params.w_x + params.b[None], 3, axis=-1)
     a_r, a_z, a_n = jnp.split(carry.h @ params.w_h, 3, axis=-1)
     r, z = jax.nn.sigmoid(p_r + a_r), jax.nn.sigmoid(p_z + a_z)
-    n = jnp.tanh(p_n + r * (a_n + params.b_n))
+    n = jnp.tanh(p_n + r * (a_n + params.b_n[None]))
     h = (1 - z) * n + z * carry.h
     return GRUCarry(h), h
 

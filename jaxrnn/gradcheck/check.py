@@ -157,7 +157,9 @@ def _central_differences(function: Callable[[Arguments], Array], arguments: Argu
     """
     flat, unravel = ravel_pytree(arguments)
     # [4, numbers, numbers]: row i of each has number i moved. One traced function serves all rows.
-    moved = flat + _STEP * jnp.array([-2.0, -1.0, 1.0, 2.0])[:, None, None] * jnp.eye(flat.size)
+    moved = (
+        flat[None, None] + _STEP * jnp.array([-2.0, -1.0, 1.0, 2.0])[:, None, None] * jnp.eye(flat.size)[None]
+    )
     far_below, below, above, far_above = jax.vmap(jax.vmap(lambda row: function(unravel(row))))(moved)
     gradient: Arguments = unravel((8 * (above - below) - (far_above - far_below)) / (12 * _STEP))
     return gradient

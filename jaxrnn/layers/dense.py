@@ -53,7 +53,8 @@ def dense(params: DenseParams, xs: Array) -> Array:
         >>> dense(params, jnp.ones((7, 4, 3))).shape
         (7, 4, 2)
     """
-    return product(xs, params.w) + params.b
+    ys = product(xs, params.w)
+    return ys + jnp.broadcast_to(params.b, ys.shape)
 
 
 def _dense_fwd(params: DenseParams, xs: Array) -> tuple[Array, tuple[Array, Array]]:

@@ -83,7 +83,8 @@ def _masked(rate: float, variational: bool, key: Key, xs: Array) -> Array:
 
 
 def _masked_fwd(rate: float, variational: bool, key: Key, xs: Array) -> tuple[Array, Key]:
-    return _masked(rate, variational, key, xs), key
+    copy: Key = jax.random.clone(key)  # type: ignore[no-untyped-call]
+    return _masked(rate, variational, copy, xs), key  # backward draws from it again, on purpose
 
 
 def _masked_bwd(rate: float, variational: bool, key: Key, d_ys: Array) -> tuple[None, Array]:

@@ -38,6 +38,7 @@ from jax.typing import DTypeLike
 
 from jaxrnn.layers.dense import DenseParams, dense
 from jaxrnn.layers.initial import orthogonal
+from jaxrnn.layers.lstm import widen
 from jaxrnn.layers.product import loop_product, product, weight_gradient
 from jaxrnn.layers.resets import reset_state
 from jaxrnn.layers.single_step import single_step
@@ -163,9 +164,10 @@ def gru_cell(p: Array, a: Array, b_n: Array) -> tuple[Array, Array]:
     hidden_size = b_n.shape[0]
     p_rz, p_n = jnp.split(p, [2 * hidden_size], axis=-1)
     a_rz, a_n = jnp.split(a, [2 * hidden_size], axis=-1)
-    rz = 0.5 * jnp.tanh(0.5 * (p_rz + a_rz)) + 0.5  # the sigmoid, cheaper than by way of exp
+    wide = widen(p_rz + a_rz)
+    rz = (0.5 * jnp.tanh(0.5 * wide) + 0.5).astype(p.dtype)  # the sigmoid, cheaper than by way of exp
     r, _ = jnp.split(rz, 2, axis=-1)
-    q = a_n + b_n
+    q = a_n + jnp.broadcast_to(b_n, a_n.shape)
     n = jnp.tanh(p_n + r * q)
     return jnp.concatenate([rz, n], axis=-1), q
 
@@ -216,7 +218,7 @@ def _gru_bwd(
         da = jnp.concatenate([dp_r, dp_z, dp_n * r], axis=-1)
         return reset_state(dh * z + times_w_h_t(da), reset), (da, dp_n)
 
-    yielded = blank(len(gates), gates[0]), blank(len(gates), h_0)
+    yielded = jnp.empty_like(gates), blank(len(gates), h_0)
     dh_0, (das, dp_ns) = time_loop(step, d_carry.h, (d_hs, gates, qs, h_prev, resets), yielded, reverse=True)
 
     dp_rs, dp_zs, da_ns = jnp.split(das, 3, axis=-1)

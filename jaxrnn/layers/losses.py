@@ -54,7 +54,8 @@ def _softmax_cross_entropy_bwd(residuals: _Residuals, d_losses: Array) -> tuple[
     """dy = dloss * (softmax(y) - one_hot(target))."""
     logits, targets, log_sum = residuals
     probabilities = jnp.exp(logits - log_sum[..., None])
-    is_target = jnp.arange(logits.shape[-1], dtype=jnp.int32) == targets[..., None].astype(jnp.int32)
+    classes = jax.lax.broadcasted_iota(jnp.int32, logits.shape, logits.ndim - 1)
+    is_target = classes == targets[..., None].astype(jnp.int32)
     return d_losses[..., None] * (probabilities - is_target.astype(logits.dtype)), None
 
 

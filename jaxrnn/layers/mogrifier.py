@@ -52,6 +52,7 @@ from jaxrnn.layers.lstm import (
     lstm_cell_bwd,
     lstm_gates,
     masked,
+    widen,
 )
 from jaxrnn.layers.product import loop_product, product, weight_gradient
 from jaxrnn.layers.resets import reset_state
@@ -194,12 +195,12 @@ def _mogrifier_fwd(
         x, reset = inputs
         carry = reset_state(carry, reset)
         gating, pair = _mogrify(rounds, [x, masked(carry.h, mask)])
-        z = times_w(jnp.concatenate(pair, axis=-1)) + params.b
+        z = times_w(jnp.concatenate(pair, axis=-1)) + params.b[None]
         gates, tanh_c, after = lstm_cell(z, carry.c)
         return after, (after.h, gates, carry.c, tanh_c, gating)
 
     time, h = xs.shape[0], carry.h
-    gating = tuple(blank(time, h if k % 2 else xs[0]) for k in range(len(rounds)))
+    gating = tuple(blank(time, h) if k % 2 else jnp.empty_like(xs) for k in range(len(rounds)))
     gates = blank(time, jnp.concatenate([h] * 4, axis=-1))
     kept = blank(time, h), gates, blank(time, h), blank(time, h), gating
     carry_out, kept = time_loop(step, carry, (xs, resets), kept)
@@ -216,7 +217,7 @@ def _mogrify(rounds: _Rounds, pair: list[Array]) -> tuple[tuple[Array, ...], lis
         zeta = pair[1 - k % 2]  # x is the target of the first round
         for times in products:
             zeta = times(zeta)
-        gating.append(1 + jnp.tanh(zeta / 2))
+        gating.append((1 + jnp.tanh(widen(zeta) / 2)).astype(zeta.dtype))
         pair[k % 2] = gating[k] * pair[k % 2]
     return tuple(gating), pair
 

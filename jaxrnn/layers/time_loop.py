@@ -31,6 +31,8 @@ def time_loop(step: Step, carry: Any, xs: Any, ys: Any, *, reverse: bool = False
         The carry after the last step, and `ys` as they are then.
     """
     length = jax.tree.leaves(ys)[0].shape[0]
+    if length == 0:  # no step could be traced
+        return carry, ys
 
     def body(count: Array, loop: tuple[Any, Any]) -> tuple[Any, Any]:
         carry, ys = loop

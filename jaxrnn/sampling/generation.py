@@ -54,7 +54,7 @@ def make_choice(vocabulary_size: int, temperature: float, top_k: int, top_p: flo
     if not (temperature >= 0 and np.isfinite(temperature)) or not 0 < top_p <= 1:
         raise ValueError("sample: temperature must be at least 0 and finite, top_p in (0, 1]")
     most_likely = min(top_k, vocabulary_size) or vocabulary_size
-    return Choice(jnp.float32(temperature), jnp.int32(most_likely), jnp.float32(top_p))
+    return Choice(*jax.device_put((np.float32(temperature), np.int32(most_likely), np.float32(top_p))))
 
 
 def prompt_ids(vocabulary: Vocabulary, seed: str) -> np.ndarray:
@@ -138,16 +138,16 @@ def _sample(
     separator_id: int | None,
 ) -> Iterator[Block]:
     # By way of the host, from wherever training holds them: sampling runs on the default device alone.
-    params = jax.tree.map(jnp.asarray, jax.device_get(params))
+    params = jax.device_put(jax.device_get(params))
     projected, carry = begin(config, params)
     carry = read(config, separator_id, params, projected, carry, np.asarray(prompt_ids[:-1], np.int32))
     rows = _rows(params)
-    state = _repeat(rows, (carry, np.asarray(prompt_ids[-1:], np.int32)))
+    state = _repeat(rows, (carry, jax.device_put(np.asarray(prompt_ids[-1:], np.int32))))
     states = [state] * -(-num_samples // rows)
     random = np.uint32(rng_seed % 2**32)
 
     def write(tile: int, start: int) -> tuple[Array, Array]:
-        at = (random, np.int32(tile * rows), np.int32(start))
+        at = jax.device_put((random, np.int32(tile * rows), np.int32(start)))
         states[tile], (ids, nll, _) = draw_block(
             config, separator_id, _BLOCK, _observe_nothing, params, projected, choice, at, states[tile]
         )
@@ -185,8 +185,8 @@ def read(
     """The carry `[1, ...]` after ids `[characters]`, any number of them."""
     for start in range(0, len(ids), _PIECE):
         here = ids[start : start + _PIECE]
-        piece = np.pad(here, (0, _PIECE - len(here)))
-        carry = _read_piece(config, separator_id, params, projected, carry, piece, np.int32(len(here)))
+        piece, count = jax.device_put((np.pad(here, (0, _PIECE - len(here))), np.int32(len(here))))
+        carry = _read_piece(config, separator_id, params, projected, carry, piece, count)
     return carry
 
 
@@ -284,7 +284,7 @@ def draw_noise(at: tuple[Array, Array, Array], shape: tuple[int, int, int]) -> A
 
     def draw(sample: Array, character: Array) -> Array:
         key = jax.random.fold_in(jax.random.fold_in(jax.random.key(random), sample), character)
-        return jax.random.gumbel(key, (vocabulary_size,))
+        return jax.random.gumbel(key, (vocabulary_size,), jnp.float32)
 
     samples = first_sample + jnp.arange(rows, dtype=jnp.int32)
     characters = first_character + jnp.arange(length, dtype=jnp.int32)
@@ -312,7 +312,7 @@ def _truncate(scaled: Array, choice: Choice) -> Array:
     bits = jax.lax.bitcast_convert_type(jnp.abs(scaled), jnp.int32)
     descending = -jax.lax.bitcast_convert_type(jax.lax.sort(bits), jnp.float32)
     # The smallest logit that top_k lets through, then the smallest of the shortest head that reaches top_p.
-    ranks = jnp.arange(scaled.shape[-1], dtype=jnp.int32)
+    ranks = jax.lax.broadcasted_iota(jnp.int32, scaled.shape, scaled.ndim - 1)
     probabilities = jax.nn.softmax(jnp.where(ranks < choice.top_k, descending, -jnp.inf))
     before = jnp.cumsum(probabilities, axis=-1) - probabilities  # the probability of all that are likelier
     kept = (ranks < choice.top_k) & ((before < choice.top_p) | (ranks == 0))

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxrnn.config import Config, TrainConfig
 from jaxrnn.data.feeding import feeding
@@ -27,7 +28,7 @@ from jaxrnn.sampling.text import until
 from jaxrnn.training.averaging import averaged
 from jaxrnn.training.optimizer import update_plateau
 from jaxrnn.training.state import TrainState, place
-from jaxrnn.training.step import MAX_SKIPPED, run_steps
+from jaxrnn.training.step import MAX_SKIPPED, run_steps, split_key
 
 _DISPATCH_SECONDS = 0.3  # how long Python waits for the device: a signal is answered within that time
 
@@ -148,7 +149,7 @@ def train(
     state = place(mesh, state if donate else _copy(state))
     segments = validation.segment(val_ids, limit=every.eval_tokens, mesh=mesh) if val_ids else None
     step = int(state.step)
-    feed = feeding(every, mesh, jax.random.split(state.key)[0], train_ids, step)
+    feed = feeding(every, mesh, split_key(state.key)[0], train_ids, step)
     began = time.monotonic() - seconds
     seconds_per_step = math.inf  # so that the first dispatch, which compiles, is a single step
     timed_steps, timed_seconds = 0, 0.0  # since the last evaluation, compilation not counted
@@ -170,7 +171,7 @@ def train(
             mesh,
             state,
             ids,
-            jnp.int32(num_steps),
+            jax.device_put(np.int32(num_steps)),
             separator_id=vocabulary.separator_id,
         )
         step_before, step = step, int(state.step)  # waits for the device
@@ -246,9 +247,9 @@ def _note_evaluation(config: TrainConfig, state: TrainState, evaluated: Evaluate
     """The fields of the state that an evaluation changes."""
     return {
         "plateau": update_plateau(config, state.plateau, improved=evaluated.is_best),
-        "best_val_loss": jnp.float32(evaluated.score) if evaluated.is_best else state.best_val_loss,
-        "loss_sum": jnp.zeros((), jnp.float32),
-        "loss_count": jnp.zeros((), jnp.int32),
+        "best_val_loss": np.float32(evaluated.score) if evaluated.is_best else state.best_val_loss,
+        "loss_sum": np.float32(0),
+        "loss_count": np.int32(0),
     }
 
 

@@ -94,6 +94,14 @@ def make_step(
     return step
 
 
+@jax.jit
+def split_key(key: Key) -> tuple[Key, Key]:
+    """Return the keys of batches and of dropout, from that of the whole run, which stays in use."""
+    copy: Key = jax.random.clone(key)  # type: ignore[no-untyped-call]
+    batch_key, dropout_key = jax.random.split(copy)
+    return batch_key, dropout_key
+
+
 def update(
     model_config: ModelConfig,
     config: TrainConfig,
@@ -117,7 +125,7 @@ def update(
     Returns:
         The state after the step; the mean loss of its tokens, nats each; the gradient's global norm.
     """
-    batch_key, dropout_key = jax.random.split(state.key)
+    batch_key, dropout_key = split_key(state.key)
 
     def read(number: Array, carry: Carry) -> tuple[Array, Array, Carry]:
         """Inputs and targets of a batch, and the carry that it begins with."""

@@ -32,6 +32,8 @@ from jaxrnn import (
     rnn_step,
 )
 from jaxrnn.gradcheck.cases import ON_TRIAL
+from jaxrnn.layers.gru import gru_cell
+from jaxrnn.layers.lstm import lstm_cell
 
 # All different, so that two axes that were swapped can't agree by chance.
 TIME, BATCH, INPUT, HIDDEN = 7, 3, 2, 5
@@ -531,3 +533,39 @@ def test_no_loop_carries_or_yields_a_weight_gradient(layer: Layer) -> None:
     for loop in loops:
         for variable in loop.outvars:
             assert shape(variable)[-2:] not in weight_shapes(arguments.params)
+
+
+def test_a_sequence_of_no_steps_leaves_the_carry_and_has_gradients_of_zero(layer: Layer) -> None:
+    arguments = draw(layer)
+    nothing = arguments._replace(xs=arguments.xs[:0])
+    (carry, ys), backward = jax.vjp(layer.jitted, *nothing)
+    assert ys.shape == (0, BATCH, HIDDEN)
+    assert_close(carry, arguments.carry, 0)
+    d_params, d_carry, d_xs = backward((carry, ys))
+    assert d_xs.shape == nothing.xs.shape
+    assert_close(d_carry, arguments.carry, 0)
+    assert not any(np.asarray(leaf).any() for leaf in jax.tree.leaves(d_params))
+
+
+def test_inputs_and_carry_of_two_types_are_refused(layer: Layer) -> None:
+    params = layer.init(jax.random.key(0), jnp.bfloat16)
+    xs = jnp.ones((TIME, BATCH, layer.input_size))
+    with pytest.raises(ValueError, match="xs is float32 and the carry bfloat16"):
+        layer.apply(params, layer.carry(params, BATCH), xs)
+
+
+@pytest.mark.parametrize(("dtype", "lowest"), [(jnp.bfloat16, -16.0), (jnp.float32, -16.0)])
+def test_gates_are_open_by_very_little_too(dtype: Any, lowest: float) -> None:
+    z = jnp.linspace(lowest, 0, 9, dtype=dtype)[:, None]
+    expected = 1 / (1 + np.exp(-np.asarray(z, np.float64)))
+    lstm_gates, _, _ = lstm_cell(jnp.tile(z, (1, 4)), jnp.zeros_like(z))
+    gru_gates, _ = gru_cell(jnp.tile(z, (1, 3)), jnp.zeros((9, 3), dtype), jnp.zeros(1, dtype))
+    for gate in (
+        lstm_gates[:, [0]],
+        lstm_gates[:, [1]],
+        lstm_gates[:, [3]],
+        gru_gates[:, [0]],
+        gru_gates[:, [1]],
+    ):
+        np.testing.assert_allclose(np.asarray(gate, np.float64), expected, rtol=2**-8, atol=2**-24)
+        assert (np.asarray(gate, np.float64) > 0).all()

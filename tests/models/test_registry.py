@@ -68,7 +68,7 @@ def leaky_fwd(params: LeakyParams, carry: LeakyCarry, zs: Array, resets: Array |
     def step(h: Array, here: Any) -> tuple[Array, tuple[Array, Array]]:
         u, reset = here
         h_before = reset_state(h, reset)
-        h = params.a * h_before + (1 - params.a) * u
+        h = params.a[None] * h_before + (1 - params.a[None]) * u
         return h, (h, h_before)
 
     h, (hs, h_prev) = jax.lax.scan(step, carry.h, (us, resets))
@@ -82,11 +82,11 @@ def leaky_bwd(residuals: Any, cotangents: Any) -> Any:
     def step(dh_next: Array, here: Any) -> tuple[Array, Array]:
         d_h, reset = here
         dh = d_h + dh_next
-        return reset_state(a * dh, reset), dh
+        return reset_state(a[None] * dh, reset), dh
 
     dh_0, dhs = jax.lax.scan(step, d_carry.h, (d_hs, resets), reverse=True)
     d_params = LeakyParams(NO_GRADIENT, NO_GRADIENT, (dhs * (h_prev - us)).sum((0, 1)))
-    return d_params, LeakyCarry(dh_0), dhs * (1 - a) * (1 - us * us), None
+    return d_params, LeakyCarry(dh_0), dhs * (1 - a)[None, None] * (1 - us * us), None
 
 
 leaky_recurrence.defvjp(leaky_fwd, leaky_bwd)
@@ -106,7 +106,7 @@ def leaky_forward(params: Any, carry: Any, xs: Any, resets: Any = None) -> Any:
     for t, x in enumerate(xs):
         h_before = h if resets is None else np.where(resets[t][:, None], 0, h)
         u = np.tanh(x @ params.w_x + params.b)
-        h = params.a * h_before + (1 - params.a) * u
+        h = params.a[None] * h_before + (1 - params.a[None]) * u
         hs.append(h)
         residuals.append((x, u, h_before, None if resets is None else resets[t]))
     return LeakyCarry(h), np.stack(hs), residuals
@@ -139,7 +139,7 @@ TWIN = reference.Layer(
 
 
 def plain_leaky_step(params: LeakyParams, carry: Carry, x: Array) -> tuple[LeakyCarry, Array]:
-    h = params.a * carry.h + (1 - params.a) * jnp.tanh(x @ params.w_x + params.b)
+    h = params.a[None] * carry.h + (1 - params.a[None]) * jnp.tanh(x @ params.w_x + params.b[None])
     return LeakyCarry(h), h
 
 
