@@ -240,7 +240,8 @@ def _read_block(
     mean = sum((leaf.sum() for leaf in leaves), jnp.zeros((), jnp.float32)) / sum(
         leaf.size for leaf in leaves
     )
-    mean = jnp.maximum(mean, np.finfo(np.float32).tiny)  # a model without any gradient stays as it is
+    # A model without any gradient stays as it is: eps is a normal number, however small.
+    mean = jnp.maximum(mean, np.finfo(np.float32).tiny / EPSILON)
 
     def update(theta: Array, theta_0: Array, g: Array, scale: Array) -> Array:
         pull = jnp.minimum(decay * scale / mean, 1)  # lambda * D

@@ -28,7 +28,6 @@ from jaxrnn.types import Array, Params
 
 # What a call of windows holds at a time: so many tokens, and fewer where the vocabulary is large.
 _TOKENS = 2**14
-_LOGITS = 2**24
 _ROWS = 1024  # windows side by side
 _CHUNK = 256  # tokens a window reads at a time
 
@@ -138,7 +137,7 @@ def score_windows(config: ModelConfig, params: Params, tokens: TokenSource, wind
     windows = -(-scored // window)
     chunks = -(-window // _CHUNK)
     chunk = -(-window // chunks)
-    at_once = min(_TOKENS, _LOGITS // params[0].table.shape[0])
+    at_once = min(_TOKENS, stack.MOST_LOGITS // params[0].table.shape[0])
     rows = max(1, min(_ROWS, at_once // chunk, windows))
     offsets = np.arange(chunks * chunk)
     empty = stack.initial_carry(config, params, rows)

@@ -24,7 +24,7 @@ from jaxrnn.types import Array, Carry, Params
 
 WARM_UP = 256  # tokens a segment reads before the first one it is scored on
 _MAX_SEGMENTS = 64
-_CHUNK = 256  # tokens a segment reads at a time: bounds the memory of the logits
+_CHUNK = 256  # tokens a segment reads at a time, and fewer where the vocabulary is large
 _ON_DEVICE = (
     1 << 21
 )  # tokens that are kept on the device between passes: 12 bytes each, and more while they are read
@@ -67,7 +67,8 @@ def segment(
         ValueError: There are fewer than two tokens.
     """
     check_is_enough(tokens)
-    places, separator_id = _find_places(len(tokens), max_segments, limit), tokens.vocabulary.separator_id
+    places = _find_places(len(tokens), tokens.vocabulary.size, max_segments, limit)
+    separator_id = tokens.vocabulary.separator_id
     warm_up = jax.device_put(_take(tokens, places.starts - WARM_UP + np.arange(WARM_UP)))
     warm_up = warm_up if mesh is None else split_rows(mesh, warm_up)
     if places.starts.size * places.length <= _ON_DEVICE:
@@ -88,12 +89,12 @@ def check_is_enough(tokens: TokenSource) -> None:
         raise ValueError(f"evaluation: tokens must be at least 2, the first is only read; got {len(tokens)}")
 
 
-def _find_places(size: int, max_segments: int, limit: int) -> _Places:
+def _find_places(size: int, vocabulary_size: int, max_segments: int, limit: int) -> _Places:
     scored = size - 1
     segments = max(1, min(max_segments, scored // (2 * WARM_UP)))
     stride = -(-scored // segments)
     length = min(stride, -(-limit // segments)) if limit else stride
-    chunk = min(_CHUNK, length)
+    chunk = max(1, min(_CHUNK, length, stack.MOST_LOGITS // (segments * vocabulary_size)))
     starts = np.arange(segments, dtype=np.int64)[:, None] * stride
     return _Places(starts, length, scored, chunk, -(-length // chunk))
 

@@ -21,6 +21,8 @@ from jaxrnn.layers.embedding import EmbeddingParams, embedding
 from jaxrnn.models.registry import LAYERS, apply_layer
 from jaxrnn.types import Array, Carry, Key, Params
 
+MOST_LOGITS = 2**24  # numbers that a buffer of logits holds where its size is free: 64 MB
+
 
 def init(key: Key, config: ModelConfig, vocabulary_size: int, dtype: DTypeLike = jnp.float32) -> Params:
     """Draw the parameters: a tuple with one entry a layer, `()` for one that has none.

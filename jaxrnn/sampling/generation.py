@@ -25,7 +25,9 @@ from jaxrnn.layers.resets import find_resets
 from jaxrnn.models import stack
 from jaxrnn.types import Array, Carry, Params
 
-_BLOCK = 128  # characters a dispatch: soon there to be seen, enough of them to keep Python out of the way
+# Characters a dispatch: soon there to be seen, enough of them to keep Python out of the way; fewer where their noise, a
+# number for each token of the vocabulary, would not fit `MOST_LOGITS`.
+_BLOCK = 128
 _PIECE = 1024  # characters of the seed a dispatch
 # Rows of a tile. A CPU pays for every row: four take 2 to 3 times as long as one. So the usual single sample gets a row
 # to itself, and many samples get every core. Only where the weights are too large for a core's cache, and reading them
@@ -142,6 +144,7 @@ def _sample(
     projected, carry = begin(config, params)
     carry = read(config, separator_id, params, projected, carry, np.asarray(prompt_ids[:-1], np.int32))
     rows = _rows(params)
+    block = max(1, min(_BLOCK, stack.MOST_LOGITS // (rows * params[0].table.shape[0])))
     state = _repeat(rows, (carry, jax.device_put(np.asarray(prompt_ids[-1:], np.int32))))
     states = [state] * -(-num_samples // rows)
     random = np.uint32(rng_seed % 2**32)
@@ -149,19 +152,19 @@ def _sample(
     def write(tile: int, start: int) -> tuple[Array, Array]:
         at = jax.device_put((random, np.int32(tile * rows), np.int32(start)))
         states[tile], (ids, nll, _) = draw_block(
-            config, separator_id, _BLOCK, _observe_nothing, params, projected, choice, at, states[tile]
+            config, separator_id, block, _observe_nothing, params, projected, choice, at, states[tile]
         )
         return ids, nll
 
     before: list[tuple[Array, Array]] = []  # a block that is on its way while the next one is sent after it
     with ThreadPoolExecutor(os.cpu_count()) as pool:  # a small step occupies one core only
         in_turn = pool.map if len(states) > 1 else map
-        for start in range(0, length + _BLOCK, _BLOCK):
+        for start in range(0, length + block, block):
             tiles = range(len(states) if start < length else 0)
             new = list(in_turn(write, tiles, repeat(start)))
             if before:
                 ids, nll = (np.concatenate(parts) for parts in zip(*before, strict=True))
-                kept = (slice(num_samples), slice(length - start + _BLOCK))
+                kept = (slice(num_samples), slice(length - start + block))
                 yield Block(ids[kept], nll[kept])
             before = new
 

@@ -51,7 +51,7 @@ class Evaluated(NamedTuple):
 
     step: int
     tokens: int
-    train_loss: float  # nats per token, mean since the last evaluation
+    train_loss: float  # nats per token, mean since the last evaluation; NaN where every update was skipped
     val_loss: float | None  # nats per token; None where nothing is held out
     learning_rate: float
     grad_norm: float
@@ -200,7 +200,11 @@ def train(
         if is_end or _is_due(every.eval_every, step):
             if segments is not None:
                 params = averaged(state.params, state.average)
-                val_loss = validation.evaluate(config.model, params, segments)
+                try:
+                    val_loss = validation.evaluate(config.model, params, segments)
+                except Exception:  # out of memory, for example: the steps before it are not lost
+                    yield Save(step, _copy(state), None)
+                    raise
                 if not math.isfinite(val_loss):
                     raise DivergenceError(_report_divergence(progress, val_loss))
             if timed_steps:
@@ -237,7 +241,7 @@ def _next_stop(config: TrainConfig, step: int) -> int:
 
 
 def _evaluated(progress: Progress, state: TrainState, val_loss: float | None) -> Evaluated:
-    train_loss = float(state.loss_sum) / max(1, int(state.loss_count))
+    train_loss = float(state.loss_sum) / updates if (updates := int(state.loss_count)) else math.nan
     fields = {**progress._asdict(), "train_loss": train_loss}
     evaluated = Evaluated(**fields, val_loss=val_loss, is_best=False)
     return evaluated._replace(is_best=evaluated.score < float(state.best_val_loss))
@@ -245,9 +249,11 @@ def _evaluated(progress: Progress, state: TrainState, val_loss: float | None) ->
 
 def _note_evaluation(config: TrainConfig, state: TrainState, evaluated: Evaluated) -> dict[str, Any]:
     """The fields of the state that an evaluation changes."""
+    is_measured = not math.isnan(evaluated.score)
+    improved = evaluated.is_best
     return {
-        "plateau": update_plateau(config, state.plateau, improved=evaluated.is_best),
-        "best_val_loss": np.float32(evaluated.score) if evaluated.is_best else state.best_val_loss,
+        "plateau": update_plateau(config, state.plateau, improved=improved) if is_measured else state.plateau,
+        "best_val_loss": np.float32(evaluated.score) if improved else state.best_val_loss,
         "loss_sum": np.float32(0),
         "loss_count": np.int32(0),
     }

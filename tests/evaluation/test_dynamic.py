@@ -192,3 +192,13 @@ def test_nothing_to_predict_is_refused() -> None:
         gradient_rms(CONFIG, PARAMS, source(text(0)))
     with pytest.raises(ValueError, match="segment must be at least 1, got 0"):
         score_dynamic(CONFIG, PARAMS, source(text(9)), rms, Rates(0.1, 0.1), segment=0)
+
+
+def test_of_one_repeated_character_all_gradients_vanish_and_nothing_runs_away() -> None:
+    config = ModelConfig(layers=(EmbeddingConfig(size=3), LSTMConfig(size=4), DenseConfig()))
+    params = stack.init(jax.random.key(0), config, 1)
+    tokens = in_memory(Vocabulary("a"), np.zeros(50, np.uint8))
+    rms = gradient_rms(config, params, tokens, 5)
+    assert not any(np.asarray(leaf).any() for leaf in jax.tree.leaves(rms))
+    for rates in (Rates(0, 0), Rates(1e-3, 1e-2)):
+        np.testing.assert_array_equal(score_dynamic(config, params, tokens, rms, rates, 5).nll, 0)

@@ -111,3 +111,13 @@ def test_a_limit_scores_stretches_spread_over_the_corpus(limit: int) -> None:
         start = row * 512
         np.testing.assert_array_equal(inputs[row, :length], ids[start : start + length])
         np.testing.assert_array_equal(targets[row, :length], ids[start + 1 : start + 1 + length])
+
+
+def test_chunks_are_shorter_where_the_vocabulary_is_large_and_the_loss_is_the_same(monkeypatch) -> None:
+    ids = text(3000)
+    loss = validation.evaluate(CONFIG, PARAMS, validation.segment(source(ids)))
+    monkeypatch.setattr(stack, "MOST_LOGITS", 5 * 5 * 7)  # of a vocabulary of 5 in 5 segments
+    segments = validation.segment(source(ids))
+    for inputs, _, _ in segments.pieces():
+        assert inputs.shape[1:] == (5, 7)
+    assert validation.evaluate(CONFIG, PARAMS, segments) == pytest.approx(loss, rel=1e-6)

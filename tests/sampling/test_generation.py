@@ -196,3 +196,11 @@ def test_surprisal_is_the_model_s_own_and_does_not_change_the_text(options: dict
         text = np.concatenate([SEED, sample])
         expected = -jax.nn.log_softmax(teacher_forced_logits(text))[np.arange(len(text) - 1), text[1:]]
         np.testing.assert_allclose(surprisal, expected[len(SEED) - 1 :], atol=1e-5)
+
+
+def test_blocks_are_shorter_where_the_vocabulary_is_large_and_the_sample_is_the_same(monkeypatch) -> None:
+    whole = write(length=20)
+    monkeypatch.setattr(stack, "MOST_LOGITS", 7 * 6)
+    blocks = list(generation.sample(CONFIG, PARAMS, SEED, length=20, rng_seed=5))
+    assert [block.ids.shape[1] for block in blocks] == [6, 6, 6, 2]
+    np.testing.assert_array_equal(np.concatenate([block.ids for block in blocks], axis=1), whole)

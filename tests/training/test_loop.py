@@ -343,3 +343,37 @@ def test_an_average_learns_a_repeating_text_as_well(
         losses = [event.val_loss for event in run(longer, vocabulary, ids) if isinstance(event, Evaluated)]
         assert losses[-1] is not None
         assert losses[-1] < 0.3, (options, losses)
+
+
+def test_where_every_update_was_skipped_there_is_no_loss_no_best_and_no_decay(
+    config: Config, vocabulary: Vocabulary, ids: np.ndarray
+) -> None:
+    plateau = with_train(
+        config, schedule="plateau", plateau_patience=1, steps=2, eval_every=1, sample_every=0
+    )
+    state = init_state(plateau, vocabulary.size)
+    *others, head = state.params
+    far_apart = np.float32(3e38) * (-1) ** np.arange(vocabulary.size)  # finite, but their difference is not
+    state = state._replace(params=(*others, head._replace(b=far_apart.astype(np.float32))))
+    events = run(plateau, vocabulary, ids, state, held_out=0)
+    evaluated = [event for event in events if isinstance(event, Evaluated)]
+    assert [(event.skipped, event.is_best) for event in evaluated] == [(1, False)] * 2
+    assert all(np.isnan(event.train_loss) for event in evaluated)
+    last = last_state(events)
+    kept = [float(value) for value in (last.best_val_loss, last.plateau.scale, last.plateau.waited)]
+    assert kept == [np.inf, 1, 0]
+
+
+def test_an_evaluation_that_fails_loses_no_steps(
+    config: Config, vocabulary: Vocabulary, ids: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> float:
+        raise MemoryError
+
+    monkeypatch.setattr(validation, "evaluate", fail)
+    short = with_train(config, steps=3, eval_every=0, save_every=0, sample_every=0)
+    stream = train(short, init_state(short, vocabulary.size), *parts(vocabulary, ids))
+    saved = next(event for event in stream if isinstance(event, Save))
+    assert (saved.step, saved.val_loss) == (3, None)
+    with pytest.raises(MemoryError):
+        next(stream)
