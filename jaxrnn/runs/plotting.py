@@ -1,7 +1,10 @@
 """Curves of a run, or of several in one picture, from their metrics.csv. Needs matplotlib, the extra `[plot]`."""
 
+import contextlib
+import logging
 import math
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +24,23 @@ AXES = {
 }
 
 
+@contextlib.contextmanager
+def _drawing() -> Iterator[None]:
+    """Draw names literally, and keep matplotlib's warnings (fonts, its cache folder) off the terminal."""
+    logger = logging.getLogger("matplotlib")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        import matplotlib as mpl
+
+        with warnings.catch_warnings(), mpl.rc_context({"text.parse_math": False}):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+@_drawing()
 def plot_losses(metrics: Path, picture: Path, token: str = "character") -> None:
     """Draws the losses of a metrics.csv, in nats and in bits per character, into a PNG file.
 
@@ -54,6 +74,7 @@ def plot_losses(metrics: Path, picture: Path, token: str = "character") -> None:
     _save(figure, picture, "png")
 
 
+@_drawing()
 def plot_runs(
     runs: Sequence[tuple[str, Metrics]], picture: Path, over: str = "steps", token: str = "character"
 ) -> None:
@@ -79,7 +100,6 @@ def plot_runs(
         xs, color = columns[AXES[over][0]], f"C{index % 10}"
         is_lone = len(xs) < 2  # a line of one point is none
         style: dict[str, Any] = {"color": color, "marker": "." if is_lone or len(xs) < 40 else ""}
-        name = name.replace("$", r"\$")  # no formula
         name = f" {name}" if name.startswith("_") else name  # which would be left out of the legend
         losses.plot(xs, columns["train_loss"], linestyle="--", label=f"{name}, training", **style)
         if not np.isnan(columns["val_loss"]).all():

@@ -322,5 +322,5 @@ def _draw_losses(run: Path, unit: str, on_event: OnEvent) -> None:
         plot_losses(run / METRICS, run / LOSS_CURVE, unit)
     except ImportError:
         on_event(Note(f"no {LOSS_CURVE}: for it, pip install matplotlib"))
-    except OSError as error:
-        on_event(Note(f"no {LOSS_CURVE}: {error}"))
+    except Exception as error:  # whatever matplotlib trips over
+        on_event(Note(f"no {LOSS_CURVE}: {' '.join(str(error).split())}"))

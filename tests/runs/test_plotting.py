@@ -1,5 +1,6 @@
 """The loss curve of a run."""
 
+import warnings
 from pathlib import Path
 
 import pytest
@@ -51,3 +52,20 @@ def test_a_picture_holds_every_curve_in_its_units(tmp_path: Path) -> None:
     svg = (tmp_path / "a.svg").read_text()
     for label in ("one, training", "one, validation", "characters read", "learning rate", "gradient norm"):
         assert f"<!-- {label} -->" in svg
+
+
+@pytest.mark.parametrize("name", ["a$b$c", "$\\frac", "_hidden", "日本語 \U0001f600"])
+def test_a_name_is_drawn_literally_and_nothing_is_said_about_it(
+    tmp_path: Path, name: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("matplotlib")
+    (tmp_path / name).mkdir()
+    row = "10,100,2.5,2.0,2.885,0.01,1,1000,1,evaluation\n"
+    metrics = write(tmp_path / name / "metrics.csv", row, row.replace("10,", "20,", 1))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        plot_losses(metrics, tmp_path / "loss.png")
+        plot_runs([(name, read_metrics(metrics))] * 2, tmp_path / "runs.svg")
+    assert capfd.readouterr() == ("", "")
+    drawn = (tmp_path / "runs.svg").read_text(encoding="utf-8")
+    assert f"{name}, training" in drawn
