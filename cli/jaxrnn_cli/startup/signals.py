@@ -11,7 +11,11 @@ from jaxrnn_cli.display.console import announce_stop
 
 @contextlib.contextmanager
 def catch_signals(*, quiet: bool) -> Iterator[list[signal.Signals]]:
-    """Collect SIGINT and SIGTERM instead of dying of them; a SIGINT after the first ends the process at once."""
+    """Collect the signals that stop a run instead of dying of them; a SIGINT after the first ends the process at once.
+
+    SIGHUP comes when a terminal closes, SIGUSR1 when a batch scheduler is about to end a job. A signal that was ignored
+    before (`nohup`) stays ignored.
+    """
     caught: list[signal.Signals] = []
 
     def catch(number: int, _frame: FrameType | None) -> None:
@@ -20,7 +24,11 @@ def catch_signals(*, quiet: bool) -> Iterator[list[signal.Signals]]:
         caught.append(signal.Signals(number))
         signal.signal(signal.SIGINT, signal.SIG_DFL)
 
-    before = {number: signal.signal(number, catch) for number in (signal.SIGINT, signal.SIGTERM)}
+    stopping = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
+    before = {number: signal.getsignal(number) for number in stopping}
+    before = {number: handler for number, handler in before.items() if handler is not signal.SIG_IGN}
+    for number in before:
+        signal.signal(number, catch)
     try:
         yield caught
     finally:

@@ -13,6 +13,7 @@ from jaxrnn.runs.directory import is_run, read_config
 from jaxrnn.runs.saved_steps import list_steps
 from jaxrnn.training.state import init_state
 from jaxrnn.workflows import Job, load_data
+from jaxrnn_cli.startup.signals import catch_signals
 from tests.cli.conftest import read_metrics
 
 pytestmark = pytest.mark.usefixtures("place")
@@ -106,16 +107,27 @@ def test_a_plan_counts_all_batches_of_a_step(jaxrnn) -> None:
 # Signals.
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1])
 def test_a_signal_saves_and_ends_with_its_exit_code(jaxrnn, stop_at, number: signal.Signals) -> None:
-    before = [signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)]
+    before = [signal.getsignal(signal.SIGINT), signal.getsignal(number)]
     stop_at(10, number)
     code, _, err = jaxrnn("pretrain", "tiny.toml")
     assert code == 128 + number
     assert f"stopped by {number.name} and saved at step 10 of 20" in err.splitlines()[-1]
     assert list_steps(RUN)[-1].step == 10
-    assert [signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)] == before
+    assert [signal.getsignal(signal.SIGINT), signal.getsignal(number)] == before
     assert jaxrnn("sample", "--rng-seed", "1").code == 0
+
+
+def test_a_signal_that_nohup_ignores_stops_nothing() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with catch_signals(quiet=True) as caught:
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert not caught
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_ctrl_c_in_the_middle_of_a_real_training_leaves_a_run_that_samples(jaxrnn, ctrl_c) -> None:
