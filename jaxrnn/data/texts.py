@@ -1,10 +1,19 @@
-r"""Files as text, the same on every system: strict UTF-8 in, `\n` at the end of each line out; or bytes as they are."""
+r"""Files as text, the same on every system: strict UTF-8 in, `\n` at the end of each line out; or bytes unchanged.
 
+Files that are compressed with gzip, bzip2 or xz are read decompressed.
+"""
+
+import bz2
 import codecs
+import contextlib
+import gzip
 import io
+import lzma
 import re
-from collections.abc import Iterator
+import zlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, BinaryIO
 
 from jaxrnn.config import Texts
 from jaxrnn.disk import reason
@@ -14,7 +23,18 @@ _PIECE = 1 << 21  # bytes
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 # Control characters, C0, DEL and C1, but a tab and a newline; and the lone surrogates that stand for bytes.
 _UNREADABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\udc80-\udcff]+")
-_UTF_16_MARKS = (b"\xff\xfe", b"\xfe\xff")
+_OTHER_ENCODINGS = {
+    b"\xff\xfe\x00\x00": "UTF-32",
+    b"\x00\x00\xfe\xff": "UTF-32",
+    b"\xff\xfe": "UTF-16",
+    b"\xfe\xff": "UTF-16",
+}
+_COMPRESSED: dict[bytes, Callable[..., Any]] = {
+    b"\x1f\x8b": gzip.open,
+    b"BZh": bz2.open,
+    b"\xfd7zXZ\x00": lzma.open,
+}
+_OTHER_ARCHIVES = {b"PK\x03\x04": "a zip archive", b"\x28\xb5\x2f\xfd": "compressed with zstd"}
 _ANY_FILE = 'a run with corpus.tokens = "bytes" learns from any file'
 
 
@@ -39,27 +59,31 @@ def read_pieces(path: Path, name: str, *, is_text: bool) -> Iterator[tuple[str |
         is_text: whether to decode it: UTF-8, without a byte order mark, every line ending as `\n`.
 
     Yields:
-        A piece, in which no character and no line end is cut in two; and the offset in the file at which it ends.
+        A piece, in which no character and no line end is cut in two; and how many bytes of the file are read.
 
     Raises:
-        CorpusError: The file can't be read, or is binary or in another encoding; the first bad byte is named by its
-            offset, counted from 0.
+        CorpusError: The file can't be read or decompressed, or is binary or in another encoding; the first bad byte is
+            named by its offset in the text, counted from 0.
     """
     decoder = codecs.getincrementaldecoder("utf-8")()
     newlines = io.IncrementalNewlineDecoder(decoder, translate=True)
     start, is_last = 0, False
     try:
-        with path.open("rb") as file:
+        with path.open("rb") as compressed, _decompressed(compressed) as file:
             while not is_last:
                 data = file.read(_PIECE)
                 end, is_last = start + len(data), not data
                 if not is_text:
-                    yield data, end
+                    yield data, compressed.tell()
                     start = end
                     continue
                 if start == 0:
-                    if data.startswith(_UTF_16_MARKS):
-                        raise CorpusError(f"{name} looks like UTF-16: save it as UTF-8; {_ANY_FILE}")
+                    if archive := _kind(data, _OTHER_ARCHIVES):
+                        raise CorpusError(
+                            f"{name} is {archive}: unpack it, or compress it with gzip, bzip2 or xz"
+                        )
+                    if encoding := _kind(data, _OTHER_ENCODINGS):
+                        raise CorpusError(f"{name} looks like {encoding}: save it as UTF-8; {_ANY_FILE}")
                     start += len(_BYTE_ORDER_MARK) * data.startswith(_BYTE_ORDER_MARK)
                     data = data.removeprefix(_BYTE_ORDER_MARK)
                 if (nul := data.find(b"\0")) >= 0:
@@ -68,17 +92,30 @@ def read_pieces(path: Path, name: str, *, is_text: bool) -> Iterator[tuple[str |
                         f"give a UTF-8 text file; {_ANY_FILE}"
                     )
                 start -= len(decoder.getstate()[0])  # of a character that began in the piece before
-                yield newlines.decode(data, final=is_last), end
+                yield newlines.decode(data, final=is_last), compressed.tell()
                 start = end
     except UnicodeDecodeError as error:
         raise CorpusError(
             f"{name} is not UTF-8: bad byte 0x{error.object[error.start]:02x} at offset {start + error.start:,}: "
             f"save it as UTF-8; {_ANY_FILE}"
         ) from None
-    except OSError as error:
-        raise CorpusError(
-            f"can't read {name} ({reason(error)}): check the path and its permissions"
-        ) from None
+    except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
+        if isinstance(error, OSError) and error.errno:
+            problem = f"can't read {name} ({reason(error)}): check the path and its permissions"
+        else:
+            problem = f"{name} can't be decompressed ({reason(error)}): fetch it again"
+        raise CorpusError(problem) from None
+
+
+def _decompressed(file: io.BufferedReader) -> contextlib.AbstractContextManager[BinaryIO]:
+    """Return what reads the content of a file that may be compressed."""
+    opened = _kind(file.peek(6), _COMPRESSED)
+    return contextlib.nullcontext(file) if opened is None else opened(file)
+
+
+def _kind(data: bytes, by_mark: dict[bytes, Any]) -> Any:
+    """Return what a file is whose first bytes are one of these marks; None where they are none."""
+    return next((kind for mark, kind in by_mark.items() if data.startswith(mark)), None)
 
 
 def as_bytes(text: str | bytes) -> bytes:

@@ -1,8 +1,12 @@
 """Files as text: whatever their encoding says, the same characters on every system; and in pieces, none of them cut."""
 
+import bz2
 import codecs
+import gzip
+import lzma
 import os
 import random
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -111,3 +115,27 @@ def test_a_text_has_its_bytes_in_utf_8_and_bytes_are_theirs() -> None:
 )
 def test_bytes_are_made_readable_and_text_is_not_touched(data: bytes | str, shown: str) -> None:
     assert readable(data) == shown
+
+
+@pytest.mark.usefixtures("piece")
+@pytest.mark.parametrize("compress", [gzip.compress, bz2.compress, lzma.compress])
+def test_a_compressed_file_is_read_decompressed(compress: Callable[[bytes], bytes]) -> None:
+    data = compress("naïve — 日本\r\n".encode() * 3)
+    assert decode(data) == "naïve — 日本\n" * 3
+    read = list(read_pieces(Path("t.txt"), "t.txt", is_text=False))
+    assert b"".join(part for part, _ in read) == "naïve — 日本\r\n".encode() * 3  # type: ignore[misc]
+    assert all(end <= len(data) for _, end in read)
+    for damaged in (data[: len(data) // 2], data[:10] + b"garbage" + data[17:]):
+        assert "can't be decompressed" in refusal(damaged)
+
+
+@pytest.mark.parametrize(("mark", "words"), [(b"PK\x03\x04", "zip archive"), (b"\x28\xb5\x2f\xfd", "zstd")])
+def test_other_archives_are_named_and_not_advised_to_be_learned_from(mark: bytes, words: str) -> None:
+    message = refusal(mark + bytes(100))
+    assert words in message and "corpus.tokens" not in message
+
+
+def test_other_encodings_are_named() -> None:
+    for encoding in ("UTF-16", "UTF-32"):
+        for data in ("abc".encode(encoding), "\ufeffabc".encode(f"{encoding}-be")):
+            assert f"looks like {encoding}:" in refusal(data)
