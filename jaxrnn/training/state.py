@@ -60,21 +60,21 @@ def start_state(config: Config, params: Params) -> TrainState:
     return state
 
 
-def _run_keys(config: TrainConfig) -> tuple[Key, Key]:
-    """What the parameters are drawn from, and what everything else in the run is."""
+def run_keys(config: TrainConfig) -> tuple[Key, Key]:
+    """Return the key that parameters are drawn from, and that of everything else in the run."""
     params_key, key = jax.random.split(jax.random.key(config.rng_seed))
     return params_key, key
 
 
 @partial(jax.jit, static_argnums=(0, 1, 2))  # one compilation instead of one for every kind of array
 def _init_params(model_config: ModelConfig, config: TrainConfig, vocabulary_size: int) -> Params:
-    params_key, _ = _run_keys(config)
+    params_key, _ = run_keys(config)
     return stack.init(params_key, model_config, vocabulary_size)
 
 
 @partial(jax.jit, static_argnums=(0, 1))
 def _start_state(model_config: ModelConfig, config: TrainConfig, params: Params) -> TrainState:
-    _, key = _run_keys(config)
+    _, key = run_keys(config)
     return TrainState(
         step=jnp.zeros((), jnp.int32),
         params=params,

@@ -34,7 +34,7 @@ from jaxrnn.runs.tensorboard import Write, open_events
 from jaxrnn.training import loop
 from jaxrnn.training.finetuning import adapt_params
 from jaxrnn.training.loop import Evaluated, Event, Progress, Sampled, Save
-from jaxrnn.training.state import TrainState, after_rollback, init_state, place, start_state
+from jaxrnn.training.state import TrainState, after_rollback, init_state, place, run_keys, start_state
 from jaxrnn.training.step import current_rate
 from jaxrnn.workflows.corpus import Data
 from jaxrnn.workflows.job import Job, Note, ignore
@@ -164,7 +164,8 @@ def _adapted_state(source: Path, data: Data) -> tuple[TrainState, float | None]:
     """Return the state with the parameters of the run that is fine-tuned, and their validation loss."""
     config, known = data.config, read_vocabulary(source)
     params = load_params(source, config.model, known.size)
-    params = adapt_params(params, known, data.vocabulary, jax.random.key(config.train.rng_seed))
+    params_key, _ = run_keys(config.train)
+    params = adapt_params(params, known, data.vocabulary, params_key)
     state = start_state(config, params)
     if not data.val_ids:
         return state, None
