@@ -66,9 +66,16 @@ def note(message: str) -> None:
 
 
 def _print_line(line: str) -> None:
-    # With nobody reading stderr there is nobody to tell; the exit code still says it.
-    with contextlib.suppress(OSError):
+    """Print a line to stderr; where nobody reads it any more, a command goes on in silence."""
+    try:
         print(line, file=sys.stderr, flush=True)
+    except OSError:
+        _discard(sys.stderr)
+
+
+def print_lines(text: str) -> None:
+    """Print lines to stderr, on a terminal without what it would obey."""
+    _print_line(escape(text) if sys.stderr.isatty() else text)
 
 
 def write(text: str) -> None:
@@ -125,10 +132,14 @@ def write_by_surprisal(text: str, nats: Sequence[float]) -> None:
 
 def discard_output() -> None:
     """Points stdout and stderr nowhere, so that Python's last flush can't fail on a pipe that is closed."""
+    _discard(sys.stdout)
+    _discard(sys.stderr)
+
+
+def _discard(stream: TextIO) -> None:
     nowhere = os.open(os.devnull, os.O_WRONLY)
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(OSError, ValueError):  # a stream without a file behind it
-            os.dup2(nowhere, stream.fileno())
+    with contextlib.suppress(OSError, ValueError):  # a stream without a file behind it
+        os.dup2(nowhere, stream.fileno())
     os.close(nowhere)
 
 

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 import jaxrnn
-from jaxrnn_cli.display.console import escape, is_live, is_quiet, note, one_line, rich_stderr
+from jaxrnn_cli.display.console import escape, is_live, is_quiet, note, one_line, print_lines, rich_stderr
 from jaxrnn_cli.display.numbers import TOKEN, format_loss, format_seconds
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ class TrainingDisplay:
 
             self._bar.console.print(Text(escape(text)), soft_wrap=True)
         else:
-            print(escape(text) if sys.stderr.isatty() else text, file=sys.stderr, flush=True)
+            print_lines(text)
 
 
 def _training_bar() -> "ProgressBar":

@@ -1,7 +1,9 @@
 """`jaxrnn pretrain`: what a training run leaves behind, and what stops it before anything is written."""
 
 import math
+import os
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -128,6 +130,16 @@ def test_a_signal_that_nohup_ignores_stops_nothing() -> None:
         assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
     finally:
         signal.signal(signal.SIGHUP, before)
+
+
+def test_a_training_run_goes_on_where_nobody_reads_stderr(place: Path) -> None:
+    command = [sys.executable, "-m", "jaxrnn_cli", "pretrain", "tiny.toml"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE) as process:
+        assert process.stderr is not None
+        process.stderr.readline()
+        process.stderr.close()
+        assert process.wait(120) == 0
+    assert list_steps(place / RUN)[-1].step == 20
 
 
 def test_ctrl_c_in_the_middle_of_a_real_training_leaves_a_run_that_samples(jaxrnn, ctrl_c) -> None:
