@@ -24,7 +24,7 @@ from typing import NoReturn
 import jaxrnn
 from jaxrnn_cli.display import console
 
-_TOLD_SECONDS = 5.0  # how long process 0, with which the coordinator goes, waits for the others to have heard
+_TOLD_SECONDS = 3.0  # how long process 0, with which the coordinator goes, waits for the others to have heard
 _GRACE = 0.5  # seconds in which what one process says gets to the others before what they see of its end
 
 GO_ON = "the last checkpoint stands: start all processes again with --resume"
