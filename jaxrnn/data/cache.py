@@ -109,9 +109,8 @@ def _locked(folder: Path, on_progress: OnProgress) -> Iterator[None]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with (folder / ".lock").open("w") as file:
-            with contextlib.suppress(
-                OSError
-            ):  # of a file system without locks: each process writes for itself
+            # Of a file system without locks: each process writes for itself.
+            with contextlib.suppress(OSError):
                 try:
                     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 except BlockingIOError:

@@ -36,9 +36,7 @@ class Scores(NamedTuple):
     """The scores of each token of a text but the first."""
 
     nll: np.ndarray  # [tokens - 1], float32: negative log-likelihood, in nats
-    ranks: (
-        np.ndarray
-    )  # [tokens - 1], int32: 1 where it was the most likely, 2 where one other was likelier, ...
+    ranks: np.ndarray  # [tokens - 1], int32: 1 where it was the most likely, 2 where one was likelier, ...
 
     @property
     def mean_nll(self) -> float:

@@ -25,9 +25,7 @@ from jaxrnn.types import Array, Carry, Params
 WARM_UP = 256  # tokens a segment reads before the first one it is scored on
 _MAX_SEGMENTS = 64
 _CHUNK = 256  # tokens a segment reads at a time, and fewer where the vocabulary is large
-_ON_DEVICE = (
-    1 << 21
-)  # tokens that are kept on the device between passes: 12 bytes each, and more while they are read
+_ON_DEVICE = 1 << 21  # tokens kept on the device between passes: 12 bytes each, more while they are read
 _PIECE = 64  # chunks that are on the device at a time where there are more tokens: a million
 
 

@@ -118,9 +118,8 @@ def _check(
     on_trial, autodiff, differences = jax.jit(gradients, compiler_options=_compiler_options())(
         case.arguments, cotangents
     )
-    by_reference = case.reference(
-        *jax.device_get((case.arguments, cotangents))
-    )  # its records have the same fields
+    # Its records have the same fields.
+    by_reference = case.reference(*jax.device_get((case.arguments, cotangents)))
 
     leaves = jax.tree.leaves_with_path(on_trial)
     oracles = [jax.tree.leaves(tree) for tree in (autodiff, by_reference, differences)]

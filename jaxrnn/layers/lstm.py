@@ -83,9 +83,7 @@ def init_lstm(key: Key, input_size: int, hidden_size: int, dtype: DTypeLike = jn
 def lstm_carry(params: Params, batch_size: int) -> LSTMCarry:
     """Return the carry of an LSTM or mogrifier LSTM before the first step: zeros, `[batch_size, hidden]` each."""
     shape, dtype = (batch_size, params.w_h.shape[0]), params.w_h.dtype
-    return LSTMCarry(
-        h=jnp.zeros(shape, dtype), c=jnp.zeros(shape, dtype)
-    )  # two buffers: either may be donated
+    return LSTMCarry(h=jnp.zeros(shape, dtype), c=jnp.zeros(shape, dtype))  # either may be donated
 
 
 def lstm(
@@ -220,9 +218,8 @@ def lstm_gates(params: LSTMParams, carry: LSTMCarry, xs: Array) -> dict[str, Arr
     return dict(zip("ifgo", jnp.split(gates, 4, axis=-1), strict=True))
 
 
-_Kept = tuple[
-    Array, Array, Array, Array
-]  # of every step: h_t, the four gates, keep_t * c_{t-1} and tanh(c_t)
+# Of every step: h_t, the four gates, keep_t * c_{t-1} and tanh(c_t).
+_Kept = tuple[Array, Array, Array, Array]
 _Residuals = tuple[Array, Array, Array | None, Array | None, _Kept]
 
 
@@ -238,9 +235,8 @@ def _lstm_fwd(
         return after, (after.h, gates, carry.c, tanh_c)
 
     hs, c_prev, tanh_cs = (blank(zs.shape[0], carry.h) for _ in range(3))
-    carry_out, kept = time_loop(
-        step, carry, resets, (hs, zs, c_prev, tanh_cs)
-    )  # the gates take the place of zs
+    # The gates take the place of zs.
+    carry_out, kept = time_loop(step, carry, resets, (hs, zs, c_prev, tanh_cs))
     return (carry_out, kept[0]), (params.w_h, carry.h, resets, mask, kept)
 
 

@@ -38,9 +38,8 @@ class Layer(NamedTuple):
     """
 
     init: Callable[..., Params]  # key, config, input_size, vocabulary_size, dtype
-    apply: Callable[
-        ..., tuple[Carry, Array]
-    ]  # config, params, carry, xs, projected, key, resets -> (carry, ys)
+    # config, params, carry, xs, projected, key, resets -> (carry, ys)
+    apply: Callable[..., tuple[Carry, Array]]
     initial_carry: Callable[..., Carry] = lambda **_: ()  # params, batch_size -> zeros
     input_projection: Callable[..., Array] | None = (
         None  # params, xs: the part that comes before the time loop

@@ -46,12 +46,10 @@ class Layer(NamedTuple):
     """A row of the table of layers. Its functions are called with the arguments below by name; `_` are the others."""
 
     init: Callable[..., Any]  # rng, config, input_size, vocabulary_size -> params
-    forward: Callable[
-        ..., tuple[Any, Array, Any]
-    ]  # config, params, carry, xs, rng, resets -> carry, ys, residuals
-    backward: Callable[
-        ..., tuple[Any, Any, Any]
-    ]  # config, params, residuals, d_carry, d_ys -> d_params, d_carry, d_xs
+    # config, params, carry, xs, rng, resets -> carry, ys, residuals
+    forward: Callable[..., tuple[Any, Array, Any]]
+    # config, params, residuals, d_carry, d_ys -> d_params, d_carry, d_xs
+    backward: Callable[..., tuple[Any, Any, Any]]
     initial_carry: Callable[..., Any] = lambda **_: ()  # config, params, batch_size -> zeros
 
 

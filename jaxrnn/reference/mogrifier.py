@@ -126,9 +126,8 @@ def mogrifier_lstm_backward(
             d_zeta = d_y * pair[k % 2] * a * (1 - a / 2)  # (4), (5)
             d_pair[k % 2] = d_y * a  # (4)
             d_projected = d_zeta @ w_out.T
-            d_pair[1 - k % 2] = d_pair[1 - k % 2] + (
-                d_projected if w_in is None else d_projected @ w_in.T
-            )  # (6)
+            d_source = d_projected if w_in is None else d_projected @ w_in.T
+            d_pair[1 - k % 2] = d_pair[1 - k % 2] + d_source  # (6)
             d_w_out = (source if w_in is None else source @ w_in).T @ d_zeta  # (7)
             d_w_in = None if w_in is None else source.T @ d_projected  # (7)
             d_rounds[k] = map_leaves(np.add, d_rounds[k], MogrifierRound(d_w_out, d_w_in))

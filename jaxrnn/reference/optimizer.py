@@ -19,9 +19,7 @@ def map_leaves(function: Callable[..., Any], tree: Any, *others: Any) -> Any:
     if not isinstance(tree, tuple):
         return function(tree, *others)
     branches = [map_leaves(function, *parts) for parts in zip(tree, *others, strict=True)]
-    return (
-        tree._make(branches) if hasattr(tree, "_make") else tuple(branches)
-    )  # _make: a NamedTuple stays one
+    return tree._make(branches) if hasattr(tree, "_make") else tuple(branches)  # a NamedTuple stays one
 
 
 def gradient_descent(params: Any, gradients: Any, learning_rate: float) -> Any:

@@ -125,48 +125,41 @@ def sample(
         raise ValueError("sample: the prompt is empty; one token at least is needed to begin")
     if length < 0 or num_samples < 1:
         raise ValueError("sample: length must be at least 0, num_samples at least 1")
-    choice = make_choice(params[0].table.shape[0], temperature, top_k, top_p)
-    return _sample(config, params, prompt_ids, length, choice, num_samples, rng_seed, separator_id)
+    vocabulary_size = params[0].table.shape[0]
+    choice = make_choice(vocabulary_size, temperature, top_k, top_p)
 
+    def blocks() -> Iterator[Block]:
+        # By way of the host, from wherever training holds them: sampling runs on the default device alone.
+        weights = jax.device_put(jax.device_get(params))
+        projected, carry = begin(config, weights)
+        carry = read(config, separator_id, weights, projected, carry, np.asarray(prompt_ids[:-1], np.int32))
+        rows = _rows(weights)
+        block = max(1, min(_BLOCK, stack.MOST_LOGITS // (rows * vocabulary_size)))
+        state = _repeat(rows, (carry, jax.device_put(np.asarray(prompt_ids[-1:], np.int32))))
+        states = [state] * -(-num_samples // rows)
+        random = np.uint32(rng_seed % 2**32)
 
-def _sample(
-    config: ModelConfig,
-    params: Params,
-    prompt_ids: np.ndarray,
-    length: int,
-    choice: Choice,
-    num_samples: int,
-    rng_seed: int,
-    separator_id: int | None,
-) -> Iterator[Block]:
-    # By way of the host, from wherever training holds them: sampling runs on the default device alone.
-    params = jax.device_put(jax.device_get(params))
-    projected, carry = begin(config, params)
-    carry = read(config, separator_id, params, projected, carry, np.asarray(prompt_ids[:-1], np.int32))
-    rows = _rows(params)
-    block = max(1, min(_BLOCK, stack.MOST_LOGITS // (rows * params[0].table.shape[0])))
-    state = _repeat(rows, (carry, jax.device_put(np.asarray(prompt_ids[-1:], np.int32))))
-    states = [state] * -(-num_samples // rows)
-    random = np.uint32(rng_seed % 2**32)
+        def write(tile: int, start: int) -> tuple[Array, Array]:
+            at = jax.device_put((random, np.int32(tile * rows), np.int32(start)))
+            states[tile], (ids, nll, _) = draw_block(
+                config, separator_id, block, _observe_nothing, weights, projected, choice, at, states[tile]
+            )
+            return ids, nll
 
-    def write(tile: int, start: int) -> tuple[Array, Array]:
-        at = jax.device_put((random, np.int32(tile * rows), np.int32(start)))
-        states[tile], (ids, nll, _) = draw_block(
-            config, separator_id, block, _observe_nothing, params, projected, choice, at, states[tile]
-        )
-        return ids, nll
+        # The block that is on its way while the next one is sent after it.
+        before: list[tuple[Array, Array]] = []
+        with ThreadPoolExecutor(os.cpu_count()) as pool:  # a small step occupies one core only
+            in_turn = pool.map if len(states) > 1 else map
+            for start in range(0, length + block, block):
+                tiles = range(len(states) if start < length else 0)
+                new = list(in_turn(write, tiles, repeat(start)))
+                if before:
+                    ids, nll = (np.concatenate(parts) for parts in zip(*before, strict=True))
+                    kept = (slice(num_samples), slice(length - start + block))
+                    yield Block(ids[kept], nll[kept])
+                before = new
 
-    before: list[tuple[Array, Array]] = []  # a block that is on its way while the next one is sent after it
-    with ThreadPoolExecutor(os.cpu_count()) as pool:  # a small step occupies one core only
-        in_turn = pool.map if len(states) > 1 else map
-        for start in range(0, length + block, block):
-            tiles = range(len(states) if start < length else 0)
-            new = list(in_turn(write, tiles, repeat(start)))
-            if before:
-                ids, nll = (np.concatenate(parts) for parts in zip(*before, strict=True))
-                kept = (slice(num_samples), slice(length - start + block))
-                yield Block(ids[kept], nll[kept])
-            before = new
+    return blocks()
 
 
 def _rows(params: Params) -> int:

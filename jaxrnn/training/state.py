@@ -28,9 +28,7 @@ class TrainState(NamedTuple):
     carry: Carry  # of the training streams
     key: Key  # of the whole run; each step folds its number in
     plateau: Plateau
-    rate_scale: (
-        Array  # float32 scalar, a factor on the learning rate: 1, or less since training was rolled back
-    )
+    rate_scale: Array  # float32 scalar, a factor on the learning rate: below 1 after a rollback
     skipped: Array  # int32 scalar, updates skipped in a row, the last one included, as they were not finite
     best_val_loss: Array  # float32 scalar, nats per character; infinity before the first evaluation
     loss_sum: Array  # float32 scalar, the training losses since the last evaluation, added up

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -10,10 +10,13 @@ from jaxrnn.config import Config
 from jaxrnn.data.vocabulary import Vocabulary
 from jaxrnn.models.language_model import LanguageModel
 from jaxrnn.runs.loading import load
+from jaxrnn.runs.metrics import Metrics
 from jaxrnn.runs.saved_steps import SavedStep, Which, choose
 from jaxrnn.runs.saving import Restored
 from jaxrnn.training.averaging import averaged
 from jaxrnn.training.state import TrainState
+
+SavedStates: TypeAlias = Mapping[int, tuple[TrainState, float | None]]  # by step, with validation losses
 
 
 class Run(NamedTuple):
@@ -29,14 +32,10 @@ class Run(NamedTuple):
 
     config: Config
     vocabulary: Vocabulary
-    metrics: dict[
-        str, "np.ndarray[Any, Any]"
-    ]  # a column each of metrics.csv; losses in nats per token, NaN: none
+    metrics: Metrics  # arrays by column of metrics.csv; losses in nats per token, NaN: none
     path: Path | None  # the run directory; None where it was trained in memory
     step: int  # of the last checkpoint
-    states: Mapping[
-        int, "tuple[TrainState, float | None]"
-    ]  # in memory: saved states with their validation losses
+    states: SavedStates  # in memory: the last state and the best
 
     def model(self, checkpoint: Which = "best") -> LanguageModel:
         """Return a trained model of this run: the best by validation loss, the last, or that of a kept step.
