@@ -79,7 +79,9 @@ def write_to(job: Job, to: PathLike | None, *, resume: bool = False, overwrite: 
     job = job._replace(path=run, overwrite=overwrite)
     if resume and is_run(run):
         record, begun, vocabulary = read_record(run), read_config(run), read_vocabulary(run)
-        check_has_corpus(run, f"to go on from it: jaxrnn finetune --from {run} --corpus TEXT")
+        if record.imported_from:
+            remedy = f"to go on from it: jaxrnn finetune --from {run} --corpus TEXT"
+            raise CorpusError(f"{run}: was imported, and has no corpus of its own; {remedy}")
         changes = check_resumable(run, begun, job.config)
         if job.source:
             _check_source(run, record, job.source)
@@ -100,14 +102,3 @@ def _check_source(run: Path, record: RunRecord, source: Path) -> None:
         raise CheckpointError(
             f"{run}: was fine-tuned from {before}, not from {source}; name another run with --to RUN"
         )
-
-
-def check_has_corpus(run: Path, remedy: str = "") -> None:
-    """Refuse a run that has no corpus of its own.
-
-    Raises:
-        CorpusError: It was imported; the message ends in the remedy, where there is one.
-    """
-    if read_record(run).imported_from:
-        ending = f"; {remedy}" if remedy else ""
-        raise CorpusError(f"{run}: was imported, and has no corpus of its own{ending}")

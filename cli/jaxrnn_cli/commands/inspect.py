@@ -150,7 +150,6 @@ def _write_sample(inspected: "LanguageModel", run: Path, length: int, rng_seed: 
 
 
 def _held_out(run: Path) -> "Text":
-    jaxrnn.workflows.check_has_corpus(run, "give one with --text, --file or --sample")
     try:
         with progress_display(quiet=False) as on_progress:
             return jaxrnn.workflows.validation_text(run, _READ, on_progress=on_progress)
