@@ -176,6 +176,8 @@ class Checkpoints:
             SaveError: The run was moved, replaced or deleted meanwhile.
         """
         if self._lock is not None and not is_held(self._lock, self._run):
+            with contextlib.suppress(SaveError):
+                self.wait()  # for a save that would count as one of this run
             self._saved = {}
             raise SaveError(f"{self._run}: was moved, replaced or deleted; nothing more is written to it")
 
