@@ -19,6 +19,7 @@ from jaxrnn.runs.directory import (
     read_vocabulary,
 )
 from jaxrnn.runs.resume import check_resumable
+from jaxrnn.runs.saved_steps import Which
 
 PathLike: TypeAlias = str | os.PathLike[str]
 
@@ -52,6 +53,7 @@ class Job(NamedTuple):
     path: Path | None = None  # the run directory; None trains in memory
     begun: Begun | None = None  # the run that is resumed
     source: Path | None = None  # the run that is fine-tuned
+    checkpoint: Which = "best"  # of the run that is fine-tuned
     on_unknown: OnUnknown = "extend"
     overwrite: bool = False
 
@@ -84,7 +86,7 @@ def write_to(job: Job, to: PathLike | None, *, resume: bool = False, overwrite: 
             raise CorpusError(f"{run}: was imported, and has no corpus of its own; {remedy}")
         changes = check_resumable(run, begun, job.config)
         if job.source:
-            _check_source(run, record, job.source)
+            _check_source(run, record, job.source, job.checkpoint)
         return job._replace(begun=Begun(record, begun, vocabulary, changes))
     try:
         check_destination(run, overwrite=overwrite)
@@ -94,11 +96,16 @@ def write_to(job: Job, to: PathLike | None, *, resume: bool = False, overwrite: 
     return job
 
 
-def _check_source(run: Path, record: RunRecord, source: Path) -> None:
+def _check_source(run: Path, record: RunRecord, source: Path, checkpoint: Which) -> None:
     if not record.history:
         raise CheckpointError(f"{run}: was pretrained, not fine-tuned; name another run with --to RUN")
     before = record.history[-1].run
     if Path(before).name != source.resolve().name:  # the folders above may have been moved
         raise CheckpointError(
             f"{run}: was fine-tuned from {before}, not from {source}; name another run with --to RUN"
+        )
+    step = record.history[-1].step
+    if isinstance(checkpoint, int) and checkpoint != step:
+        raise CheckpointError(
+            f"{run}: was fine-tuned from step {step}, not {checkpoint}; name another run with --to RUN"
         )

@@ -51,6 +51,8 @@ LIMITS: list[tuple[Any, str, list[Any], list[Any]]] = [
     (TrainConfig, "seq_len", [1, 2**20], [0, 2**20 + 1]),
     (TrainConfig, "learning_rate", [1e-12, 100.0], [0.0, -1e-3, 100.1]),
     (TrainConfig, "eval_tokens", [0, COUNT], [-1, COUNT + 1]),
+    (TrainConfig, "early_stopping", [0, COUNT], [-1, COUNT + 1]),
+    (TrainConfig, "keep_every", [0, COUNT], [-1, COUNT + 1]),
     (TrainConfig, "reset_rate", [0.0, 1.0], [-1e-9, 1.001]),
     (TrainConfig, "accumulate_steps", [1, 65_536], [0, -1, 65_537]),
     (TrainConfig, "optimizer", ["adamw", "muon"], ["AdamW", "sgd", ""]),

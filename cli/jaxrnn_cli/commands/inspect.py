@@ -8,9 +8,10 @@ import typer
 import jaxrnn
 from jaxrnn.errors import CorpusError, VocabularyError
 from jaxrnn_cli.display import console
+from jaxrnn_cli.display.checkpoint import note_checkpoint
 from jaxrnn_cli.display.numbers import format_bytes
 from jaxrnn_cli.display.progress import progress_display
-from jaxrnn_cli.options.names import FromRun, complete_run, name_runs
+from jaxrnn_cli.options.names import FromRun, OfCheckpoint, complete_run, name_runs
 from jaxrnn_cli.options.numbers import integer
 from jaxrnn_cli.options.output import check_output, write_output
 from jaxrnn_cli.options.standard_input import read_stdin, text_of_stdin
@@ -27,6 +28,7 @@ _READ = 50 * _LONGEST  # characters of a file: enough, also where many are left 
 
 def inspect(
     run: FromRun = None,
+    checkpoint: OfCheckpoint = "best",
     text: Annotated[str | None, typer.Option(metavar="TEXT", help="The text to read.")] = None,
     file: Annotated[
         Path | None, typer.Option(metavar="F", help="A file with the text to read; - reads standard input.")
@@ -80,9 +82,12 @@ def inspect(
     others = [jaxrnn.runs.find_run(name) for name in compare or ()]
     page = output or Path(f"{found.resolve().name}.html")
     check_output(page)
+    for path in (found, *others):
+        note_checkpoint(path, checkpoint)
     start_jax(platform)
     inspected, *compared = (
-        jaxrnn.load(path)._replace(name=name) for path, name in name_runs([found, *others]).items()
+        jaxrnn.load(path, checkpoint)._replace(name=name)
+        for path, name in name_runs([found, *others]).items()
     )
     tokens = inspected.vocabulary.tokens
     for other in compared:
