@@ -91,10 +91,9 @@ class Field(NamedTuple):
                 return "one of " + ", ".join(map(toml_string, words))
             case Range():
                 return f"{_KINDS[self.kind]} {self.rule}"
-            case Text(several=True):
-                return "a string of at least one character, or a list of such strings"
-            case Text(empty=False):
-                return "a string of at least one character"
+            case Text(empty, _, several):
+                length = "" if empty else " of at least one character"
+                return f"a string{length}, or a list of such strings" * several or f"a string{length}"
         return _KINDS[self.kind]
 
 

@@ -20,21 +20,36 @@ Texts = str | tuple[str, ...]  # what is named: a built-in corpus, a file or a f
 
 @dataclass(frozen=True, kw_only=True)
 class CorpusConfig(Checked):
-    """The text to learn from: where it is, what it is made of, and how much of its end is held out."""
+    """The text to learn from: where it is, what it is made of, and what is held out for validation and for testing."""
 
     text: Annotated[Texts, Text(empty=False, without="\0", several=True)] = "shakespeare"
     tokens: Annotated[str, OneOf(("characters", "bytes"))] = "characters"
+    validation: Annotated[Texts, Text(without="\0", several=True)] = ""
     validation_fraction: Annotated[float, Range(0, 1, below=True)] = 0.1
+    test: Annotated[Texts, Text(without="\0", several=True)] = ""
+    test_fraction: Annotated[float, Range(0, 1, below=True)] = 0.0
     streamed: Annotated[str, OneOf(("auto", "always", "never"))] = "auto"
     separator: str = ""
+
+    @property
+    def held_out(self) -> tuple[float, float]:
+        """The fractions of `text`, at its end, for validation and for testing; 0 where another text is for that."""
+        return 0.0 if self.validation else self.validation_fraction, self.test_fraction
 
     def __post_init__(self) -> None:
         """Checks every field.
 
         Raises:
-            FieldError: If a value is not accepted, or the separator is more than one token.
+            FieldError: A value is not accepted, the separator is more than one token, or nothing is left to train on.
         """
         super().__post_init__()
+        if self.test and self.test_fraction:
+            raise FieldError(
+                "test_fraction", "corpus.test has the text to test on; must be 0", self.test_fraction
+            )
+        if sum(self.held_out) >= 1:
+            problem = f"with validation_fraction = {self.validation_fraction:g} nothing is left to train on"
+            raise FieldError("test_fraction", problem, self.test_fraction)
         if len(self.separator) > 1 or (self.tokens == "bytes" and not self.separator.isascii()):
             problem = "must be one token, as the state is reset at one; "
             if self.separator.startswith("\\"):

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,6 +21,7 @@ from jaxrnn.data.vocabulary import TOKENIZERS, Counts, Ids, Text, Vocabulary, en
 from jaxrnn.errors import CorpusError, JaxrnnError, VocabularyError
 from jaxrnn.types import OnProgress
 
+SPLITS = ("validation", "test")  # what can be held out, in this order after what is trained on
 LARGEST_RESIDENT = 2**31 - 1  # tokens: positions on the device are 32-bit integers
 
 
@@ -125,7 +127,7 @@ def find_corpus(
         names: where it may be, by name or path, the likeliest first; the last is what it is called. Then the token
             cache, where it is not to be in memory, and the files of the data folder are searched, but for those that
             are too large to be read for that.
-        sha256: of the corpus.
+        sha256: of the corpus; "" takes what has one of the names, and searches nowhere else.
         config: how to read it; its `text` does not count.
         on_progress: told how downloads and tokenization go.
 
@@ -141,6 +143,8 @@ def find_corpus(
             return found._replace(name=several(names[-1]))
         except (CorpusError, VocabularyError) as error:
             problem = problem or error
+    if problem and not sha256:
+        raise problem
     if config.streamed != "never":
         folder = entry_folder(sha256, config.tokens)
         if entry := open_entry(folder):
@@ -240,31 +244,31 @@ def _check_sha256(found: str, wanted: str, source: Source) -> None:
 # Training and validation.
 
 
-def split_lengths(length: int, validation_fraction: float) -> tuple[int, int]:
-    """Return how many tokens of a corpus are trained on and how many, at its end, are for validation."""
+def split_lengths(length: int, *fractions: float) -> list[int]:
+    """Return how many tokens of a corpus are trained on, and how many follow that are held out, for each fraction."""
     # The small term undoes rounding: 10 * (1 - 0.9) is a hair below 1.
-    training = int(length * (1 - validation_fraction) + 1e-6)
-    return training, length - training
+    ends = [int(length * (1 - sum(fractions[i:])) + 1e-6) for i in range(len(fractions) + 1)]
+    return [end - start for start, end in pairwise([0, *ends])]
 
 
-def split_corpus(tokens: TokenSource, validation_fraction: float) -> tuple[TokenSource, TokenSource]:
+def split_corpus(tokens: TokenSource, *fractions: float) -> list[TokenSource]:
     """Split a corpus without copying it.
 
     Args:
         tokens: the whole corpus.
-        validation_fraction: the part for validation, from 0 up to, not including, 1.
+        fractions: the parts to hold out, from 0 up to, not including, 1 in all.
 
     Returns:
-        The training split, and the validation split: the end of the corpus, in one piece.
+        The training split, and after it each part that is held out, in one piece.
     """
-    training, _ = split_lengths(len(tokens), validation_fraction)
-    return tokens.part(0, training), tokens.part(training, len(tokens))
+    ends = accumulate(split_lengths(len(tokens), *fractions), initial=0)
+    return [tokens.part(start, end) for start, end in pairwise(ends)]
 
 
 def check_length(name: str, length: int, config: Config) -> None:
-    """Check that both splits of a corpus hold at least one batch.
+    """Check that no split of a corpus is too short.
 
-    The training split needs `batching.min_tokens`; the validation split, where there is to be one, 2.
+    The training split needs `batching.min_tokens`; each other one, where there is to be one, 2.
 
     Args:
         name: of the corpus.
@@ -274,18 +278,20 @@ def check_length(name: str, length: int, config: Config) -> None:
     Raises:
         CorpusError: A split is too short. The message has the numbers, and values that would fit.
     """
-    train, fraction, tokens = config.train, config.corpus.validation_fraction, config.corpus.tokens
-    training, held_out = split_lengths(length, fraction)
-    have = f"{shown(name)} has {length:,} {tokens}, {training:,} for training and {held_out:,} for validation"
+    train, fractions, tokens = config.train, config.corpus.held_out, config.corpus.tokens
+    training, *held_out = split_lengths(length, *fractions)
+    parts = [f"{count:,} for {split}" for count, split in zip(held_out, SPLITS, strict=True) if count]
+    have = f"{shown(name)} has {length:,} {tokens}, {' and '.join([f'{training:,} for training', *parts])}"
     sizes, needed = f"seq_len = {train.seq_len}", min_tokens(train)
     if training < needed:
         sizes = f"batch_size = {train.batch_size} with {sizes}" if train.stateful else sizes
         remedy = " or ".join([*_fitting_sizes(training, config), "a longer corpus"])
         raise CorpusError(f"{have}; {sizes} needs {needed:,} for training: try {remedy}")
-    if fraction > 0 and held_out < 2:
-        raise CorpusError(
-            f"{have}; validation needs 2: try a larger validation_fraction, 0 for no validation, or a longer corpus"
-        )
+    for split, fraction, count in zip(SPLITS, fractions, held_out, strict=True):
+        if fraction > 0 and count < 2:
+            raise CorpusError(
+                f"{have}; {split} needs 2: try a larger {split}_fraction, 0 for no {split}, or a longer corpus"
+            )
 
 
 def _fitting_sizes(training: int, config: Config) -> list[str]:

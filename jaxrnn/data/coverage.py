@@ -1,6 +1,7 @@
 """How much of a corpus a trained model's vocabulary has, and what happens to the tokens that it lacks."""
 
 from collections.abc import Iterator
+from itertools import accumulate, pairwise
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -119,28 +120,28 @@ def keep_known(
     return written.in_vocabulary(vocabulary)
 
 
-def validation_split(vocabulary: Vocabulary, corpus: Corpus, validation_fraction: float) -> TokenSource:
-    """Return the validation split of a run's corpus, with the tokens that the run's vocabulary lacks.
+def split_whole(vocabulary: Vocabulary, corpus: Corpus, *fractions: float) -> list[TokenSource]:
+    """Split the corpus of a run as it was split in training, with the tokens that the run's vocabulary lacks.
 
     Those were dropped before the corpus was split.
 
     Args:
         vocabulary: the run's.
         corpus: what the run learned from.
-        validation_fraction: the run's.
+        fractions: what the run holds out, as for `split_corpus`.
     """
     source = corpus.tokens
     is_known = translation(source.vocabulary, vocabulary) >= 0
     known = int(corpus.counts[is_known].sum())
-    training, held_out = split_lengths(known, validation_fraction)
-    if known == len(source):
-        return source.part(training, len(source))
-    start = len(source) if not held_out else _position(source, is_known, training)
-    return source.part(start, len(source))
+    *lengths, _ = split_lengths(known, *fractions)
+    ends = [*accumulate(lengths, initial=0), len(source)]
+    if known < len(source):
+        ends[1:-1] = [_position(source, is_known, end) for end in ends[1:-1]]
+    return [source.part(start, end) for start, end in pairwise(ends)]
 
 
 def _position(source: TokenSource, wanted: npt.NDArray[Any], number: int) -> int:
-    """Return the position of the token that has so many before it of those that are `wanted`."""
+    """Return the position of the token that has so many before it of those that are `wanted`; none: the end."""
     start = 0
     for ids in source.chunks():
         places = np.flatnonzero(wanted[ids])

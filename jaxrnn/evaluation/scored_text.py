@@ -8,7 +8,7 @@ lacking.
 import csv
 import hashlib
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -24,7 +24,7 @@ class ScoredText(NamedTuple):
     """A part of a corpus, and which tokens of it are scored."""
 
     name: str  # of the corpus
-    part: Literal["held out", "whole"]
+    part: str  # "whole", or one of `SPLITS`
     length: int  # in tokens, of all of it
     known: TokenSource  # what the model can read of it; the first token is read and not scored
     positions: np.ndarray  # [known tokens], where they are in all of it
@@ -46,23 +46,21 @@ class ScoredText(NamedTuple):
         return hashlib.sha256(as_bytes(spell(self.known.vocabulary, self.known.read()))).hexdigest()
 
 
-def find_known(
-    vocabulary: Vocabulary, name: str, part: Literal["held out", "whole"], tokens: TokenSource
-) -> ScoredText:
+def find_known(vocabulary: Vocabulary, name: str, part: str, tokens: TokenSource) -> ScoredText:
     """Find the tokens of a part of a corpus that a model can be scored on; they are read into memory.
 
     Args:
         vocabulary: the model's.
         name: of the corpus.
-        part: which part of it `tokens` are: what the run held out of training, or all.
+        part: which part of it `tokens` are: "whole", or one of `SPLITS`.
         tokens: the part, in the vocabulary of the corpus.
 
     Raises:
         CorpusError: The part has fewer than two tokens that the model knows.
     """
-    if part == "held out" and len(tokens) < 2:
+    if part != "whole" and len(tokens) < 2:
         raise CorpusError(
-            f"the run holds out {len(tokens)} {vocabulary.tokens} of {shown(name)}: "
+            f"the run holds out {len(tokens)} {vocabulary.tokens} of {shown(name)} for {part}: "
             "score another text with --corpus TEXT"
         )
     own = tokens.read()

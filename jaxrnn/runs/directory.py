@@ -67,6 +67,9 @@ class RunRecord(NamedTuple):
     jaxrnn_version: str
     jax_version: str
     created: str  # ISO 8601, UTC
+    validation_path: Texts = ""  # absolute; "" where no text is for validation alone
+    validation_sha256: str = ""  # as of the corpus
+    test_path: Texts = ""  # as for validation; the text is not read before it is evaluated on
     history: tuple[Ancestor, ...] = ()  # the runs it was fine-tuned from, the oldest first
     imported_from: str = ""  # the file of another program that its parameters are from; it has no corpus then
     imported_sha256: str = ""  # of that file
@@ -83,9 +86,7 @@ def new_record(
     """Return the record of a run that starts now, with the versions installed here."""
     return RunRecord(
         corpus=corpus,
-        corpus_path=str(corpus_path.absolute())
-        if isinstance(corpus_path, Path)
-        else tuple(str(path.absolute()) for path in corpus_path),
+        corpus_path=as_recorded(corpus_path),
         corpus_sha256=corpus_sha256,
         vocabulary_sha256=_hash(vocabulary),
         history=history,
@@ -93,6 +94,11 @@ def new_record(
         jax_version=importlib.metadata.version("jax"),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
+
+
+def as_recorded(path: Path | tuple[Path, ...]) -> Texts:
+    """Return the absolute path of a corpus as text, or those of several."""
+    return str(path.absolute()) if isinstance(path, Path) else tuple(str(each.absolute()) for each in path)
 
 
 # Finding a run.
@@ -212,11 +218,12 @@ def read_record(run: Path) -> RunRecord:
         history = tuple(Ancestor(**ancestor) for ancestor in values.pop("history"))
         for name, value in values.items():
             pattern = r"([0-9a-f]{64})?" if name.endswith("sha256") else r"(?s:.*)"
-            for text in value if name == "corpus_path" and isinstance(value, list) else [value]:
+            is_list = name.endswith("_path") and isinstance(value, list)
+            for text in value if is_list else [value]:
                 if not re.fullmatch(pattern, text):  # a TypeError where it is no text
                     raise DamagedError(f"{path}: damaged: {name} is {text!r}")
-        if isinstance(values["corpus_path"], list):
-            values["corpus_path"] = tuple(values["corpus_path"])
+            if is_list:
+                values[name] = tuple(value)
         return RunRecord(**values, history=history)
 
 

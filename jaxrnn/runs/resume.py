@@ -14,7 +14,8 @@ from jaxrnn.training.optimizer import learning_rate
 _FIXED = (
     *("train.batch_size", "train.seq_len", "train.accumulate_steps", "train.stateful", "train.rng_seed"),
     *("train.optimizer", "train.ema_decay"),
-    *("corpus.tokens", "corpus.validation_fraction", "corpus.separator"),
+    *("corpus.tokens", "corpus.separator"),
+    *("corpus.validation", "corpus.validation_fraction", "corpus.test_fraction"),
 )
 
 

@@ -1,16 +1,17 @@
 """The corpus of a training run: found, tokenized, checked and split."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from jaxrnn.config import Config
-from jaxrnn.data.corpus import Corpus, check_length, find_corpus, read_corpus, split_corpus
+from jaxrnn.config import Config, Texts
+from jaxrnn.data.corpus import SPLITS, Corpus, check_length, find_corpus, read_corpus, split_corpus
 from jaxrnn.data.coverage import OnUnknown, cover, describe_coverage, keep_known
-from jaxrnn.data.sources import find_source
+from jaxrnn.data.sources import Source, find_source
 from jaxrnn.data.tokens import TokenSource
 from jaxrnn.data.vocabulary import TOKENIZERS, Vocabulary, with_separator
 from jaxrnn.errors import ConfigError, CorpusError, VocabularyError
-from jaxrnn.runs.directory import Ancestor, RunRecord, new_record, read_record, read_vocabulary
+from jaxrnn.runs.directory import Ancestor, RunRecord, as_recorded, new_record, read_record, read_vocabulary
 from jaxrnn.runs.saved_steps import Which, find_step
 from jaxrnn.runs.tensorboard import check_tensorboard
 from jaxrnn.sampling.generation import prompt_ids
@@ -57,6 +58,7 @@ def load_data(job: Job, *, on_event: OnNote = ignore, on_progress: OnProgress = 
     if job.path and job.begun:
         return _load_again(job.path, config, job.begun, on_progress)
     source = find_source(config.corpus, on_progress=on_progress)
+    validation, test = (_find_split(config, split, on_progress) for split in SPLITS)
     if len(source.files) > 1:
         on_event(Note(f"{source.name}: {len(source.files):,} files, {source.size / 1e6:,.1f} MB"))
     corpus = read_corpus(source, on_progress=on_progress)
@@ -64,8 +66,30 @@ def load_data(job: Job, *, on_event: OnNote = ignore, on_progress: OnProgress = 
     if job.source:
         tokens = _cover(corpus, job.source, job.on_unknown, on_event, on_progress)
         history = _history(job.source, job.checkpoint)
+    val_ids = None
+    if validation:
+        held_out = read_corpus(validation, on_progress=on_progress)
+        if held_out.sha256 == corpus.sha256:
+            raise ConfigError("corpus.validation: is the text that is trained on; name another one")
+        on_unknown: OnUnknown = job.on_unknown if job.source else "extend"
+        val_ids, coverage = cover(tokens.vocabulary, held_out, on_unknown, on_progress=on_progress)
+        if coverage.new:
+            on_event(Note(f"{held_out.name}: {describe_coverage(coverage, on_unknown)}"))
+        tokens = tokens.in_vocabulary(val_ids.vocabulary)
     record = new_record(corpus.name, corpus.path, corpus.sha256, tokens.vocabulary, history)
-    return _prepare(config, record, tokens)
+    if validation:
+        record = record._replace(
+            validation_path=as_recorded(held_out.path), validation_sha256=held_out.sha256
+        )
+    if test:
+        record = record._replace(test_path=as_recorded(test.path))
+    return _prepare(config, record, tokens, val_ids)
+
+
+def _find_split(config: Config, split: str, on_progress: OnProgress) -> Source | None:
+    """Return the text of its own that a split has; None where it has none."""
+    text: Texts = getattr(config.corpus, split)
+    return find_source(replace(config.corpus, text=text), on_progress=on_progress) if text else None
 
 
 def own_corpus(run: Path, config: Config, on_progress: OnProgress = lambda *_: None) -> Corpus:
@@ -86,11 +110,43 @@ def own_corpus(run: Path, config: Config, on_progress: OnProgress = lambda *_: N
     return find_corpus(names, record.corpus_sha256, config.corpus, on_progress=on_progress)
 
 
+def own_split(
+    run: Path, config: Config, split: str, on_progress: OnProgress = lambda *_: None
+) -> Corpus | None:
+    """Find the text of its own that a split of a run has, where it was or wherever it is now.
+
+    Args:
+        run: the run directory.
+        config: its config, or the one that it resumes with.
+        split: one of `SPLITS`.
+        on_progress: told how tokenization goes.
+
+    Returns:
+        The text; None where the split is the end of the run's corpus, or there is no such split.
+
+    Raises:
+        CorpusError: It is not found.
+    """
+    text: Texts = getattr(config.corpus, split)
+    if not text:
+        return None
+    record = read_record(run)
+    path, sha256 = (
+        (record.validation_path, record.validation_sha256)
+        if split == "validation"
+        else (record.test_path, "")
+    )
+    return find_corpus([path or text, text], sha256, config.corpus, on_progress=on_progress)
+
+
 def _load_again(run: Path, config: Config, begun: Begun, on_progress: OnProgress) -> Data:
     """Return the corpus of a run that is resumed."""
     corpus = own_corpus(run, config, on_progress)
     # Characters that the run does not have were dropped when it began; most runs have them all.
-    return _prepare(config, begun.record, keep_known(begun.vocabulary, corpus, on_progress=on_progress))
+    tokens = keep_known(begun.vocabulary, corpus, on_progress=on_progress)
+    held_out = own_split(run, config, "validation", on_progress)
+    val_ids = held_out and keep_known(begun.vocabulary, held_out, on_progress=on_progress)
+    return _prepare(config, begun.record, tokens, val_ids)
 
 
 def _cover(
@@ -114,7 +170,7 @@ def _history(source: Path, checkpoint: Which) -> tuple[Ancestor, ...]:
     return (*record.history, ancestor)
 
 
-def _prepare(config: Config, record: RunRecord, tokens: TokenSource) -> Data:
+def _prepare(config: Config, record: RunRecord, tokens: TokenSource, val_ids: TokenSource | None) -> Data:
     if config.log.tensorboard:
         check_tensorboard()
     check_length(record.corpus, len(tokens), config)
@@ -122,5 +178,12 @@ def _prepare(config: Config, record: RunRecord, tokens: TokenSource) -> Data:
         prompt_ids(tokens.vocabulary, config.sample.prompt)
     except VocabularyError as error:
         raise ConfigError(f"sample.prompt: {error}") from None
-    tokens = tokens.in_vocabulary(with_separator(tokens.vocabulary, config.corpus.separator))
-    return Data(config, record, *split_corpus(tokens, config.corpus.validation_fraction))
+    vocabulary = with_separator(tokens.vocabulary, config.corpus.separator)
+    training, held_out, _ = split_corpus(tokens.in_vocabulary(vocabulary), *config.corpus.held_out)
+    if val_ids is not None:
+        held_out = val_ids.in_vocabulary(vocabulary)
+        if len(held_out) < 2:
+            raise CorpusError(
+                f"corpus.validation: has {len(held_out)} {config.corpus.tokens} that the model knows"
+            )
+    return Data(config, record, training, held_out)

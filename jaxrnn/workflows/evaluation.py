@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxrnn.config import Config, CorpusConfig
-from jaxrnn.data.corpus import Corpus, hash_corpus, read_corpus, read_first, split_corpus
-from jaxrnn.data.coverage import keep_known, validation_split
+from jaxrnn.data.corpus import SPLITS, Corpus, hash_corpus, read_corpus, read_first, split_corpus
+from jaxrnn.data.coverage import keep_known, split_whole
 from jaxrnn.data.sources import find_source
 from jaxrnn.data.tokens import TokenSource, in_memory
 from jaxrnn.data.vocabulary import Text, Vocabulary, display, spell
@@ -25,7 +25,7 @@ from jaxrnn.runs.directory import RunRecord, read_config, read_record, read_voca
 from jaxrnn.runs.saved_steps import Which, find_step
 from jaxrnn.sampling.generation import prompt_ids, sample
 from jaxrnn.types import OnProgress
-from jaxrnn.workflows.corpus import own_corpus
+from jaxrnn.workflows.corpus import own_corpus, own_split
 from jaxrnn.workflows.job import Note, OnNote, ignore
 
 PROTOCOLS = ("stateful", "windows", "dynamic")
@@ -47,6 +47,7 @@ class EvaluationOptions(NamedTuple):
     rng_seed: int
     limit: int | None = None  # tokens to score at most
     checkpoint: Which = "best"  # the one to score, as for `jaxrnn.load`
+    split: str = "validation"  # or "test": what the run held out for that is scored where `corpus` is None
     on_event: OnNote = ignore  # gets a `Note` for what a user should know
     on_progress: OnProgress = lambda *_: None  # told how downloads, tokenization and dynamic evaluation go
 
@@ -120,21 +121,22 @@ def _read_tokens(
     path: Path, config: Config, vocabulary: Vocabulary, options: EvaluationOptions
 ) -> tuple[ScoredText, TokenSource | None]:
     """Return what to score, and the training split where it is needed and found."""
-    record, fraction = read_record(path), config.corpus.validation_fraction
+    record, fractions, split = read_record(path), config.corpus.held_out, SPLITS.index(options.split)
     corpus_config = replace(config.corpus, tokens=vocabulary.tokens)
     needs_training = options.memorization or "dynamic" in options.protocols
     scored = own = None
     if options.corpus is not None:
         given = _read_given(options.corpus, corpus_config, record, options)
-        if given.sha256 == record.corpus_sha256 and fraction > 0:
+        if given.sha256 == record.corpus_sha256 and fractions[split] > 0:
             own = given
-            _say(
-                f"{given.name} is what {path} learned from: only the end that it held out is scored", options
-            )
+            what = f"only what it held out for {options.split} is scored"
+            _say(f"{given.name} is what {path} learned from: {what}", options)
         else:
             scored = find_known(vocabulary, given.name, "whole", _limit(given.tokens, options))
-            if not needs_training:
-                return scored, None
+    elif held_out := own_split(path, config, options.split, options.on_progress):
+        scored = find_known(vocabulary, held_out.name, options.split, _limit(held_out.tokens, options))
+    if scored is not None and not needs_training:
+        return scored, None
     if own is None:
         try:
             own = own_corpus(path, config, options.on_progress)
@@ -145,12 +147,12 @@ def _read_tokens(
             _check_without_training(error, options)
             return scored, None
     if scored is None:
-        held_out = _limit(validation_split(vocabulary, own, fraction), options, " held out")
-        scored = find_known(vocabulary, own.name, "held out", held_out)
+        part = split_whole(vocabulary, own, *fractions)[1 + split]
+        scored = find_known(vocabulary, own.name, options.split, _limit(part, options, " held out"))
     if not needs_training:
         return scored, None
     known = keep_known(vocabulary, own, on_progress=options.on_progress)
-    return scored, split_corpus(known, fraction)[0]
+    return scored, split_corpus(known, *fractions)[0]
 
 
 def _read_given(name: str, config: CorpusConfig, record: RunRecord, options: EvaluationOptions) -> Corpus:
@@ -299,6 +301,9 @@ def validation_text(run: Path, most: int, *, on_progress: OnProgress = lambda *_
         CorpusError: The run's corpus is not found.
     """
     config, vocabulary = read_config(run), read_vocabulary(run)
-    corpus = own_corpus(run, config, on_progress)
-    tokens = validation_split(vocabulary, corpus, config.corpus.validation_fraction) or corpus.tokens
+    if held_out := own_split(run, config, "validation", on_progress):
+        tokens = held_out.tokens
+    else:
+        corpus = own_corpus(run, config, on_progress)
+        tokens = split_whole(vocabulary, corpus, *config.corpus.held_out)[1] or corpus.tokens
     return spell(tokens.vocabulary, tokens.read(0, min(most, len(tokens)) if tokens.file else None))

@@ -202,8 +202,10 @@ def test_the_parts_make_up_the_whole_and_are_as_large_as_asked(length, fraction)
 
 def test_a_whole_number_of_tokens_is_never_lost_to_rounding():
     for tenth in range(10):
-        assert split_lengths(1000, tenth / 10) == (1000 - 100 * tenth, 100 * tenth)
-    assert split_lengths(1_115_394, 0.1) == (1_003_854, 111_540)  # tiny shakespeare, as in published numbers
+        assert split_lengths(1000, tenth / 10) == [1000 - 100 * tenth, 100 * tenth]
+    assert split_lengths(1_115_394, 0.1) == [1_003_854, 111_540]  # tiny shakespeare, as in published numbers
+    assert split_lengths(1000, 0.2, 0.1) == [700, 200, 100]
+    assert split_lengths(1000, 0.0, 0.3) == [700, 0, 300]
 
 
 def test_the_end_is_for_validation_and_nothing_is_copied():

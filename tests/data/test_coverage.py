@@ -5,7 +5,7 @@ from collections import Counter
 import pytest
 
 from jaxrnn.data.corpus import split_corpus
-from jaxrnn.data.coverage import OnUnknown, cover, describe_coverage, keep_known, validation_split
+from jaxrnn.data.coverage import OnUnknown, cover, describe_coverage, keep_known, split_whole
 from jaxrnn.data.vocabulary import build_vocabulary, byte_vocabulary, drop_unknown
 from jaxrnn.errors import VocabularyError
 
@@ -71,19 +71,17 @@ def test_bytes_are_all_known_and_characters_are_no_bytes(
 
 @pytest.mark.usefixtures("small")
 @pytest.mark.parametrize("known", [TEXT, "the tx,navofrun"])
-@pytest.mark.parametrize("fraction", [0.0, 0.3, 0.9])
-def test_the_validation_split_is_the_end_that_training_left_with_what_was_dropped(
-    put: Put, streamed: str, known: str, fraction: float
+@pytest.mark.parametrize("fractions", [(0.0, 0.0), (0.3, 0.0), (0.3, 0.2), (0.0, 0.5), (0.9, 0.05)])
+def test_the_whole_corpus_is_split_as_it_is_without_what_was_dropped(
+    put: Put, streamed: str, known: str, fractions: tuple[float, float]
 ) -> None:
     put("t.txt", TEXT)
     vocabulary, corpus = build_vocabulary(known), load("t.txt", streamed=streamed)
-    training, validation = map(text_of, split_corpus(keep_known(vocabulary, corpus), fraction))
-    held_out = text_of(validation_split(vocabulary, corpus, fraction))
-    assert TEXT.endswith(held_out)  # type: ignore[arg-type]
-    assert drop_unknown(vocabulary, held_out) == validation
-    assert training + validation == drop_unknown(vocabulary, TEXT)  # type: ignore[operator]
-    if held_out:
-        assert held_out[0] in vocabulary.characters  # type: ignore[operator]
+    kept = [str(text_of(part)) for part in split_corpus(keep_known(vocabulary, corpus), *fractions)]
+    parts = [str(text_of(part)) for part in split_whole(vocabulary, corpus, *fractions)]
+    assert "".join(parts) == TEXT
+    assert [drop_unknown(vocabulary, part) for part in parts] == kept
+    assert all(part[0] in vocabulary.characters for part in parts if part)
 
 
 def test_a_report_names_the_most_frequent_and_says_what_happens(put: Put) -> None:

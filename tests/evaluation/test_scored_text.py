@@ -18,7 +18,7 @@ VOCABULARY = Vocabulary('\n",abcé')
 
 
 def known(
-    text: Text, vocabulary: Vocabulary = VOCABULARY, part: Literal["held out", "whole"] = "whole"
+    text: Text, vocabulary: Vocabulary = VOCABULARY, part: Literal["test", "whole"] = "whole"
 ) -> ScoredText:
     own = build_vocabulary(text or "x")
     return find_known(vocabulary, "text.txt", part, in_memory(own, encode(own, text)))
@@ -41,9 +41,9 @@ def test_what_is_unseen_is_counted_and_left_out() -> None:
 
 
 @pytest.mark.parametrize(("text", "words"), [("xyz", "none of its 3"), ("xyza", "only 1 of its 4")])
-@pytest.mark.parametrize("part", ["whole", "held out"])
+@pytest.mark.parametrize("part", ["whole", "test"])
 def test_a_text_of_which_nothing_can_be_predicted_is_refused(
-    text: str, words: str, part: Literal["held out", "whole"]
+    text: str, words: str, part: Literal["test", "whole"]
 ) -> None:
     with pytest.raises(CorpusError, match=f"the model knows {words} characters"):
         known(text, part=part)
@@ -52,9 +52,9 @@ def test_a_text_of_which_nothing_can_be_predicted_is_refused(
 def test_where_nothing_is_held_out_that_is_said() -> None:
     for text in ("", "a"):
         with pytest.raises(
-            CorpusError, match=rf"holds out {len(text)} characters of text\.txt: score another text"
+            CorpusError, match=rf"holds out {len(text)} characters of text\.txt for test: score another text"
         ):
-            known(text, part="held out")
+            known(text, part="test")
 
 
 def test_the_table_reads_back_with_positions_in_all_of_the_text(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from jaxrnn_cli.display import console
 from jaxrnn_cli.display.checkpoint import note_checkpoint
 from jaxrnn_cli.display.evaluation import print_report, same_text
 from jaxrnn_cli.display.progress import progress_display
-from jaxrnn_cli.options.choices import check_choice
+from jaxrnn_cli.options.choices import check_choice, choice
 from jaxrnn_cli.options.names import FromRun, OfCheckpoint, complete_run
 from jaxrnn_cli.options.numbers import integer, number
 from jaxrnn_cli.options.output import check_output
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from jaxrnn.evaluation import Rates
 
 PROTOCOLS = ("stateful", "windows", "dynamic")
+SPLITS = ("validation", "test")
 
 
 def evaluate(
@@ -30,10 +31,19 @@ def evaluate(
         str | None,
         typer.Option(
             metavar="TEXT",
-            help="The text to score, all of it: a file, a folder, or a built-in corpus.  [default: the end of its "
-            "corpus that the run held out]",
+            help="The text to score, all of it: a file, a folder, or a built-in corpus.  [default: what the run "
+            "held out]",
         ),
     ] = None,
+    split: Annotated[
+        str,
+        choice(
+            "--split",
+            SPLITS,
+            help="Which of the texts that the run held out: the one that its best checkpoint was chosen by, or the one "
+            "that nothing else reads.",
+        ),
+    ] = "validation",
     limit: Annotated[
         int | None,
         typer.Option(
@@ -154,6 +164,7 @@ def evaluate(
             rng_seed=rng_seed,
             limit=limit,
             checkpoint=checkpoint,
+            split=split,
             on_event=(lambda _: None) if as_json else (lambda event: console.note(event.message)),
             on_progress=on_progress,
         )

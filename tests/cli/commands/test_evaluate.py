@@ -65,7 +65,7 @@ def test_what_was_held_out_is_scored_under_two_protocols_and_both_are_named(eval
     assert (code, err) == (0, "")
     run, text, head, stateful, windows = out.splitlines()
     assert re.search(r"tiny: step \d+, [\d,]+ parameters", run)
-    assert text == f"text.txt, held out: {len(held_out(place)) - 1} characters scored"
+    assert text == f"text.txt, validation: {len(held_out(place)) - 1} characters scored"
     assert head.split()[0] == "protocol" and "nats/char" in head and "bits/byte" in head
     assert stateful.startswith("stateful ") and windows.startswith("windows 256 ")
 
@@ -74,10 +74,20 @@ def test_stateful_is_the_loss_that_training_reported(report, trained: Path, plac
     found = report("--protocol", "stateful")
     best = find_step(trained, "best")
     assert found["step"] == best.step
-    assert found["text"]["part"] == "held out"
+    assert found["text"]["part"] == "validation"
     assert found["text"]["scored_tokens"] == len(held_out(place)) - 1
     assert list(found["protocols"]) == ["stateful"]
     assert found["protocols"]["stateful"]["nll"] == pytest.approx(best.val_loss, rel=1e-5)
+
+
+def test_the_test_split_is_scored_where_it_is_asked_for(evaluate, jaxrnn) -> None:
+    assert "holds out 0 characters of text.txt for test" in evaluate("--split", "test").error
+    assert "'train' is none of validation, test" in evaluate("--split", "train").error
+    splits = ("--set", "corpus.test_fraction=0.2", "--set", "train.steps=1", "--to", "split")
+    assert jaxrnn("pretrain", "tiny.toml", *splits).code == 0
+    code, out, _ = jaxrnn("evaluate", "--from", "split", "--split", "test")
+    assert code == 0
+    assert out.splitlines()[1].startswith("text.txt, test: ")
 
 
 def test_another_text_is_scored_whole_in_every_unit(report, place: Path) -> None:
@@ -100,7 +110,7 @@ def test_of_the_runs_own_text_only_what_was_held_out_is_scored_wherever_it_lies(
     assert (code, err) == (0, "")
     (place / "elsewhere.txt").rename(place / "text.txt")
     (record,) = json.loads(out)["runs"]
-    assert record["text"]["part"] == "held out"
+    assert record["text"]["part"] == "validation"
     assert record["protocols"] == report("--protocol", "stateful")["protocols"]
 
 
