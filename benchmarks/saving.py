@@ -61,7 +61,9 @@ def _measure(state: TrainState, rounds: int) -> list[tuple[float, float, float]]
                 returned = time.perf_counter()
                 checkpoints.wait()
                 written = time.perf_counter()
-                jax.tree.map(lambda leaf: leaf.block_until_ready(), checkpoints.restore(state).state)
+                jax.tree.map(
+                    lambda leaf: leaf.block_until_ready(), checkpoints.restore(lambda _: state).state
+                )
                 restored = time.perf_counter()
                 found.append((returned - begun, written - begun, restored - written))
         return found

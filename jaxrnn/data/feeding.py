@@ -27,7 +27,9 @@ Feed: TypeAlias = Callable[[int], tuple[Array | Block, int]]
 """From a step to what its batch is taken from, and the step up to which that is enough."""
 
 
-def feeding(config: TrainConfig, mesh: Mesh, key: Key, tokens: TokenSource, first: int) -> Feed:
+def feeding(
+    config: TrainConfig, mesh: Mesh, key: Key, tokens: TokenSource, first: int, shift: int = 0
+) -> Feed:
     """Return what a training run from step `first` on is fed with: the whole corpus, or one block after the other.
 
     Args:
@@ -36,6 +38,7 @@ def feeding(config: TrainConfig, mesh: Mesh, key: Key, tokens: TokenSource, firs
         key: the one that `batching.batch` gets.
         tokens: the training split; in memory, it goes to the devices whole, and batches are cut there.
         first: the step that comes next; steps are asked for in their order.
+        shift: what is added to the numbers of batches.
 
     Returns:
         A function; the thread that reads ends with it.
@@ -55,7 +58,8 @@ def feeding(config: TrainConfig, mesh: Mesh, key: Key, tokens: TokenSource, firs
         current = step - (step - first) % num_steps
         for begin in range(current, min(current + (AHEAD + 1) * num_steps, config.steps), num_steps):
             if begin not in pending:
-                first_batch, count = begin * config.accumulate_steps, num_steps * config.accumulate_steps
+                first_batch = begin * config.accumulate_steps + shift
+                count = num_steps * config.accumulate_steps
                 starts, is_fresh = find_starts(config, local_key, first_batch, count, len(tokens))
                 pending[begin] = reader.submit(_read, config, mesh, tokens, first_batch, starts, is_fresh)
         for begin in [begin for begin in pending if begin < current]:

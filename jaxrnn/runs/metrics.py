@@ -46,6 +46,21 @@ def seconds_trained(path: Path) -> float:
     return 0.0
 
 
+def tokens_trained(path: Path, step: int, tokens_per_step: int) -> int:
+    """Return how many tokens a run has read at a step, by its metrics.csv.
+
+    Args:
+        path: of the file, up to this step.
+        step: the step.
+        tokens_per_step: of the steps since its last row.
+    """
+    with contextlib.suppress(OSError):
+        metrics = read_metrics(path)
+        if metrics["step"].size:
+            return int(metrics["tokens"][-1]) + (step - int(metrics["step"][-1])) * tokens_per_step
+    return step * tokens_per_step
+
+
 def _parse(row: Mapping[str, object]) -> dict[str, Any] | None:
     """Return the values of a row by column; None of one that was cut off."""
     try:

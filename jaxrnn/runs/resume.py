@@ -12,7 +12,7 @@ from jaxrnn.training.optimizer import learning_rate
 # The position in the corpus and the random numbers drawn so far follow from these; the gradients and parameters that a
 # run remembers are of these kinds; it learns from this corpus, and resets its state there.
 _FIXED = (
-    *("train.batch_size", "train.seq_len", "train.accumulate_steps", "train.stateful", "train.rng_seed"),
+    *("train.stateful", "train.rng_seed"),
     *("train.optimizer", "train.ema_decay"),
     *("corpus.tokens", "corpus.separator"),
     *("corpus.validation", "corpus.validation_fraction", "corpus.test_fraction"),
@@ -30,8 +30,8 @@ def check_resumable(run: Path, begun: Config, wanted: Config) -> list[str]:
         wanted: The config that it is to resume with.
 
     Raises:
-        ConfigError: With these changes it would be another training: other layers, another corpus or tokens, other
-            batches, another optimizer or average.
+        ConfigError: With these changes it would be another training: other layers, another corpus or tokens, another
+            optimizer or average.
     """
     before, after = flatten(begun), flatten(wanted)
     changed = [

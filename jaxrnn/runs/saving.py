@@ -3,7 +3,7 @@
 import contextlib
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import MappingProxyType, TracebackType
@@ -17,7 +17,7 @@ from jaxrnn.runs.checkpoint import MOST_AT_ONCE, check_space, fit, hidden, read_
 from jaxrnn.runs.directory import STEPS, cut_logs, log_lengths
 from jaxrnn.runs.lock import is_held, locked
 from jaxrnn.runs.saved_steps import SavedStep, choose, list_steps, read_manifest, step_numbers
-from jaxrnn.training.leaves import to_leaves
+from jaxrnn.training.leaves import Leaves, to_leaves
 
 _LAST = 2  # how many of the last checkpoints are kept
 _RETRY_SECONDS = 1.0  # before a save that failed is tried a second time
@@ -107,13 +107,14 @@ class Checkpoints:
         saved = self._saved.copy()  # the worker changes it
         return choose([saved[step] for step in sorted(saved)], which) if saved else None
 
-    def restore(self, abstract: Any) -> Restored:
+    def restore(self, abstract: Callable[[Leaves], Any]) -> Restored:
         """Load the last good state, and take the run back to it.
 
         The logs lose what was written after it. Checkpoints that are damaged are renamed to `N.damaged`.
 
         Args:
-            abstract: A pytree of the same structure; only shapes and dtypes of its leaves are looked at.
+            abstract: From the arrays that were saved to a pytree of the structure of the state; only shapes and dtypes
+                of its leaves are looked at.
 
         Raises:
             CheckpointError: No checkpoint is good, or the last one is not of this structure.
@@ -135,7 +136,7 @@ class Checkpoints:
                 raise CheckpointError(f"{problem}; no other checkpoint of this run is good")
         last = read_manifest(self._steps, int(processes.tell("restore", str(max(good, default=0)))))
         leaves = read_leaves(self._steps, last)
-        state = fit(self._steps / str(last.step), leaves, abstract)
+        state = fit(self._steps / str(last.step), leaves, abstract(leaves))
         self._saved = good or {last.step: last}
         if processes.is_first():
             check_space(self._steps, leaves, max(1, MOST_AT_ONCE - len(good)))

@@ -37,7 +37,7 @@ class Progress(NamedTuple):
     """After each dispatch of steps, a few times a second."""
 
     step: int  # updates made so far
-    tokens: int  # read so far, accumulate_steps * batch_size * seq_len a step
+    tokens: int  # read so far
     train_loss: float  # nats per token, mean over the dispatch
     learning_rate: float  # of the last update
     grad_norm: float  # of the last gradient, before clipping
@@ -103,6 +103,7 @@ def train(
     *,
     should_stop: Callable[[], bool] = lambda: False,
     seconds: float = 0.0,
+    tokens: int | None = None,
     donate: bool = False,
 ) -> Iterator[Event]:
     """Train from `state` to `config.train.steps`, as a stream of events.
@@ -116,6 +117,7 @@ def train(
         should_stop: asked after every dispatch (a fraction of a second); once true, in one of several processes, a last
             `Save` ends the stream, in all of them.
         seconds: how long the training took that led to `state`, for the events to count on.
+        tokens: how many it read, likewise; None where all steps read as many as these.
         donate: whether the buffers of `state` may be used up, which saves their memory.
 
     Yields:
@@ -152,7 +154,8 @@ def train(
     state = place(mesh, state if donate else _copy(state))
     segments = validation.segment(val_ids, limit=every.eval_tokens, mesh=mesh) if val_ids else None
     step = int(state.step)
-    feed = feeding(every, mesh, split_key(state.key)[0], train_ids, step)
+    feed = feeding(every, mesh, split_key(state.key)[0], train_ids, step, int(state.shift))
+    skipped_tokens = 0 if tokens is None else tokens - step * tokens_per_step
     began = time.monotonic() - seconds
     seconds_per_step = math.inf  # so that the first dispatch, which compiles, is a single step
     timed_steps, timed_seconds = 0, 0.0  # since the last evaluation, compilation not counted
@@ -186,7 +189,7 @@ def train(
         seconds_per_step = elapsed / (step - step_before)
         progress = Progress(
             step=step,
-            tokens=step * tokens_per_step,
+            tokens=step * tokens_per_step + skipped_tokens,
             train_loss=float(tally.loss_sum) / updates if (updates := int(tally.updates)) else math.nan,
             learning_rate=float(tally.learning_rate),
             grad_norm=float(tally.grad_norm),

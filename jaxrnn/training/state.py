@@ -1,5 +1,7 @@
 """The state of a training run: all that the next step depends on, in one tree of arrays that is saved whole."""
 
+from collections.abc import Iterable
+from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -8,6 +10,7 @@ import jax.numpy as jnp
 from jax.sharding import Mesh
 
 from jaxrnn.config import Config, ModelConfig, TrainConfig
+from jaxrnn.data.batching import chunks_per_epoch
 from jaxrnn.models import stack
 from jaxrnn.parallel import processes
 from jaxrnn.parallel.devices import replicate, split_rows
@@ -26,6 +29,8 @@ class TrainState(NamedTuple):
     params: Params
     opt_state: Any  # optax's
     carry: Carry  # of the training streams
+    layout: Array  # int32 [3]: batch_size, seq_len and accumulate_steps of the steps so far
+    shift: Array  # int32 scalar, what is added to the number of a batch; not 0 once these have changed
     key: Key  # of the whole run; each step folds its number in
     plateau: Plateau
     rate_scale: Array  # float32 scalar, a factor on the learning rate: below 1 after a rollback
@@ -79,6 +84,8 @@ def _start_state(model_config: ModelConfig, config: TrainConfig, params: Params)
         params=params,
         opt_state=make_optimizer(config).init(params),
         carry=stack.initial_carry(model_config, params, config.batch_size),
+        layout=jnp.asarray(layout(config), jnp.int32),
+        shift=jnp.zeros((), jnp.int32),
         key=key,
         plateau=init_plateau(),
         rate_scale=jnp.ones((), jnp.float32),
@@ -99,6 +106,43 @@ def place(mesh: Mesh, state: TrainState) -> TrainState:
     if processes.are_several() and state.step.is_fully_addressable:
         state = from_leaves(processes.share(to_leaves(state)), state)
     return replicate(mesh, state._replace(carry=()))._replace(carry=split_rows(mesh, state.carry))
+
+
+def layout(config: TrainConfig) -> tuple[int, int, int]:
+    """The sizes that say which tokens a step learns from, as in `TrainState.layout`."""
+    return config.batch_size, config.seq_len, config.accumulate_steps
+
+
+def with_layout(config: TrainConfig, sizes: Iterable[int]) -> TrainConfig:
+    """The config with these sizes in place of its own."""
+    batch_size, seq_len, accumulate_steps = map(int, sizes)
+    return replace(config, batch_size=batch_size, seq_len=seq_len, accumulate_steps=accumulate_steps)
+
+
+def in_layout(config: Config, state: TrainState, num_tokens: int) -> TrainState:
+    """The state taken to the config's sizes of batches; unchanged where it has them.
+
+    It goes on in the same epoch, as far through it to within a step, with carries at zero: the streams are others.
+
+    Args:
+        config: the run's, with the sizes to go on with.
+        state: as it was saved.
+        num_tokens: of the training split.
+    """
+    train, before = config.train, with_layout(config.train, state.layout)
+    if before == train:
+        return state
+    step = int(state.step)
+    number = step * before.accumulate_steps + int(state.shift)
+    if train.stateful:
+        chunks_before, chunks = (chunks_per_epoch(each, num_tokens) for each in (before, train))
+        epoch, chunk = divmod(number, chunks_before)
+        number = epoch * chunks + chunk * chunks // chunks_before
+    return state._replace(
+        carry=stack.initial_carry(config.model, state.params, train.batch_size),
+        layout=jnp.asarray(layout(train), jnp.int32),
+        shift=jnp.asarray(number - step * train.accumulate_steps, jnp.int32),
+    )
 
 
 def stops_early(config: TrainConfig, state: TrainState) -> bool:

@@ -129,7 +129,7 @@ def update(
 
     def read(number: Array, carry: Carry) -> tuple[Array, Array, Carry]:
         """Inputs and targets of a batch, and the carry that it begins with."""
-        inputs, targets, is_fresh = batching.batch(config, batch_key, number, ids)
+        inputs, targets, is_fresh = batching.batch(config, batch_key, number + state.shift, ids)
         if mesh is not None:
             inputs, targets = split_rows(mesh, (inputs, targets))
         if config.reset_rate > 0:

@@ -2,6 +2,8 @@
 
 import contextlib
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
@@ -26,7 +28,7 @@ from jaxrnn.runs.directory import (
     write_config,
 )
 from jaxrnn.runs.environment import describe_changes, describe_environment
-from jaxrnn.runs.metrics import metrics_columns, read_metrics, seconds_trained
+from jaxrnn.runs.metrics import metrics_columns, read_metrics, seconds_trained, tokens_trained
 from jaxrnn.runs.plotting import plot_losses
 from jaxrnn.runs.resume import describe_schedule
 from jaxrnn.runs.saved_steps import Which
@@ -34,15 +36,18 @@ from jaxrnn.runs.saving import Checkpoints
 from jaxrnn.runs.tensorboard import Write, open_events
 from jaxrnn.training import loop
 from jaxrnn.training.finetuning import adapt_params
+from jaxrnn.training.leaves import Leaves
 from jaxrnn.training.loop import Evaluated, Event, Progress, Sampled, Save
 from jaxrnn.training.state import (
     TrainState,
     after_rollback,
+    in_layout,
     init_state,
     place,
     run_keys,
     start_state,
     stops_early,
+    with_layout,
 )
 from jaxrnn.training.step import current_rate
 from jaxrnn.workflows.corpus import Data
@@ -202,7 +207,7 @@ def _resume(
     """Take a run back to its last checkpoint; return None if it is finished."""
     config, begun = data.config, job.begun
     assert begun is not None
-    restored = checkpoints.restore(jax.eval_shape(lambda: _new_state(data)))
+    restored = checkpoints.restore(partial(_abstract, data))
     for damage in restored.damaged:
         on_event(Note(f"{damage}; set aside"))
     if restored.damaged:
@@ -224,8 +229,35 @@ def _resume(
         write_config(path, config)
     _report_reading(data, on_event)
     on_event(Note(f"resuming {path} from step {restored.step} of {config.train.steps}"))
-    state: TrainState = restored.state
+    return _in_layout(path, data, restored.state, on_event)
+
+
+def _abstract(data: Data, leaves: Leaves) -> TrainState:
+    """The structure of the state that these leaves were, whatever the sizes of its batches."""
+    config = data.config
+    if "layout" in leaves:
+        config = replace(config, train=with_layout(config.train, leaves["layout"]))
+    state: TrainState = jax.eval_shape(lambda: init_state(config, data.vocabulary.size))
     return state
+
+
+def _in_layout(path: Path, data: Data, saved: TrainState, on_event: OnEvent) -> TrainState:
+    """Return the state that goes on with batches of the config's sizes; a row of the metrics says where they change."""
+    train, before = data.config.train, with_layout(data.config.train, saved.layout)
+    if train == before:
+        return saved
+    step = int(saved.step)
+    if processes.is_first():
+        tokens = tokens_trained(path / METRICS, step, before.tokens_per_step)
+        seconds = seconds_trained(path / METRICS)
+        append_metrics(path, {"step": step, "tokens": tokens, "seconds": seconds, "event": "batch size"})
+    on_event(
+        Note(
+            "batches of another size go on at the same place of the corpus, from states of zero; the run does not come "
+            "to the bits that it would have come to"
+        )
+    )
+    return in_layout(data.config, saved, len(data.train_ids))
 
 
 def _report_reading(data: Data, on_event: OnEvent) -> None:
@@ -292,6 +324,7 @@ def _follow_events(training: _Training, state: TrainState, clock: list[float], w
         data.val_ids,
         should_stop=training.should_stop,
         seconds=clock[0],
+        tokens=_tokens(training, int(state.step)),
         donate=training.path is not None,  # in memory the first state is a checkpoint too
     ):
         match event:
@@ -313,16 +346,22 @@ def _follow_events(training: _Training, state: TrainState, clock: list[float], w
         training.on_event(event)
 
 
+def _tokens(training: _Training, step: int) -> int:
+    tokens_per_step = training.config.train.tokens_per_step
+    if training.path is None:
+        return step * tokens_per_step
+    return tokens_trained(training.path / METRICS, step, tokens_per_step)
+
+
 def _roll_back(training: _Training, seconds: float) -> TrainState:
     """Return the last good state of a diverged run, with a lower learning rate; record that in its metrics."""
     config = training.config
-    abstract = jax.eval_shape(lambda: _new_state(training.data))
-    state = after_rollback(training.checkpoints.restore(abstract).state)
+    state = after_rollback(training.checkpoints.restore(partial(_abstract, training.data)).state)
     step = int(state.step)
     training.record(
         {
             "step": step,
-            "tokens": step * config.train.tokens_per_step,
+            "tokens": _tokens(training, step),
             "learning_rate": float(current_rate(config.train, state)),
             "seconds": seconds,
             "event": "rollback",

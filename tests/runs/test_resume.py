@@ -41,13 +41,10 @@ def test_what_may_change_is_told() -> None:
 @pytest.mark.parametrize(
     ("wanted", "key"),
     [
-        (with_train(batch_size=8), "train.batch_size"),
-        (with_train(seq_len=8), "train.seq_len"),
         (with_train(stateful=False), "train.stateful"),
         (with_train(rng_seed=8), "train.rng_seed"),
         (with_train(optimizer="muon"), "train.optimizer"),
         (with_train(ema_decay=0.5), "train.ema_decay"),
-        (with_train(accumulate_steps=2), "train.accumulate_steps"),
         (replace(BEGUN, corpus=CorpusConfig(validation_fraction=0.2)), "corpus.validation_fraction"),
         (replace(BEGUN, corpus=CorpusConfig(tokens="bytes")), "corpus.tokens"),
         (replace(BEGUN, corpus=CorpusConfig(separator="\n")), "corpus.separator"),

@@ -148,7 +148,7 @@ def rows(run: Path) -> list[str]:
 
 def test_a_run_is_restored_from_its_last_checkpoint_and_so_are_its_logs(long_run: Path) -> None:
     with Checkpoints(long_run) as checkpoints:
-        restored = checkpoints.restore(state_at(0))
+        restored = checkpoints.restore(lambda _: state_at(0))
     assert (restored.step, restored.environment, restored.damaged) == (4, {"jax": "1"}, ())
     assert int(restored.state["step"]) == 4
     assert rows(long_run) == ["1", "2", "3", "4"]
@@ -167,7 +167,7 @@ def test_if_any_file_of_the_last_checkpoint_is_damaged_the_one_before_is_restore
                 continue
             harm(long_run / name)
             with Checkpoints(long_run) as checkpoints:
-                restored = checkpoints.restore(state_at(0))
+                restored = checkpoints.restore(lambda _: state_at(0))
                 assert known(checkpoints.last) == (3, 2.0)
             assert restored.step == 3
             assert str(name) in restored.damaged[0]
@@ -180,7 +180,7 @@ def test_if_any_file_of_the_last_checkpoint_is_damaged_the_one_before_is_restore
 def test_a_damaged_best_checkpoint_is_set_aside_too(long_run: Path, kind: str) -> None:
     flip(next((long_run / "steps" / "1").glob(kind)), 99)
     with Checkpoints(long_run) as checkpoints:
-        assert checkpoints.restore(state_at(0)).step == 4
+        assert checkpoints.restore(lambda _: state_at(0)).step == 4
         assert known(checkpoints.best) == (3, 2.0)
     assert names(long_run / "steps") == ["1.damaged", "3", "4"]
 
@@ -193,7 +193,7 @@ def test_with_no_good_checkpoint_nothing_is_touched(long_run: Path) -> None:
         Checkpoints(long_run) as checkpoints,
         pytest.raises(CheckpointError, match=r"steps/4.*no other checkpoint"),
     ):
-        checkpoints.restore(state_at(0))
+        checkpoints.restore(lambda _: state_at(0))
     assert names(long_run / "steps") == ["1", "3", "4"]
 
 
@@ -203,7 +203,7 @@ def test_a_state_of_another_model_is_refused_and_not_taken_for_damage(long_run: 
         Checkpoints(long_run) as checkpoints,
         pytest.raises(CheckpointError, match="4: does not fit: params"),
     ):
-        checkpoints.restore(other)
+        checkpoints.restore(lambda _: other)
     assert names(long_run / "steps") == ["1", "3", "4"]
 
 

@@ -143,7 +143,7 @@ def test_without_options_a_state_has_the_arrays_it_always_had(config: Config, vo
     parameters = ["0.table", "1.w_x", "1.w_h", "1.b", "2.w", "2.b"]
     moments = [f"opt_state.1.{moment}.{name}" for moment in ("mu", "nu") for name in parameters]
     others = ["step", "opt_state.1.count", "carry.1.h", "carry.1.c", "key", "plateau.scale", "plateau.waited"]
-    others += ["rate_scale", "skipped", "best_val_loss", "loss_sum", "loss_count"]
+    others += ["rate_scale", "skipped", "layout", "shift", "stale", "best_val_loss", "loss_sum", "loss_count"]
     names = {*(f"params.{name}" for name in parameters), *moments, *others}
     assert to_leaves(init_state(config, vocabulary.size)).keys() == names
 
