@@ -9,8 +9,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from jaxrnn.config import CorpusConfig
-from jaxrnn.data.builtin import BUILT_IN, obtain
+from jaxrnn.config import CorpusConfig, Texts
+from jaxrnn.data.builtin import BUILT_IN, data_folder, obtain
 from jaxrnn.data.cache import tokens_folder
 from jaxrnn.data.texts import as_bytes, read_pieces, several, shown
 from jaxrnn.data.vocabulary import TOKENIZERS, Text
@@ -87,6 +87,15 @@ def find_source(config: CorpusConfig, *, on_progress: OnProgress = lambda *_: No
     found = [_find(name, on_progress) for name in ((names,) if isinstance(names, str) else names)]
     path = found[0][0] if isinstance(names, str) else tuple(each for each, _ in found)
     return Source(config, path, tuple(file for _, files in found for file in files))
+
+
+def named_paths(texts: Texts) -> list[Path]:
+    """Return where the files and folders are that a corpus is made of; nothing is fetched, and they may be missing."""
+    names = (texts,) if isinstance(texts, str) else texts
+    return [
+        data_folder() / f"{name}.txt" if name in BUILT_IN else Path(os.path.expanduser(name))  # noqa: PTH111  (`~nobody` stays)
+        for name in names
+    ]
 
 
 def read_source(source: Source, what: str = "", on_progress: OnProgress = lambda *_: None) -> Iterator[Text]:

@@ -4,6 +4,7 @@ from jaxrnn.runs.creation import RunExistsError as RunExistsError
 from jaxrnn.runs.creation import check_destination as check_destination
 from jaxrnn.runs.directory import METRICS as METRICS
 from jaxrnn.runs.directory import default_run as default_run
+from jaxrnn.runs.directory import files_read as files_read
 from jaxrnn.runs.directory import find_destination as find_destination
 from jaxrnn.runs.directory import find_run as find_run
 from jaxrnn.runs.directory import read_config as read_config

@@ -26,25 +26,27 @@ class RunExistsError(CheckpointError):
     """A run is in the way of a new one: resume it, overwrite it, or write elsewhere."""
 
 
-def check_destination(path: Path, *, overwrite: bool = False) -> None:
+def check_destination(path: Path, *, overwrite: bool = False, inputs: Sequence[Path] = ()) -> None:
     """Refuse a place where no new run can be created; write nothing. Missing parents are fine.
 
     Args:
         path: Where the run is to appear.
         overwrite: Whether a run that is there may be replaced.
+        inputs: Files and folders that the new run is made from.
 
     Raises:
         RunExistsError: A run is there, and `overwrite` is False.
         CheckpointError: A file, a symbolic link or a folder that is not a run is there, it lies inside another run or
-            is the working directory, it can't be written, or its name can't be used.
+            is the working directory, it can't be written, its name can't be used, or an input lies in the run that
+            would be replaced.
     """
     try:
-        _check_destination(path, overwrite)
+        _check_destination(path, overwrite, inputs)
     except (OSError, ValueError) as error:  # ValueError: a zero byte in the path
         raise CheckpointError(f"{path}: can't be used as a run directory: {disk.reason(error)}") from error
 
 
-def _check_destination(path: Path, overwrite: bool) -> None:
+def _check_destination(path: Path, overwrite: bool, inputs: Sequence[Path]) -> None:
     if path.name == ".." or "\0" in str(path):
         raise CheckpointError(f"{path}: not a name for a run directory")
     if path.is_dir() and Path.cwd().is_relative_to(path.resolve()):
@@ -58,6 +60,11 @@ def _check_destination(path: Path, overwrite: bool) -> None:
         if is_run(target):
             if not overwrite:
                 raise RunExistsError(f"{path}: a run exists here: resume it, overwrite it, or name another")
+            for given in inputs:
+                if Path(os.path.realpath(given)).is_relative_to(target):
+                    raise CheckpointError(
+                        f"{path}: holds an input, {given}; copy that, or name another run directory"
+                    )
         elif any(target.iterdir()):
             raise CheckpointError(
                 f"{path}: a directory, but no run ({directory.why_no_run(target)}); left alone"

@@ -260,6 +260,18 @@ def read_config(run: Path) -> Config:
     return parse_config(text, str(path))
 
 
+def files_read(run: Path) -> list[Path]:
+    """Return the files and folders of a run that are read later, and its corpus: no output may replace them.
+
+    Raises:
+        CheckpointError: run.json is damaged, or has another format version.
+    """
+    corpus = read_record(run).corpus_path
+    texts = (corpus,) if isinstance(corpus, str) else corpus
+    ours = (RECORD, CONFIG, VOCABULARY, METRICS, SAMPLES, STEPS)
+    return [*(run / name for name in ours), *(Path(text) for text in texts if text)]
+
+
 def read_vocabulary(run: Path) -> Vocabulary:
     """Read the vocabulary of a run, with the separator of its config.
 
