@@ -76,7 +76,7 @@ def find_source(config: CorpusConfig, *, on_progress: OnProgress = lambda *_: No
     Args:
         config: what and how. Its `text` is a built-in name, or the path of a file or of a folder; or several of them. A
             built-in name wins over a file; `./name` forces the file. A folder stands for all regular files in it and
-            below it, sorted by their paths, without hidden ones and without the token cache.
+            below it, sorted by their paths, without hidden ones, runs and the token cache.
         on_progress: told how a download goes.
 
     Raises:
@@ -169,7 +169,7 @@ def _find(name: str, on_progress: OnProgress) -> tuple[Path, list[File]]:
     files = _below(path, name.rstrip("/") or "/")
     if not files:
         raise CorpusError(
-            f"{shown(name)} is a folder without files (hidden ones do not count): put texts there"
+            f"{shown(name)} is a folder without files (hidden ones and runs do not count): put texts there"
         )
     return path, files
 
@@ -182,7 +182,11 @@ def _below(folder: Path, name: str) -> list[File]:
     for here, folders, files in os.walk(folder, onerror=_refuse):
         parts = Path(here).relative_to(folder).parts
         folders[:] = [
-            each for each in folders if not each.startswith(".") and real.joinpath(*parts, each) != ours
+            each
+            for each in folders
+            if not each.startswith(".")
+            and real.joinpath(*parts, each) != ours
+            and not _is_run(Path(here, each))
         ]
         for each in files:
             if not each.startswith(".") and (status := _regular(Path(here, each))):
@@ -191,6 +195,15 @@ def _below(folder: Path, name: str) -> list[File]:
         _file(folder.joinpath(*parts), shown("/".join([name, *parts])), found[parts])
         for parts in sorted(found)
     ]
+
+
+def _is_run(folder: Path) -> bool:
+    """Return whether a folder is a run directory (`jaxrnn.runs.directory`), which grows while its corpus is read."""
+    record = folder / "run.json"
+    try:
+        return record.is_file() and b'"kind": "jaxrnn run"' in record.read_bytes()
+    except OSError:
+        return False
 
 
 def _regular(path: Path) -> os.stat_result | None:

@@ -1,5 +1,6 @@
 """The corpus of a training run: found, tokenized, checked and split."""
 
+import shlex
 from pathlib import Path
 from typing import NamedTuple
 
@@ -7,6 +8,7 @@ from jaxrnn.config import Config
 from jaxrnn.data.corpus import Corpus, check_length, find_corpus, read_corpus, split_corpus
 from jaxrnn.data.coverage import OnUnknown, cover, describe_coverage, keep_known
 from jaxrnn.data.sources import find_source
+from jaxrnn.data.texts import several
 from jaxrnn.data.tokens import TokenSource
 from jaxrnn.data.vocabulary import TOKENIZERS, Vocabulary, with_separator
 from jaxrnn.errors import ConfigError, CorpusError, VocabularyError
@@ -87,8 +89,18 @@ def own_corpus(run: Path, config: Config, on_progress: OnProgress = lambda *_: N
 
 
 def _load_again(run: Path, config: Config, begun: Begun, on_progress: OnProgress) -> Data:
-    """Return the corpus of a run that is resumed."""
-    corpus = own_corpus(run, config, on_progress)
+    """Return the corpus of a run that is resumed; another `corpus.text` must name the same corpus."""
+    before = begun.config.corpus.text
+    try:
+        if config.corpus.text == before:
+            corpus = own_corpus(run, config, on_progress)
+        else:
+            source = find_source(config.corpus, on_progress=on_progress)
+            corpus = read_corpus(source, sha256=begun.record.corpus_sha256, on_progress=on_progress)
+    except CorpusError as error:
+        was = "" if config.corpus.text == before else f" ({several(before)})"
+        remedy = f"jaxrnn finetune --from {shlex.quote(str(run))} --corpus TEXT"
+        raise type(error)(f"{error}{was}; to train on another corpus: {remedy}") from None
     # Characters that the run does not have were dropped when it began; most runs have them all.
     return _prepare(config, begun.record, keep_known(begun.vocabulary, corpus, on_progress=on_progress))
 
