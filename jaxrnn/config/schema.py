@@ -211,7 +211,9 @@ class TrainConfig(Checked):
     ema_decay: Annotated[float, Range(0, 1, below=True)] = 0.0
     eval_every: StepsOrZero = 200
     eval_tokens: StepsOrZero = 5_000_000
+    early_stopping: StepsOrZero = 0
     save_every: StepsOrZero = 200
+    keep_every: StepsOrZero = 0
     sample_every: StepsOrZero = 400
     rng_seed: Annotated[int, Range(0, 2**32 - 1)] = 0
     num_devices: Annotated[int, Range(0, 65_536)] = 0
@@ -232,6 +234,9 @@ class TrainConfig(Checked):
         if self.reset_rate > 0 and not self.stateful:
             problem = "without stateful every sequence starts from a zero state anyway; must be 0"
             raise FieldError("reset_rate", problem, self.reset_rate)
+        if self.early_stopping > 0 and self.eval_every == 0:
+            problem = "with eval_every = 0 nothing is evaluated before the end; must be 0"
+            raise FieldError("early_stopping", problem, self.early_stopping)
         if self.accumulate_steps > 1 and self.steps * self.accumulate_steps >= 2**31:
             problem = (
                 f"with steps = {self.steps} there would be 2^31 batches or more, which are not counted so far"

@@ -46,9 +46,10 @@ class TokenSource:
         stop = len(self) if stop is None else stop
         return self._translate(self.stored()[self.start + start : self.start + stop])
 
-    def take(self, positions: npt.NDArray[Any]) -> Ids:
+    def take(self, positions: npt.NDArray[Any]) -> npt.NDArray[np.int32]:
         """Return the ids at these positions; before the first and after the last, the first and the last."""
-        return self._translate(self.stored()[self.start + np.clip(positions, 0, len(self) - 1)])
+        found = self.stored()[self.start + np.clip(positions, 0, len(self) - 1)]
+        return self._translate(found).astype(np.int32)
 
     def windows(self, starts: npt.NDArray[np.int64], length: int) -> Ids:
         """Return the ids of windows that begin at `starts [..., windows]`: `[..., windows, length]`."""

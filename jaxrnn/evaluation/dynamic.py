@@ -84,8 +84,7 @@ def gradient_rms(config: ModelConfig, params: Params, tokens: TokenSource, segme
     starts = np.arange(rows) * (scored // rows)
     positions = starts[:, None] + np.arange(segments * segment)
     inputs, targets = (
-        tokens.take(positions + k).astype(np.int32).reshape(rows, segments, segment).swapaxes(0, 1)
-        for k in (0, 1)
+        tokens.take(positions + k).reshape(rows, segments, segment).swapaxes(0, 1) for k in (0, 1)
     )
     return _gradient_rms(config, tokens.vocabulary.separator_id, params, inputs, targets)
 
@@ -126,8 +125,7 @@ def score_dynamic(
     for start in range(0, scored, block):
         on_progress("adapting to the text", start, scored)
         positions = start + np.arange(block)
-        inputs, targets = (tokens.take(positions + k).astype(np.int32) for k in (0, 1))
-        inputs, targets = inputs.reshape(-1, segment), targets.reshape(-1, segment)
+        inputs, targets = (tokens.take(positions + k).reshape(-1, segment) for k in (0, 1))
         separator_id = tokens.vocabulary.separator_id
         state, found = _read_block(config, separator_id, state, params, rms, factors, inputs, targets)
         nats.append(np.asarray(found[0]).reshape(-1))

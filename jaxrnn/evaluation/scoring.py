@@ -143,8 +143,7 @@ def score_windows(config: ModelConfig, params: Params, tokens: TokenSource, wind
     for first in range(0, windows, rows):
         positions = (first + np.arange(rows))[:, None] * window + offsets
         inputs, targets = (
-            tokens.take(positions + k).astype(np.int32).reshape(rows, chunks, chunk).swapaxes(0, 1)
-            for k in (0, 1)
+            tokens.take(positions + k).reshape(rows, chunks, chunk).swapaxes(0, 1) for k in (0, 1)
         )
         separator_id = tokens.vocabulary.separator_id
         _, (nll, ranks) = validation.scan_chunks(

@@ -67,7 +67,7 @@ def segment(
     check_is_enough(tokens)
     places = _find_places(len(tokens), tokens.vocabulary.size, max_segments, limit)
     separator_id = tokens.vocabulary.separator_id
-    warm_up = jax.device_put(_take(tokens, places.starts - WARM_UP + np.arange(WARM_UP)))
+    warm_up = jax.device_put(tokens.take(places.starts - WARM_UP + np.arange(WARM_UP)))
     warm_up = warm_up if mesh is None else split_rows(mesh, warm_up)
     if places.starts.size * places.length <= _ON_DEVICE:
         whole = _read_chunks(tokens, places, 0, places.chunks, mesh)
@@ -110,15 +110,11 @@ def _read_chunks(
         return chunked
 
     chunked = (
-        in_chunks(_take(tokens, positions)),
-        in_chunks(_take(tokens, positions + 1)),
+        in_chunks(tokens.take(positions)),
+        in_chunks(tokens.take(positions + 1)),
         in_chunks(weights.astype(np.float32)),
     )
     return chunked if mesh is None else split_rows(mesh, chunked, axis=1)
-
-
-def _take(tokens: TokenSource, positions: np.ndarray) -> np.ndarray:
-    return tokens.take(positions).astype(np.int32)
 
 
 def evaluate(config: ModelConfig, params: Params, segments: Segments) -> float:

@@ -35,9 +35,10 @@ class Restored(NamedTuple):
 class Checkpoints:
     """The checkpoints of a run, open for writing to one process alone.
 
-    The last two are kept, so that one is good should the other be damaged, and the best; others are deleted. One worker
-    thread writes them while training continues. Use it as a context manager: entering locks the run and deletes what a
-    killed process left; leaving waits for the save in progress and releases the lock.
+    The last two are kept, so that one is good should the other be damaged, the best, and those of every `keep_every`
+    steps; others are deleted. One worker thread writes them while training continues. Use it as a context manager:
+    entering locks the run and deletes what a killed process left; leaving waits for the save in progress and releases
+    the lock.
 
     Of several processes all have one, and call it alike. Process 0's is the one that is described here. The others give
     process 0 their parts of a state, and read the checkpoints that it names.
@@ -45,17 +46,21 @@ class Checkpoints:
     Args:
         run: The run directory.
         environment: What the run trains on, recorded with each checkpoint.
+        keep_every: Steps from one checkpoint that is kept for good to the next; 0 keeps none.
 
     Raises:
         LockedError: On entering: another process writes to the run.
         SaveError: On entering: the run can't be written. On leaving: the last save failed.
     """
 
-    def __init__(self, run: Path, environment: Mapping[str, str] = MappingProxyType({})) -> None:
+    def __init__(
+        self, run: Path, environment: Mapping[str, str] = MappingProxyType({}), keep_every: int = 0
+    ) -> None:
         """See the class."""
         self._run = run
         self._steps = run / STEPS
         self._environment = dict(environment)
+        self._keep_every = keep_every
         self._pending: Future[None] | None = None
         self._saved: dict[int, SavedStep] = {}
         self._lock: int | None = None
@@ -176,6 +181,8 @@ class Checkpoints:
             SaveError: The run was moved, replaced or deleted meanwhile.
         """
         if self._lock is not None and not is_held(self._lock, self._run):
+            with contextlib.suppress(SaveError):
+                self.wait()  # for a save that would count as one of this run
             self._saved = {}
             raise SaveError(f"{self._run}: was moved, replaced or deleted; nothing more is written to it")
 
@@ -200,6 +207,8 @@ class Checkpoints:
         self._saved[saved.step] = saved
         best = {self.best.step} if self.best else set()
         for step in self._saved.keys() - set(sorted(self._saved)[-_LAST:]) - best:
+            if self._keep_every and step % self._keep_every == 0:
+                continue
             del self._saved[step]
             gone = hidden(self._steps, step)
             with contextlib.suppress(OSError):  # half of a checkpoint must never look like one

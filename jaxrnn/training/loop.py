@@ -27,7 +27,7 @@ from jaxrnn.sampling.generation import prompt_ids, sample
 from jaxrnn.sampling.text import until
 from jaxrnn.training.averaging import averaged
 from jaxrnn.training.optimizer import update_plateau
-from jaxrnn.training.state import TrainState, place
+from jaxrnn.training.state import TrainState, place, stops_early
 from jaxrnn.training.step import MAX_SKIPPED, run_steps, split_key
 
 _DISPATCH_SECONDS = 0.3  # how long Python waits for the device: a signal is answered within that time
@@ -59,6 +59,9 @@ class Evaluated(NamedTuple):
     seconds: float
     skipped: int  # in the last dispatch
     is_best: bool  # no earlier evaluation was as good
+    stops_early: bool = (
+        False  # training ends here, after `train.early_stopping` evaluations without a better one
+    )
 
     @property
     def score(self) -> float:
@@ -117,8 +120,8 @@ def train(
 
     Yields:
         `Progress` after every dispatch; `Evaluated`, `Sampled` and `Save`, in this order, where they are due. The end
-        of training is always evaluated and saved, and a new best is always saved. In several processes each has the
-        same events at the same steps, but for `Sampled`, which is process 0's.
+        of training, early or not, is always evaluated and saved, and a new best is always saved. In several processes
+        each has the same events at the same steps, but for `Sampled`, which is process 0's.
 
     Raises:
         DivergenceError: Five updates in a row were skipped, or the held-out loss or a parameter is not finite; states
@@ -154,7 +157,8 @@ def train(
     seconds_per_step = math.inf  # so that the first dispatch, which compiles, is a single step
     timed_steps, timed_seconds = 0, 0.0  # since the last evaluation, compilation not counted
 
-    while step < every.steps:
+    is_end = step >= every.steps or stops_early(every, state)
+    while not is_end:
         dispatched = time.monotonic()
         ids, end = feed(step)
         stop = min(_next_stop(every, step), end)
@@ -195,8 +199,7 @@ def train(
         yield progress
 
         is_end = step == every.steps
-        is_save_due = is_end or _is_due(every.save_every, step)
-        val_loss = None
+        val_loss, is_best = None, False
         if is_end or _is_due(every.eval_every, step):
             if segments is not None:
                 params = averaged(state.params, state.average)
@@ -214,8 +217,10 @@ def train(
             # On every device again, as it was: another layout would compile the steps anew.
             state = state._replace(**replicate(mesh, _note_evaluation(every, state, evaluated)))
             timed_steps, timed_seconds = 0, 0.0
-            is_save_due |= evaluated.is_best
-            yield evaluated
+            is_best, is_early = evaluated.is_best, stops_early(every, state)
+            yield evaluated._replace(stops_early=is_early and not is_end)
+            is_end |= is_early
+        is_save_due = is_end or is_best or _is_due(every.save_every, step) or _is_due(every.keep_every, step)
         is_sample_due = every.sample_every and (is_end or _is_due(every.sample_every, step))
         if is_sample_due and processes.is_first():
             yield Sampled(step, _write(config, state, vocabulary, step))
@@ -236,8 +241,8 @@ def _is_due(every: int, step: int) -> bool:
 
 def _next_stop(config: TrainConfig, step: int) -> int:
     """The next step at which something is evaluated, sampled or saved."""
-    periods = [every for every in (config.eval_every, config.save_every, config.sample_every) if every > 0]
-    return min([config.steps, *(step - step % every + every for every in periods)])
+    periods = (config.eval_every, config.save_every, config.keep_every, config.sample_every)
+    return min([config.steps, *(step - step % every + every for every in periods if every > 0)])
 
 
 def _evaluated(progress: Progress, state: TrainState, val_loss: float | None) -> Evaluated:
@@ -254,6 +259,7 @@ def _note_evaluation(config: TrainConfig, state: TrainState, evaluated: Evaluate
     return {
         "plateau": update_plateau(config, state.plateau, improved=improved) if is_measured else state.plateau,
         "best_val_loss": np.float32(evaluated.score) if improved else state.best_val_loss,
+        "stale": np.int32(0 if improved else int(state.stale) + is_measured),
         "loss_sum": np.float32(0),
         "loss_count": np.int32(0),
     }

@@ -30,7 +30,8 @@ class TrainState(NamedTuple):
     plateau: Plateau
     rate_scale: Array  # float32 scalar, a factor on the learning rate: below 1 after a rollback
     skipped: Array  # int32 scalar, updates skipped in a row, the last one included, as they were not finite
-    best_val_loss: Array  # float32 scalar, nats per character; infinity before the first evaluation
+    best_val_loss: Array  # float32 scalar, nats per token; infinity before the first evaluation
+    stale: Array  # int32 scalar, evaluations since the best one
     loss_sum: Array  # float32 scalar, the training losses since the last evaluation, added up
     loss_count: Array  # int32 scalar, how many
     average: Averaging = ()  # of the parameters, to be used in their place (`averaging.averaged`)
@@ -83,6 +84,7 @@ def _start_state(model_config: ModelConfig, config: TrainConfig, params: Params)
         rate_scale=jnp.ones((), jnp.float32),
         skipped=jnp.zeros((), jnp.int32),
         best_val_loss=jnp.full((), jnp.inf, jnp.float32),
+        stale=jnp.zeros((), jnp.int32),
         loss_sum=jnp.zeros((), jnp.float32),
         loss_count=jnp.zeros((), jnp.int32),
         average=init_average(config, params),
@@ -97,6 +99,11 @@ def place(mesh: Mesh, state: TrainState) -> TrainState:
     if processes.are_several() and state.step.is_fully_addressable:
         state = from_leaves(processes.share(to_leaves(state)), state)
     return replicate(mesh, state._replace(carry=()))._replace(carry=split_rows(mesh, state.carry))
+
+
+def stops_early(config: TrainConfig, state: TrainState) -> bool:
+    """Whether `early_stopping` evaluations in a row were no better than the best before them."""
+    return 0 < config.early_stopping <= int(state.stale)
 
 
 def after_rollback(state: TrainState) -> TrainState:

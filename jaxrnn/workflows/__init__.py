@@ -11,7 +11,6 @@ from jaxrnn.workflows.finetune import finetune as finetune
 from jaxrnn.workflows.finetune import open_finetuning as open_finetuning
 from jaxrnn.workflows.job import Job as Job
 from jaxrnn.workflows.job import Note as Note
-from jaxrnn.workflows.job import check_has_corpus as check_has_corpus
 from jaxrnn.workflows.job import write_to as write_to
 from jaxrnn.workflows.plan import Memory as Memory
 from jaxrnn.workflows.plan import estimate_memory as estimate_memory

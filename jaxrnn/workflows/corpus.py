@@ -13,7 +13,7 @@ from jaxrnn.data.tokens import TokenSource
 from jaxrnn.data.vocabulary import TOKENIZERS, Vocabulary, with_separator
 from jaxrnn.errors import ConfigError, CorpusError, VocabularyError
 from jaxrnn.runs.directory import Ancestor, RunRecord, new_record, read_record, read_vocabulary
-from jaxrnn.runs.saved_steps import find_step
+from jaxrnn.runs.saved_steps import Which, find_step
 from jaxrnn.runs.tensorboard import check_tensorboard
 from jaxrnn.sampling.generation import prompt_ids
 from jaxrnn.types import OnProgress
@@ -65,7 +65,7 @@ def load_data(job: Job, *, on_event: OnNote = ignore, on_progress: OnProgress = 
     tokens, history = corpus.tokens, tuple[Ancestor, ...]()
     if job.source:
         tokens = _cover(corpus, job.source, job.on_unknown, on_event, on_progress)
-        history = _history(job.source)
+        history = _history(job.source, job.checkpoint)
     record = new_record(corpus.name, corpus.path, corpus.sha256, tokens.vocabulary, history)
     return _prepare(config, record, tokens)
 
@@ -120,8 +120,8 @@ def _cover(
     return tokens
 
 
-def _history(source: Path) -> tuple[Ancestor, ...]:
-    record, step = read_record(source), find_step(source, "best").step
+def _history(source: Path, checkpoint: Which) -> tuple[Ancestor, ...]:
+    record, step = read_record(source), find_step(source, checkpoint).step
     ancestor = Ancestor(str(source.resolve()), step, record.corpus, record.corpus_sha256)
     return (*record.history, ancestor)
 

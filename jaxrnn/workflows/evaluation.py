@@ -22,7 +22,7 @@ from jaxrnn.evaluation.scoring import Scores, score_stateful, score_windows
 from jaxrnn.models.stack import count_parameters
 from jaxrnn.runs.checkpoint import load_params
 from jaxrnn.runs.directory import RunRecord, read_config, read_record, read_vocabulary
-from jaxrnn.runs.saved_steps import find_step
+from jaxrnn.runs.saved_steps import Which, find_step
 from jaxrnn.sampling.generation import prompt_ids, sample
 from jaxrnn.types import OnProgress
 from jaxrnn.workflows.corpus import own_corpus
@@ -46,6 +46,7 @@ class EvaluationOptions(NamedTuple):
     length: int  # tokens that the model writes for it
     rng_seed: int
     limit: int | None = None  # tokens to score at most
+    checkpoint: Which = "best"  # the one to score, as for `jaxrnn.load`
     on_event: OnNote = ignore  # gets a `Note` for what a user should know
     on_progress: OnProgress = lambda *_: None  # told how downloads, tokenization and dynamic evaluation go
 
@@ -68,7 +69,7 @@ class _Evaluated(NamedTuple):
 
 
 def evaluate_run(path: Path, options: EvaluationOptions) -> Evaluation:
-    """Scores a run by its best checkpoint.
+    """Score a checkpoint of a run.
 
     Raises:
         JaxrnnError: The run or a text is missing or damaged, or there is nothing to score.
@@ -76,8 +77,8 @@ def evaluate_run(path: Path, options: EvaluationOptions) -> Evaluation:
     """
     config, vocabulary = read_config(path), read_vocabulary(path)
     scored, training = _read_tokens(path, config, vocabulary, options)
-    step = find_step(path, "best").step
-    params = load_params(path, config.model, vocabulary.size)
+    step = find_step(path, options.checkpoint).step
+    params = load_params(path, config.model, vocabulary.size, options.checkpoint)
     run = _Evaluated(path, config, vocabulary, params, scored, training)
     results, first = {}, None
     for protocol in options.protocols:

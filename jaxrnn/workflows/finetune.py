@@ -9,6 +9,7 @@ from jaxrnn.config.toml import toml_string
 from jaxrnn.data.coverage import OnUnknown
 from jaxrnn.parallel.devices import split_cpu
 from jaxrnn.runs.directory import find_run, read_config
+from jaxrnn.runs.saved_steps import Which, find_step
 from jaxrnn.types import OnProgress
 from jaxrnn.workflows.corpus import load_data
 from jaxrnn.workflows.job import Job, PathLike, ignore, write_to
@@ -25,6 +26,7 @@ def finetune(
     *,
     config: str | Path | None = None,
     to: PathLike | None = None,
+    checkpoint: Which = "best",
     on_unknown: OnUnknown = "extend",
     resume: bool = False,
     overwrite: bool = False,
@@ -32,7 +34,7 @@ def finetune(
     on_progress: OnProgress = lambda *_: None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Run:
-    """Fine-tune the best checkpoint of a run on another corpus, as `jaxrnn finetune` does; print nothing.
+    """Fine-tune a run on another corpus, as `jaxrnn finetune` does; print nothing.
 
     Layers and parameters are the run's. Characters already in the vocabulary keep their embedding and output rows, new
     ones get freshly initialized ones.
@@ -43,6 +45,7 @@ def finetune(
         overrides: values that replace the config's.
         config: a TOML file, or the name of a config that comes with jaxrnn; None takes gentle values.
         to: the run directory to create; a bare name goes into `checkpoints/`. None trains in memory.
+        checkpoint: of the run to fine-tune, as for `jaxrnn.load`.
         on_unknown: what to do about characters that the model does not know: "extend" the vocabulary, "drop" them from
             the corpus, or "error".
         resume: as for `pretrain`; so are the other arguments.
@@ -56,7 +59,9 @@ def finetune(
         CheckpointError: There is no run to fine-tune, or no run can be made at `to`.
         JaxrnnError: as `workflows.load_data` and `workflows.train`.
     """
-    job = open_finetuning(source, corpus, overrides, config=config, on_unknown=on_unknown)
+    job = open_finetuning(
+        source, corpus, overrides, config=config, checkpoint=checkpoint, on_unknown=on_unknown
+    )
     job = write_to(job, to, resume=resume, overwrite=overwrite)
     split_cpu(job.config)
     data = load_data(job, on_event=on_event, on_progress=on_progress)
@@ -69,15 +74,17 @@ def open_finetuning(
     overrides: Overrides = _NONE,
     *,
     config: str | Path | None = None,
+    checkpoint: Which = "best",
     on_unknown: OnUnknown = "extend",
 ) -> Job:
     """Read the config of a fine-tuning; the arguments are those of `finetune`.
 
     Raises:
         ConfigError: The config is not valid, or does not fit the run's.
-        CheckpointError: There is no run to fine-tune.
+        CheckpointError: There is no run to fine-tune, or no such checkpoint of it.
     """
     found = find_run(os.fspath(source))
+    find_step(found, checkpoint)
     if corpus is not None:
         texts: Texts = (
             os.fspath(corpus) if isinstance(corpus, str | os.PathLike) else tuple(map(os.fspath, corpus))
@@ -87,6 +94,5 @@ def open_finetuning(
         else:
             text = texts if isinstance(texts, str) else f"[{', '.join(map(toml_string, texts))}]"
             overrides = [*overrides, f"corpus.text={text}"]
-    return Job(
-        load_finetune_config(config, read_config(found), overrides), source=found, on_unknown=on_unknown
-    )
+    resolved = load_finetune_config(config, read_config(found), overrides)
+    return Job(resolved, source=found, checkpoint=checkpoint, on_unknown=on_unknown)

@@ -20,6 +20,7 @@ from jaxrnn.runs.directory import (
     read_vocabulary,
 )
 from jaxrnn.runs.resume import check_resumable
+from jaxrnn.runs.saved_steps import Which
 
 PathLike: TypeAlias = str | os.PathLike[str]
 
@@ -53,6 +54,7 @@ class Job(NamedTuple):
     path: Path | None = None  # the run directory; None trains in memory
     begun: Begun | None = None  # the run that is resumed
     source: Path | None = None  # the run that is fine-tuned
+    checkpoint: Which = "best"  # of the run that is fine-tuned
     on_unknown: OnUnknown = "extend"
     overwrite: bool = False
 
@@ -80,10 +82,12 @@ def write_to(job: Job, to: PathLike | None, *, resume: bool = False, overwrite: 
     job = job._replace(path=run, overwrite=overwrite)
     if resume and is_run(run):
         record, begun, vocabulary = read_record(run), read_config(run), read_vocabulary(run)
-        check_has_corpus(run, f"to go on from it: jaxrnn finetune --from {run} --corpus TEXT")
+        if record.imported_from:
+            remedy = f"to go on from it: jaxrnn finetune --from {run} --corpus TEXT"
+            raise CorpusError(f"{run}: was imported, and has no corpus of its own; {remedy}")
         changes = check_resumable(run, begun, job.config)
         if job.source:
-            _check_source(run, record, job.source)
+            _check_source(run, record, job.source, job.checkpoint)
         return job._replace(begun=Begun(record, begun, vocabulary, changes))
     inputs = named_paths(job.config.corpus.text) + ([job.source] if job.source else [])
     try:
@@ -94,7 +98,7 @@ def write_to(job: Job, to: PathLike | None, *, resume: bool = False, overwrite: 
     return job
 
 
-def _check_source(run: Path, record: RunRecord, source: Path) -> None:
+def _check_source(run: Path, record: RunRecord, source: Path, checkpoint: Which) -> None:
     if not record.history:
         raise CheckpointError(f"{run}: was pretrained, not fine-tuned; name another run with --to RUN")
     before = record.history[-1].run
@@ -102,14 +106,8 @@ def _check_source(run: Path, record: RunRecord, source: Path) -> None:
         raise CheckpointError(
             f"{run}: was fine-tuned from {before}, not from {source}; name another run with --to RUN"
         )
-
-
-def check_has_corpus(run: Path, remedy: str = "") -> None:
-    """Refuse a run that has no corpus of its own.
-
-    Raises:
-        CorpusError: It was imported; the message ends in the remedy, where there is one.
-    """
-    if read_record(run).imported_from:
-        ending = f"; {remedy}" if remedy else ""
-        raise CorpusError(f"{run}: was imported, and has no corpus of its own{ending}")
+    step = record.history[-1].step
+    if isinstance(checkpoint, int) and checkpoint != step:
+        raise CheckpointError(
+            f"{run}: was fine-tuned from step {step}, not {checkpoint}; name another run with --to RUN"
+        )

@@ -35,7 +35,7 @@ class Run(NamedTuple):
     metrics: Metrics  # arrays by column of metrics.csv; losses in nats per token, NaN: none
     path: Path | None  # the run directory; None where it was trained in memory
     step: int  # of the last checkpoint
-    states: SavedStates  # in memory: the last state and the best
+    states: SavedStates  # in memory: the last state, the best, and those of `train.keep_every`
 
     def model(self, checkpoint: Which = "best") -> LanguageModel:
         """Return a trained model of this run: the best by validation loss, the last, or that of a kept step.
@@ -60,11 +60,12 @@ def _choose(states: Mapping[int, "tuple[Any, float | None]"], which: Which) -> S
 
 
 class MemoryCheckpoints:
-    """The checkpoints of a run that is trained in memory: the last state and the best, as `runs.saving.Checkpoints`."""
+    """The checkpoints of a run that is trained in memory, as `runs.saving.Checkpoints`, but of the last only one."""
 
-    def __init__(self) -> None:
+    def __init__(self, keep_every: int) -> None:
         """Begin without any."""
         self.states: dict[int, tuple[TrainState, float | None]] = {}
+        self._keep_every = keep_every
 
     @property
     def last(self) -> SavedStep | None:
@@ -77,9 +78,11 @@ class MemoryCheckpoints:
         return _choose(self.states, "best") if self.states else None
 
     def save(self, step: int, state: TrainState, val_loss: float | None = None) -> None:
-        """Keep a state, and of those before it the best."""
+        """Keep a state, of those before it the best, and every one of so many steps."""
         self.states[step] = state, val_loss
         kept = {step, _choose(self.states, "best").step}
+        if self._keep_every:
+            kept |= {step for step in self.states if step % self._keep_every == 0}
         self.states = {step: saved for step, saved in self.states.items() if step in kept}
 
     def restore(self, _abstract: Any) -> Restored:

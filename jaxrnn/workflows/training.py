@@ -29,18 +29,28 @@ from jaxrnn.runs.environment import describe_changes, describe_environment
 from jaxrnn.runs.metrics import metrics_columns, read_metrics, seconds_trained
 from jaxrnn.runs.plotting import plot_losses
 from jaxrnn.runs.resume import describe_schedule
+from jaxrnn.runs.saved_steps import Which
 from jaxrnn.runs.saving import Checkpoints
 from jaxrnn.runs.tensorboard import Write, open_events
 from jaxrnn.training import loop
 from jaxrnn.training.finetuning import adapt_params
 from jaxrnn.training.loop import Evaluated, Event, Progress, Sampled, Save
-from jaxrnn.training.state import TrainState, after_rollback, init_state, place, run_keys, start_state
+from jaxrnn.training.state import (
+    TrainState,
+    after_rollback,
+    init_state,
+    place,
+    run_keys,
+    start_state,
+    stops_early,
+)
 from jaxrnn.training.step import current_rate
 from jaxrnn.workflows.corpus import Data
 from jaxrnn.workflows.job import Job, Note, ignore
 from jaxrnn.workflows.run import MemoryCheckpoints, Run
 
 LOSS_CURVE = "loss.png"
+_EARLY = "ends early, at step {}: no better loss in {} evaluations; --set train.early_stopping=0 would go on"
 
 OnEvent: TypeAlias = Callable[[Event | Note], None]
 
@@ -89,18 +99,18 @@ def train(
     config, path = data.config, job.path
     rows: list[dict[str, object]] = []
     with contextlib.ExitStack() as stack:
-        checkpoints: Checkpoints | MemoryCheckpoints = MemoryCheckpoints()
+        checkpoints: Checkpoints | MemoryCheckpoints = MemoryCheckpoints(config.train.keep_every)
         state: TrainState | None
         if job.begun:
             assert path is not None
-            checkpoints = stack.enter_context(Checkpoints(path, _environment(config)))
+            checkpoints = stack.enter_context(_open_checkpoints(path, config))
             state = _resume(path, job, data, checkpoints, on_event)
         else:
             state, val_loss = _create(job, data, rows, on_event)
             if path is None:
                 checkpoints.save(0, state, val_loss)
             else:
-                checkpoints = stack.enter_context(Checkpoints(path, _environment(config)))
+                checkpoints = stack.enter_context(_open_checkpoints(path, config))
         if state is not None:
             training = _Training(path, config, data, checkpoints, rows, on_event, should_stop)
             _follow(training, state, seconds_trained(path / METRICS) if path and job.begun else 0.0)
@@ -113,6 +123,10 @@ def train(
     return Run(config, data.vocabulary, read_metrics(path / METRICS), path, step, {})
 
 
+def _open_checkpoints(path: Path, config: Config) -> Checkpoints:
+    return Checkpoints(path, _environment(config), config.train.keep_every)
+
+
 # The first state.
 
 
@@ -121,7 +135,9 @@ def _create(
 ) -> tuple[TrainState, float | None]:
     """Make a new run; return the state before its first step, and the validation loss if it was evaluated."""
     config, tokens, unit = data.config, data.vocabulary.tokens, data.vocabulary.unit
-    state, val_loss = _adapted_state(job.source, data) if job.source else (_new_state(data), None)
+    state, val_loss = _new_state(data), None
+    if job.source:
+        state, val_loss = _adapted_state(job.source, job.checkpoint, data)
     on_event(
         Note(
             f"{count_parameters(state.params):,} parameters; {len(data.train_ids):,} {tokens} to train on, "
@@ -160,10 +176,10 @@ def _new_state(data: Data) -> TrainState:
     return init_state(data.config, data.vocabulary.size)
 
 
-def _adapted_state(source: Path, data: Data) -> tuple[TrainState, float | None]:
+def _adapted_state(source: Path, which: Which, data: Data) -> tuple[TrainState, float | None]:
     """Return the state with the parameters of the run that is fine-tuned, and their validation loss."""
     config, known = data.config, read_vocabulary(source)
-    params = load_params(source, config.model, known.size)
+    params = load_params(source, config.model, known.size, which)
     params_key, _ = run_keys(config.train)
     params = adapt_params(params, known, data.vocabulary, params_key)
     state = start_state(config, params)
@@ -196,6 +212,9 @@ def _resume(
     if restored.step >= config.train.steps:
         now = f"it is at step {restored.step}, train.steps is {config.train.steps}"
         on_event(Note(f"{path} is finished: {now}; --set train.steps=N prolongs it"))
+        return None
+    if stops_early(config.train, restored.state):
+        on_event(Note(f"{path} {_EARLY.format(restored.step, config.train.early_stopping)}"))
         return None
     if schedule := describe_schedule(begun.config.train, config.train, restored.step):
         on_event(Note(schedule))
@@ -283,6 +302,9 @@ def _follow_events(training: _Training, state: TrainState, clock: list[float], w
                 row["event"] = "evaluation"
                 training.record(row)
                 write_curves(row)
+                if event.stops_early:
+                    patience = training.config.train.early_stopping
+                    training.on_event(Note(f"the run {_EARLY.format(event.step, patience)}"))
             case Sampled() if training.path is not None:
                 training.checkpoints.check_in_place()
                 append_sample(training.path, event.step, event.text)

@@ -21,6 +21,7 @@ from jaxrnn.config import (
     RNNConfig,
     SampleConfig,
     TrainConfig,
+    parse_config,
 )
 from jaxrnn.errors import ConfigError
 
@@ -50,6 +51,8 @@ LIMITS: list[tuple[Any, str, list[Any], list[Any]]] = [
     (TrainConfig, "seq_len", [1, 2**20], [0, 2**20 + 1]),
     (TrainConfig, "learning_rate", [1e-12, 100.0], [0.0, -1e-3, 100.1]),
     (TrainConfig, "eval_tokens", [0, COUNT], [-1, COUNT + 1]),
+    (TrainConfig, "early_stopping", [0, COUNT], [-1, COUNT + 1]),
+    (TrainConfig, "keep_every", [0, COUNT], [-1, COUNT + 1]),
     (TrainConfig, "reset_rate", [0.0, 1.0], [-1e-9, 1.001]),
     (TrainConfig, "accumulate_steps", [1, 65_536], [0, -1, 65_537]),
     (TrainConfig, "optimizer", ["adamw", "muon"], ["AdamW", "sgd", ""]),
@@ -221,3 +224,40 @@ def test_resets_need_a_state_that_is_carried():
     assert TrainConfig(accumulate_steps=2, steps=2**30 - 1, batch_size=3, seq_len=5).tokens_per_step == 30
     with pytest.raises(ConfigError, match=r"^reset_rate = 0\.1: without stateful"):
         TrainConfig(reset_rate=0.1, stateful=False)
+
+
+def separator_refused(text: str, *overrides: str) -> str:
+    with pytest.raises(ConfigError) as error:
+        parse_config(text, "my.toml", overrides)
+    message = str(error.value)
+    assert message.isprintable() and len(message) < 300
+    return message
+
+
+def test_a_separator_is_written_as_toml_writes_characters() -> None:
+    for written, character in (("\\n", "\n"), ("\\u001E", "\x1e"), (";", ";")):
+        text = f'[corpus]\nseparator = "{written}"'
+        assert parse_config(text, "my.toml").corpus.separator == character
+        assert parse_config("", "my.toml", [f'corpus.separator="{written}"']).corpus.separator == character
+    assert parse_config("[corpus]", "my.toml").corpus.separator == ""
+
+
+@pytest.mark.parametrize("mark", ["<|endoftext|>", "\n\n", "it's / $HOME @x", "été\u2028", "x" * 100_000])
+def test_a_separator_of_several_tokens_is_refused(mark: str) -> None:
+    with pytest.raises(ConfigError, match="must be one token") as error:
+        CorpusConfig(separator=mark)
+    assert str(error.value).isprintable() and len(str(error.value)) < 300
+
+
+def test_a_separator_of_bytes_is_an_ascii_character() -> None:
+    assert CorpusConfig(separator="é").separator == "é"
+    assert CorpusConfig(separator="e", tokens="bytes").separator == "e"
+    assert "must be one token" in separator_refused('[corpus]\ntokens = "bytes"\nseparator = "é"')
+
+
+def test_an_escape_in_a_separator_that_was_not_read_as_one_says_how_to_write_it() -> None:
+    for message in (
+        separator_refused("[corpus]\nseparator = '\\n'"),
+        separator_refused("", r"corpus.separator=\n"),
+    ):
+        assert """--set 'corpus.separator="\\n"'""" in message

@@ -42,6 +42,13 @@ def test_the_last_two_and_the_best_are_kept(run: Path) -> None:
     assert (step_read(run, "last"), step_read(run, "best"), step_read(run, 5)) == (6, 2, 5)
 
 
+def test_those_of_every_so_many_steps_are_kept_as_well(run: Path) -> None:
+    with Checkpoints(run, keep_every=3) as checkpoints:
+        for step in range(1, 9):
+            checkpoints.save(step, state_at(step), 1.0 + step)
+    assert names(run / "steps") == ["0", "1", "3", "6", "7", "8"]  # 1 is the best
+
+
 def test_the_best_is_the_last_where_nothing_was_evaluated(run: Path) -> None:
     save(run, (1, None), (2, None))
     assert names(run / "steps") == ["1", "2"]

@@ -236,6 +236,29 @@ def test_a_plateau_lowers_the_rate(config: Config, vocabulary: Vocabulary, ids: 
     assert falls == worse[:-1]
 
 
+def test_early_stopping_ends_after_so_many_evaluations_without_a_better_one(
+    config: Config, vocabulary: Vocabulary, ids: np.ndarray
+) -> None:
+    # So high a rate that some evaluation is no improvement.
+    early = with_train(config, schedule="constant", learning_rate=5.0, steps=400, warmup_steps=0)
+    early = with_train(early, eval_every=2, save_every=0, sample_every=0, early_stopping=2)
+    events = run(early, vocabulary, ids)
+    evaluations = [event for event in events if isinstance(event, Evaluated)]
+    *before, last = evaluations
+    assert [event.is_best for event in evaluations[-3:]] == [True, False, False]
+    assert last.stops_early and not any(event.stops_early for event in before)
+    assert not any(pair == (False, False) for pair in pairwise(event.is_best for event in before))
+    assert isinstance(events[-1], Save) and events[-1].step == last.step < 400
+    assert run(early, vocabulary, ids, last_state(events)) == []  # it is over
+    assert run(with_train(early, early_stopping=3, steps=last.step + 2), vocabulary, ids, last_state(events))
+
+
+def test_a_state_that_is_to_be_kept_is_saved(config: Config, vocabulary: Vocabulary, ids: np.ndarray) -> None:
+    kept = with_train(config, steps=7, eval_every=0, save_every=0, sample_every=0, keep_every=3)
+    events = run(kept, vocabulary, ids)
+    assert [event.step for event in events if isinstance(event, Save)] == [3, 6, 7]
+
+
 def test_a_loss_that_is_not_finite_ends_the_training_before_anything_bad_is_saved(
     config: Config, vocabulary: Vocabulary, ids: np.ndarray
 ) -> None:

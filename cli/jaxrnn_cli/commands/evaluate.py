@@ -8,10 +8,11 @@ import typer
 
 import jaxrnn
 from jaxrnn_cli.display import console
+from jaxrnn_cli.display.checkpoint import note_checkpoint
 from jaxrnn_cli.display.evaluation import print_report, same_text
 from jaxrnn_cli.display.progress import progress_display
 from jaxrnn_cli.options.choices import check_choice
-from jaxrnn_cli.options.names import FromRun, complete_run
+from jaxrnn_cli.options.names import FromRun, OfCheckpoint, complete_run
 from jaxrnn_cli.options.numbers import integer, number
 from jaxrnn_cli.options.output import OverwriteFile, check_output
 from jaxrnn_cli.startup.devices import Platform, start_jax
@@ -24,6 +25,7 @@ PROTOCOLS = ("stateful", "windows", "dynamic")
 
 def evaluate(
     run: FromRun = None,
+    checkpoint: OfCheckpoint = "best",
     corpus: Annotated[
         str | None,
         typer.Option(
@@ -117,7 +119,7 @@ def evaluate(
 ) -> None:
     """Measure a trained model on text that it has not learned from.
 
-    Prints nats and bits per character, by the run's best checkpoint. Numbers of different protocols, or on different
+    Prints nats and bits per character. Numbers of different protocols, or on different
     texts, do not compare: see docs/evaluation.md.
     """
     names = [*(compare or ()), *(more or ())]
@@ -138,6 +140,9 @@ def evaluate(
     if per_character is not None:
         inputs = jaxrnn.runs.files_read(found[0]) + (jaxrnn.data.named_paths(corpus) if corpus else [])
         check_output(per_character, inputs, overwrite=overwrite, option="--per-character")
+    if not as_json:
+        for path in found:
+            note_checkpoint(path, checkpoint)
     start_jax(platform)
     with progress_display(quiet=as_json) as on_progress:
         options = jaxrnn.workflows.EvaluationOptions(
@@ -150,6 +155,7 @@ def evaluate(
             length=length,
             rng_seed=rng_seed,
             limit=limit,
+            checkpoint=checkpoint,
             on_event=(lambda _: None) if as_json else (lambda event: console.note(event.message)),
             on_progress=on_progress,
         )

@@ -7,9 +7,10 @@ import typer
 
 import jaxrnn
 from jaxrnn_cli.display import console
+from jaxrnn_cli.display.checkpoint import note_checkpoint
 from jaxrnn_cli.display.numbers import format_bytes
 from jaxrnn_cli.options.choices import choice
-from jaxrnn_cli.options.names import FromRun
+from jaxrnn_cli.options.names import FromRun, OfCheckpoint
 from jaxrnn_cli.options.output import OverwriteFile, check_output
 from jaxrnn_cli.startup.devices import Platform, start_jax
 
@@ -23,13 +24,14 @@ def export(
         choice("--format", FORMATS, help="The format."),
     ],
     run: FromRun = None,
+    checkpoint: OfCheckpoint = "best",
     output: Annotated[
         Path | None, typer.Option(metavar="FILE", help="The file.  [default: RUN's name.FORMAT]")
     ] = None,
     overwrite: OverwriteFile = False,
     platform: Platform = None,
 ) -> None:
-    """Write a trained model, by its best checkpoint, as other programs read it.
+    """Write a trained model as other programs read it.
 
     safetensors: the parameters as PyTorch names them, and JSON beside them: see docs/interchange.md.
     onnx: a graph for onnxruntime, in Python or a browser: see docs/onnx.md.
@@ -45,6 +47,8 @@ def export(
     check_output(path, inputs, overwrite=overwrite)
     start_jax(platform)
     writer = jaxrnn.interchange.FORMATS[output_format]
-    written = jaxrnn.interchange.export(jaxrnn.load(found), writer, path, overwrite=overwrite, inputs=inputs)
+    note_checkpoint(found, checkpoint)
+    model = jaxrnn.load(found, checkpoint)
+    written = jaxrnn.interchange.export(model, writer, path, overwrite=overwrite, inputs=inputs)
     sizes = (f"{file} ({format_bytes(file.stat().st_size)})" for file in written)
     console.note(f"wrote {', '.join(sizes)}")

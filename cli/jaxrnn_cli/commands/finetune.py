@@ -7,8 +7,9 @@ import typer
 
 import jaxrnn
 from jaxrnn_cli.commands.training import DryRun, Overwrite, Quiet, Resume, Set, To, run_job
+from jaxrnn_cli.display.checkpoint import note_checkpoint
 from jaxrnn_cli.options.choices import ON_UNKNOWN, choice
-from jaxrnn_cli.options.names import complete_config, complete_run
+from jaxrnn_cli.options.names import OfCheckpoint, complete_config, complete_run
 from jaxrnn_cli.startup.devices import Platform
 from jaxrnn_cli.startup.processes import Coordinator, Distributed, NumProcesses, ProcessId, join_others
 
@@ -23,7 +24,7 @@ def finetune(
         typer.Option(
             "--from",
             metavar="RUN",
-            help="The run to fine-tune, by its best checkpoint: a directory, or a name in checkpoints/.",
+            help="The run to fine-tune: a directory, or the name of one in checkpoints/.",
             autocompletion=complete_run,
         ),
     ],
@@ -35,6 +36,7 @@ def finetune(
             autocompletion=complete_config,
         ),
     ] = None,
+    checkpoint: OfCheckpoint = "best",
     corpus: Annotated[
         str | None,
         typer.Option(metavar="TEXT", help="The corpus to learn: a file, a folder, or a built-in corpus."),
@@ -66,8 +68,15 @@ def finetune(
     """
     join_others(distributed, coordinator, num_processes, process_id)
     job = jaxrnn.workflows.open_finetuning(
-        source, corpus, overrides or {}, config=config, on_unknown=cast("OnUnknown", on_unknown)
+        source,
+        corpus,
+        overrides or {},
+        config=config,
+        checkpoint=checkpoint,
+        on_unknown=cast("OnUnknown", on_unknown),
     )
+    if not quiet and job.source:
+        note_checkpoint(job.source, checkpoint)
     to = str(_default_run(job, config)) if to is None else to
     job = jaxrnn.workflows.write_to(job, to, resume=resume, overwrite=overwrite)
     run_job(job, platform, dry_run=dry_run, quiet=quiet)

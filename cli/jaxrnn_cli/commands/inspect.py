@@ -8,9 +8,10 @@ import typer
 import jaxrnn
 from jaxrnn.errors import CorpusError, VocabularyError
 from jaxrnn_cli.display import console
+from jaxrnn_cli.display.checkpoint import note_checkpoint
 from jaxrnn_cli.display.numbers import format_bytes
 from jaxrnn_cli.display.progress import progress_display
-from jaxrnn_cli.options.names import FromRun, complete_run, name_runs
+from jaxrnn_cli.options.names import FromRun, OfCheckpoint, complete_run, name_runs
 from jaxrnn_cli.options.numbers import integer
 from jaxrnn_cli.options.output import OverwriteFile, check_output, write_output
 from jaxrnn_cli.options.standard_input import read_stdin, text_of_stdin
@@ -27,6 +28,7 @@ _READ = 50 * _LONGEST  # characters of a file: enough, also where many are left 
 
 def inspect(
     run: FromRun = None,
+    checkpoint: OfCheckpoint = "best",
     text: Annotated[str | None, typer.Option(metavar="TEXT", help="The text to read.")] = None,
     file: Annotated[
         Path | None, typer.Option(metavar="F", help="A file with the text to read; - reads standard input.")
@@ -82,9 +84,12 @@ def inspect(
     page = output or Path(f"{found.resolve().name}.html")
     inputs = [path for each in (found, *others) for path in jaxrnn.runs.files_read(each)]
     check_output(page, [*inputs, *([file] if file and file.is_file() else [])], overwrite=overwrite)
+    for path in (found, *others):
+        note_checkpoint(path, checkpoint)
     start_jax(platform)
     inspected, *compared = (
-        jaxrnn.load(path)._replace(name=name) for path, name in name_runs([found, *others]).items()
+        jaxrnn.load(path, checkpoint)._replace(name=name)
+        for path, name in name_runs([found, *others]).items()
     )
     tokens = inspected.vocabulary.tokens
     for other in compared:
@@ -152,7 +157,6 @@ def _write_sample(inspected: "LanguageModel", run: Path, length: int, rng_seed: 
 
 
 def _held_out(run: Path) -> "Text":
-    jaxrnn.workflows.check_has_corpus(run, "give one with --text, --file or --sample")
     try:
         with progress_display(quiet=False) as on_progress:
             return jaxrnn.workflows.validation_text(run, _READ, on_progress=on_progress)

@@ -9,7 +9,8 @@ import typer
 import jaxrnn
 from jaxrnn.errors import SaveError
 from jaxrnn_cli.display import console
-from jaxrnn_cli.options.names import FromRun
+from jaxrnn_cli.display.checkpoint import note_checkpoint
+from jaxrnn_cli.options.names import FromRun, OfCheckpoint
 from jaxrnn_cli.options.numbers import integer
 from jaxrnn_cli.startup.devices import Platform, start_jax
 
@@ -19,6 +20,7 @@ _SHORTEST_TOKEN = 16
 
 def play(
     run: FromRun = None,
+    checkpoint: OfCheckpoint = "best",
     port: Annotated[
         int, typer.Option(metavar="N", parser=integer(0, 65_535), help="The port; 0 takes a free one.")
     ] = 8000,
@@ -64,7 +66,8 @@ def play(
         console.note(f"playing {found}, the newest run")
     start_jax(platform)
     hosts = [*_LOOPBACK, host] if _is_loopback(host) else ["*"]  # who knows the token may call it anything
-    app = make_app(jaxrnn.load(found), hosts, token)
+    note_checkpoint(found, checkpoint)
+    app = make_app(jaxrnn.load(found, checkpoint), hosts, token)
     with _listen(host, port) as listening:
         address = f"[{host}]" if ":" in host else host
         secret = f"#token={token}" if token else ""

@@ -14,8 +14,9 @@ from jaxrnn.config.fields import FieldError
 from jaxrnn.errors import VocabularyError
 from jaxrnn_cli.display import console
 from jaxrnn_cli.display.byte_text import characters_of
+from jaxrnn_cli.display.checkpoint import note_checkpoint
 from jaxrnn_cli.options.choices import ON_UNKNOWN, choice
-from jaxrnn_cli.options.names import FromRun
+from jaxrnn_cli.options.names import FromRun, OfCheckpoint
 from jaxrnn_cli.options.numbers import integer, number
 from jaxrnn_cli.options.standard_input import read_stdin, text_of_stdin
 from jaxrnn_cli.startup.devices import Platform, start_jax
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 def sample(
     run: FromRun = None,
+    checkpoint: OfCheckpoint = "best",
     seed: Annotated[
         str | None,
         typer.Option(
@@ -116,6 +118,7 @@ def sample(
     found = jaxrnn.runs.find_run(run)
     if run is None:
         console.note(f"sampling from {found}, the newest run")
+    note_checkpoint(found, checkpoint)
     config, vocabulary = jaxrnn.runs.read_config(found), jaxrnn.runs.read_vocabulary(found)
     if read is not None and vocabulary.tokens == "characters":
         given["prompt"] = text_of_stdin(read)
@@ -125,7 +128,7 @@ def sample(
         rng_seed = secrets.randbelow(2**31)
         console.note(f"--rng-seed {rng_seed} writes this again")
 
-    model = jaxrnn.load(found)
+    model = jaxrnn.load(found, checkpoint)
     is_painted = show_probabilities and console.can_paint()
     if show_probabilities:
         console.explain_surprisal(is_painted=is_painted)

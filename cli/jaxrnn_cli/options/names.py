@@ -2,11 +2,14 @@
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from jaxrnn.config import shipped_configs
+from jaxrnn.errors import did_you_mean
+
+_CHECKPOINTS = ("best", "last")
 
 # Completion runs at every tab: it looks at names alone and imports no jax.
 
@@ -33,6 +36,29 @@ FromRun = Annotated[
         metavar="RUN",
         help="A run directory, or the name of one in checkpoints/.  [default: the newest]",
         autocompletion=complete_run,
+    ),
+]
+
+
+def _parse_checkpoint(text: str) -> str | int:
+    if text in _CHECKPOINTS:
+        return text
+    if text.isascii() and text.isdigit():
+        return int(text)
+    raise typer.BadParameter(
+        f"{text!r} is neither best nor last nor a step{did_you_mean(text, _CHECKPOINTS)}"
+    )
+
+
+# The checkpoint of the run that a command is about: a `Which`, as typer knows no unions.
+OfCheckpoint = Annotated[
+    Any,
+    typer.Option(
+        "--checkpoint",
+        metavar="best|last|STEP",
+        parser=_parse_checkpoint,
+        help="Which checkpoint of the run: the best by validation loss, the last, or that of a step.",
+        autocompletion=lambda: list(_CHECKPOINTS),
     ),
 ]
 

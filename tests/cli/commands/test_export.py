@@ -67,15 +67,10 @@ def test_an_imported_run_works_but_for_what_needs_a_text_of_its_own(
     resume = ("pretrain", "checkpoints/back/config.toml", "--to", "back", "--resume")
     for args, advice in {
         ("evaluate", "--from", "back"): "give one with --corpus TEXT",
-        ("inspect", "--from", "back"): "give one with --text, --file or --sample",
+        ("inspect", "--from", "back"): "or give a text with --text, --file or --sample",
         (
             "evaluate",
-            "--from",
-            "back",
-            "--corpus",
-            "short.txt",
-            "--protocol",
-            "dynamic",
+            *["--from", "back", "--corpus", "short.txt", "--protocol", "dynamic"],
         ): "dynamic evaluation ch",
         resume: "to go on from it: jaxrnn finetune --from checkpoints/back --corpus TEXT",
     }.items():

@@ -1,0 +1,100 @@
+"""`--checkpoint`: which checkpoint of a run a command uses, and that it says so."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from jaxrnn.runs import find_step
+from jaxrnn.runs.directory import read_record
+from jaxrnn_cli import app
+from tests.cli.conftest import arrays, write_files
+
+WORSE = "checkpoints/worse"
+LINE = f"jaxrnn: {WORSE}: the best, step 0 (validation loss "
+
+
+@pytest.fixture(scope="module")
+def folder(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that was best before its first step, with checkpoints of steps 0, 2, 4, 6 and 7."""
+    folder = tmp_path_factory.mktemp("worse")
+    write_files(folder)
+    shutil.copytree(trained, folder / "checkpoints/tiny")
+    ruin = {
+        "learning_rate": 1.0,
+        "max_grad_norm": 0,
+        "steps": 7,
+        "batch_size": 4,
+        "seq_len": 8,
+        "keep_every": 2,
+    }
+    settings = [f"--set=train.{key}={value}" for key, value in ruin.items()]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        more = ["finetune", "--from", "tiny", "--corpus", "text.txt", "--to", "worse", "--quiet"]
+        assert app.run([*more, *settings]) == 0
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def place(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+
+
+def test_the_best_is_taken_and_named(jaxrnn) -> None:
+    assert sorted(int(path.name) for path in Path(WORSE, "steps").iterdir()) == [0, 2, 4, 6, 7]
+    assert find_step(Path(WORSE), "best").step == 0
+    for command in (
+        "sample --rng-seed 1",
+        "evaluate",
+        "export --format stablehlo --overwrite",
+        "inspect --sample 9 --output /dev/null",
+    ):
+        _, _, err = jaxrnn(*command.split(), "--from", WORSE)
+        assert err.startswith(LINE) and "; the last is step 7\n" in err, err
+
+
+def test_another_is_taken_on_demand(jaxrnn) -> None:
+    def write(*args: str) -> str:
+        return jaxrnn("sample", "--from", WORSE, "--rng-seed", "1", "--length", "40", *args).out
+
+    texts = {which: write("--checkpoint", which) for which in ("best", "last", "0", "2", "4", "7")}
+    assert texts["0"] == texts["best"] == write()
+    assert texts["7"] == texts["last"]
+    assert len(set(texts.values())) == 4
+    assert jaxrnn("sample", "--from", WORSE, "--checkpoint", "last", "--rng-seed", "1").err == ""
+    _, _, err = jaxrnn("sample", "--from", WORSE, "--checkpoint", "2", "--rng-seed", "1")
+    assert err.startswith(f"jaxrnn: {WORSE}: step 2") and err.endswith("; the last is step 7\n")
+    steps = {
+        which: json.loads(jaxrnn("evaluate", "--from", WORSE, "--json", "--checkpoint", which).out)["runs"][
+            0
+        ]["step"]
+        for which in ("best", "last", "4")
+    }
+    assert steps == {"best": 0, "last": 7, "4": 4}
+
+
+def test_a_run_is_fine_tuned_from_any_of_them(jaxrnn) -> None:
+    more = ("finetune", "--from", WORSE, "--corpus", "text.txt", "--to", "more", "--set", "train.steps=1")
+    code, _, err = jaxrnn(*more, "--checkpoint", "4")
+    assert code == 0, err
+    assert read_record(Path("checkpoints/more")).history[-1].step == 4
+    began, wanted = arrays(Path("checkpoints/more"), 0), arrays(Path(WORSE), 4)
+    assert began["params.0.table"] == wanted["params.0.table"]
+    error = jaxrnn(*more, "--checkpoint", "2", "--resume").err.splitlines()[-1]
+    assert "was fine-tuned from step 4, not 2" in error
+
+
+@pytest.mark.parametrize(
+    ("which", "message"),
+    [
+        ("5", "step 5: no such checkpoint; steps saved: 0, 2, 4, 6, 7"),
+        ("bset", "'bset' is neither best nor last nor a step; did you mean best"),
+        ("-1", "'-1' is neither best nor last nor a step"),
+    ],
+)
+@pytest.mark.parametrize("command", ["sample", "evaluate", "inspect", "play", "export", "finetune"])
+def test_one_that_is_not_there_is_refused(jaxrnn, command: str, which: str, message: str) -> None:
+    needed = {"export": ["--format", "onnx"], "finetune": ["--corpus", "text.txt"]}.get(command, [])
+    assert message in jaxrnn(command, "--from", WORSE, "--checkpoint", which, *needed).error
