@@ -12,4 +12,5 @@ from jaxrnn.runs.directory import read_vocabulary as read_vocabulary
 from jaxrnn.runs.loading import load as load
 from jaxrnn.runs.metrics import read_metrics as read_metrics
 from jaxrnn.runs.plotting import plot_runs as plot_runs
+from jaxrnn.runs.saved_steps import damaged_steps as damaged_steps
 from jaxrnn.runs.saved_steps import find_step as find_step
