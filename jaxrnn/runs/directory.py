@@ -134,7 +134,7 @@ def find_destination(name: str) -> Path:
     """
     if not name:
         raise CheckpointError("--to: is empty; name a run directory")
-    return Path(name) if "/" in name or name in (".", "..") else RUNS / name
+    return Path(name) if "/" in name or name in (".", "..") else RUNS / name  # also a hidden name
 
 
 def find_run(name: str | None = None) -> Path:
@@ -148,9 +148,7 @@ def find_run(name: str | None = None) -> Path:
     """
     if name is None:
         return _newest_run()
-    candidates = [Path(name)] if name else []
-    if _is_plain(name):
-        candidates.append(RUNS / name)
+    candidates = list(dict.fromkeys([Path(name), find_destination(name)])) if name else []
     for path in candidates:
         if is_run(path):
             return path

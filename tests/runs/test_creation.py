@@ -94,6 +94,29 @@ def test_a_run_may_lie_behind_a_link_to_its_parent(work: Path, tmp_path: Path) -
     assert number_of(tmp_path / "big disk" / "play") == 2
 
 
+@pytest.mark.parametrize("there", [False, True])
+def test_a_link_leads_to_a_fresh_place(work: Path, there: bool) -> None:
+    (work / "link").symlink_to("deep/fresh")
+    if there:
+        (work / "deep/fresh").mkdir(parents=True)
+    check_destination(Path("link"))
+    create("link", 3)
+    assert (work / "link").is_symlink() and not (work / "deep/fresh").is_symlink()
+    assert number_of("deep/fresh") == number_of("link") == 3
+
+
+def test_a_folder_with_nothing_but_a_file_managers_file_is_free(work: Path) -> None:
+    (work / "run").mkdir()
+    (work / "run/.DS_Store").write_bytes(b"\0\0\0\1Bud1")
+    check_destination(Path("run"))
+    create("run", 3)
+    assert number_of("run") == 3
+    assert not (work / "run/.DS_Store").exists()
+    (work / "run/.DS_Store").touch()
+    create("run", 4, overwrite=True)
+    assert number_of("run") == 4
+
+
 def test_a_run_does_not_appear_before_it_is_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
 
@@ -131,10 +154,6 @@ def make_link_to_run(work: Path) -> None:
     (work / "run").symlink_to("elsewhere")
 
 
-def make_dangling_link(work: Path) -> None:
-    (work / "run").symlink_to("nowhere")
-
-
 @pytest.mark.parametrize("overwrite", [False, True])
 @pytest.mark.parametrize(
     ("make", "words"),
@@ -143,7 +162,6 @@ def make_dangling_link(work: Path) -> None:
         (make_foreign_folder, "no run (it has no run.json)"),
         (make_folder_with_another_record, "no run (its run.json can't be read as one)"),
         (make_link_to_run, "symbolic link"),
-        (make_dangling_link, "symbolic link"),
     ],
 )
 def test_what_is_no_run_is_never_replaced(
