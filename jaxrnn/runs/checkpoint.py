@@ -175,6 +175,9 @@ def write(steps: Path, saved: SavedStep, leaves: Leaves) -> SavedStep:
         new.mkdir()
         disk.reserve(new / "room", _size(leaves))
         _orbax().save(orbax_path(new) / _ARRAYS, leaves)
+        (new / _ARRAYS / "commit_success.txt").unlink(
+            missing_ok=True
+        )  # which names the folder, and nothing reads
         loss = saved.val_loss if math.isfinite(saved.val_loss or 0.0) else None
         saved = saved._replace(val_loss=loss, files=_hash_files(new / _ARRAYS))
         write_manifest(new, saved)

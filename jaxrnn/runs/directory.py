@@ -51,7 +51,7 @@ _SEAL = "# SHA-256 of the lines above: "
 class Ancestor(NamedTuple):
     """A run that another was fine-tuned from, as it was then."""
 
-    run: str  # absolute path
+    run: str  # its name
     step: int  # of the checkpoint that was loaded
     corpus: str
     corpus_sha256: str
@@ -68,7 +68,9 @@ class RunRecord(NamedTuple):
     jax_version: str
     created: str  # ISO 8601, UTC
     history: tuple[Ancestor, ...] = ()  # the runs it was fine-tuned from, the oldest first
-    imported_from: str = ""  # the file of another program that its parameters are from; it has no corpus then
+    imported_from: str = (
+        ""  # name of the file of another program that its parameters are from; it has no corpus then
+    )
     imported_sha256: str = ""  # of that file
     format_version: int = FORMAT_VERSION
 

@@ -122,7 +122,7 @@ def _cover(
 
 def _history(source: Path, checkpoint: Which) -> tuple[Ancestor, ...]:
     record, step = read_record(source), find_step(source, checkpoint).step
-    ancestor = Ancestor(str(source.resolve()), step, record.corpus, record.corpus_sha256)
+    ancestor = Ancestor(source.resolve().name, step, record.corpus, record.corpus_sha256)
     return (*record.history, ancestor)
 
 

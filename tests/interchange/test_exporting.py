@@ -103,6 +103,15 @@ def test_a_description_never_lies_next_to_a_model_that_it_does_not_describe(
     assert seen == [(old[0], b""), (new[0], b"")]
 
 
+def test_the_same_model_gives_the_same_bytes_in_any_process(tmp_path: Path, trained: LanguageModel) -> None:
+    files = [export(trained, SAFETENSORS, tmp_path / f"{number}.safetensors") for number in range(20)]
+    assert len({(model.read_bytes(), about.read_bytes()) for model, about in files}) == 1
+    content = files[0][0].read_bytes()
+    header = content[8 : 8 + int.from_bytes(content[:8], "little")]
+    assert list(json.loads(header)) == sorted(json.loads(header)) and len(header) % 8 == 0
+    assert [*json.loads(header)["__metadata__"]] == ["format", "jaxrnn"]
+
+
 def test_two_exports_to_one_file_do_not_mix(tmp_path: Path, trained: LanguageModel) -> None:
     path = tmp_path / "model.safetensors"
 
