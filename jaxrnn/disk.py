@@ -10,7 +10,7 @@ import errno
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from jaxrnn.errors import SaveError
@@ -47,12 +47,43 @@ def sync_tree(directory: Path) -> None:
         sync(Path(folder))
 
 
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield where to write a file that is to appear at `path` at once: next to it; `path` itself if it is a pipe."""
+    if path.exists() and not path.is_file():
+        yield path
+        return
+    beside = path.with_name(f".{path.name}.new")
+    try:
+        yield beside
+        sync(beside)
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a whole UTF-8 file at once: a reader finds the old text or the new one, never a part."""
-    beside = path.with_name(f".{path.name}.new")
-    beside.write_text(text, encoding="utf-8", newline="")
-    sync(beside)
-    beside.replace(path)
+    with replacing(path) as beside:
+        beside.write_text(text, encoding="utf-8", newline="")
+
+
+def why_taken(path: Path, inputs: Iterable[Path] = (), *, overwrite: bool = False) -> str | None:
+    """Return why no file may be written to a path, for a message; None where one may.
+
+    Args:
+        path: where.
+        inputs: files that are read, and folders with all that is in them; none is ever written to.
+        overwrite: whether an existing file may be replaced.
+    """
+    if path.exists() and not path.is_file():  # a pipe or a device, for example, which nothing replaces
+        return None
+    real = Path(os.path.realpath(path))
+    for given in inputs:
+        is_same = real.exists() and given.exists() and real.samefile(given)
+        if is_same or real.is_relative_to(os.path.realpath(given)):
+            return f"would change an input, {given}; name another file"
+    return "is there already; --overwrite replaces it" if os.path.lexists(path) and not overwrite else None
 
 
 def append_text(path: Path, text: str) -> None:

@@ -4,6 +4,7 @@ from jaxrnn.data.corpus import Corpus as Corpus
 from jaxrnn.data.corpus import load_corpus as load_corpus
 from jaxrnn.data.corpus import read_start as read_start
 from jaxrnn.data.coverage import OnUnknown as OnUnknown
+from jaxrnn.data.sources import named_paths as named_paths
 from jaxrnn.data.texts import several as several
 from jaxrnn.data.tokens import TokenSource as TokenSource
 from jaxrnn.data.tokens import in_memory as in_memory

@@ -236,8 +236,7 @@ def _identify(source: Source, on_progress: OnProgress) -> tuple[str, _Survey | N
 def _check_sha256(found: str, wanted: str, source: Source) -> None:
     if wanted and found != wanted:
         raise CorpusError(
-            f"{shown(source.name)} is not the corpus that the run began with (another SHA-256): "
-            "put that back, or start a new run"
+            f"{shown(source.name)} is not the corpus that the run began with (another SHA-256): put that back"
         )
 
 

@@ -9,8 +9,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from jaxrnn.config import CorpusConfig
-from jaxrnn.data.builtin import BUILT_IN, obtain
+from jaxrnn.config import CorpusConfig, Texts
+from jaxrnn.data.builtin import BUILT_IN, data_folder, obtain
 from jaxrnn.data.cache import tokens_folder
 from jaxrnn.data.texts import as_bytes, read_pieces, several, shown
 from jaxrnn.data.vocabulary import TOKENIZERS, Text
@@ -76,7 +76,7 @@ def find_source(config: CorpusConfig, *, on_progress: OnProgress = lambda *_: No
     Args:
         config: what and how. Its `text` is a built-in name, or the path of a file or of a folder; or several of them. A
             built-in name wins over a file; `./name` forces the file. A folder stands for all regular files in it and
-            below it, sorted by their paths, without hidden ones and without the token cache.
+            below it, sorted by their paths, without hidden ones, runs and the token cache.
         on_progress: told how a download goes.
 
     Raises:
@@ -87,6 +87,15 @@ def find_source(config: CorpusConfig, *, on_progress: OnProgress = lambda *_: No
     found = [_find(name, on_progress) for name in ((names,) if isinstance(names, str) else names)]
     path = found[0][0] if isinstance(names, str) else tuple(each for each, _ in found)
     return Source(config, path, tuple(file for _, files in found for file in files))
+
+
+def named_paths(texts: Texts) -> list[Path]:
+    """Return where the files and folders are that a corpus is made of; nothing is fetched, and they may be missing."""
+    names = (texts,) if isinstance(texts, str) else texts
+    return [
+        data_folder() / f"{name}.txt" if name in BUILT_IN else Path(os.path.expanduser(name))  # noqa: PTH111  (`~nobody` stays)
+        for name in names
+    ]
 
 
 def read_source(source: Source, what: str = "", on_progress: OnProgress = lambda *_: None) -> Iterator[Text]:
@@ -160,7 +169,7 @@ def _find(name: str, on_progress: OnProgress) -> tuple[Path, list[File]]:
     files = _below(path, name.rstrip("/") or "/")
     if not files:
         raise CorpusError(
-            f"{shown(name)} is a folder without files (hidden ones do not count): put texts there"
+            f"{shown(name)} is a folder without files (hidden ones and runs do not count): put texts there"
         )
     return path, files
 
@@ -173,7 +182,11 @@ def _below(folder: Path, name: str) -> list[File]:
     for here, folders, files in os.walk(folder, onerror=_refuse):
         parts = Path(here).relative_to(folder).parts
         folders[:] = [
-            each for each in folders if not each.startswith(".") and real.joinpath(*parts, each) != ours
+            each
+            for each in folders
+            if not each.startswith(".")
+            and real.joinpath(*parts, each) != ours
+            and not _is_run(Path(here, each))
         ]
         for each in files:
             if not each.startswith(".") and (status := _regular(Path(here, each))):
@@ -182,6 +195,15 @@ def _below(folder: Path, name: str) -> list[File]:
         _file(folder.joinpath(*parts), shown("/".join([name, *parts])), found[parts])
         for parts in sorted(found)
     ]
+
+
+def _is_run(folder: Path) -> bool:
+    """Return whether a folder is a run directory (`jaxrnn.runs.directory`), which grows while its corpus is read."""
+    record = folder / "run.json"
+    try:
+        return record.is_file() and b'"kind": "jaxrnn run"' in record.read_bytes()
+    except OSError:
+        return False
 
 
 def _regular(path: Path) -> os.stat_result | None:

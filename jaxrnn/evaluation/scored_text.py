@@ -15,7 +15,7 @@ import numpy as np
 from jaxrnn.data.texts import as_bytes, shown
 from jaxrnn.data.tokens import TokenSource, in_memory
 from jaxrnn.data.vocabulary import Vocabulary, by_frequency, id_type, names_of_tokens, spell, translation
-from jaxrnn.disk import writing
+from jaxrnn.disk import replacing, writing
 from jaxrnn.errors import CorpusError
 from jaxrnn.evaluation.scoring import Scores
 
@@ -81,6 +81,8 @@ def find_known(vocabulary: Vocabulary, name: str, part: str, tokens: TokenSource
 def write_csv(path: Path, scored: ScoredText, scores: Scores) -> None:
     """Write each scored token in a row: position, token, nll and rank; every string is quoted, every number is not.
 
+    The file appears at once.
+
     The position is counted from 0 in all of the text, so the tokens that are not scored (the first, and those that the
     model does not know) leave gaps. Bytes are written as numbers from 0 to 255.
 
@@ -89,7 +91,11 @@ def write_csv(path: Path, scored: ScoredText, scores: Scores) -> None:
     """
     vocabulary, ids = scored.known.vocabulary, scored.known.read(1)
     names = names_of_tokens(vocabulary)
-    with writing(path), path.open("w", encoding="utf-8", newline="") as file:
+    with (
+        writing(path),
+        replacing(path) as beside,
+        beside.open("w", encoding="utf-8", newline="") as file,
+    ):
         rows = csv.writer(file, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")
         rows.writerow(("position", vocabulary.unit, "nll", "rank"))
         for position, i, nats, rank in zip(scored.positions[1:], ids, scores.nll, scores.ranks, strict=True):

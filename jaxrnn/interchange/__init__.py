@@ -19,10 +19,7 @@ it the format's other files, named after it; it returns their paths, the file it
 that it needs when it is called (`exporting.require`).
 """
 
-from collections.abc import Callable
-from pathlib import Path
-
-from jaxrnn.interchange.exporting import check_free as check_free
+from jaxrnn.interchange.exporting import Write as Write
 from jaxrnn.interchange.exporting import export as export
 from jaxrnn.interchange.importing import MODEL_FILE as MODEL_FILE
 from jaxrnn.interchange.importing import create_imported_run as create_imported_run
@@ -31,10 +28,9 @@ from jaxrnn.interchange.onnx_file import write_onnx
 from jaxrnn.interchange.safetensors_file import write_safetensors
 from jaxrnn.interchange.stablehlo_file import write_stablehlo
 from jaxrnn.interchange.untrusted import check_file as check_file
-from jaxrnn.models.language_model import LanguageModel
 
 # By the name that `jaxrnn export --format` takes, which is also the default suffix of a file.
-FORMATS: dict[str, Callable[[LanguageModel, Path], list[Path]]] = {
+FORMATS: dict[str, Write] = {
     "safetensors": write_safetensors,
     "onnx": write_onnx,
     "stablehlo": write_stablehlo,

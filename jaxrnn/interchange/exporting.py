@@ -1,15 +1,16 @@
 """A model to a file of any format, whole or not at all."""
 
-import os
-import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
-from jaxrnn.disk import sync, try_remove_tree, writing
-from jaxrnn.errors import InterchangeError
+from jaxrnn.disk import remove_tree, sync, try_remove_tree, why_taken, writing
+from jaxrnn.errors import CheckpointError, InterchangeError
 from jaxrnn.models.language_model import LanguageModel
+from jaxrnn.runs.lock import LOCK, locked
+
+Write: TypeAlias = Callable[[LanguageModel, Path], list[Path]]  # a format
 
 
 def require(package: str) -> Any:
@@ -27,20 +28,24 @@ def require(package: str) -> Any:
 
 def export(
     trained: LanguageModel,
-    write: Callable[[LanguageModel, Path], list[Path]],
+    write: Write,
     path: Path,
     *,
     overwrite: bool = False,
+    inputs: Iterable[Path] = (),
 ) -> list[Path]:
     """Write a model in one format.
 
-    It is written into a hidden folder next to its place and appears by renames, the file itself last.
+    It is written into a hidden folder next to its place, and the file itself appears by one rename. The other files of
+    the format are deleted before and follow after: a process that is killed never leaves them next to a model that they
+    do not describe, and the next export of this name deletes the hidden folder that it leaves.
 
     Args:
         trained: the model.
         write: the format, of `FORMATS`.
         path: the file; its folder exists. Further files of the format are named after it.
         overwrite: whether existing files may be replaced.
+        inputs: files and folders that are never replaced, such as those of the run.
 
     Returns:
         The files written, `path` first.
@@ -48,33 +53,48 @@ def export(
     Raises:
         InterchangeError: The model can't be put into this format, a file is in the way, or a package is missing.
         SaveError: The disk is full, or can't be written; nothing is left.
+        LockedError: Another process exports to this file.
     """
-    folder = path.with_name(f".{path.name}.new-{secrets.token_hex(4)}")
+    _check_free(path, inputs, overwrite)
+    folder = path.with_name(f".{path.name}.jaxrnn-new")
     try:
         with writing(path):
-            folder.mkdir()
-            written = [path.with_name(made.name) for made in write(trained, folder / path.name)]
-            for target in written:
-                check_free(target, overwrite=overwrite)
-                sync(folder / target.name)
-            for target in reversed(written):
-                (folder / target.name).rename(target)
-            sync(path.parent)
-    finally:
-        try_remove_tree(folder)
+            folder.mkdir(exist_ok=True)
+            with locked(folder):
+                try:
+                    return _export(trained, write, path, folder, inputs, overwrite)
+                finally:
+                    try_remove_tree(folder)
+    except CheckpointError as error:  # named as the user knows it
+        raise type(error)(str(error).replace(str(folder), str(path))) from error
+
+
+def _export(
+    trained: LanguageModel, write: Write, path: Path, folder: Path, inputs: Iterable[Path], overwrite: bool
+) -> list[Path]:
+    for left in list(folder.iterdir()):
+        if left.name != LOCK:  # by a process that was killed
+            remove_tree(left)
+    written = [path.with_name(made.name) for made in write(trained, folder / path.name)]
+    for target in written:
+        _check_free(target, inputs, overwrite)
+        sync(folder / target.name)
+    for target in written[1:]:
+        target.unlink(missing_ok=True)
+    for target in written:
+        (folder / target.name).rename(target)
+    sync(path.parent)
     return written
 
 
-def check_free(path: Path, *, overwrite: bool) -> None:
-    """Refuse a path where something is that may not be replaced; write nothing.
+def _check_free(path: Path, inputs: Iterable[Path], overwrite: bool) -> None:
+    """Refuse a path where something is that may not be replaced.
 
     Raises:
-        InterchangeError: A directory, a device or the like is there, or a file without `overwrite`.
+        InterchangeError: A directory, a device or the like is there, an input, or a file without `overwrite`.
     """
     if path.exists() and not path.is_file():  # a rename would replace /dev/null, too
         found = "a directory is here" if path.is_dir() else "no regular file is here"
         raise InterchangeError(f"{path}: {found}; name another file with --output")
-    if os.path.lexists(path) and not overwrite:
-        raise InterchangeError(
-            f"{path}: is there already; --overwrite replaces it, --output FILE writes elsewhere"
-        )
+    if why := why_taken(path, inputs, overwrite=overwrite):
+        raise InterchangeError(f"{path}: {why}; --output FILE writes elsewhere")

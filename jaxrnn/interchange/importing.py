@@ -158,7 +158,7 @@ def create_imported_run(run: Path, imported: Imported, path: Path, *, overwrite:
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     record = new_record(text, (), "", imported.vocabulary)
-    source = printable(str(path.absolute()))
+    source = printable(path.name)
     record = record._replace(corpus_path="", imported_from=source, imported_sha256=digest)
     state = start_state(config, imported.params)
     create_run(run, config, imported.vocabulary, record, state, overwrite=overwrite)

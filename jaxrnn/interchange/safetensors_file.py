@@ -27,6 +27,8 @@ _DTYPES = ("F32", "F64", "F16", "BF16")
 def write_safetensors(trained: LanguageModel, path: Path) -> list[Path]:
     """Write the parameters to `path` and the description next to it, as `.json`.
 
+    The same model gives the same bytes.
+
     The description also has `torch`, how each layer is made in PyTorch (`torch_names.torch_modules`).
 
     Raises:
@@ -42,7 +44,15 @@ def write_safetensors(trained: LanguageModel, path: Path) -> list[Path]:
     metadata = {METADATA: json.dumps(description), "format": "pt"}  # what PyTorch's own tools look for
     # Not its save_file, whose errors are no OSErrors.
     content = require("safetensors.numpy").save(torch_tensors(trained.params), metadata)
-    return write_described(path, content, path.with_suffix(".json"), description)
+    return write_described(path, _in_order(content), path.with_suffix(".json"), description)
+
+
+def _in_order(content: bytes) -> bytes:
+    """Return a safetensors file with sorted keys in its header: the package writes the metadata in any order."""
+    end = 8 + int.from_bytes(content[:8], "little")
+    header = json.dumps(json.loads(content[8:end]), sort_keys=True, separators=(",", ":")).encode()
+    header += b" " * (-len(header) % 8)
+    return len(header).to_bytes(8, "little") + header + content[end:]
 
 
 class TensorFile(NamedTuple):

@@ -7,6 +7,7 @@ store of keys and values), from any thread. Numbers and arrays go from device to
 must ask for them in the same order, in the thread that trains.
 """
 
+import ipaddress
 import json
 import os
 import socket
@@ -57,9 +58,10 @@ def join(
     begun = time.monotonic()
     bind = None
     if coordinator is not None:
-        bind = os.environ.get("JAX_COORDINATOR_BIND_ADDRESS", coordinator)
+        asked = os.environ.get("JAX_COORDINATOR_BIND_ADDRESS")
+        bind = asked or coordinator
         if process_id == 0:
-            _check_free(bind)
+            _check_free(bind, is_asked=asked is not None)
         else:
             _wait_for_listener(coordinator, connect_seconds)
     # Its own handler of SIGTERM would take the signal from ours, and wants to be asked at every single step.
@@ -96,11 +98,17 @@ def _split(address: str) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
-def _check_free(address: str) -> None:
-    """gRPC would share a port that is taken with whoever has it, or say why it can't in lines of its own."""
+def _check_free(address: str, *, is_asked: bool) -> None:
+    """Check that process 0 can listen: gRPC would share a port that is taken, or print lines of its own.
+
+    All addresses of the machine at once are refused, whatever they are called, unless `is_asked`.
+    """
     host, port = _split(address)
     try:
         family, kind, protocol, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        found = ipaddress.ip_address(str(place[0]))
+        if (getattr(found, "ipv4_mapped", None) or found).is_unspecified and not is_asked:
+            raise JoinError(f"{address}: is all addresses of a machine; give the one that the others reach")
         with socket.socket(family, kind, protocol) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(place)

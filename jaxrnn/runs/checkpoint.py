@@ -11,6 +11,7 @@ Of several processes, process 0 writes all of a checkpoint. Orbax's v1 interface
 between all processes, in the thread that trains. Hence the older one.
 """
 
+import contextlib
 import hashlib
 import logging
 import math
@@ -70,11 +71,20 @@ def load_leaves(run: Path, which: Which) -> Leaves:
         saved = find_step(run, which)
         try:
             return read_leaves(run / STEPS, saved)
-        except CheckpointError as error:
+        except DamagedError as error:
             # A training run in progress may have replaced this checkpoint by a newer one meanwhile.
-            if saved.step in (numbers := step_numbers(run / STEPS)):
-                others = ", ".join(str(step) for step in numbers if step != saved.step) or "none"
-                raise type(error)(f"{error}; other steps saved: {others}") from error
+            if saved.step in step_numbers(run / STEPS):
+                raise DamagedError(f"{error}; {_describe_intact(run, saved.step)}") from error
+
+
+def _describe_intact(run: Path, damaged: int) -> str:
+    """Return which other checkpoint can be used, and how; the last of those that are intact."""
+    for step in reversed(step_numbers(run / STEPS)):
+        with contextlib.suppress(CheckpointError):
+            if step != damaged:
+                read_leaves(run / STEPS, find_step(run, step))
+                return f"step {step} is intact: --checkpoint {step} uses it"
+    return "no other checkpoint of this run is intact"
 
 
 def read_leaves(steps: Path, saved: SavedStep) -> Leaves:
@@ -90,7 +100,7 @@ def read_leaves(steps: Path, saved: SavedStep) -> Leaves:
         for name, expected in saved.files.items():
             if found.get(name) != expected:
                 raise DamagedError(f"{place / name}: damaged: missing, or its checksum does not match")
-        leaves: Leaves = _orbax().restore(orbax_path(place))
+        leaves: Leaves = _orbax().restore(orbax_path(place, to_write=False))
         return leaves
 
 
@@ -165,6 +175,8 @@ def write(steps: Path, saved: SavedStep, leaves: Leaves) -> SavedStep:
         new.mkdir()
         disk.reserve(new / "room", _size(leaves))
         _orbax().save(orbax_path(new) / _ARRAYS, leaves)
+        # It names the folder, and nothing reads it.
+        (new / _ARRAYS / "commit_success.txt").unlink(missing_ok=True)
         loss = saved.val_loss if math.isfinite(saved.val_loss or 0.0) else None
         saved = saved._replace(val_loss=loss, files=_hash_files(new / _ARRAYS))
         write_manifest(new, saved)
@@ -182,17 +194,16 @@ def hidden(steps: Path, step: int) -> Path:
     return steps / f".{step}.tmp"
 
 
-def orbax_path(place: Path) -> Path:
+def orbax_path(place: Path, *, to_write: bool = True) -> Path:
     """Return the absolute path of a place, which is what orbax takes.
 
     Raises:
-        CheckpointError: The path is one that orbax misreads.
+        CheckpointError: The path is one that orbax misreads: a backslash as a slash, and where it writes, as a pattern.
     """
     path = place.resolve()
-    if re.search(r"[\\\ud800-\udfff]", str(path)):
-        raise CheckpointError(
-            f"{place}: no place for checkpoints: its path has a backslash or a byte that is not UTF-8; rename it"
-        )
+    if re.search(r"[\\\ud800-\udfff*?\[]" if to_write else r"[\\\ud800-\udfff]", str(path)):
+        what = "a backslash, *, ?, [ or a byte that is not UTF-8"
+        raise CheckpointError(f"{path}: no place for checkpoints: the path has {what}; rename that")
     return path
 
 

@@ -21,44 +21,56 @@ from jaxrnn.runs.directory import RunRecord, is_run
 from jaxrnn.runs.lock import LOCK, locked
 from jaxrnn.runs.saved_steps import SavedStep
 
+# What file managers put into a folder that a user takes for empty.
+_LITTER = (".DS_Store", "Thumbs.db", "desktop.ini")
+
 
 class RunExistsError(CheckpointError):
     """A run is in the way of a new one: resume it, overwrite it, or write elsewhere."""
 
 
-def check_destination(path: Path, *, overwrite: bool = False) -> None:
+def check_destination(path: Path, *, overwrite: bool = False, inputs: Sequence[Path] = ()) -> None:
     """Refuse a place where no new run can be created; write nothing. Missing parents are fine.
 
     Args:
         path: Where the run is to appear.
         overwrite: Whether a run that is there may be replaced.
+        inputs: Files and folders that the new run is made from.
 
     Raises:
         RunExistsError: A run is there, and `overwrite` is False.
-        CheckpointError: A file, a symbolic link or a folder that is not a run is there, it lies inside another run or
-            is the working directory, it can't be written, or its name can't be used.
+        CheckpointError: A file, a link to a run or a folder that is not a run is there, it lies inside another run or
+            is the working directory, it can't be written, its name can't be used, or an input lies in the run that
+            would be replaced.
     """
     try:
-        _check_destination(path, overwrite)
+        _check_destination(path, overwrite, inputs)
     except (OSError, ValueError) as error:  # ValueError: a zero byte in the path
         raise CheckpointError(f"{path}: can't be used as a run directory: {disk.reason(error)}") from error
 
 
-def _check_destination(path: Path, overwrite: bool) -> None:
+def _check_destination(path: Path, overwrite: bool, inputs: Sequence[Path]) -> None:
     if path.name == ".." or "\0" in str(path):
         raise CheckpointError(f"{path}: not a name for a run directory")
     if path.is_dir() and Path.cwd().is_relative_to(path.resolve()):
         # The shell would be left in a folder that is gone.
         raise CheckpointError(f"{path}: the working directory lies here; name another run directory")
-    target = _resolve_parent(path)
+    target = _resolve(path)
     orbax_path(target)  # raises for a path that orbax misreads
-    if path.is_symlink():
-        raise CheckpointError(f"{path}: a symbolic link, which is never replaced; name its target")
+    if path.is_symlink() and is_run(target):
+        raise CheckpointError(
+            f"{path}: a symbolic link to a run, which is not replaced by it; name its target"
+        )
     if target.is_dir():
         if is_run(target):
             if not overwrite:
                 raise RunExistsError(f"{path}: a run exists here: resume it, overwrite it, or name another")
-        elif any(target.iterdir()):
+            for given in inputs:
+                if Path(os.path.realpath(given)).is_relative_to(target):
+                    raise CheckpointError(
+                        f"{path}: holds an input, {given}; copy that, or name another run directory"
+                    )
+        elif any(entry.name not in _LITTER for entry in target.iterdir()):
             raise CheckpointError(
                 f"{path}: a directory, but no run ({directory.why_no_run(target)}); left alone"
             )
@@ -104,7 +116,7 @@ def create_run(
         SaveError: Writing failed; what was at `path` is still there.
     """
     check_destination(path, overwrite=overwrite)
-    target = _resolve_parent(path)
+    target = _resolve(path)
     new = target.with_name(f".{target.name}.jaxrnn-new")
     try:
         if new.is_symlink():
@@ -127,6 +139,8 @@ def create_run(
                 save_new(steps, state, SavedStep(0, val_loss, directory.log_lengths(new), dict(environment)))
                 disk.sync_tree(new)
                 replace = overwrite and is_run(target)
+                for name in () if is_run(target) else _LITTER:
+                    (target / name).unlink(missing_ok=True)
                 with locked(target) if replace else contextlib.nullcontext():
                     disk.put_in_place(new, target, replace=replace)
             finally:
@@ -137,6 +151,6 @@ def create_run(
         raise SaveError(f"{path}: the run could not be created: {disk.reason(error)}") from error
 
 
-def _resolve_parent(path: Path) -> Path:
-    """Return `path` with links resolved everywhere but in its last name."""
-    return path.parent.resolve() / path.name
+def _resolve(path: Path) -> Path:
+    """Return where a run at `path` would be: links lead to their targets, whether these exist or not."""
+    return Path(os.path.realpath(path))

@@ -51,7 +51,7 @@ _SEAL = "# SHA-256 of the lines above: "
 class Ancestor(NamedTuple):
     """A run that another was fine-tuned from, as it was then."""
 
-    run: str  # absolute path
+    run: str  # its name
     step: int  # of the checkpoint that was loaded
     corpus: str
     corpus_sha256: str
@@ -71,7 +71,9 @@ class RunRecord(NamedTuple):
     validation_sha256: str = ""  # as of the corpus
     test_path: Texts = ""  # as for validation; the text is not read before it is evaluated on
     history: tuple[Ancestor, ...] = ()  # the runs it was fine-tuned from, the oldest first
-    imported_from: str = ""  # the file of another program that its parameters are from; it has no corpus then
+    imported_from: str = (
+        ""  # name of another program's file that its parameters are from; it has no corpus then
+    )
     imported_sha256: str = ""  # of that file
     format_version: int = FORMAT_VERSION
 
@@ -140,7 +142,7 @@ def find_destination(name: str) -> Path:
     """
     if not name:
         raise CheckpointError("--to: is empty; name a run directory")
-    return Path(name) if "/" in name or name in (".", "..") else RUNS / name
+    return Path(name) if "/" in name or name in (".", "..") else RUNS / name  # also a hidden name
 
 
 def find_run(name: str | None = None) -> Path:
@@ -154,9 +156,7 @@ def find_run(name: str | None = None) -> Path:
     """
     if name is None:
         return _newest_run()
-    candidates = [Path(name)] if name else []
-    if _is_plain(name):
-        candidates.append(RUNS / name)
+    candidates = list(dict.fromkeys([Path(name), find_destination(name)])) if name else []
     for path in candidates:
         if is_run(path):
             return path
@@ -265,6 +265,18 @@ def read_config(run: Path) -> Config:
             f"{path}: damaged, or edited since; undo that, and change values by --resume with --set"
         )
     return parse_config(text, str(path))
+
+
+def files_read(run: Path) -> list[Path]:
+    """Return the files and folders of a run that are read later, and its corpus: no output may replace them.
+
+    Raises:
+        CheckpointError: run.json is damaged, or has another format version.
+    """
+    corpus = read_record(run).corpus_path
+    texts = (corpus,) if isinstance(corpus, str) else corpus
+    ours = (RECORD, CONFIG, VOCABULARY, METRICS, SAMPLES, STEPS)
+    return [*(run / name for name in ours), *(Path(text) for text in texts if text)]
 
 
 def read_vocabulary(run: Path) -> Vocabulary:

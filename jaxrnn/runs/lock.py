@@ -1,7 +1,7 @@
 """One writer for a run directory: a lock that the kernel holds and releases however its process ends.
 
-Readers don't take it. The file `.lock` stays in the run; what counts is who has it locked, and its text says only who
-that was last.
+Readers don't take it. The file `.lock` stays in the run; what counts is who has it locked. Its text names that process
+until the lock is released.
 """
 
 import contextlib
@@ -45,7 +45,11 @@ def locked(run: Path) -> Iterator[int]:
             raise LockedError(f"{run}: has just been replaced by another process; look again")
         os.ftruncate(handle, 0)
         os.pwrite(handle, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
-        yield handle
+        try:
+            yield handle
+        finally:
+            with contextlib.suppress(OSError):
+                os.ftruncate(handle, 0)  # a run that is shared tells no host
     finally:
         os.close(handle)
 

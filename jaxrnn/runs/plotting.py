@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from jaxrnn.disk import replacing
 from jaxrnn.runs.metrics import Metrics, read_metrics
 
 if TYPE_CHECKING:
@@ -123,9 +124,8 @@ def _show_bits(axes: "Axes", token: str) -> None:
 
 
 def _save(figure: "Figure", picture: Path, kind: str) -> None:
-    beside = picture.with_name(f".{picture.name}.new")
-    figure.savefig(beside, format=kind)  # drawn without a screen
-    beside.replace(picture)
+    with replacing(picture) as beside:
+        figure.savefig(beside, format=kind)  # drawn without a screen
 
 
 def _nats_to_bits(nats: Any) -> Any:

@@ -1,5 +1,6 @@
 """Resuming a run: what may have changed in its config since it began, and what that does."""
 
+import shlex
 from pathlib import Path
 
 import jax.numpy as jnp
@@ -22,7 +23,7 @@ _FIXED = (
 def check_resumable(run: Path, begun: Config, wanted: Config) -> list[str]:
     """Return what of a config has changed since the run began, each as `train.steps 100 -> 200`.
 
-    The place of the corpus is ignored: what counts is its hash.
+    Another `corpus.text` may name the same corpus elsewhere: its hash is compared when it is read.
 
     Args:
         run: The run, for messages.
@@ -34,14 +35,14 @@ def check_resumable(run: Path, begun: Config, wanted: Config) -> list[str]:
             optimizer or average.
     """
     before, after = flatten(begun), flatten(wanted)
-    changed = [
-        key for key in {**before, **after} if before.get(key) != after.get(key) and key != "corpus.text"
-    ]
+    changed = [key for key in {**before, **after} if before.get(key) != after.get(key)]
     for key in changed:
         if key in _FIXED or key.startswith("model.layers"):
+            finetune = f", or train on from its weights: jaxrnn finetune --from {shlex.quote(str(run))} --corpus TEXT"
             raise ConfigError(
                 f"{run}: can't be resumed with another {key}: the run has {before.get(key)}, the config "
-                f"{after.get(key)}; take the run's value, or start a new run with --to RUN or --overwrite"
+                f"{after.get(key)}; take the run's value, start a new run with --to RUN or --overwrite"
+                + (finetune if key.startswith("train.") else "")
             )
     return [f"{key} {before[key]} -> {after[key]}" for key in changed]
 

@@ -72,6 +72,15 @@ def list_steps(run: Path) -> list[SavedStep]:
     return found
 
 
+def damaged_steps(run: Path) -> list[int]:
+    """Return the checkpoints of a run that `list_steps` leaves out: a manifest can't be read.
+
+    Raises:
+        CheckpointError: None can be read.
+    """
+    return sorted({*step_numbers(run / STEPS)} - {saved.step for saved in list_steps(run)})
+
+
 def find_step(run: Path, which: Which = "best") -> SavedStep:
     """Return one checkpoint of a run: the last, the best (of the lowest validation loss), or that of a step.
 

@@ -13,7 +13,7 @@ from jaxrnn.disk import remove_tree, sync, try_remove_tree, writing
 from jaxrnn.errors import CheckpointError, DamagedError, SaveError
 from jaxrnn.parallel import processes
 from jaxrnn.parallel.devices import whole
-from jaxrnn.runs.checkpoint import MOST_AT_ONCE, check_space, fit, hidden, read_leaves, write
+from jaxrnn.runs.checkpoint import MOST_AT_ONCE, check_space, fit, hidden, orbax_path, read_leaves, write
 from jaxrnn.runs.directory import STEPS, cut_logs, log_lengths
 from jaxrnn.runs.lock import is_held, locked
 from jaxrnn.runs.saved_steps import SavedStep, choose, list_steps, read_manifest, step_numbers
@@ -79,6 +79,7 @@ class Checkpoints:
         return self
 
     def _open(self) -> None:
+        orbax_path(self._steps)  # raises for a path that orbax misreads
         if self._steps.is_symlink():
             raise CheckpointError(f"{self._steps}: a symbolic link; nothing is deleted through one")
         self._saved = {saved.step: saved for saved in list_steps(self._run)}

@@ -44,15 +44,16 @@ def open_events(run: Path, step: int) -> Iterator[Write]:
     Raises:
         SaveError: They can't be written.
     """
-    # Not by way of SummaryWriter, which writes on a thread of its own, where a full disk can't be told.
-    from tensorboardX.event_file_writer import EventsWriter
+    # Not by way of SummaryWriter, which writes on a thread of its own, where a full disk can't be told; nor of
+    # EventsWriter, which puts the host into the name of the file.
     from tensorboardX.proto.event_pb2 import Event, SessionLog
+    from tensorboardX.record_writer import RecordWriter
     from tensorboardX.summary import scalar
 
     folder = run / FOLDER
 
     def add(step: int, **what: object) -> None:
-        events.write_event(Event(wall_time=time.time(), step=step, **what))
+        events.write(Event(wall_time=time.time(), step=step, **what).SerializeToString())
 
     def write(row: Mapping[str, object]) -> None:
         step = row["step"]
@@ -66,7 +67,9 @@ def open_events(run: Path, step: int) -> Iterator[Write]:
 
     with writing(folder):
         folder.mkdir(exist_ok=True)
-        events = EventsWriter(str(folder / "events"), f".{os.getpid()}.{step}")  # else named by the second
+        name = f"events.out.tfevents.{time.time():010.0f}.{os.getpid()}.{step}"
+        events = RecordWriter(str(folder / name))
+        add(0, file_version="brain.Event:2")
         add(step + 1, session_log=SessionLog(status=SessionLog.START))
         events.flush()
     try:

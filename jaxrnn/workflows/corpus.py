@@ -1,5 +1,6 @@
 """The corpus of a training run: found, tokenized, checked and split."""
 
+import shlex
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -8,6 +9,7 @@ from jaxrnn.config import Config, Texts
 from jaxrnn.data.corpus import SPLITS, Corpus, check_length, find_corpus, read_corpus, split_corpus
 from jaxrnn.data.coverage import OnUnknown, cover, describe_coverage, keep_known
 from jaxrnn.data.sources import Source, find_source
+from jaxrnn.data.texts import several
 from jaxrnn.data.tokens import TokenSource
 from jaxrnn.data.vocabulary import TOKENIZERS, Vocabulary, with_separator
 from jaxrnn.errors import ConfigError, CorpusError, VocabularyError
@@ -140,8 +142,18 @@ def own_split(
 
 
 def _load_again(run: Path, config: Config, begun: Begun, on_progress: OnProgress) -> Data:
-    """Return the corpus of a run that is resumed."""
-    corpus = own_corpus(run, config, on_progress)
+    """Return the corpus of a run that is resumed; another `corpus.text` must name the same corpus."""
+    before = begun.config.corpus.text
+    try:
+        if config.corpus.text == before:
+            corpus = own_corpus(run, config, on_progress)
+        else:
+            source = find_source(config.corpus, on_progress=on_progress)
+            corpus = read_corpus(source, sha256=begun.record.corpus_sha256, on_progress=on_progress)
+    except CorpusError as error:
+        was = "" if config.corpus.text == before else f" ({several(before)})"
+        remedy = f"jaxrnn finetune --from {shlex.quote(str(run))} --corpus TEXT"
+        raise type(error)(f"{error}{was}; to train on another corpus: {remedy}") from None
     # Characters that the run does not have were dropped when it began; most runs have them all.
     tokens = keep_known(begun.vocabulary, corpus, on_progress=on_progress)
     held_out = own_split(run, config, "validation", on_progress)
@@ -166,7 +178,7 @@ def _cover(
 
 def _history(source: Path, checkpoint: Which) -> tuple[Ancestor, ...]:
     record, step = read_record(source), find_step(source, checkpoint).step
-    ancestor = Ancestor(str(source.resolve()), step, record.corpus, record.corpus_sha256)
+    ancestor = Ancestor(source.resolve().name, step, record.corpus, record.corpus_sha256)
     return (*record.history, ancestor)
 
 

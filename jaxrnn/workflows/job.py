@@ -7,6 +7,7 @@ from typing import NamedTuple, TypeAlias
 
 from jaxrnn.config import Config
 from jaxrnn.data.coverage import OnUnknown
+from jaxrnn.data.sources import named_paths
 from jaxrnn.data.vocabulary import Vocabulary
 from jaxrnn.errors import CheckpointError, ConfigError, CorpusError
 from jaxrnn.runs.creation import RunExistsError, check_destination
@@ -88,8 +89,9 @@ def write_to(job: Job, to: PathLike | None, *, resume: bool = False, overwrite: 
         if job.source:
             _check_source(run, record, job.source, job.checkpoint)
         return job._replace(begun=Begun(record, begun, vocabulary, changes))
+    inputs = named_paths(job.config.corpus.text) + ([job.source] if job.source else [])
     try:
-        check_destination(run, overwrite=overwrite)
+        check_destination(run, overwrite=overwrite, inputs=inputs)
     except RunExistsError:
         ways = "--resume goes on with it, --overwrite replaces it, --to RUN writes elsewhere"
         raise CheckpointError(f"{run}: a run exists here; {ways}") from None

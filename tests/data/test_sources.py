@@ -45,6 +45,18 @@ def test_the_token_cache_is_left_out_whatever_the_folder_is_called(put: Put, nam
     assert [file.name for file in find(name).files] == [f"{name}/a.txt"]
 
 
+def test_runs_are_left_out_of_a_folder_and_other_records_are_not(put: Put) -> None:
+    put("all/a.txt", "fine")
+    put("all/checkpoints/tiny/run.json", '{\n  "kind": "jaxrnn run"\n}')
+    put("all/checkpoints/tiny/samples.txt", "ours")
+    put("all/marathon/run.json", '{"kind": "race"}')
+    Path("all/odd").mkdir()
+    os.mkfifo("all/odd/run.json")
+    assert [file.name for file in find("all").files] == ["all/a.txt", "all/marathon/run.json"]
+    put("runs/tiny/run.json", '"kind": "jaxrnn run"')
+    assert "runs is a folder without files (hidden ones and runs do not count)" in refusal("runs")
+
+
 def test_a_list_keeps_its_order_and_may_hold_folders(put: Put) -> None:
     for name in ("b.txt", "a.txt", "more/x"):
         put(name, name)

@@ -10,8 +10,8 @@ import pytest
 
 from jaxrnn.config import MogrifierLSTMConfig, RNNConfig
 from jaxrnn.config.reading import read_config
-from jaxrnn.errors import InterchangeError, SaveError
-from jaxrnn.interchange import FORMATS
+from jaxrnn.errors import InterchangeError, LockedError, SaveError
+from jaxrnn.interchange import FORMATS, exporting
 from jaxrnn.interchange.exporting import export, require
 from jaxrnn.models.language_model import LanguageModel
 from tests.interchange.stacks import STACKS, drawn
@@ -62,6 +62,65 @@ def test_files_that_are_there_stay_unless_they_may_be_replaced(
         assert {file.name for file in tmp_path.iterdir()} == {path.name, beside.name}
         path.unlink()
         beside.unlink()
+
+
+def test_an_export_that_was_killed_leaves_nothing_for_ever(
+    tmp_path: Path, trained: LanguageModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "model.safetensors"
+
+    def killed(trained: LanguageModel, path: Path) -> list[Path]:
+        SAFETENSORS(trained, path)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(exporting, "try_remove_tree", lambda _: None)  # a process that is killed tidies nothing
+        export(trained, killed, path)
+    assert [file.name[0] for file in tmp_path.iterdir()] == ["."]
+    export(trained, SAFETENSORS, path)
+    assert {file.name for file in tmp_path.iterdir()} == {"model.safetensors", "model.json"}
+
+
+def test_a_description_never_lies_next_to_a_model_that_it_does_not_describe(
+    tmp_path: Path, trained: LanguageModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, seen = tmp_path / "model.safetensors", []
+    export(trained, SAFETENSORS, path)
+    old = path.read_bytes(), path.with_suffix(".json").read_bytes()
+    rename = Path.rename
+
+    def watched(self: Path, target: Path) -> Path:
+        """Looks at what a process that was killed here would leave."""
+        seen.append(
+            tuple(file.read_bytes() if file.exists() else b"" for file in (path, path.with_suffix(".json")))
+        )
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", watched)
+    export(trained._replace(name="another"), SAFETENSORS, path, overwrite=True)
+    new = path.read_bytes(), path.with_suffix(".json").read_bytes()
+    assert old[0] != new[0]
+    assert seen == [(old[0], b""), (new[0], b"")]
+
+
+def test_the_same_model_gives_the_same_bytes_in_any_process(tmp_path: Path, trained: LanguageModel) -> None:
+    files = [export(trained, SAFETENSORS, tmp_path / f"{number}.safetensors") for number in range(20)]
+    assert len({(model.read_bytes(), about.read_bytes()) for model, about in files}) == 1
+    content = files[0][0].read_bytes()
+    header = content[8 : 8 + int.from_bytes(content[:8], "little")]
+    assert list(json.loads(header)) == sorted(json.loads(header)) and len(header) % 8 == 0
+    assert [*json.loads(header)["__metadata__"]] == ["format", "jaxrnn"]
+
+
+def test_two_exports_to_one_file_do_not_mix(tmp_path: Path, trained: LanguageModel) -> None:
+    path = tmp_path / "model.safetensors"
+
+    def meanwhile(trained: LanguageModel, inner: Path) -> list[Path]:
+        with pytest.raises(LockedError, match=r"model\.safetensors: is being written by process"):
+            export(trained, SAFETENSORS, path)
+        return SAFETENSORS(trained, inner)
+
+    assert len(export(trained, meanwhile, path)) == 2
 
 
 def test_a_disk_that_is_full_is_one_line_and_leaves_what_was_there(

@@ -175,7 +175,7 @@ def test_a_run_is_made_and_says_honestly_where_it_is_from(tmp_path: Path, export
     for ours, theirs in zip(jax.tree.leaves(loaded.params), jax.tree.leaves(trained.params), strict=True):
         assert np.array_equal(ours, theirs)
     record = read_record(run)
-    assert (record.imported_from, record.corpus_path, record.corpus_sha256) == (str(exported), "", "")
+    assert (record.imported_from, record.corpus_path, record.corpus_sha256) == (exported.name, "", "")
     assert len(record.imported_sha256) == 64
     assert read_config(run).corpus.text == record.corpus == "(none: imported from model.safetensors)"
 

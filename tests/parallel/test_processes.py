@@ -46,6 +46,23 @@ def test_an_address_of_another_machine_is_no_place_to_listen() -> None:
         processes.join("192.0.2.1:9", 2, 0)
 
 
+@pytest.mark.parametrize("host", ["0.0.0.0", "[::]", "[::ffff:0.0.0.0]", "a-name"])
+def test_all_addresses_are_no_place_to_listen_unless_they_are_asked_for(
+    host: str, taken: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resolve = socket.getaddrinfo
+    monkeypatch.setattr(
+        socket,
+        "getaddrinfo",
+        lambda name, *args, **more: resolve(name.replace("a-name", "0.0.0.0"), *args, **more),
+    )
+    with pytest.raises(JoinError, match="all addresses of a machine"):
+        processes.join(f"{host}:{taken}", 2, 0)
+    monkeypatch.setenv("JAX_COORDINATOR_BIND_ADDRESS", f"0.0.0.0:{taken}")
+    with pytest.raises(JoinError, match="Address already in use"):
+        processes.join(f"{host}:{taken}", 2, 0)
+
+
 def test_nobody_who_listens_is_a_line_within_the_time(taken: int) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))  # bound, but nobody listens

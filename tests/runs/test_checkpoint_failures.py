@@ -123,13 +123,21 @@ def test_a_path_that_orbax_misreads_is_refused_in_words(run: Path) -> None:
     for name in ("back\\slash", os.fsdecode(b"latin-\xe9")):
         moved = run.rename(run.with_name(name))
         with pytest.raises(
-            CheckpointError, match="a backslash or a byte that is not UTF-8; rename it"
+            CheckpointError, match=r"(latin|back).*a backslash, .* or a byte that is not UTF-8; rename that"
         ) as error:
             step_read(moved)
         assert not isinstance(error.value, DamagedError)
         one_line(error)
         moved.rename(run)
     assert step_read(run) == 0
+
+
+@pytest.mark.parametrize("name", ["[a]", "a*", "wh?t"])
+def test_a_path_that_orbax_takes_for_a_pattern_is_read_and_never_written(run: Path, name: str) -> None:
+    moved = run.rename(run.with_name(name))
+    assert step_read(moved) == 0
+    with pytest.raises(CheckpointError, match="rename that"), Checkpoints(moved):
+        pass
 
 
 # Damage.
@@ -177,13 +185,19 @@ def test_damage_to_any_file_is_found_and_named(
     assert capfd.readouterr() == ("", "")
 
 
-def test_a_damaged_checkpoint_is_named_with_the_other_steps(run: Path) -> None:
+def test_a_damaged_checkpoint_is_named_with_the_last_intact_one(run: Path) -> None:
     with Checkpoints(run) as checkpoints:
         for step in (1, 2, 3):
             checkpoints.save(step, state_at(step), float(step))
-    flip(next((run / "steps" / "1" / "arrays").glob("*/d/*")), 0)
-    with pytest.raises(DamagedError, match=r"steps/1.*; other steps saved: 2, 3"):
-        step_read(run, "best")
+    data = {step: next((run / "steps" / str(step) / "arrays").glob("*/d/*")) for step in (1, 2, 3)}
+    for step, advice in (
+        (1, "step 3 is intact: --checkpoint 3 uses it"),
+        (3, "step 2 is intact: --checkpoint 2 uses it"),
+        (2, "no other checkpoint of this run is intact"),
+    ):
+        flip(data[step], 0)
+        with pytest.raises(DamagedError, match=rf"steps/1.*; {advice}"):
+            step_read(run, "best")
 
 
 def test_a_first_checkpoint_that_is_not_read_back_is_an_error_at_once(

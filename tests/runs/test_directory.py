@@ -70,6 +70,12 @@ def test_a_folder_of_the_same_name_does_not_hide_a_run(work: Path) -> None:
     assert find_run("play") == Path("checkpoints/play")
 
 
+@pytest.mark.parametrize("name", [".hidden", "new\nline", "-", "é ü"])
+def test_what_a_destination_is_called_finds_the_run_again(name: str) -> None:
+    create(str(find_destination(name)))
+    assert find_run(name) == Path("checkpoints", name)
+
+
 def test_the_newest_run_is_the_one_that_saved_last(work: Path) -> None:
     for name in ("a", "b", "c"):
         create(f"checkpoints/{name}")

@@ -32,6 +32,7 @@ def test_a_second_writer_is_refused_with_the_first_ones_name(tmp_path: Path) -> 
         assert words in one_line(error)
     with locked(tmp_path):
         pass
+    assert (tmp_path / LOCK).read_text() == ""
 
 
 def test_the_kernel_releases_the_lock_of_a_killed_process(tmp_path: Path) -> None:

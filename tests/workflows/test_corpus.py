@@ -112,6 +112,24 @@ def test_a_run_is_resumed_streamed_or_not_from_wherever_its_corpus_is(text: str)
     assert bits(run) == expected
 
 
+@pytest.mark.usefixtures("place", "optimised")
+@pytest.mark.parametrize("streamed", ["never", "always"])
+def test_a_corpus_that_holds_its_own_run_is_resumed_evaluated_and_inspected(
+    streamed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("JAXRNN_TOKENS", "tokens")
+    values = {"corpus.text": ".", "corpus.streamed": streamed, "train.schedule": "constant"}
+    finetuned = {"train.steps": 2, "train.eval_every": 0}
+    expected = bits(train("whole", **values))
+    run = train("runs/run", **values, **{"train.steps": 8})
+    finetune(f"./{run}", "text.txt", finetuned, to="./runs/other")
+    pretrain("tiny.toml", {**values}, to=f"./{run}", resume=True)
+    assert bits(run) == expected
+    record, _ = scored(run, "stateful")
+    assert record["text"]["part"] == "held out"
+    assert scored(run, "stateful", corpus=".")[0] == record
+
+
 @pytest.mark.usefixtures("place")
 def test_a_run_record_of_unknown_origin_leads_nowhere_else() -> None:
     run = train("run", **{"train.steps": 2})

@@ -14,7 +14,7 @@ from jaxrnn_cli.display.progress import progress_display
 from jaxrnn_cli.options.choices import check_choice, choice
 from jaxrnn_cli.options.names import FromRun, OfCheckpoint, complete_run
 from jaxrnn_cli.options.numbers import integer, number
-from jaxrnn_cli.options.output import check_output
+from jaxrnn_cli.options.output import OverwriteFile, check_output
 from jaxrnn_cli.startup.devices import Platform, start_jax
 
 if TYPE_CHECKING:
@@ -106,6 +106,7 @@ def evaluate(
             "first protocol.",
         ),
     ] = None,
+    overwrite: OverwriteFile = False,
     memorization: Annotated[
         bool,
         typer.Option(
@@ -138,16 +139,17 @@ def evaluate(
         )
     wanted = _read_protocols(protocols)
     rates = _read_rates(dynamic_rate, dynamic_decay)
-    if per_character is not None:
-        if len(names) + (run is not None) > 1:
-            problem = "goes with one run only, not with --compare"
-            raise typer.BadParameter(problem, param_hint="'--per-character'")
-        check_output(per_character, "--per-character")
+    if per_character is not None and len(names) + (run is not None) > 1:
+        problem = "goes with one run only, not with --compare"
+        raise typer.BadParameter(problem, param_hint="'--per-character'")
 
     found = [jaxrnn.runs.find_run(run)] if run is not None or not names else []
     if run is None and not names and not as_json:
         console.note(f"evaluating {found[0]}, the newest run")
     found += [jaxrnn.runs.find_run(name) for name in names]
+    if per_character is not None:
+        inputs = jaxrnn.runs.files_read(found[0]) + (jaxrnn.data.named_paths(corpus) if corpus else [])
+        check_output(per_character, inputs, overwrite=overwrite, option="--per-character")
     if not as_json:
         for path in found:
             note_checkpoint(path, checkpoint)

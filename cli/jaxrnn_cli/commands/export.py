@@ -11,7 +11,7 @@ from jaxrnn_cli.display.checkpoint import note_checkpoint
 from jaxrnn_cli.display.numbers import format_bytes
 from jaxrnn_cli.options.choices import choice
 from jaxrnn_cli.options.names import FromRun, OfCheckpoint
-from jaxrnn_cli.options.output import check_output
+from jaxrnn_cli.options.output import OverwriteFile, check_output
 from jaxrnn_cli.startup.devices import Platform, start_jax
 
 # `jaxrnn.interchange.FORMATS`, which is too slow to import for a help text
@@ -28,7 +28,7 @@ def export(
     output: Annotated[
         Path | None, typer.Option(metavar="FILE", help="The file.  [default: RUN's name.FORMAT]")
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that are there.")] = False,
+    overwrite: OverwriteFile = False,
     platform: Platform = None,
 ) -> None:
     """Write a trained model as other programs read it.
@@ -43,12 +43,12 @@ def export(
         console.note(f"exporting {found}, the newest run")
     name = found.resolve().name
     path = output or Path(f"{name}.{output_format}")
-    check_output(path)
-    jaxrnn.interchange.check_free(path, overwrite=overwrite)
+    inputs = jaxrnn.runs.files_read(found)
+    check_output(path, inputs, overwrite=overwrite)
     start_jax(platform)
     writer = jaxrnn.interchange.FORMATS[output_format]
     note_checkpoint(found, checkpoint)
     model = jaxrnn.load(found, checkpoint)
-    written = jaxrnn.interchange.export(model, writer, path, overwrite=overwrite)
+    written = jaxrnn.interchange.export(model, writer, path, overwrite=overwrite, inputs=inputs)
     sizes = (f"{file} ({format_bytes(file.stat().st_size)})" for file in written)
     console.note(f"wrote {', '.join(sizes)}")

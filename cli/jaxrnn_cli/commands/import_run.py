@@ -46,7 +46,8 @@ def import_run(
     jaxrnn.interchange.check_file(file, jaxrnn.interchange.MODEL_FILE)
     run = jaxrnn.runs.default_run(file.stem) if to is None else jaxrnn.runs.find_destination(to)
     try:
-        jaxrnn.runs.check_destination(run, overwrite=overwrite)
+        inputs = [file, file.with_suffix(".json")]
+        jaxrnn.runs.check_destination(run, overwrite=overwrite, inputs=inputs)
     except jaxrnn.runs.RunExistsError:
         ways = "--overwrite replaces it, --to RUN writes elsewhere"
         raise CheckpointError(f"{run}: a run exists here; {ways}") from None

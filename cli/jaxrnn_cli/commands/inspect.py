@@ -13,7 +13,7 @@ from jaxrnn_cli.display.numbers import format_bytes
 from jaxrnn_cli.display.progress import progress_display
 from jaxrnn_cli.options.names import FromRun, OfCheckpoint, complete_run, name_runs
 from jaxrnn_cli.options.numbers import integer
-from jaxrnn_cli.options.output import check_output, write_output
+from jaxrnn_cli.options.output import OverwriteFile, check_output, write_output
 from jaxrnn_cli.options.standard_input import read_stdin, text_of_stdin
 from jaxrnn_cli.startup.devices import Platform, start_jax
 
@@ -56,6 +56,7 @@ def inspect(
     output: Annotated[
         Path | None, typer.Option(metavar="FILE.html", help="The page.  [default: RUN's name.html]")
     ] = None,
+    overwrite: OverwriteFile = False,
     rng_seed: Annotated[
         int, typer.Option(metavar="N", parser=integer(0, 2**32 - 1), help="For --sample.")
     ] = 0,
@@ -81,7 +82,8 @@ def inspect(
         console.note(f"inspecting {found}, the newest run")
     others = [jaxrnn.runs.find_run(name) for name in compare or ()]
     page = output or Path(f"{found.resolve().name}.html")
-    check_output(page)
+    inputs = [path for each in (found, *others) for path in jaxrnn.runs.files_read(each)]
+    check_output(page, [*inputs, *([file] if file and file.is_file() else [])], overwrite=overwrite)
     for path in (found, *others):
         note_checkpoint(path, checkpoint)
     start_jax(platform)

@@ -34,6 +34,7 @@ def play(
         str | None,
         typer.Option(
             metavar="TEXT",
+            envvar="JAXRNN_PLAY_TOKEN",
             help=f"What whoever asks has to know, {_SHORTEST_TOKEN} characters or more; it goes into the address.",
         ),
     ] = None,

@@ -11,7 +11,7 @@ from jaxrnn.errors import CheckpointError, SaveError
 from jaxrnn_cli.display import console
 from jaxrnn_cli.options.choices import choice
 from jaxrnn_cli.options.names import complete_run, name_runs
-from jaxrnn_cli.options.output import check_output
+from jaxrnn_cli.options.output import OverwriteFile, check_output
 
 _AXES = ("steps", "tokens", "seconds")
 
@@ -32,6 +32,7 @@ def plot(
     output: Annotated[
         Path, typer.Option(metavar="FILE", help="The picture: a name that ends in .png or .svg.")
     ] = Path("curves.png"),
+    overwrite: OverwriteFile = False,
 ) -> None:
     """Draw the losses, learning rates and gradient norms of one or several runs.
 
@@ -41,7 +42,7 @@ def plot(
         raise typer.BadParameter(f"{output} ends in neither .png nor .svg", param_hint="'--output'")
 
     found = [jaxrnn.runs.find_run(run) for run in runs]
-    check_output(output)
+    check_output(output, [path for run in found for path in jaxrnn.runs.files_read(run)], overwrite=overwrite)
     tokens = {jaxrnn.runs.read_config(run).corpus.tokens for run in found}
     token = tokens.pop()[:-1] if len(tokens) == 1 else "token"
     curves = []

@@ -11,7 +11,9 @@ if TYPE_CHECKING:
 
 
 def note_checkpoint(run: Path, checkpoint: "Which") -> None:
-    """Print which checkpoint of a run is used, where it is not the last."""
+    """Print which checkpoint of a run is used, where it is not the last, and which are damaged and left out."""
+    for step in jaxrnn.runs.damaged_steps(run):
+        note(f"{run}: step {step:,} is damaged and left out")
     used, last = (jaxrnn.runs.find_step(run, which) for which in (checkpoint, "last"))
     if used.step != last.step:
         kind = "the best, " if checkpoint == "best" else ""

@@ -17,8 +17,11 @@ from jaxrnn_cli.display.colors import paint_by_surprisal, surprisal_scale
 if TYPE_CHECKING:
     from rich.console import Console
 
-# C0, DEL and C1; a newline and a tab only move the cursor where text may move it.
-_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+# C0, DEL and C1; a newline and a tab only move the cursor where text may move it. Then characters that break lines,
+# turn the direction of text, or are not seen (annotations, tags).
+_CONTROL = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ufff9-\ufffb\U000e0000-\U000e007f]"
+)
 _NO_UTF8 = re.compile("[\udc80-\udcff]")  # what Python has for a byte that is none
 _LONGEST_LINE = 1000
 
@@ -44,8 +47,8 @@ def use_utf8() -> None:
 
 
 def escape(text: str) -> str:
-    r"""Returns `text` with control characters spelled out, as in `\x1b`; newlines and tabs stay."""
-    return _CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}", text)
+    r"""Returns `text` with control characters spelled out, as in `\x1b` and `\u202e`; newlines and tabs stay."""
+    return _CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
 
 
 def one_line(text: str) -> str:

@@ -5,9 +5,11 @@ Process 0 prints and writes; the others say nothing but how they fail (`ending`)
 
 import contextlib
 import importlib.metadata
+import ipaddress
 import os
 import re
 import signal
+import socket
 import threading
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, TypeAlias
@@ -33,9 +35,19 @@ def _address(text: str) -> str:
         raise typer.BadParameter(f"{text!r} is no HOST:PORT, such as 10.0.0.1:9876")
     if not 1 <= int(port) <= 65_535:
         raise typer.BadParameter(f"{port} is no port; there are 1 to 65535")
-    if host in ("0.0.0.0", "[::]"):
+    if _is_all_addresses(host.strip("[]")):
         raise typer.BadParameter(f"{host} is all addresses of a machine; give the one that the others reach")
     return text
+
+
+def _is_all_addresses(host: str) -> bool:
+    """Return whether an address stands for all addresses of a machine, in any spelling; a name is not resolved."""
+    try:
+        found = socket.getaddrinfo(host, None, flags=socket.AI_NUMERICHOST)
+    except OSError:
+        return False
+    address = ipaddress.ip_address(found[0][4][0])
+    return (getattr(address, "ipv4_mapped", None) or address).is_unspecified
 
 
 Distributed: TypeAlias = Annotated[

@@ -163,7 +163,7 @@ def test_the_page_of_a_model_of_bytes_takes_any_file(jaxrnn: Command, here: Path
     data = bytes(range(256)) + "</script> né\r\n".encode() + b"\xff"
     (here / "any").write_bytes(data)
     for given in (["--file", "any"], ["--text", os.fsdecode(data)], ["--sample", str(len(data))]):
-        result = jaxrnn("inspect", "--from", "bytes", *given, "--output", "page.html")
+        result = jaxrnn("inspect", "--from", "bytes", *given, "--output", "page.html", "--overwrite")
         assert result.code == 0
         found = data_of(here / "page.html")
         read = found["text"].encode("latin-1")

@@ -49,7 +49,7 @@ def test_the_best_is_taken_and_named(jaxrnn) -> None:
         "sample --rng-seed 1",
         "evaluate",
         "export --format stablehlo --overwrite",
-        "inspect --sample 9",
+        "inspect --sample 9 --output /dev/null",
     ):
         _, _, err = jaxrnn(*command.split(), "--from", WORSE)
         assert err.startswith(LINE) and "; the last is step 7\n" in err, err
@@ -84,6 +84,22 @@ def test_a_run_is_fine_tuned_from_any_of_them(jaxrnn) -> None:
     assert began["params.0.table"] == wanted["params.0.table"]
     error = jaxrnn(*more, "--checkpoint", "2", "--resume").err.splitlines()[-1]
     assert "was fine-tuned from step 4, not 2" in error
+
+
+def test_a_damaged_best_is_refused_with_a_way_on_and_a_damaged_manifest_is_named(
+    jaxrnn, trained: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(trained, run)
+    for file in (run / "steps/20/arrays").rglob("*"):
+        if file.is_file():
+            file.write_bytes(b"")
+    refused = jaxrnn("export", "--format", "stablehlo", "--from", run, "--output", tmp_path / "out").error
+    assert "steps/20" in refused and "; step 10 is intact: --checkpoint 10 uses it" in refused
+    assert jaxrnn("sample", "--from", run, "--rng-seed", "1", "--checkpoint", "10").code == 0
+    (run / "steps/20/checkpoint.json").write_text("{}")
+    code, _, err = jaxrnn("sample", "--from", run, "--rng-seed", "1")
+    assert (code, err) == (0, f"jaxrnn: {run}: step 20 is damaged and left out\n")
 
 
 @pytest.mark.parametrize(

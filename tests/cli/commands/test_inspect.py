@@ -39,13 +39,12 @@ def test_what_was_held_out_is_read_where_nothing_is_given(inspect, place: Path) 
 
 
 def test_a_text_or_a_file_is_read_as_far_as_asked(inspect, place: Path) -> None:
-    (place / "page.html").write_text("old")
     assert inspect("--text", "what is the east", "--output", "page.html").code == 0
     assert data_of(place / "page.html")["text"] == "what is the east"
     assert [path.name for path in place.glob(".*")] == []
-    code, _, err = inspect("--file", "text.txt", "--length", "50", "--output", "page.html")
+    code, _, err = inspect("--file", "text.txt", "--length", "50", "--output", "other.html")
     assert code == 0 and "reading the first 50 of" in err
-    assert data_of(place / "page.html")["text"] == (place / "text.txt").read_text()[:50]
+    assert data_of(place / "other.html")["text"] == (place / "text.txt").read_text()[:50]
 
 
 def test_standard_input_is_read(inspect, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -66,15 +65,8 @@ def test_a_full_disk_is_one_line(inspect) -> None:
 def test_the_model_writes_and_the_same_seed_writes_the_same(inspect, place: Path) -> None:
     texts = []
     for seed in ("1", "1", "2"):
-        options = (
-            "--sample",
-            "40",
-            "--length",
-            "30",
-            "--rng-seed",
-            seed,
-        )  # the length is that of given texts
-        assert inspect(*options, "--output", "page.html").code == 0
+        options = ("--sample", "40", "--rng-seed", seed, "--overwrite")
+        assert inspect(*options, "--length", "30", "--output", "page.html").code == 0  # of given texts
         texts.append(data_of(place / "page.html")["text"])
     assert len(texts[0]) == 40
     assert texts[0] == texts[1] != texts[2]

@@ -79,7 +79,9 @@ def test_inspect_looks_into_a_text_on_the_disk(
 ) -> None:
     monkeypatch.setattr(sources, "RESIDENT_BYTES", 1000)
     for options in ((), ("--file", "text.txt")):
-        done = jaxrnn("inspect", "--from", trained, "--length", "40", "--output", "page.html", *options)
+        done = jaxrnn(
+            "inspect", "--from", trained, "--length", "40", "--output", "page.html", "--overwrite", *options
+        )
         assert done.code == 0, done
 
 

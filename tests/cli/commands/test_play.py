@@ -267,6 +267,7 @@ def test_a_token_is_asked_for_at_any_address_of_this_machine_until_ctrl_c(traine
     ("args", "why"),
     [
         (("--host", "0.0.0.0"), "give --token"),
+        (("--host", "0"), "give --token"),
         (("--host", "example.org"), "give --token"),
         (("--token", "short"), "16 letters and digits"),
         (("--token", "abcdefgh1234567\u00e9"), "16 letters and digits"),
@@ -276,6 +277,17 @@ def test_a_token_is_asked_for_at_any_address_of_this_machine_until_ctrl_c(traine
 )
 def test_what_would_let_others_in_is_refused(jaxrnn: Command, trained: Path, args: tuple, why: str) -> None:
     assert why in jaxrnn("play", "--from", trained, *args).error
+
+
+def test_a_token_may_come_from_the_environment_where_no_list_of_processes_shows_it(
+    jaxrnn: Command, trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("JAXRNN_PLAY_TOKEN", "short")
+    assert "16 letters and digits" in jaxrnn("play", "--from", trained).error
+    monkeypatch.setenv("JAXRNN_PLAY_TOKEN", TOKEN)
+    with playing(trained) as server:
+        assert ask(server, "GET", "/model").status == 401
+        assert ask(server, "GET", "/model", Authorization=f"Bearer {TOKEN}").status == 200
 
 
 def test_a_port_that_is_taken_is_one_line(jaxrnn: Command, trained: Path) -> None:

@@ -1,8 +1,11 @@
 """`jaxrnn pretrain`: what a training run leaves behind, and what stops it before anything is written."""
 
+import importlib.util
+import json
 import math
 import os
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -241,3 +244,22 @@ def test_event_files_are_written_where_they_are_asked_for(jaxrnn) -> None:
         assert jaxrnn("pretrain", "tiny.toml", *asked, f"log.tensorboard={wanted}").code == 0
         assert len(list(RUN.glob("tensorboard/*"))) == (wanted == "true")
     assert "tensorboard/" in jaxrnn("pretrain", "tiny.toml", "--dry-run", *asked, "log.tensorboard=true").out
+
+
+def test_a_run_tells_neither_its_place_nor_its_host_but_for_the_path_of_its_corpus(
+    jaxrnn, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(socket, "gethostname", lambda: "unmistakable")
+    quick = ["--quiet", "--set", "train.steps=2"]
+    curves = ["--set", "log.tensorboard=true"] if importlib.util.find_spec("tensorboardX") else []
+    assert jaxrnn("pretrain", "tiny.toml", *quick, *curves).code == 0
+    more = [*quick, "--set", "train.batch_size=4", "--set", "train.seq_len=8"]
+    assert jaxrnn("finetune", "--from", "tiny", "--corpus", "text.txt", "--to", "more", *more).code == 0
+    for run in (place / "checkpoints/tiny", place / "checkpoints/more"):
+        record = json.loads((run / "run.json").read_text())
+        assert record["corpus_path"] == str(place / "text.txt")
+        (run / "run.json").write_text(json.dumps({**record, "corpus_path": "text.txt"}))
+        assert jaxrnn("evaluate", "--from", run, "--json").code == 0  # so it may be shortened
+    for path in place.glob("checkpoints/**/*"):
+        told = path.name.encode() + (path.read_bytes() if path.is_file() else b"")
+        assert b"unmistakable" not in told and str(place).encode() not in told, path

@@ -95,7 +95,26 @@ def test_another_model_is_refused(jaxrnn, trained: Path) -> None:
 def test_a_changed_text_is_refused(jaxrnn) -> None:
     with Path("text.txt").open("a") as file:
         file.write("!")
-    assert "not the corpus that the run began with" in jaxrnn("pretrain", "tiny.toml", "--resume").error
+    error = jaxrnn("pretrain", "tiny.toml", "--resume").error
+    assert "text.txt is not the corpus that the run began with" in error
+    assert error.endswith("to train on another corpus: jaxrnn finetune --from checkpoints/tiny --corpus TEXT")
+
+
+@pytest.mark.usefixtures("stopped")
+def test_another_place_of_the_corpus_is_read_and_another_corpus_is_refused(
+    jaxrnn, place: Path, trained: Path
+) -> None:
+    (place / "other.txt").write_text((place / "text.txt").read_text() + "!")
+    config, resume = (RUN / "config.toml").read_bytes(), ("pretrain", "tiny.toml", "--resume", "--set")
+    for name, why in {"other.txt": "not the corpus that the run began with", "gone.txt": "no file"}.items():
+        error = jaxrnn(*resume, f"corpus.text={name}").error
+        assert f"{name}" in error and why in error and "(text.txt); to train on another corpus:" in error
+    assert (RUN / "config.toml").read_bytes() == config
+    (place / "text.txt").rename(place / "moved.txt")
+    code, _, err = jaxrnn(*resume, "corpus.text=moved.txt")
+    assert code == 0 and 'corpus.text "text.txt" -> "moved.txt"' in err
+    assert arrays(RUN) == arrays(trained)
+    assert read_config(RUN).corpus.text == "moved.txt"
 
 
 def test_a_damaged_last_checkpoint_is_told_and_the_one_before_gone_on_from(jaxrnn, trained: Path) -> None:

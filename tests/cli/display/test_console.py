@@ -2,15 +2,31 @@
 
 import io
 import sys
+import unicodedata
 
 import pytest
 
 from jaxrnn_cli.display import console
 from tests.cli.display.conftest import open_terminal
 
+_TURNING = ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI")
+
 
 def test_control_characters_are_spelled_out_but_newlines_and_tabs() -> None:
-    assert console.escape("a\tb\n\x1b[2J\x07\r\x7f\x9bé[/x]") == "a\tb\n\\x1b[2J\\x07\\x0d\\x7f\\x9bé[/x]"
+    assert console.escape("a\tb\n\x1b[2J\x07\r\x7f\x9bé[/x]") == "a\tb\n\\x1b[2J\\x07\\r\\x7f\\x9bé[/x]"
+
+
+def test_so_are_characters_that_turn_or_hide_text_but_not_those_that_languages_need() -> None:
+    turned = [chr(code) for code in range(sys.maxunicode) if unicodedata.bidirectional(chr(code)) in _TURNING]
+    assert len(turned) == 9
+    for character in (*turned, *"\u2028\u2029\u200e\u200f\u061c\ufff9\U000e0041"):
+        escaped = console.escape(f"a{character}b")
+        assert escaped.isascii() and f"{ord(character):x}" in escaped
+    joiners = "\u200c\u200d"  # of Persian, of Indic scripts, of emoji
+    assert (
+        console.escape(f"שלום می{joiners[0]}خواهم 👩{joiners[1]}🚀")
+        == f"שלום می{joiners[0]}خواهم 👩{joiners[1]}🚀"
+    )
 
 
 def test_one_line_is_one_line_of_bounded_length() -> None:

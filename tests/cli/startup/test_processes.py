@@ -21,6 +21,17 @@ from tests.cli.conftest import arrays, write_files
 STEPS = 120
 OPTIONS = [f"train.steps={STEPS}", "train.save_every=20", "train.eval_every=60", "train.sample_every=60"]
 OPTIONS += ["train.num_devices=1", "train.accumulate_steps=2", "train.ema_decay=0.9"]
+ALL_ADDRESSES = (
+    "0.0.0.0",
+    "0",
+    "0x0",
+    "0.0",
+    "[::]",
+    "[0:0::0]",
+    "[::0.0.0.0]",
+    "[::ffff:0.0.0.0]",
+    "[::ffff:0:0]",
+)
 TRAINING = ["pretrain", "tiny.toml", *(word for option in OPTIONS for word in ("--set", option))]
 
 
@@ -260,7 +271,7 @@ def test_those_that_never_come_are_not_waited_for_for_ever(folder: Path) -> None
         (["--coordinator", "a b:1"], ["is no HOST:PORT"]),
         (["--coordinator", "::1:80"], ["is no HOST:PORT"]),
         (["--coordinator", "host:70000"], ["70000 is no port"]),
-        (["--coordinator", "0.0.0.0:80"], ["all addresses"]),
+        *((["--coordinator", f"{host}:80"], [f"{host} is all addresses"]) for host in ALL_ADDRESSES),
         (["--coordinator", "h:1", "--num-processes", "0", "--process-id", "0"], ["0 is not from 1"]),
         (["--coordinator", "h:1", "--num-processes", "2", "--process-id", "2"], ["the last one is 1, not 2"]),
         (
