@@ -196,6 +196,11 @@ def writing(path: Path) -> Iterator[None]:
         raise SaveError(f"{path}: can't be written: {reason(error)}") from error
 
 
+def user_path(name: str) -> Path:
+    """Return the path that a user means: `~` is their home, `~name` another's; one that is nobody's stays as it is."""
+    return Path(os.path.expanduser(name))  # noqa: PTH111  (to a Path, "./~" is "~")
+
+
 def reason(error: Exception) -> str:
     """Return why a file operation failed in one line, without the path: messages name that themselves."""
     if isinstance(error, OSError) and error.strerror:

@@ -16,6 +16,7 @@ from typing import Annotated, Any, cast
 
 import typer
 
+import jaxrnn
 from jaxrnn import errors
 from jaxrnn_cli.commands import (
     evaluate,
@@ -52,8 +53,11 @@ _UsageError = cast("type[Exception]", typer.BadParameter.__bases__[0])
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        version, jax_version = (importlib.metadata.version(name) for name in ("jaxrnn", "jax"))
-        console.write(f"{PROGRAM} {version} (jax {jax_version})\n")
+        try:  # without importing it, which takes a second
+            jax_version = importlib.metadata.version("jax")
+        except importlib.metadata.PackageNotFoundError:
+            jax_version = "not installed"
+        console.write(f"{PROGRAM} {jaxrnn.__version__} (jax {jax_version})\n")
         raise typer.Exit
 
 
@@ -153,5 +157,9 @@ def _usage_line(error: Any, args: Sequence[str]) -> str:
         message = f"no such option {error.option_name}{errors.did_you_mean(error.option_name, options)}"
     elif unknown := re.match(r"No such command '(.*?)'\.", f"{message}."):
         message = f"no such command {unknown[1]}{errors.did_you_mean(unknown[1], COMMANDS)}"
+    elif (extra := re.match(r"Got unexpected extra argument\S* \(([^ )]+)", message)) and any(
+        "--from" in parameter.opts for parameter in parsed.params
+    ):
+        message += f"; did you mean --from {extra[1]}?"
     help_command = f"{PROGRAM} {here} --help" if here else f"{PROGRAM} --help"
     return f"{message[:1].lower()}{message[1:]} (see {help_command})"

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from jaxrnn.disk import user_path
 from jaxrnn.errors import ConfigError, did_you_mean
 
 # In a wheel they lie in the package; in a checkout, which holds the one source, in `configs/` beside it.
@@ -26,7 +27,7 @@ def find_config(name: str | Path) -> Path:
     configs = shipped_configs()
     if name in configs:
         return configs[name]
-    path = Path(name)
+    path = user_path(name)
     if name and ("/" in name or "." in name or path.exists()):
         return path
     hint = did_you_mean(name, configs) or f"; give a TOML file, or one of {', '.join(configs)}"

@@ -46,7 +46,12 @@ def choose_cpu_devices(config: Config, processes: int = 1) -> int:
         return config.train.num_devices
     is_narrow = all((getattr(layer, "size", None) or 0) < _WIDE for layer in config.model.layers)
     is_even = config.train.batch_size % (2 * processes) == 0
-    return 2 if (os.cpu_count() or 1) >= 2 and is_even and is_narrow else 1
+    return 2 if _usable_cores() >= 2 and is_even and is_narrow else 1
+
+
+def _usable_cores() -> int:
+    """How many cores this process may run on: `taskset` and containers leave it fewer than there are."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def split_cpu(config: Config) -> None:
@@ -56,7 +61,8 @@ def split_cpu(config: Config) -> None:
         ConfigError: They can't share `train.batch_size`.
     """
     count = choose_cpu_devices(config, count_processes())
-    if jax.config.jax_num_cpu_devices < 0:  # type: ignore[attr-defined]
+    is_told = "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", "")
+    if jax.config.jax_num_cpu_devices < 0 and not is_told:  # type: ignore[attr-defined]
         with contextlib.suppress(RuntimeError):  # JAX runs already, with the devices it has
             jax.config.update("jax_num_cpu_devices", count)  # type: ignore[no-untyped-call]
 

@@ -52,6 +52,9 @@ def check_destination(path: Path, *, overwrite: bool = False, inputs: Sequence[P
 def _check_destination(path: Path, overwrite: bool, inputs: Sequence[Path]) -> None:
     if path.name == ".." or "\0" in str(path):
         raise CheckpointError(f"{path}: not a name for a run directory")
+    if any(each.name.startswith("~") and not each.exists() for each in (path, *path.parents)):
+        # A shell would take it for a home.
+        raise CheckpointError(f"{path}: no folder is made whose name begins with ~; name another one")
     if path.is_dir() and Path.cwd().is_relative_to(path.resolve()):
         # The shell would be left in a folder that is gone.
         raise CheckpointError(f"{path}: the working directory lies here; name another run directory")

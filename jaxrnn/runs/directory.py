@@ -27,7 +27,7 @@ from typing import NamedTuple
 import jaxrnn
 from jaxrnn.config import Config, Texts, dump_config, parse_config
 from jaxrnn.data.vocabulary import Vocabulary, vocabulary_from_json, with_separator
-from jaxrnn.disk import append_text, cut, reason, write_text, writing
+from jaxrnn.disk import append_text, cut, reason, user_path, write_text, writing
 from jaxrnn.errors import CheckpointError, DamagedError, JaxrnnError, did_you_mean
 
 FORMAT_VERSION = 2  # of runs and of checkpoints
@@ -142,7 +142,8 @@ def find_destination(name: str) -> Path:
     """
     if not name:
         raise CheckpointError("--to: is empty; name a run directory")
-    return Path(name) if "/" in name or name in (".", "..") else RUNS / name  # also a hidden name
+    is_path = "/" in name or name in (".", "..", "~")
+    return user_path(name) if is_path else RUNS / name  # also a hidden name
 
 
 def find_run(name: str | None = None) -> Path:
@@ -156,7 +157,7 @@ def find_run(name: str | None = None) -> Path:
     """
     if name is None:
         return _newest_run()
-    candidates = list(dict.fromkeys([Path(name), find_destination(name)])) if name else []
+    candidates = list(dict.fromkeys([user_path(name), find_destination(name)])) if name else []
     for path in candidates:
         if is_run(path):
             return path

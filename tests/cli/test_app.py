@@ -1,13 +1,17 @@
 """Help, usage errors, and how errors become a line and an exit code."""
 
+import importlib.metadata
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
+from jaxrnn import __version__
 from jaxrnn_cli import app
 from jaxrnn_cli.startup.signals import catch_signals
 from tests.cli.conftest import in_process
@@ -41,6 +45,57 @@ def test_version_names_jaxrnn_and_jax(jaxrnn) -> None:
     code, out, err = jaxrnn("--version")
     assert (code, err) == (0, "")
     assert out.startswith("jaxrnn ") and "(jax " in out
+
+
+def test_version_needs_no_metadata_of_packages(jaxrnn, monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(name: str) -> str:
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", missing)
+    assert jaxrnn("--version").out == f"jaxrnn {__version__} (jax not installed)\n"
+
+
+@pytest.mark.parametrize("command", ["sample", "evaluate", "inspect", "play", "export --format onnx"])
+def test_a_run_without_its_option_is_met_with_the_option(jaxrnn, command: str) -> None:
+    assert "did you mean --from base?" in jaxrnn(*command.split(), "base").error
+
+
+def test_a_tilde_is_the_home_in_every_path(jaxrnn, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = place / "home"
+    (home / "runs").mkdir(parents=True)
+    monkeypatch.setenv("HOME", str(home))
+    (place / "tiny.toml").rename(home / "tiny.toml")
+    shutil.copy(place / "text.txt", home / "more.txt")
+    few = ("--set=train.steps=1", "--set=corpus.text=~/more.txt", "--quiet")
+    commands: list[tuple[str, ...]] = [
+        ("pretrain", "~/tiny.toml", "--to=~/runs/x", *few),
+        ("sample", "--from=~/runs/x", "--rng-seed=1"),
+        ("finetune", "--from=~/runs/x", "--to=~/runs/y", "--corpus=~/more.txt", *few),
+        ("evaluate", "--from=~/runs/x", "--corpus=~/more.txt", "--per-character=~/c.csv"),
+        ("inspect", "--from=~/runs/x", "--file=~/more.txt", "--output=~/page.html"),
+        ("export", "--from=~/runs/x", "--format=stablehlo", "--output=~/model"),
+    ]
+    for command in commands:
+        code, _, err = jaxrnn(*command)
+        assert code == 0, err
+    assert {"c.csv", "page.html", "model", "runs"} <= {path.name for path in home.iterdir()}
+    assert not list(place.glob("~*"))
+    for name in ("~", "~nobody-of-this-name/x", "./~/x"):
+        assert jaxrnn("pretrain", "~/tiny.toml", "--to", name, *few).code == 2
+    assert not [*place.glob("**/~*")]
+
+
+def test_a_config_from_a_pipe_needs_a_name_for_its_run(jaxrnn, place: Path) -> None:
+    os.mkfifo(place / "pipe")
+    for to, message in ((["--to", "named"], ""), ([], "a config from a pipe gives the run no name")):
+        writer = threading.Thread(
+            target=(place / "pipe").write_text, args=[(place / "tiny.toml").read_text()]
+        )
+        writer.start()
+        found = jaxrnn("pretrain", "./pipe", "--dry-run", *to)
+        writer.join()
+        assert message in found.err
+        assert found.code == (2 if message else 0)
 
 
 @pytest.mark.parametrize(

@@ -126,12 +126,13 @@ def of_width(size: int, **train: int) -> Config:
 
 
 def test_a_cpu_is_split_in_two_for_narrow_layers_and_even_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 5}, raising=False)
     assert choose_cpu_devices(of_width(192)) == 2
     assert choose_cpu_devices(of_width(512)) == 1
     assert choose_cpu_devices(of_width(384)) == 2
     assert choose_cpu_devices(of_width(192, batch_size=3)) == 1
-    monkeypatch.setattr(os, "cpu_count", lambda: 1)
+    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {3}, raising=False)  # taskset, or a container
     assert choose_cpu_devices(of_width(192)) == 1
 
 
@@ -149,7 +150,7 @@ def test_a_batch_that_can_not_be_shared_is_refused_with_the_nearest_that_can() -
 
 
 def test_devices_of_several_processes_are_counted_together(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 5}, raising=False)
     assert choose_cpu_devices(of_width(192, num_devices=4), processes=2) == 4
     assert choose_cpu_devices(of_width(192, batch_size=6), processes=3) == 2
     assert choose_cpu_devices(of_width(192, batch_size=6), processes=2) == 1

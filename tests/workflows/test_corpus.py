@@ -126,7 +126,7 @@ def test_a_corpus_that_holds_its_own_run_is_resumed_evaluated_and_inspected(
     pretrain("tiny.toml", {**values}, to=f"./{run}", resume=True)
     assert bits(run) == expected
     record, _ = scored(run, "stateful")
-    assert record["text"]["part"] == "held out"
+    assert record["text"]["part"] == "validation"
     assert scored(run, "stateful", corpus=".")[0] == record
 
 

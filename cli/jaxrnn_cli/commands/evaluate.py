@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 import jaxrnn
+from jaxrnn.disk import user_path
 from jaxrnn_cli.display import console
 from jaxrnn_cli.display.checkpoint import note_checkpoint
 from jaxrnn_cli.display.evaluation import print_report, same_text
@@ -102,6 +103,7 @@ def evaluate(
         Path | None,
         typer.Option(
             metavar="FILE.csv",
+            parser=user_path,
             help="Write position, character, nats and rank (1: the first choice) of each character, or byte, by the "
             "first protocol.",
         ),
@@ -135,7 +137,8 @@ def evaluate(
     names = [*(compare or ()), *(more or ())]
     if more and not compare:
         raise typer.BadParameter(
-            f"{more[0]!r} is no option; runs to compare follow --compare", param_hint="RUN"
+            f"{more[0]!r} is no option; did you mean --from {more[0]}? Runs to compare follow --compare",
+            param_hint="RUN",
         )
     wanted = _read_protocols(protocols)
     rates = _read_rates(dynamic_rate, dynamic_decay)

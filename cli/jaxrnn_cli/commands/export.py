@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 import jaxrnn
+from jaxrnn.disk import user_path
 from jaxrnn_cli.display import console
 from jaxrnn_cli.display.checkpoint import note_checkpoint
 from jaxrnn_cli.display.numbers import format_bytes
@@ -26,7 +27,8 @@ def export(
     run: FromRun = None,
     checkpoint: OfCheckpoint = "best",
     output: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="The file.  [default: RUN's name.FORMAT]")
+        Path | None,
+        typer.Option(metavar="FILE", parser=user_path, help="The file.  [default: RUN's name.FORMAT]"),
     ] = None,
     overwrite: OverwriteFile = False,
     platform: Platform = None,

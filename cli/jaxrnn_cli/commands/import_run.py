@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 import jaxrnn
+from jaxrnn.disk import user_path
 from jaxrnn.errors import CheckpointError
 from jaxrnn_cli.display import console
 from jaxrnn_cli.options.choices import choice
@@ -20,6 +21,7 @@ def import_run(
         Path,
         typer.Argument(
             metavar="FILE",
+            parser=user_path,
             help="A safetensors file of a PyTorch model, or a JSON file of the original project.",
         ),
     ],

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 import jaxrnn
+from jaxrnn.disk import user_path
 from jaxrnn.errors import CorpusError, VocabularyError
 from jaxrnn_cli.display import console
 from jaxrnn_cli.display.checkpoint import note_checkpoint
@@ -31,7 +32,10 @@ def inspect(
     checkpoint: OfCheckpoint = "best",
     text: Annotated[str | None, typer.Option(metavar="TEXT", help="The text to read.")] = None,
     file: Annotated[
-        Path | None, typer.Option(metavar="F", help="A file with the text to read; - reads standard input.")
+        Path | None,
+        typer.Option(
+            metavar="F", parser=user_path, help="A file with the text to read; - reads standard input."
+        ),
     ] = None,
     sample: Annotated[
         int | None,
@@ -54,7 +58,8 @@ def inspect(
         ),
     ] = None,
     output: Annotated[
-        Path | None, typer.Option(metavar="FILE.html", help="The page.  [default: RUN's name.html]")
+        Path | None,
+        typer.Option(metavar="FILE.html", parser=user_path, help="The page.  [default: RUN's name.html]"),
     ] = None,
     overwrite: OverwriteFile = False,
     rng_seed: Annotated[

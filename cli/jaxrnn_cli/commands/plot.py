@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 import jaxrnn
-from jaxrnn.disk import reason, writing
+from jaxrnn.disk import reason, user_path, writing
 from jaxrnn.errors import CheckpointError, SaveError
 from jaxrnn_cli.display import console
 from jaxrnn_cli.options.choices import choice
@@ -30,7 +30,8 @@ def plot(
         choice("--over", _AXES, help="What to draw the curves over."),
     ] = "steps",
     output: Annotated[
-        Path, typer.Option(metavar="FILE", help="The picture: a name that ends in .png or .svg.")
+        Path,
+        typer.Option(metavar="FILE", parser=user_path, help="The picture: a name that ends in .png or .svg."),
     ] = Path("curves.png"),
     overwrite: OverwriteFile = False,
 ) -> None:

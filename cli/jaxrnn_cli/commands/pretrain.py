@@ -39,6 +39,11 @@ def pretrain(
     join_others(distributed, coordinator, num_processes, process_id)
     path = jaxrnn.config.find_config(config)
     job = jaxrnn.workflows.Job(jaxrnn.config.load_config(path, overrides or ()))
-    to = str(jaxrnn.runs.default_run(str(path))) if to is None else to
+    if to is None:
+        if not path.is_file():
+            raise typer.BadParameter(
+                "a config from a pipe gives the run no name: name it", param_hint="'--to'"
+            )
+        to = str(jaxrnn.runs.default_run(str(path)))
     job = jaxrnn.workflows.write_to(job, to, resume=resume, overwrite=overwrite)
     run_job(job, platform, dry_run=dry_run, quiet=quiet)

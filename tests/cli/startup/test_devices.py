@@ -94,3 +94,22 @@ def test_the_oldest_of_a_cache_that_grows_too_large_is_removed(tmp_path: Path) -
         os.utime(folder / name, (1000 - age, 1000 - age))
     jax_start._limit_size(folder, 200)
     assert {entry.name for entry in folder.iterdir()} == {"new", "older"}
+
+
+def test_a_number_of_devices_in_xla_flags_stands() -> None:
+    code = "import jax, jaxrnn.parallel as p, jaxrnn.config as c; p.split_cpu(c.Config()); print(jax.device_count())"
+    result = in_process("-c", code, without=OURS, XLA_FLAGS="--xla_force_host_platform_device_count=3")
+    assert result.stdout.strip() == "3", result.stderr
+
+
+@pytest.mark.parametrize(
+    "problem", ["RuntimeError('jaxlib is older than jax')", "ImportError('no libfoo.so')"]
+)
+def test_a_jax_that_cannot_be_imported_is_one_true_line(place: Path, problem: str) -> None:
+    (place / "broken/jax").mkdir(parents=True)
+    (place / "broken/jax/__init__.py").write_text(f"raise {problem}")
+    path = os.pathsep.join([str(place / "broken"), *filter(None, [os.environ.get("PYTHONPATH")])])
+    result = in_process("-m", "jaxrnn_cli", "gradcheck", PYTHONPATH=path)
+    (line,) = result.stderr.splitlines()
+    assert problem.split("'")[1] in line
+    assert result.returncode == 1
