@@ -30,6 +30,7 @@ _BY_OUR_NAME = {
     "a list of layers, model.layers": "n_layer n_layers num_layers",
     'a layer { type = "dropout", rate = 0.2 } in model.layers': "dropout",
     "corpus.text": "data data_dir dataset corpus input_file",
+    "corpus.field": "column text_column text_field text_key",
     "corpus.validation": "val valid val_file valid_file validation_file",
     "corpus.validation_fraction": "train_frac val_frac val_fraction",
     "corpus.test": "test_file",

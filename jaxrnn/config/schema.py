@@ -29,6 +29,8 @@ class CorpusConfig(Checked):
     test: Annotated[Texts, Text(without="\0", several=True)] = ""
     test_fraction: Annotated[float, Range(0, 1, below=True)] = 0.0
     streamed: Annotated[str, OneOf(("auto", "always", "never"))] = "auto"
+    encoding: str = "utf-8"
+    field: str = ""
     separator: str = ""
 
     @property
@@ -43,6 +45,13 @@ class CorpusConfig(Checked):
             FieldError: A value is not accepted, the separator is more than one token, or nothing is left to train on.
         """
         super().__post_init__()
+        try:
+            "".encode(self.encoding)
+        except (LookupError, ValueError):
+            raise FieldError("encoding", "must be a text encoding that Python knows", self.encoding) from None
+        if self.tokens == "bytes" and (self.field or self.encoding != "utf-8"):
+            key, value = ("field", self.field) if self.field else ("encoding", self.encoding)
+            raise FieldError(key, 'only text is decoded; leave it out where tokens = "bytes"', value)
         if self.test and self.test_fraction:
             raise FieldError(
                 "test_fraction", "corpus.test has the text to test on; must be 0", self.test_fraction

@@ -5,6 +5,7 @@
         tokens.json           its vocabulary, how often each token occurs, and the SHA-256 of both and of the ids
         ids                   one byte an id, or two where there are more than 256 tokens
       known/STAMP.json        the SHA-256 of files that have not changed since they were read
+      piped/SHA256            a text from standard input or a pipe, as it came
       partial-PID/            what a process is writing
       .lock                   held by the process that writes
 

@@ -1,6 +1,7 @@
 """The files of a corpus: a file, those of a folder, or those of a list of both, one after the other."""
 
 import errno
+import glob
 import os
 import stat
 import time
@@ -12,9 +13,11 @@ from typing import Any, NamedTuple
 from jaxrnn.config import CorpusConfig, Texts
 from jaxrnn.data.builtin import BUILT_IN, data_folder, obtain
 from jaxrnn.data.cache import tokens_folder
+from jaxrnn.data.piped import STDIN, keep
+from jaxrnn.data.tables import kind_of_table, read_rows
 from jaxrnn.data.texts import as_bytes, read_pieces, several, shown
 from jaxrnn.data.vocabulary import TOKENIZERS, Text
-from jaxrnn.disk import reason
+from jaxrnn.disk import reason, user_path
 from jaxrnn.errors import CorpusError, did_you_mean
 from jaxrnn.types import OnProgress
 
@@ -42,7 +45,7 @@ class Source(NamedTuple):
     @property
     def name(self) -> str:
         """What was named, in one line."""
-        return several(self.config.text)
+        return "standard input" if self.config.text == "-" else several(self.config.text)
 
     @property
     def size(self) -> int:
@@ -53,7 +56,8 @@ class Source(NamedTuple):
     def stamp(self) -> tuple[object, ...]:
         """What changes with the content: sizes, times and numbers of the files, and how they are read."""
         files = [(file.path, *file[2:]) for file in self.files]
-        return self.config.tokens, self.config.separator, files
+        config = self.config
+        return config.tokens, config.separator, config.encoding, config.field, files
 
     @property
     def is_recent(self) -> bool:
@@ -75,7 +79,9 @@ def find_source(config: CorpusConfig, *, on_progress: OnProgress = lambda *_: No
 
     Args:
         config: what and how. Its `text` is a built-in name, or the path of a file or of a folder; or several of them. A
-            built-in name wins over a file; `./name` forces the file. A folder stands for all regular files in it and
+            built-in name wins over a file; `./name` forces the file. A pattern, `*.txt`, stands for the files that
+            match, sorted; `-` for standard input, which is kept in the token cache, as what comes from a pipe. A folder
+            stands for all regular files in it and
             below it, sorted by their paths, without hidden ones, runs and the token cache.
         on_progress: told how a download goes.
 
@@ -115,12 +121,16 @@ def read_source(source: Source, what: str = "", on_progress: OnProgress = lambda
         CorpusError: A file can't be read, is not text, or was changed since it was found.
     """
     is_text, separator = TOKENIZERS[source.config.tokens].is_text, source.config.separator
+    separator = separator or "\n" * bool(source.config.field)
     between: Any = separator if is_text else as_bytes(separator)
     last, before = between[:0], 0  # the end of what was read so far, and its bytes
     for file in source.files:
         is_first = True
         piece: Any
-        for piece, end in read_pieces(file.path, file.name, is_text=is_text):
+        pieces: Any = read_pieces(file.path, file.name, is_text=is_text, encoding=source.config.encoding)
+        if source.config.field and kind_of_table(file.name):
+            pieces = read_rows(pieces, file.name, source.config.field, separator)
+        for piece, end in pieces:
             if end > file.size:  # it may grow for as long as it is read
                 raise changed(source)
             if is_first and piece and last and not last.endswith(between):
@@ -149,10 +159,18 @@ def _find(name: str, on_progress: OnProgress) -> tuple[Path, list[File]]:
     if name in BUILT_IN:
         path, _ = obtain(name, on_progress)
         return path, [_file(path, str(path), path.stat())]
+    if name in STDIN:
+        path = keep(name)
+        return path, [_file(path, "standard input", path.stat())]
     try:
-        path = Path(name).expanduser().absolute()
+        path = user_path(name).absolute()
         status = path.stat()
     except FileNotFoundError:
+        matching = sorted(glob.glob(str(path), recursive=True))  # noqa: PTH207  (of an absolute pattern)
+        if files := [
+            _file(Path(each), shown(each), look) for each in matching if (look := _regular(Path(each)))
+        ]:
+            return path, files
         near = did_you_mean(name.lower(), BUILT_IN)
         remedy = near or f"; check the path, or take one of {', '.join(BUILT_IN)}"
         raise CorpusError(
@@ -164,6 +182,9 @@ def _find(name: str, on_progress: OnProgress) -> tuple[Path, list[File]]:
         ) from None
     if stat.S_ISREG(status.st_mode):
         return path, [_file(path, shown(name), status)]
+    if stat.S_ISFIFO(status.st_mode):
+        path = keep(str(path))
+        return path, [_file(path, shown(name), path.stat())]
     if not stat.S_ISDIR(status.st_mode):
         raise CorpusError(f"{shown(name)} is not a regular file: save the corpus in a file first")
     files = _below(path, name.rstrip("/") or "/")

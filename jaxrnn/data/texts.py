@@ -50,13 +50,16 @@ def several(names: Texts) -> str:
     return ", ".join(names[:3]) + (f" and {len(names) - 3:,} more" if len(names) > 3 else "")
 
 
-def read_pieces(path: Path, name: str, *, is_text: bool) -> Iterator[tuple[str | bytes, int]]:
+def read_pieces(
+    path: Path, name: str, *, is_text: bool, encoding: str = "utf-8"
+) -> Iterator[tuple[str | bytes, int]]:
     r"""Read a file piece by piece, in the memory of a piece.
 
     Args:
         path: a regular file.
         name: what messages call it.
-        is_text: whether to decode it: UTF-8, without a byte order mark, every line ending as `\n`.
+        is_text: whether to decode it, without a byte order mark, every line ending as `\n`.
+        encoding: of the text.
 
     Yields:
         A piece, in which no character and no line end is cut in two; and how many bytes of the file are read.
@@ -65,7 +68,8 @@ def read_pieces(path: Path, name: str, *, is_text: bool) -> Iterator[tuple[str |
         CorpusError: The file can't be read or decompressed, or is binary or in another encoding; the first bad byte is
             named by its offset in the text, counted from 0.
     """
-    decoder = codecs.getincrementaldecoder("utf-8")()
+    decoder = codecs.getincrementaldecoder(encoding)()
+    is_utf_8 = codecs.lookup(encoding).name == "utf-8"
     newlines = io.IncrementalNewlineDecoder(decoder, translate=True)
     start, is_last = 0, False
     try:
@@ -82,11 +86,13 @@ def read_pieces(path: Path, name: str, *, is_text: bool) -> Iterator[tuple[str |
                         raise CorpusError(
                             f"{name} is {archive}: unpack it, or compress it with gzip, bzip2 or xz"
                         )
-                    if encoding := _kind(data, _OTHER_ENCODINGS):
-                        raise CorpusError(f"{name} looks like {encoding}: save it as UTF-8; {_ANY_FILE}")
-                    start += len(_BYTE_ORDER_MARK) * data.startswith(_BYTE_ORDER_MARK)
-                    data = data.removeprefix(_BYTE_ORDER_MARK)
-                if (nul := data.find(b"\0")) >= 0:
+                    if is_utf_8 and (other := _kind(data, _OTHER_ENCODINGS)):
+                        remedy = f'set corpus.encoding to "{other.lower()}", or save it as UTF-8'
+                        raise CorpusError(f"{name} looks like {other}: {remedy}; {_ANY_FILE}")
+                    if is_utf_8:
+                        start += len(_BYTE_ORDER_MARK) * data.startswith(_BYTE_ORDER_MARK)
+                        data = data.removeprefix(_BYTE_ORDER_MARK)
+                if is_utf_8 and (nul := data.find(b"\0")) >= 0:
                     raise CorpusError(
                         f"{name} is binary, not text (a NUL byte at offset {start + nul:,}): "
                         f"give a UTF-8 text file; {_ANY_FILE}"
@@ -95,9 +101,10 @@ def read_pieces(path: Path, name: str, *, is_text: bool) -> Iterator[tuple[str |
                 yield newlines.decode(data, final=is_last), compressed.tell()
                 start = end
     except UnicodeDecodeError as error:
+        shown_encoding = "UTF-8" if is_utf_8 else encoding
         raise CorpusError(
-            f"{name} is not UTF-8: bad byte 0x{error.object[error.start]:02x} at offset {start + error.start:,}: "
-            f"save it as UTF-8; {_ANY_FILE}"
+            f"{name} is not {shown_encoding}: bad byte 0x{error.object[error.start]:02x} at offset "
+            f"{start + error.start:,}: set corpus.encoding to what it is in, or save it as UTF-8; {_ANY_FILE}"
         ) from None
     except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
         if isinstance(error, OSError) and error.errno:

@@ -9,6 +9,7 @@ from jaxrnn.config import Config, Texts
 from jaxrnn.data.corpus import SPLITS, Corpus, check_length, find_corpus, read_corpus, split_corpus
 from jaxrnn.data.coverage import OnUnknown, cover, describe_coverage, keep_known
 from jaxrnn.data.sources import Source, find_source
+from jaxrnn.data.tables import kind_of_table
 from jaxrnn.data.texts import several
 from jaxrnn.data.tokens import TokenSource
 from jaxrnn.data.vocabulary import TOKENIZERS, Vocabulary, with_separator
@@ -60,6 +61,8 @@ def load_data(job: Job, *, on_event: OnNote = ignore, on_progress: OnProgress = 
     if job.path and job.begun:
         return _load_again(job.path, config, job.begun, on_progress)
     source = find_source(config.corpus, on_progress=on_progress)
+    if config.corpus.field and not any(kind_of_table(file.name) for file in source.files):
+        raise ConfigError("corpus.field: none of the files is CSV or JSON Lines (.csv, .jsonl)")
     validation, test = (_find_split(config, split, on_progress) for split in SPLITS)
     if len(source.files) > 1:
         on_event(Note(f"{source.name}: {len(source.files):,} files, {source.size / 1e6:,.1f} MB"))

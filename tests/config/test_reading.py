@@ -78,7 +78,7 @@ def test_layers_are_read_in_either_of_tomls_notations(text):
         (
             '[corpus]\n"a\\nb\\u001b" = 1',
             'corpus."a\\nb\\u001b": unknown key; [corpus] has text, tokens, validation, '
-            "validation_fraction, test, test_fraction, streamed, separator",
+            "validation_fraction, test, test_fraction, streamed, encoding, field, separator",
         ),
         ("[trian]\nsteps = 1", "trian: unknown key; did you mean train?"),
         ("steps = 1", "steps: unknown key; did you mean train.steps?"),

@@ -35,6 +35,7 @@ LIMITS: list[tuple[Any, str, list[Any], list[Any]]] = [
     (CorpusConfig, "validation", ["", "a", ("a", "b")], ["a\0", ("a", 1), 1]),
     (CorpusConfig, "test", ["", "a", ("a", "b")], ["a\0", ("a", 1), 1]),
     (CorpusConfig, "test_fraction", [0.0, 0.899], [-1e-9, 0.9, 1.0]),
+    (CorpusConfig, "encoding", ["utf-8", "latin-1", "UTF16"], ["", "utf-99", "hex", "a b"]),
     (CorpusConfig, "separator", ["", "\n", "\x1e", "\0", "\U0001f600"], ["\n\n", "--", "\ud800"]),
     (EmbeddingConfig, "size", [1, 65_536], [0, -1, 65_537, 10**30]),
     (DenseConfig, "size", [1, 65_536, None], [0, 65_537]),
@@ -111,6 +112,7 @@ def test_the_limits_of_every_field_are_tested():
         (TrainConfig, "stateful"),
         (DropoutConfig, "variational"),
         (SampleConfig, "stop"),
+        (CorpusConfig, "field"),
     }
     assert fields == {(record, name) for record, name, _, _ in LIMITS} | without_limits
 

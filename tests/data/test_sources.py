@@ -2,6 +2,7 @@
 
 import errno
 import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -103,16 +104,52 @@ def test_what_can_be_no_corpus_is_refused_in_one_line(put: Put, tmp_path: Path) 
     put("a.txt", "fine")
     (tmp_path / "empty").mkdir()
     (tmp_path / "t.txt").symlink_to("gone.txt")
-    os.mkfifo("pipe")
     assert "empty is a folder without files" in refusal("empty")
     assert "there is no file b.txt" in refusal(("a.txt", "b.txt"))
     assert "there is no file t.txt" in refusal("t.txt")
     assert refusal("books/moby.txt").endswith(
         "take one of shakespeare, shakespeare-all, hamlet, tinyshakespeare"
     )
-    assert "pipe is not a regular file" in refusal("pipe")
+    assert "/dev/zero is not a regular file" in refusal("/dev/zero")
+    assert "there is no file *.tex" in refusal("*.tex")
     for name in ("a\nb", "x" * 5000, "~nobody-here/t.txt"):
         refusal(name)
+
+
+def test_a_pattern_stands_for_the_files_that_match(put: Put) -> None:
+    for name in ("t/b.txt", "t/a.txt", "t/more/c.txt", "t/d.md", "t/.e.txt"):
+        put(name, name)
+    Path("t/folder.txt").mkdir()
+    assert [file.path.name for file in find("t/*.txt").files] == ["a.txt", "b.txt"]
+    assert [file.path.name for file in find("t/**/[bc].txt").files] == ["b.txt", "c.txt"]
+    put("t/[x].txt", "itself")
+    assert [file.path.name for file in find("t/[x].txt").files] == ["[x].txt"]
+
+
+@pytest.mark.parametrize("name", ["-", "pipe"])
+def test_what_can_be_read_only_once_is_kept(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    content = "naïve text\r\n" * 9
+    monkeypatch.setenv("JAXRNN_TOKENS", "cache")
+    os.mkfifo("pipe")
+    writer = threading.Thread(target=Path("pipe").write_bytes, args=[content.encode()])
+    writer.start()
+    stdin = os.dup(0)
+    if name == "-":
+        pipe = os.open("pipe", os.O_RDONLY)
+        os.dup2(pipe, 0)
+        os.close(pipe)
+    try:
+        corpus = load(name)
+    finally:
+        os.dup2(stdin, 0)
+        os.close(stdin)
+        writer.join()
+    assert corpus.name == {"-": "standard input"}.get(name, name)
+    assert text_of(corpus.tokens) == content.replace("\r\n", "\n")
+    assert isinstance(corpus.path, Path)
+    assert corpus.path.read_bytes() == content.encode()
+    assert [path.name for path in Path("cache/piped").iterdir()] == [corpus.path.name]
+    assert load(str(corpus.path)).sha256 == corpus.sha256
 
 
 def test_the_home_directory_may_be_written_as_a_tilde(put: Put, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -87,6 +87,22 @@ def test_utf16_is_recognized(encoding: str) -> None:
     assert "looks like UTF-16" in refusal("\ufeffhello".encode(encoding))
 
 
+@pytest.mark.usefixtures("piece")
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-32", "latin-1", "cp1252", "utf-8-sig"])
+def test_a_text_in_another_encoding_is_read_in_it(encoding: str) -> None:
+    text = "naïve\r\nöäü\r" * 20
+    Path("t.txt").write_bytes(text.encode(encoding))
+    pieces = read_pieces(Path("t.txt"), "t.txt", is_text=True, encoding=encoding)
+    assert "".join(str(piece) for piece, _ in pieces) == text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def test_a_byte_that_an_encoding_lacks_is_named() -> None:
+    Path("t.txt").write_bytes(b"caf\x81")
+    with pytest.raises(CorpusError, match=r"is not cp1252: bad byte 0x81 at offset 3: set corpus\.encoding"):
+        list(read_pieces(Path("t.txt"), "t.txt", is_text=True, encoding="cp1252"))
+    assert 'looks like UTF-16: set corpus.encoding to "utf-16"' in refusal("é".encode("utf-16"))
+
+
 def test_an_unreadable_file_is_refused_with_the_reason(tmp_path: Path) -> None:
     with pytest.raises(CorpusError, match=r"can't read t\.txt \(Is a directory\)"):
         list(read_pieces(tmp_path, "t.txt", is_text=True))
