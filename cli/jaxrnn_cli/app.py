@@ -31,7 +31,7 @@ from jaxrnn_cli.commands import (
     sample,
 )
 from jaxrnn_cli.display import console
-from jaxrnn_cli.startup import ending, quiet
+from jaxrnn_cli.startup import ending, quiet, signals
 
 PROGRAM = "jaxrnn"
 COMMANDS: dict[str, Callable[..., None]] = {
@@ -92,6 +92,7 @@ def main() -> None:
     # These models are small: take what they need of a GPU, not three quarters of it.
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     quiet.quiet_threads()
+    signals.interrupt_imports()
     code = run(sys.argv[1:])
     sys.exit(ending.part(code) if ending.are_several() else code)
 

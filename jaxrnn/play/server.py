@@ -128,9 +128,8 @@ class _Stream(StreamingResponse):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            async with asyncio.timeout(LONGEST_TIME + LONGEST_WAIT):  # whoever does not read what is sent
-                await super().__call__(scope, receive, send)
-        except (ClientDisconnect, TimeoutError):
+            await super().__call__(scope, receive, send)
+        except ClientDisconnect:
             pass
         finally:
             self._places.release()
@@ -224,6 +223,8 @@ async def _read_json(request: Request) -> object:
                     raise HTTPException(413, f"the body must be at most {LONGEST_BODY:,} bytes")
     except TimeoutError:
         raise HTTPException(408, f"the body must come within {LONGEST_WAIT:g} seconds") from None
+    except ClientDisconnect:
+        raise HTTPException(400, "the body is not complete") from None  # which nobody reads
     try:
         return json.loads(body)
     except (ValueError, RecursionError):
@@ -259,13 +260,39 @@ async def _refuse(_request: Request, error: Exception) -> Response:
 
 
 class Impatient(H11Protocol):
-    """HTTP that hangs up on a connection on which nothing comes, so that idle ones can't take the place of others."""
+    """HTTP that gives every request of a connection, and every answer, a time, so that none can take others' places.
+
+    The timer starts anew where a request is complete but for its body, and where its answer is. The connection is
+    aborted, not closed: closing waits for a client that does not read.
+    """
+
+    _answering: object = None  # the request that is answered; None where one is waited for
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Start to wait."""
+        """Wait for the first request."""
         super().connection_made(transport)
-        self.loop.call_later(LONGEST_WAIT, self._hang_up)
+        self._timer = self.loop.call_later(LONGEST_WAIT, transport.abort)
 
-    def _hang_up(self) -> None:
-        if getattr(self, "cycle", None) is None:  # no request so far
-            self.transport.close()
+    def data_received(self, data: bytes) -> None:
+        """Take a part of a request."""
+        super().data_received(data)
+        self._restart_timer()
+
+    def on_response_complete(self) -> None:
+        """Wait for the next request."""
+        super().on_response_complete()
+        self._restart_timer()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """Forget the timer."""
+        super().connection_lost(error)
+        self._timer.cancel()
+
+    def _restart_timer(self) -> None:
+        cycle = getattr(self, "cycle", None)
+        answering = None if cycle is None or cycle.response_complete else cycle
+        if answering is not self._answering:
+            self._answering = answering
+            self._timer.cancel()
+            seconds = LONGEST_WAIT if answering is None else LONGEST_TIME + 2 * LONGEST_WAIT
+            self._timer = self.loop.call_later(seconds, self.transport.abort)

@@ -19,6 +19,31 @@ from tests.cli.conftest import in_process
 pytestmark = pytest.mark.usefixtures("place")
 
 
+# A module in the place of JAX that loses a Ctrl-C, as some in C++ do.
+LOSES_CTRL_C = """
+import os, signal
+try:
+    os.kill(os.getpid(), signal.SIGINT)
+    list(map(str, range(1000)))
+except BaseException:
+    pass
+raise ImportError("lost")
+"""
+STARTED = """
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from jaxrnn_cli.app import main
+sys.argv = ["jaxrnn", "sample"]
+main()
+"""
+
+
+def test_ctrl_c_while_modules_are_imported_is_not_lost(place: Path) -> None:
+    (place / "jax.py").write_text(LOSES_CTRL_C)
+    result = in_process("-c", STARTED)
+    assert (result.returncode, result.stderr) == (130, "jaxrnn: error: interrupted\n")
+
+
 @pytest.mark.parametrize("args", [["--help"], [], ["sample", "--help"], ["pretrain", "-h"], ["--version"]])
 def test_help_and_version_import_nothing_heavy(args: list[str]) -> None:
     code = "; ".join(

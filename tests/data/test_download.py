@@ -90,6 +90,13 @@ def test_what_went_wrong_in_pip_is_said_in_one_line_of_our_own(pip, capfd, scrip
     assert capfd.readouterr() == ("", "")
 
 
+def test_more_than_the_wheel_can_be_is_refused_while_it_comes(pip):
+    for endless in ("exec yes >$TMPDIR/unpacked", 'head -c 2000 /dev/zero >"$folder/p.whl"'):
+        pip(endless)
+        with pytest.raises(DownloadError, match=r"p==1 \(it has more than 1,000 bytes"):
+            fetch_wheel("p==1", "sigh", Told(), limit=1000)
+
+
 def test_a_child_of_pip_that_stays_behind_is_not_waited_for(tmp_path, pip):
     pip(f'sleep 60 & echo $! >"{tmp_path}/child"; printf wheel >"$folder/p.whl"')
     assert fetch_wheel("p==1", "sigh", Told()) == b"wheel"

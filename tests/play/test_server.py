@@ -1,6 +1,9 @@
 """What goes out to the page, and what comes in, of a model of bytes; the rest is in tests/cli/test_play.py."""
 
+import asyncio
 import json
+import socket
+from typing import Any
 
 import numpy as np
 import pytest
@@ -34,3 +37,39 @@ def test_half_a_pair_of_utf_16_is_no_byte() -> None:
     with pytest.raises(HTTPException) as error:
         read_request({"text": "a\ud800"}, byte_vocabulary(), num_layers=1)
     assert (error.value.status_code, "U+D800" in error.value.detail) == (422, True)
+
+
+def test_an_answer_that_takes_too_long_is_cut_off_even_if_nobody_reads_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    import uvicorn
+
+    from jaxrnn.play import server
+
+    monkeypatch.setattr(server, "LONGEST_WAIT", 0.1)
+    monkeypatch.setattr(server, "LONGEST_TIME", 0.1)
+
+    async def endless(_scope: Any, _receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200})
+        while True:
+            await send({"type": "http.response.body", "body": bytes(1_000_000), "more_body": True})
+            await asyncio.sleep(0.01)
+
+    async def ask() -> int:
+        config = uvicorn.Config(endless, http=server.Impatient, lifespan="off", log_level="critical")
+        running = uvicorn.Server(config)
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            serving = asyncio.create_task(running.serve([listening]))
+            while not running.started:
+                await asyncio.sleep(0.01)
+            with socket.create_connection(listening.getsockname()) as client:
+                client.sendall(b"GET / HTTP/1.1\r\nHost: here\r\n\r\n")
+                while not running.server_state.connections:
+                    await asyncio.sleep(0.01)
+                await asyncio.sleep(1)
+                left = len(running.server_state.connections)
+            running.should_exit = running.force_exit = True
+            await serving
+        return left
+
+    assert asyncio.run(ask()) == 0

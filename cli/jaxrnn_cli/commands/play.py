@@ -76,7 +76,8 @@ def play(
         settings = uvicorn.Config(
             app,
             http=Impatient,
-            log_level="warning",
+            ws="none",
+            log_level="error",  # no request is worth a line
             access_log=False,
             lifespan="off",
             timeout_keep_alive=5,

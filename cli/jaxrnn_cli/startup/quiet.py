@@ -5,7 +5,12 @@ What failed is in the error that we report, in one line. Theirs come between our
 
 import logging
 import os
+import signal
 import sys
+import threading
+from typing import Any
+
+_AGAIN = 0.05  # seconds after which the main thread has left a callback
 
 
 def is_wanted() -> bool:
@@ -14,14 +19,25 @@ def is_wanted() -> bool:
 
 
 def quiet_threads() -> None:
-    """Keeps off stderr what goes wrong in threads and callbacks that nobody waits for any more.
+    """Keeps off stderr what goes wrong in threads and callbacks that nobody waits for any more, but loses no Ctrl-C.
 
     When a save fails, orbax leaves its other writes behind. Their errors arrive after its event loop has closed: in
-    threads of C++, which hand them to Python's hook, and in asyncio's log.
+    threads of C++, which hand them to Python's hook, and in asyncio's log. A KeyboardInterrupt that is raised in a
+    callback, such as JAX's for the garbage collector, ends there as well: the signal is sent again.
     """
+    report = sys.unraisablehook
     if is_wanted():
-        sys.unraisablehook = lambda _: None
         logging.getLogger("asyncio").addFilter(lambda _: False)
+
+    def hook(unraisable: Any) -> None:
+        if issubclass(unraisable.exc_type, KeyboardInterrupt):
+            again = threading.Timer(_AGAIN, os.kill, (os.getpid(), signal.SIGINT))
+            again.daemon = True
+            again.start()
+        elif not is_wanted():
+            report(unraisable)
+
+    sys.unraisablehook = hook
 
 
 def quiet_cpp() -> None:

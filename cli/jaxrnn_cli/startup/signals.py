@@ -1,12 +1,32 @@
-"""Signals that stop a training run: it is saved first."""
+"""Signals: those that stop a training run, which is saved first, and a Ctrl-C that is never lost."""
 
 import contextlib
+import os
 import signal
 from collections.abc import Iterator
 from types import FrameType
 
 import jaxrnn
-from jaxrnn_cli.display.console import announce_stop
+from jaxrnn_cli.display.console import announce_stop, error
+
+
+def interrupt_imports() -> None:
+    """Let Ctrl-C end the process at once while modules are imported, where a KeyboardInterrupt goes astray.
+
+    Modules in C++ make an ImportError of it, lose it or crash. Nothing has been written then. A Ctrl-C that is ignored
+    (`nohup`) stays ignored.
+    """
+
+    def interrupt(_number: int, frame: FrameType | None) -> None:
+        while frame is not None:
+            if frame.f_code.co_filename == "<frozen importlib._bootstrap>":
+                error("interrupted")
+                os._exit(130)
+            frame = frame.f_back
+        raise KeyboardInterrupt
+
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, interrupt)
 
 
 @contextlib.contextmanager

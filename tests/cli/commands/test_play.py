@@ -252,6 +252,39 @@ def test_silent_and_slow_clients_are_hung_up_on(server: Server) -> None:
     assert ask(server, "GET", "/model").status == 200
 
 
+def test_a_second_request_that_is_never_complete_is_hung_up_on_too(server: Server) -> None:
+    host, port = server.address.split(":")
+    for path, more in (("/model", b"G"), ("/", b"\0" * 10)):
+        with socket.create_connection((host, int(port)), timeout=15) as connection:
+            length = len(more) + 1  # of a body that never comes to its end
+            head = f"GET {path} HTTP/1.1\r\nHost: {server.address}\r\nContent-Length: {length * (path == '/')}\r\n\r\n"
+            connection.sendall(head.encode())
+            answer = connection.recv(1_000_000)
+            assert b" 200 " in answer
+            connection.sendall(more)
+            with contextlib.suppress(ConnectionResetError):
+                while connection.recv(1_000_000):
+                    pass
+
+
+def test_requests_that_are_none_are_answered_in_silence(server: Server) -> None:
+    with send(server, b'{"te', length=100):
+        pass  # a client that leaves during its body
+    upgrade = {
+        "Connection": "Upgrade",
+        "Upgrade": "websocket",
+        "Sec_WebSocket_Key": "eA==",
+        "Sec_WebSocket_Version": "13",
+    }
+    assert ask(server, "GET", "/", **upgrade).status == 200
+    assert ask(server, "GET", "/write", **upgrade).status == 405
+    host, port = server.address.split(":")
+    with socket.create_connection((host, int(port)), timeout=15) as connection:
+        connection.sendall(b"\0\r\n\r\n")
+        assert b" 400 " in connection.recv(1000)
+    assert ask(server, "GET", "/model").status == 200  # the fixture sees that nothing was printed
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere 127.0.0.1 is the only loopback address")
 def test_a_token_is_asked_for_at_any_address_of_this_machine_until_ctrl_c(trained: Path) -> None:
     with playing(trained, "--host", "127.0.0.2", "--token", TOKEN) as server:
