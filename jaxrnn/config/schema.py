@@ -5,7 +5,7 @@ each one means.
 """
 
 from dataclasses import dataclass, field
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from jaxrnn.config.fields import Checked, FieldError, OneOf, Range, Text
 
@@ -288,7 +288,15 @@ class SampleConfig(Checked):
     temperature: Annotated[float, Range(0, 1000)] = 0.8
     top_k: Annotated[int, Range(0, 0x110000)] = 0
     top_p: Annotated[float, Range(0, 1, above=True)] = 1.0
+    min_p: Annotated[float, Range(0, 1)] = 0.0
+    repetition_penalty: Annotated[float, Range(1, 1000)] = 1.0
     stop: str = ""
+
+    @property
+    def rules(self) -> dict[str, Any]:
+        """The arguments of `jaxrnn.sampling.sample` that decide how a token is chosen."""
+        names = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty")
+        return {name: getattr(self, name) for name in names}
 
 
 @dataclass(frozen=True, kw_only=True)

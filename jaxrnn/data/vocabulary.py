@@ -158,6 +158,15 @@ def spell(vocabulary: Vocabulary, ids: npt.NDArray[Any]) -> Text:
     return TOKENIZERS[vocabulary.tokens].spell(vocabulary, ids)
 
 
+def as_in_corpus(vocabulary: Vocabulary, text: str) -> str:
+    r"""Return a text with every line ending as `\n`, as a corpus has them.
+
+    Unchanged where tokens are bytes, or where the vocabulary has a carriage return, as that of an imported model may.
+    """
+    is_text = TOKENIZERS[vocabulary.tokens].is_text and "\r" not in vocabulary.characters
+    return text.replace("\r\n", "\n").replace("\r", "\n") if is_text else text
+
+
 def in_tokens(vocabulary: Vocabulary, text: str) -> Text:
     """Return a text as `spell` returns it: its bytes in UTF-8 where these are the tokens.
 

@@ -1,6 +1,6 @@
 """Dynamic evaluation: the weights adapt to a text as they read it.
 
-The text is read once, statefully, in segments of a few characters. Each is scored first, with the weights theta as
+The text is read once, statefully, in segments of a few tokens. Each is scored first, with the weights theta as
 they are by then. Then the weights take a step down the gradient g of the segment's mean loss, and a step back to
 theta_0, the weights that training left:
 
@@ -38,11 +38,11 @@ from jaxrnn.layers.resets import find_resets
 from jaxrnn.models import stack
 from jaxrnn.types import Array, Carry, OnProgress, Params
 
-SEGMENT = 20  # characters from one step to the next
+SEGMENT = 20  # tokens from one step to the next
 EPSILON = 0.1  # eps, as a share of mean(RMS)
 _ROWS = 32  # streams side by side, for RMS
-_STATISTICS = 200_000  # characters of the training text, at most, that RMS is taken from
-_TUNING = 20_000  # characters at its end, at most, on which the rates are chosen
+_STATISTICS = 200_000  # tokens of the training text, at most, that RMS is taken from
+_TUNING = 20_000  # tokens at its end, at most, on which the rates are chosen
 _BLOCK = 512  # segments a dispatch: a signal is answered and progress told in between
 
 # What is tried. Around these every length of segment from 5 to 20 gains about the same, and long ones are read faster.
@@ -71,10 +71,10 @@ def gradient_rms(config: ModelConfig, params: Params, tokens: TokenSource, segme
         config: the layers.
         params: theta_0.
         tokens: the training split, at least two tokens; streams spread evenly over it are read.
-        segment: characters a gradient is of.
+        segment: tokens that a gradient is taken over.
 
     Raises:
-        ValueError: Fewer than two characters, or no segment.
+        ValueError: Fewer than two tokens, or no segment.
     """
     _check(tokens, segment)
     scored = len(tokens) - 1
@@ -106,14 +106,14 @@ def score_dynamic(
         tokens: the corpus, at least two tokens.
         rms: from `gradient_rms`, for the same length of segment.
         rates: eta and lambda, 0 or more.
-        segment: characters from one step to the next.
+        segment: tokens from one step to the next.
         on_progress: told how far it is, a few times a second.
 
     Returns:
         The scores; not finite from where the weights ran away, if they did.
 
     Raises:
-        ValueError: Fewer than two characters, or no segment.
+        ValueError: Fewer than two tokens, or no segment.
     """
     _check(tokens, segment)
     scored = len(tokens) - 1
@@ -148,7 +148,7 @@ def tune(
         params: theta_0.
         tokens: the training split, at least two tokens.
         rms: from `gradient_rms`.
-        segment: characters from one step to the next.
+        segment: tokens from one step to the next.
         on_progress: told how far it is.
 
     Returns:

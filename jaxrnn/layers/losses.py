@@ -1,6 +1,6 @@
 """Softmax cross-entropy on logits, with its own backward pass; nats and bits.
 
-    forward     loss_n = log(sum over v of exp(y_nv)) - y_n,target         nats, one value a character
+    forward     loss_n = log(sum over v of exp(y_nv)) - y_n,target         nats, one value a token
 
     backward    d loss_n / d y_nv = softmax(y_n)_v - [v = target]
 
@@ -33,7 +33,7 @@ def softmax_cross_entropy(logits: Array, targets: Array) -> Array:
 
     Example:
         >>> import jax.numpy as jnp
-        >>> logits = jnp.zeros((2, 4))  # four equally likely characters: log 4 nats each
+        >>> logits = jnp.zeros((2, 4))  # four equally likely tokens: log 4 nats each
         >>> softmax_cross_entropy(logits, jnp.array([0, 3]))
         Array([1.3862944, 1.3862944], dtype=float32)
     """

@@ -5,8 +5,8 @@ carry and the tokens. Parameters and carries are tuples with one entry a layer, 
 
 The projected table. A recurrent layer begins with `xs @ w_x + b`. Where xs are rows of an embedding table E, the
 product and the look-up may change places: `E[ids] @ w_x + b = (E @ w_x + b)[ids]`, equal to rounding. Projecting the
-table's V rows instead of the T * B looked-up ones is the cheaper, forward and backward, as long as V < T * B; and in
-sampling the projected table serves for every character of the call.
+table's V rows instead of the T * B looked-up ones is cheaper, forward and backward, as long as V < T * B; and in
+sampling the projected table serves for every token of the call.
 
 Documents. Where `resets` is true, the state of every layer is reset to zeros before that token is read: what follows
 depends on nothing before it. `layers.resets.find_resets` finds these places by the separator of a vocabulary.
@@ -45,7 +45,7 @@ def init(key: Key, config: ModelConfig, vocabulary_size: int, dtype: DTypeLike =
 
 
 def initial_carry(config: ModelConfig, params: Params, batch_size: int) -> Carry:
-    """The carry before the first character: zeros, a tuple with one entry a layer."""
+    """Return the carry before the first token: zeros, a tuple with one entry a layer."""
     layers = zip(config.layers, params, strict=True)
     return tuple(LAYERS[layer.type].initial_carry(params=p, batch_size=batch_size) for layer, p in layers)
 
@@ -58,18 +58,18 @@ def apply(
     key: Key | None = None,
     resets: Array | None = None,
 ) -> tuple[Carry, Array]:
-    """Run the stack over sequences of characters.
+    """Run the stack over sequences of tokens.
 
     Args:
         config: the layers.
         params: from `init`.
-        carry: from `initial_carry`, or what an earlier call returned for the text just before.
+        carry: from `initial_carry`, or from an earlier call for the tokens just before.
         tokens: ids `[batch, time]`.
         key: for dropout; `None` means none. Or keys `[batch]`, one for each sequence.
         resets: where the state is reset before a token is read, bool `[batch, time]`; None resets nothing.
 
     Returns:
-        The carry after the last character, and the logits of each next character, `[batch, time, vocabulary]`.
+        The carry after the last token, and the logits of each next token, `[batch, time, vocabulary]`.
 
     Raises:
         ValueError: `tokens` is not of rank 2.
@@ -144,7 +144,7 @@ def layer_inputs(
 
     Returns:
         One array a layer, time-major: the first layer's is ids `[time, batch]`, the others' are `[time, batch, size]`;
-        and the logits of each next character, `[batch, time, vocabulary]`.
+        and the logits of each next token, `[batch, time, vocabulary]`.
     """
     inputs: list[Array] = []
     _, logits = _apply_time_major(config, params, None, carry, tokens.T, None, _transposed(resets), inputs)
@@ -154,7 +154,7 @@ def layer_inputs(
 def project_table(config: ModelConfig, params: Params) -> Array | None:
     """The embedding table, projected by the recurrent layer that follows it: `[vocabulary, gates * hidden]`.
 
-    None where the second layer is of another kind (dropout, say, which must come between look-up and product).
+    None where the second layer is of another kind (for example dropout, which must come between look-up and product).
     """
     input_projection = LAYERS[config.layers[1].type].input_projection
     return None if input_projection is None else input_projection(params=params[1], xs=params[0].table)

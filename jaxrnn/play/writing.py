@@ -87,7 +87,7 @@ def write(
     choice = make_choice(writer.params[0].table.shape[0], temperature, top_k, top_p)
     config, params, projected, blank, separator_id = writer
     carry = read(config, separator_id, params, projected, blank, np.asarray(prompt_ids[:-1], np.int32))
-    state = carry, jnp.asarray(prompt_ids[-1:], jnp.int32)
+    state = carry, jnp.asarray(prompt_ids[-1:], jnp.int32), None
     for start in range(0, length, BLOCK):
         at = np.uint32(rng_seed % 2**32), np.int32(0), np.int32(start)
         state, drawn = draw_block(config, separator_id, BLOCK, _observe, params, projected, choice, at, state)

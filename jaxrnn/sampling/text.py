@@ -4,7 +4,7 @@ import codecs
 from collections.abc import Iterable, Iterator
 from typing import Any, AnyStr
 
-from jaxrnn.data.vocabulary import in_tokens, spell
+from jaxrnn.data.vocabulary import Text, Vocabulary, as_in_corpus, encode, in_tokens, spell
 from jaxrnn.models.language_model import LanguageModel
 from jaxrnn.sampling.generation import prompt_ids, sample
 
@@ -17,6 +17,8 @@ def generate(
     temperature: float = 0.8,
     top_k: int = 0,
     top_p: float = 1.0,
+    min_p: float = 0.0,
+    repetition_penalty: float = 1.0,
     stop: str = "",
     rng_seed: int = 0,
 ) -> str:
@@ -29,6 +31,8 @@ def generate(
         temperature: divides the logits; below 1 is safer, above 1 wilder, and 0 always takes the most likely token.
         top_k: draw from the k most likely tokens only; 0 is all.
         top_p: draw from the most likely tokens that together have this probability; 1 is all.
+        min_p: draw from the tokens at least this many times as likely as the most likely one; 0 is all.
+        repetition_penalty: makes tokens less likely that occur in the prompt or the new text; 1 is none.
         stop: end where this text would begin; "" never ends early.
         rng_seed: the same integer draws the same text, as `jaxrnn sample --rng-seed` does.
 
@@ -37,7 +41,7 @@ def generate(
         `text.encode("utf-8", "surrogateescape")` turns back.
 
     Raises:
-        VocabularyError: The model does not know a character of the prompt.
+        VocabularyError: The vocabulary lacks a character of the prompt or of `stop`.
         ValueError: An argument is out of range.
 
     Example:
@@ -52,6 +56,8 @@ def generate(
         temperature=temperature,
         top_k=top_k,
         top_p=top_p,
+        min_p=min_p,
+        repetition_penalty=repetition_penalty,
         stop=stop,
         rng_seed=rng_seed,
     )
@@ -62,14 +68,16 @@ def stream(
     model: LanguageModel,
     prompt: str = "\n",
     *,
-    length: int = 500,
+    length: int | None = 500,
     temperature: float = 0.8,
     top_k: int = 0,
     top_p: float = 1.0,
+    min_p: float = 0.0,
+    repetition_penalty: float = 1.0,
     stop: str = "",
     rng_seed: int = 0,
 ) -> Iterator[str]:
-    """Continue a prompt as `generate` does; yield the new text in pieces, as it is made.
+    """Continue a prompt as `generate` does; yield the new text in pieces, as it is made, without end for length None.
 
     Raises:
         VocabularyError: as `generate`.
@@ -89,11 +97,13 @@ def stream(
         temperature=temperature,
         top_k=top_k,
         top_p=top_p,
+        min_p=min_p,
+        repetition_penalty=repetition_penalty,
         rng_seed=rng_seed,
         separator_id=model.vocabulary.separator_id,
     )
     tokens: Any = (spell(model.vocabulary, block.ids[0]) for block in blocks)
-    pieces = until(tokens, in_tokens(model.vocabulary, stop))
+    pieces = until(tokens, stop_text(model.vocabulary, stop))
     return filter(None, _characters(pieces) if model.vocabulary.tokens == "bytes" else pieces)
 
 
@@ -105,10 +115,21 @@ def _characters(pieces: Iterable[bytes]) -> Iterator[str]:
     yield decoder.decode(b"", final=True)
 
 
+def stop_text(vocabulary: Vocabulary, stop: str) -> Text:
+    """Return a stop text as `spell` returns the text that it is to be found in.
+
+    Raises:
+        VocabularyError: The vocabulary lacks one of its characters, so that it would never be found.
+    """
+    stop = as_in_corpus(vocabulary, stop)
+    encode(vocabulary, stop)
+    return in_tokens(vocabulary, stop)
+
+
 def until(blocks: Iterable[AnyStr], stop: AnyStr) -> Iterator[AnyStr]:
     """Yield the text of `blocks` up to where `stop` begins, as early as it is certain; all of it for "".
 
-    `stop` may lie across blocks, so what could be its beginning is held back until the next block tells.
+    `stop` may lie across blocks, so a possible beginning of it is held back until the next block decides.
     """
     held = stop[:0]
     for block in blocks:

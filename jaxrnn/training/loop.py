@@ -277,9 +277,7 @@ def _write(config: Config, state: TrainState, vocabulary: Vocabulary, step: int)
         averaged(state.params, state.average),
         ids,
         length=options.length,
-        temperature=options.temperature,
-        top_k=options.top_k,
-        top_p=options.top_p,
+        **options.rules,
         rng_seed=config.train.rng_seed + step,
         separator_id=vocabulary.separator_id,
     )

@@ -18,6 +18,7 @@ from jaxrnn.runs.directory import Ancestor, RunRecord, as_recorded, new_record, 
 from jaxrnn.runs.saved_steps import Which, find_step
 from jaxrnn.runs.tensorboard import check_tensorboard
 from jaxrnn.sampling.generation import prompt_ids
+from jaxrnn.sampling.text import stop_text
 from jaxrnn.types import OnProgress
 from jaxrnn.workflows.job import Begun, Job, Note, OnNote, ignore
 
@@ -52,7 +53,7 @@ def load_data(job: Job, *, on_event: OnNote = ignore, on_progress: OnProgress = 
     Raises:
         CorpusError: There is no such corpus, it can't be read, or it is too short for the config; or the corpus of a
             resumed run is not found, or another one stands in its place.
-        ConfigError: The prompt to sample from, or the separator, has a character that the vocabulary lacks.
+        ConfigError: The vocabulary lacks a character of the prompt or the stop text of samples, or of the separator.
         VocabularyError: The corpus has a character that the fine-tuned model does not know, and `on_unknown` is
             "error".
         SaveError: The corpus is to be streamed, and the token cache can't be written.
@@ -189,10 +190,11 @@ def _prepare(config: Config, record: RunRecord, tokens: TokenSource, val_ids: To
     if config.log.tensorboard:
         check_tensorboard()
     check_length(record.corpus, len(tokens), config)
-    try:  # now, not at the first sample of a long training
-        prompt_ids(tokens.vocabulary, config.sample.prompt)
-    except VocabularyError as error:
-        raise ConfigError(f"sample.prompt: {error}") from None
+    for key, check in (("prompt", prompt_ids), ("stop", stop_text)):
+        try:  # now, not at the first sample of a long training run
+            check(tokens.vocabulary, getattr(config.sample, key))
+        except VocabularyError as error:
+            raise ConfigError(f"sample.{key}: {error}") from None
     vocabulary = with_separator(tokens.vocabulary, config.corpus.separator)
     training, held_out, _ = split_corpus(tokens.in_vocabulary(vocabulary), *config.corpus.held_out)
     if val_ids is not None:

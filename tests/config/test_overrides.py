@@ -84,7 +84,11 @@ def test_a_layer_is_named_by_its_index():
         ("train.step=1", "unknown key; did you mean steps?"),
         ("train.steps.x=1", "unknown key; did you mean steps?"),
         ("steps=1", "unknown key; did you mean train.steps?"),
-        ("sample=1", "is a section; give one of its keys: prompt, length, temperature, top_k, top_p, stop"),
+        (
+            "sample=1",
+            "is a section; give one of its keys: prompt, length, temperature, top_k, top_p, min_p, "
+            "repetition_penalty, stop",
+        ),
         ("train.steps=ten", INTEGER),
         ("train.steps=", INTEGER),
         ("train.steps=1e3", INTEGER),

@@ -73,7 +73,8 @@ def test_layers_are_read_in_either_of_tomls_notations(text):
         ("[sample]\nrng_seed = 1", "sample.rng_seed: unknown key; did you mean train.rng_seed?"),
         (
             "[sample]\nfoo = 1",
-            "sample.foo: unknown key; [sample] has prompt, length, temperature, top_k, top_p, stop",
+            "sample.foo: unknown key; [sample] has prompt, length, temperature, top_k, top_p, min_p, "
+            "repetition_penalty, stop",
         ),
         (
             '[corpus]\n"a\\nb\\u001b" = 1',

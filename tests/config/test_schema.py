@@ -80,6 +80,8 @@ LIMITS: list[tuple[Any, str, list[Any], list[Any]]] = [
     (SampleConfig, "temperature", [0.0, 1000.0], [-1e-9, 1000.1]),
     (SampleConfig, "top_k", [0, 1_114_112], [-1, 1_114_113]),
     (SampleConfig, "top_p", [1e-9, 1.0], [0.0, 1.001]),
+    (SampleConfig, "min_p", [0.0, 1.0], [-1e-9, 1.001]),
+    (SampleConfig, "repetition_penalty", [1.0, 1000.0], [0.999, 1000.1]),
     (CorpusConfig, "text", ["shakespeare", "./a b.txt"], ["", "a\0b"]),
 ]
 NUMBERS = [(record, name) for record, name, allowed, _ in LIMITS if not isinstance(allowed[0], str)]

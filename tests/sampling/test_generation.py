@@ -1,7 +1,9 @@
 """Sampling: what the model makes of a text, drawn as it was asked to be."""
 
+import itertools
 import subprocess
 import sys
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ import numpy as np
 import pytest
 
 from jaxrnn.config import DenseConfig, EmbeddingConfig, GRUConfig, ModelConfig, RNNConfig
-from jaxrnn.data.vocabulary import build_vocabulary
+from jaxrnn.data.vocabulary import build_vocabulary, byte_vocabulary, encode
 from jaxrnn.errors import VocabularyError
 from jaxrnn.layers.resets import find_resets
 from jaxrnn.models import stack
@@ -73,7 +75,13 @@ def test_a_separator_empties_the_state_when_it_is_read_and_when_it_is_drawn(sepa
 
 @pytest.mark.parametrize(
     "options",
-    [{"top_k": 1}, {"top_p": 1e-6}, {"temperature": 1e-300}, {"temperature": 1e-40}, {"top_p": 1e-300}],
+    [
+        {"top_k": 1},
+        {"top_p": 1e-6},
+        {"min_p": 1},
+        *({"temperature": t} for t in (1e-300, 1e-40)),
+        {"top_p": 1e-300},
+    ],
 )
 def test_the_narrowest_choice_is_greedy(options: dict[str, Any]) -> None:
     np.testing.assert_array_equal(write(**options), write(temperature=0))
@@ -145,14 +153,15 @@ def test_nothing_but_the_head_that_reaches_p_is_drawn() -> None:
 def test_nothing_is_compiled_anew_for_another_length_seed_choice_or_number(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    options = {"temperature": 0.3, "top_k": 3, "top_p": 0.5, "rng_seed": 9}
+    options = {"temperature": 0.3, "top_k": 3, "top_p": 0.5, "min_p": 0.1, "rng_seed": 9}
     with jax.log_compiles():
         jax.clear_caches()
         write()
+        write(repetition_penalty=1.2)  # a program of its own, which keeps what has occurred
         assert "Compiling" in caplog.text
         caplog.clear()
         write(np.array([2], np.uint8), length=100, num_samples=9, **options)
-        write(np.arange(2000) % 7, length=1, num_samples=2, temperature=0)
+        write(np.arange(2000) % 7, length=1, num_samples=2, temperature=0, repetition_penalty=2)
         assert "Compiling" not in caplog.text
 
 
@@ -166,6 +175,10 @@ def test_nothing_is_compiled_anew_for_another_length_seed_choice_or_number(
         {"temperature": float("nan")},
         {"top_p": 0.0},
         {"top_p": 1.1},
+        {"min_p": -0.1},
+        {"min_p": float("nan")},
+        {"repetition_penalty": 0.9},
+        {"repetition_penalty": float("inf")},
     ],
     ids=str,
 )
@@ -177,6 +190,26 @@ def test_values_out_of_range_are_refused(options: dict[str, Any]) -> None:
 def test_an_empty_seed_is_refused() -> None:
     with pytest.raises(ValueError, match="the prompt is empty"):
         write(np.array([], np.uint8))
+
+
+def test_without_a_length_a_sample_does_not_end_and_begins_as_a_long_one() -> None:
+    blocks = generation.sample(CONFIG, PARAMS, SEED, length=None, rng_seed=5)
+    endless = np.concatenate([block.ids for block in islice(blocks, 5)], axis=1)
+    np.testing.assert_array_equal(endless, write(length=endless.size))
+
+
+def test_a_sample_may_be_longer_than_an_int32_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(generation, "count", lambda _, block: itertools.count(2**31 - 2 * block, block))
+    blocks = generation.sample(CONFIG, PARAMS, SEED, length=None)
+    assert [block.ids.shape[1] for block in islice(blocks, 4)] == [128] * 4
+
+
+@pytest.mark.parametrize("prompt", ["a\r\nb\r\n", "a\rb\r", "a\nb\n"])
+def test_line_endings_of_a_prompt_become_those_of_a_corpus(prompt: str) -> None:
+    vocabulary = build_vocabulary("a\nb")
+    np.testing.assert_array_equal(generation.prompt_ids(vocabulary, prompt), encode(vocabulary, "a\nb\n"))
+    for other in (build_vocabulary("a\r\nb"), byte_vocabulary()):
+        np.testing.assert_array_equal(generation.prompt_ids(other, prompt), encode(other, prompt))
 
 
 def test_a_newline_that_the_text_lacks_gives_way_to_a_space_or_the_first_character() -> None:

@@ -1,6 +1,7 @@
 """Text from Python: what `jaxrnn sample` writes, whole and in pieces."""
 
 import random
+from itertools import islice
 
 import jax
 import numpy as np
@@ -48,6 +49,22 @@ def test_an_unknown_character_is_refused_at_once(language_model: LanguageModel) 
         stream(language_model, "€")
     with pytest.raises(ValueError, match="temperature"):
         stream(language_model, temperature=-1.0)
+
+
+def test_a_stop_text_that_can_never_come_is_refused(language_model: LanguageModel) -> None:
+    with pytest.raises(VocabularyError, match="'Z'"):
+        stream(language_model, stop="Z")
+
+
+def test_every_sampling_rule_reaches_the_draws(language_model: LanguageModel) -> None:
+    plain = generate(language_model, "to be", length=150)
+    for rule in ({"top_k": 2}, {"top_p": 0.3}, {"min_p": 0.9}, {"repetition_penalty": 1000.0}):
+        assert generate(language_model, "to be", length=150, **rule) != plain, rule
+
+
+def test_without_a_length_the_stream_does_not_end(language_model: LanguageModel) -> None:
+    endless = stream(language_model, "to be", length=None, rng_seed=2)
+    assert "".join(islice(endless, 5)) == generate(language_model, "to be", length=5 * 128, rng_seed=2)
 
 
 def test_until_is_partition_however_the_text_is_cut() -> None:

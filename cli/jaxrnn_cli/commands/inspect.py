@@ -153,9 +153,7 @@ def _write_sample(inspected: "LanguageModel", run: Path, length: int, rng_seed: 
     text = jaxrnn.generate(
         inspected,
         length=length,
-        temperature=options.temperature,
-        top_k=options.top_k,
-        top_p=options.top_p,
+        **options.rules,
         rng_seed=rng_seed,
     )
     return jaxrnn.data.in_tokens(inspected.vocabulary, text)

@@ -65,6 +65,22 @@ def sample(
             help="Draw from the likeliest characters that hold P of the probability.",
         ),
     ] = None,
+    min_p: Annotated[
+        float | None,
+        typer.Option(
+            metavar="P",
+            parser=number,
+            help="Draw from the characters at least P times as likely as the likeliest; 0: from all.",
+        ),
+    ] = None,
+    repetition_penalty: Annotated[
+        float | None,
+        typer.Option(
+            metavar="R",
+            parser=number,
+            help="Make characters less likely that have occurred in the prompt or the sample; 1: do not.",
+        ),
+    ] = None,
     stop: Annotated[
         str | None, typer.Option(metavar="TEXT", help="End a sample where this text would begin.")
     ] = None,
@@ -109,6 +125,8 @@ def sample(
         "temperature": temperature,
         "top_k": top_k,
         "top_p": top_p,
+        "min_p": min_p,
+        "repetition_penalty": repetition_penalty,
         "stop": stop,
     }
     given = {key: value for key, value in given.items() if value is not None}
@@ -137,9 +155,7 @@ def sample(
         model.params,
         ids,
         length=options.length,
-        temperature=options.temperature,
-        top_k=options.top_k,
-        top_p=options.top_p,
+        **options.rules,
         num_samples=num_samples,
         rng_seed=rng_seed,
         separator_id=vocabulary.separator_id,

@@ -210,6 +210,7 @@ def test_a_run_that_exists_is_refused_with_the_ways_on(refused) -> None:
         ('"text.txt"', '"binary"', "NUL byte at offset 4"),
         ('"text.txt"', '"short"', "37 for training"),
         ("length = 30", 'prompt = "€"', "sample.prompt"),
+        ("length = 30", 'stop = "€"', "sample.stop"),
         ("batch_size = 4", "batch_size = 4\ndevices = 3", "devices"),
     ],
 )

@@ -67,6 +67,15 @@ def test_old_habits_work(sample, habit: list[str], ours: list[str]) -> None:
     assert sample(*habit).code == 0
 
 
+@pytest.mark.parametrize(
+    "rule",
+    [["--top-k", "2"], ["--top-p", "0.5"], ["--min-p", "0.9"], ["--repetition-penalty", "1000"]],
+    ids=" ".join,
+)
+def test_every_rule_changes_the_text(sample, rule: list[str]) -> None:
+    assert sample(*rule).out != sample().out
+
+
 def test_many_samples_come_one_after_the_other_with_their_heads_on_stderr(sample) -> None:
     code, out, err = sample("--seed", "ROMEO", "--length", "40", "--num-samples", "3")
     assert code == 0
@@ -135,6 +144,8 @@ def test_a_seed_of_nothing_but_unseen_characters_is_refused_even_then(sample) ->
         ("--temperature", "nan"),
         ("--top-p", "0"),
         ("--top-k", "-1"),
+        ("--min-p", "1.5"),
+        ("--repetition-penalty", "0.5"),
         ("--length", "-1"),
         ("--num-samples", "0"),
         ("--seed", ""),
