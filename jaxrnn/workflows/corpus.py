@@ -110,7 +110,7 @@ def own_corpus(run: Path, config: Config, on_progress: OnProgress = lambda *_: N
         CorpusError: It is not found, or the run was imported and has none.
     """
     record = read_record(run)
-    if record.imported_from:
+    if record.imported_from or not record.corpus_sha256:
         raise CorpusError(f"{run}: was imported, and has no corpus of its own")
     names = [record.corpus_path, config.corpus.text]
     return find_corpus(names, record.corpus_sha256, config.corpus, on_progress=on_progress)

@@ -165,7 +165,7 @@ def test_another_corpus_in_its_place_is_reported_and_its_ids_are_not_written(put
     assert not list(Path("cache").rglob("tokens.json"))
 
 
-@pytest.mark.parametrize("sha256", ["../../../outside", "", "0" * 63, "0" * 63 + "/", "G" * 64])
+@pytest.mark.parametrize("sha256", ["../../../outside", "0" * 63, "0" * 63 + "/", "G" * 64])
 def test_a_hash_that_is_none_never_becomes_a_path(put: Put, sha256: str) -> None:
     put("a.txt", TEXT)
     with pytest.raises(CorpusError, match="is not the SHA-256 of a corpus; restore "):

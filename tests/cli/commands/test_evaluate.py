@@ -267,7 +267,7 @@ def test_what_the_model_writes_is_looked_for_in_what_it_learned_from(evaluate, r
         (["--per-character", "."], "is a directory"),
         (["--per-character", "rows.csv", "--compare", "other"], "one run only"),
         (["--compare", "nothing"], "nothing: no such run"),
-        (["nothing"], "runs to compare follow --compare"),
+        (["nothing"], "did you mean --from nothing? Runs to compare follow --compare"),
         (["--length", "0", "--memorization"], "0 is not from 1"),
     ],
 )
