@@ -7,8 +7,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import jax
+import numpy as np
 import pytest
 
+from jaxrnn.reference.dense import DenseParams, dense_backward, dense_forward
+from jaxrnn.reference.losses import softmax_cross_entropy_backward, softmax_cross_entropy_forward
+from jaxrnn.reference.rnn import RNNCarry, RNNParams, rnn_backward, rnn_forward
 from jaxrnn_cli import app
 
 ROOT = Path(__file__).parent.parent
@@ -112,6 +116,48 @@ def test_every_layer_points_back_at_the_section_that_links_it(source: Path) -> N
 
 def test_there_are_eighteen_of_them() -> None:
     assert len(LAYERS) == 18
+
+
+def numbers(cell: str) -> np.ndarray:
+    return np.array([float(number) for number in re.findall(r"-?\d+\.\d+", cell)])
+
+
+def test_the_numbers_of_the_worked_example_are_those_of_the_numpy_twins() -> None:
+    rows = re.findall(
+        r"^\| \$`([^`]+)`\$ \| [^|]+ \| ([^|\n]+)(?: \| ([^|\n]+))? \|$", sections()[15], re.MULTILINE
+    )
+    table = {name: [numbers(cell) for cell in cells if cell] for name, *cells in rows}
+    params = RNNParams(np.array([[0.5, -0.3]]), np.array([[0.2, 0.4], [-0.1, 0.3]]), np.zeros(2))
+    head = DenseParams(np.array([[1, 0.5], [-0.5, 1]]), np.zeros(2))
+    xs, targets = np.array([[[1.0]], [[-1.0]]]), np.array([[0], [1]])
+    _, hs, residuals = rnn_forward(params, RNNCarry(np.zeros((1, 2))), xs)
+    logits, of_head = dense_forward(head, hs)
+    losses, of_loss = softmax_cross_entropy_forward(logits, targets)
+    d_logits = softmax_cross_entropy_backward(of_loss, np.full((2, 1), 1 / 2))
+    d_head, d_hs = dense_backward(head, of_head, d_logits)
+    grads, d_carry, _ = rnn_backward(params, residuals, RNNCarry(np.zeros((1, 2))), d_hs)
+    expected = {
+        "z_t": np.arctanh(hs),
+        "h_t": hs,
+        "y_t": logits,
+        "p_t": of_loss.probabilities,
+        "\\ell_t": losses,
+        "dy_t": d_logits,
+        "\\bar h_t": d_hs,
+        "dw_x": grads.w_x,
+        "dw_h": grads.w_h,
+        "db": grads.b,
+        "dw": d_head.w,
+        "dh_0": d_carry.h,
+    }
+    # Through time, which the twin keeps to itself: dz_1 is db less dz_2, and dz_2 comes from the output alone.
+    dz_2 = d_hs[1] * (1 - hs[1] ** 2)
+    expected["dz_t"] = np.stack([grads.b - dz_2, dz_2])
+    expected["dh_t"] = expected["dz_t"] / (1 - hs**2)
+    assert set(table) == set(expected)
+    for name, values in expected.items():
+        np.testing.assert_allclose(np.concatenate(table[name]), values.ravel(), atol=5.1e-5, err_msg=name)
+    assert f"= {losses.mean():.4f}`$ nats" in sections()[15]
 
 
 def test_maths_stands_where_it_is_drawn() -> None:

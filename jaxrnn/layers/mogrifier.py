@@ -1,36 +1,37 @@
 """The mogrifier LSTM (Melis, Kocisky and Blunsom, 2020): input and state gate each other before an LSTM reads them.
 
-forward     x^0 = x_t and h^0 = m * h_{t-1} (m a mask as in lstm.py, if there is one). In round k = 1 ... r one of the
-            two, the target y, is gated by the other, the source s: x by h in odd rounds, h by x in even ones:
+forward     x^0 = x_t and h^0 = m * h_{t-1} (m the dropout mask of lstm.py, if any). In round rho = 1 ... R the source v
+            gates the target u: h gates x in odd rounds, x gates h in even ones.
 
-            zeta^k = s^{k-1} Q^k                    Q^k a matrix, or of low rank: Q^k = A^k B^k
-            a^k = 2 sigmoid(zeta^k) = 1 + tanh(zeta^k / 2)
-            y^k = a^k * y^{k-1}                     the other stays as it is
+            zeta^rho = v^{rho-1} Q^rho              Q^rho a matrix, or of low rank: Q^rho = Q_1^rho Q_2^rho
+            gamma^rho = 2 sigmoid(zeta^rho) = 1 + tanh(zeta^rho / 2)
+            u^rho = gamma^rho * u^{rho-1}           and v^rho = v^{rho-1}
 
-            z_t = x^r W_x + b + h^r W_h             from here on an LSTM: lstm.py
+            z_t = x^R W_x + b + h^R W_h             then an LSTM: lstm.py
 
 backward    From z_t to h_{t-1} and x_t, with dz_t from the LSTM's cell:
 
-            dx^r = dz_t W_x^T,   dh^r = dz_t W_h^T
-            for k = r ... 1:
-            dzeta^k = dy^k * y^{k-1} * a^k (2 - a^k) / 2      a' = (1 - (a - 1)^2) / 2 = a (2 - a) / 2
-            dy^{k-1} = dy^k * a^k                             through the product, to the target
-            ds^{k-1} = ds^k + dzeta^k Q^k^T                   through the gate, to the source
+            dx^R = dz_t W_x^T,   dh^R = dz_t W_h^T
+            for rho = R ... 1:
+            dzeta^rho = du^rho * u^{rho-1} * gamma^rho (2 - gamma^rho) / 2     gamma' = gamma (2 - gamma) / 2
+            du^{rho-1} = du^rho * gamma^rho                                    through the product, to the target
+            dv^{rho-1} = dv^rho + dzeta^rho (Q^rho)^T                          through the gate, to the source
             dx_t = dx^0,   dh_{t-1} = m * dh^0
 
-            The loop yields dz, dzeta and dx. Every weight's gradient is one matrix product after it, of what the rounds
-            made of input and state:
+            The loop yields dz, dzeta and dx. Every weight's gradient is one matrix product after it, with the modulated
+            input and state:
 
-            dW_x = sum_t (x^r)^T dz_t,   dW_h = sum_t (h^r)^T dz_t,   db = sum_t sum_batch dz_t,
-            dQ^k = sum_t (s^{k-1})^T dzeta^k_t
+            dW_x = sum_t (x^R)^T dz_t,   dW_h = sum_t (h^R)^T dz_t,   db = sum_t sum_batch dz_t,
+            dQ^rho = sum_t (v^{rho-1})^T dzeta^rho_t
 
-            and of low rank dB^k = sum_t (s^{k-1} A^k)^T dzeta^k_t, dA^k = sum_t (s^{k-1})^T (dzeta^k_t B^k^T).
-            Kept from the forward pass: what the LSTM keeps, and a^k, from which all x^k and h^k are made again.
+            and of low rank dQ_2 = sum_t (v Q_1)^T dzeta_t, dQ_1 = sum_t v^T (dzeta_t Q_2^T), with v = v^{rho-1}.
+            Kept from the forward pass: the residuals of the LSTM, and gamma^rho, from which all x^rho and h^rho are
+            recomputed.
 
 resets      keep_t is 0 where a document begins with step t, else 1 (resets.py): h^0 = keep_t * m * h_{t-1}, and the
             LSTM reads keep_t * c_{t-1}. So dh_{t-1} = keep_t * m * dh^0, and dc_{t-1} = keep_t * dc_t * f.
 
-There is no input projection: x_t is gated by the state, so that its product with W_x is inside the loop, in one with
+There is no input projection: x_t is gated by the state, so its product with W_x is inside the loop, in one with
 W_h, and does not commute with a look-up in the embedding table.
 
 Step by step: docs/maths.md, section 7.

@@ -1,24 +1,24 @@
 """The mogrifier LSTM (Melis, Kocisky and Blunsom, 2020): input and state gate each other, then an LSTM reads them.
 
-Before step t of lstm.py, x = x_t and h = k_t * m * h_{t-1} (m a mask, or 1; k_t 0 where a text begins, else 1) take
-turns, round by round, k = 1, 2, ... In each one of them, the target y, is gated by the other, the source s: x by h in
-odd rounds, h by x in even ones.
+Before step t of lstm.py, x = x_t and h = k_t * m * h_{t-1} gate each other in R rounds (m is a dropout mask or 1, k_t
+is 0 where a document begins and else 1). In round rho = 1, 2, ... the source v gates the target u: h gates x in odd
+rounds, x gates h in even ones.
 
-    zeta = s @ w_in @ w_out        w_in left out where the rank is full              (1)
-    a = 2 sigmoid(zeta)            between 0 and 2, and 1 where the source is 0      (2)
-    y <- a * y                                                                       (3)
+    zeta = v @ w_in @ w_out        without w_in at full rank                         (1)
+    gamma = 2 sigmoid(zeta)        between 0 and 2, and 1 where the source is 0      (2)
+    u <- gamma * u                                                                   (3)
 
-What comes out goes into (1) and (12) of lstm.py in place of x_t and h_{t-1}: the weights met what the rounds made.
+The result replaces x_t and h_{t-1} in (1) and (12) of lstm.py: the weights multiply the modulated vectors.
 
 Backward, after d_z_t of lstm.py: d_x = d_z_t @ w_x.T and d_h = d_z_t @ w_h.T, then round by round from the last to the
-first, where sigmoid' = s (1 - s) makes a' = 2 (a / 2) (1 - a / 2):
+first, where sigmoid' = s (1 - s) makes gamma' = 2 (gamma / 2) (1 - gamma / 2):
 
-    d_a = d_y * y,   d_y <- d_y * a                              by (3)              (4)
-    d_zeta = d_a * a * (1 - a / 2)                               by (2)              (5)
-    d_s <- d_s + d_zeta @ w_out.T @ w_in.T                       by (1)              (6)
-    d_w_out = (s @ w_in).T @ d_zeta,   d_w_in = s.T @ (d_zeta @ w_out.T)             (7)
+    d_gamma = d_u * u,   d_u <- d_u * gamma                      by (3)              (4)
+    d_zeta = d_gamma * gamma * (1 - gamma / 2)                   by (2)              (5)
+    d_v <- d_v + d_zeta @ w_out.T @ w_in.T                       by (1)              (6)
+    d_w_out = (v @ w_in).T @ d_zeta,   d_w_in = v.T @ (d_zeta @ w_out.T)             (7)
 
-with the y of before the round, and the weights' gradients summed over all steps.
+with the u from before the round, and the weights' gradients summed over all steps.
 
 Step by step: docs/maths.md, section 7.
 """
@@ -60,7 +60,7 @@ class MogrifierStep(NamedTuple):
 
     cell: LSTMStep  # with x and h as the rounds left them
     pairs: list[list[Array]]  # [x, h] before each round
-    gating: list[Array]  # a of each round
+    gates: list[Array]  # gamma of each round
     k: Array  # [B, 1], k_t
     mask: Array | float
 
@@ -92,17 +92,17 @@ def mogrifier_lstm_forward(
     """
     hs, residuals = [], []
     for x, k_t in zip(xs, keep(resets, xs), strict=True):
-        pair, pairs, gating = [x, k_t * mask * carry.h], [], []
-        for k, (w_out, w_in) in enumerate(params.rounds):
+        pair, pairs, gates = [x, k_t * mask * carry.h], [], []
+        for rho, (w_out, w_in) in enumerate(params.rounds):
             pairs.append(list(pair))
-            source = pair[1 - k % 2]
+            source = pair[1 - rho % 2]
             zeta = source @ w_out if w_in is None else source @ w_in @ w_out  # (1)
-            gating.append(2 * sigmoid(zeta))  # (2)
-            pair[k % 2] = gating[k] * pair[k % 2]  # (3)
+            gates.append(2 * sigmoid(zeta))  # (2)
+            pair[rho % 2] = gates[rho] * pair[rho % 2]  # (3)
         cell_params = LSTMParams(params.w_x, params.w_h, params.b)
         carry, (h,), (cell,) = lstm_forward(cell_params, LSTMCarry(pair[1], k_t * carry.c), pair[0][None])
         hs.append(h)
-        residuals.append(MogrifierStep(cell, pairs, gating, k_t, mask))
+        residuals.append(MogrifierStep(cell, pairs, gates, k_t, mask))
     return carry, np.stack(hs), residuals
 
 
@@ -120,17 +120,17 @@ def mogrifier_lstm_backward(
         d_w_h += step.cell.h_before.T @ d_z
         d_b += d_z.sum(axis=0)
         d_pair = [d_z @ params.w_x.T, d_z @ params.w_h.T]
-        for k in reversed(range(len(params.rounds))):
-            (w_out, w_in), a, pair = params.rounds[k], step.gating[k], step.pairs[k]
-            source, d_y = pair[1 - k % 2], d_pair[k % 2]
-            d_zeta = d_y * pair[k % 2] * a * (1 - a / 2)  # (4), (5)
-            d_pair[k % 2] = d_y * a  # (4)
+        for rho in reversed(range(len(params.rounds))):
+            (w_out, w_in), gamma, pair = params.rounds[rho], step.gates[rho], step.pairs[rho]
+            source, d_target = pair[1 - rho % 2], d_pair[rho % 2]
+            d_zeta = d_target * pair[rho % 2] * gamma * (1 - gamma / 2)  # (4), (5)
+            d_pair[rho % 2] = d_target * gamma  # (4)
             d_projected = d_zeta @ w_out.T
             d_source = d_projected if w_in is None else d_projected @ w_in.T
-            d_pair[1 - k % 2] = d_pair[1 - k % 2] + d_source  # (6)
+            d_pair[1 - rho % 2] = d_pair[1 - rho % 2] + d_source  # (6)
             d_w_out = (source if w_in is None else source @ w_in).T @ d_zeta  # (7)
             d_w_in = None if w_in is None else source.T @ d_projected  # (7)
-            d_rounds[k] = map_leaves(np.add, d_rounds[k], MogrifierRound(d_w_out, d_w_in))
+            d_rounds[rho] = map_leaves(np.add, d_rounds[rho], MogrifierRound(d_w_out, d_w_in))
         d_xs.append(d_pair[0])
         d_h, d_c = step.k * step.mask * d_pair[1], step.k * d_c
     return MogrifierLSTMParams(d_w_x, d_w_h, d_b, tuple(d_rounds)), LSTMCarry(d_h, d_c), np.stack(d_xs[::-1])
