@@ -78,7 +78,7 @@ def rnn_block(
 ) -> tuple[CellCarry, Array]:
     """Run a residual block over a sequence: `xs + dense(cell(xs))`.
 
-    Reverse mode only: the backward passes of its parts are `custom_vjp`s.
+    Reverse mode only: the backward passes of its parts are `custom_vjp` functions.
 
     Args:
         params: `RNNBlockParams(cell, dense)`, all of one size.
