@@ -28,7 +28,7 @@ PUBLIC: dict[str, tuple[str, list[str]]] = {
         "Configs",
         [
             *("load_config", "find_config", "parse_config", "dump_config", "Config", "CorpusConfig"),
-            *("ModelConfig", "TrainConfig", "SampleConfig", "LogConfig"),
+            *("ModelConfig", "TrainConfig", "SampleConfig"),
             *(f"{layer}Config" for layer in _LAYERS),
         ],
     ),
@@ -44,7 +44,7 @@ PUBLIC: dict[str, tuple[str, list[str]]] = {
     "jaxrnn.training.state": ("Training state", ["TrainState", "init_state", "start_state"]),
     "jaxrnn.training.loop": (
         "Training loop and events",
-        ["train", "Progress", "Evaluated", "Sampled", "Save"],
+        ["train", "Progress", "Logged", "Evaluated", "Sampled", "Save"],
     ),
     "jaxrnn.workflows.job": ("Messages of a workflow", ["Note"]),
     "jaxrnn.sampling.generation": ("Sampling from ids", ["sample", "Block", "prompt_ids"]),
@@ -81,7 +81,7 @@ def config_page() -> str:
     meanings = dict(_comments((ROOT / "configs" / "custom.toml").read_text(encoding="utf-8")))
     parts = [
         "# Config keys\n",
-        "A config is a TOML file with five sections; a key that is left out has its default. "
+        "A config is a TOML file with four sections; a key that is left out has its default. "
         "`--set SECTION.KEY=VALUE` changes one value for one run.\n",
     ]
     for section in dataclasses.fields(Config):

@@ -38,7 +38,7 @@ _PUBLIC = {
 _MODULES = {name: module for module, names in _PUBLIC.items() for name in names}
 _PACKAGES = (
     *("config", "data", "errors", "evaluation", "gradcheck", "inspection", "interchange", "layers"),
-    *("models", "parallel", "play", "reference", "runs", "sampling", "training", "workflows"),
+    *("loggers", "models", "parallel", "play", "reference", "runs", "sampling", "training", "workflows"),
 )
 
 

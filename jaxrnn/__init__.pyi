@@ -8,6 +8,7 @@ from jaxrnn import gradcheck as gradcheck
 from jaxrnn import inspection as inspection
 from jaxrnn import interchange as interchange
 from jaxrnn import layers as layers
+from jaxrnn import loggers as loggers
 from jaxrnn import models as models
 from jaxrnn import parallel as parallel
 from jaxrnn import play as play

@@ -111,6 +111,7 @@ def config() -> Config:
             seq_len=6,
             warmup_steps=2,
             learning_rate=0.05,
+            log_every=5,
             eval_every=4,
             save_every=6,
             sample_every=8,

@@ -14,7 +14,7 @@ ORDER = (
     ("errors",),
     ("disk", "types"),
     ("config",),
-    ("layers",),
+    ("layers", "loggers"),
     ("reference",),
     ("parallel",),
     ("data",),

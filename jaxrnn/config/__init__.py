@@ -13,7 +13,6 @@ from jaxrnn.config.schema import DropoutConfig as DropoutConfig
 from jaxrnn.config.schema import EmbeddingConfig as EmbeddingConfig
 from jaxrnn.config.schema import GRUConfig as GRUConfig
 from jaxrnn.config.schema import LayerConfig as LayerConfig
-from jaxrnn.config.schema import LogConfig as LogConfig
 from jaxrnn.config.schema import LSTMConfig as LSTMConfig
 from jaxrnn.config.schema import ModelConfig as ModelConfig
 from jaxrnn.config.schema import MogrifierLSTMConfig as MogrifierLSTMConfig

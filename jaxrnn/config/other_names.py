@@ -19,6 +19,7 @@ _BY_OUR_NAME = {
     "train.seq_len": "block_size context_length seq_length sequence_length n_timesteps bptt",
     "train.accumulate_steps": "accumulate gradient_accumulation_steps",
     "train.num_devices": "devices n_devices",
+    "train.log_every": "log_interval logging_steps log_every_n_steps",
     "train.eval_every": "eval_interval",
     "train.eval_tokens": "eval_characters eval_iters",
     "train.early_stopping": "early_stopping_patience early_stop",

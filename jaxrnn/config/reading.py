@@ -10,7 +10,6 @@ from jaxrnn.config.schema import (
     Config,
     CorpusConfig,
     LayerConfig,
-    LogConfig,
     ModelConfig,
     SampleConfig,
     TrainConfig,
@@ -18,11 +17,10 @@ from jaxrnn.config.schema import (
 from jaxrnn.errors import did_you_mean
 
 # The sections whose values are scalars; [model] is read apart.
-FLAT_SECTIONS: dict[str, type[CorpusConfig] | type[TrainConfig] | type[SampleConfig] | type[LogConfig]] = {
+FLAT_SECTIONS: dict[str, type[CorpusConfig] | type[TrainConfig] | type[SampleConfig]] = {
     "corpus": CorpusConfig,
     "train": TrainConfig,
     "sample": SampleConfig,
-    "log": LogConfig,
 }
 SECTIONS = tuple(field.name for field in fields(Config))
 PATHS = {key: f"{name}.{key}" for name, record in FLAT_SECTIONS.items() for key in fields_of(record)}

@@ -233,6 +233,7 @@ class TrainConfig(Checked):
     weight_decay: Annotated[float, Range(0, 100)] = 0.1
     max_grad_norm: Annotated[float, Range(0, 1_000_000)] = 1.0
     ema_decay: Annotated[float, Range(0, 1, below=True)] = 0.0
+    log_every: StepsOrZero = 50
     eval_every: StepsOrZero = 200
     eval_tokens: StepsOrZero = 5_000_000
     early_stopping: StepsOrZero = 0
@@ -300,13 +301,6 @@ class SampleConfig(Checked):
 
 
 @dataclass(frozen=True, kw_only=True)
-class LogConfig(Checked):
-    """What to write down beside metrics.csv."""
-
-    tensorboard: bool = False
-
-
-@dataclass(frozen=True, kw_only=True)
 class Config:
     """All that a run is made of; a section that is left out has its defaults."""
 
@@ -314,4 +308,3 @@ class Config:
     model: ModelConfig = field(default_factory=ModelConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     sample: SampleConfig = field(default_factory=SampleConfig)
-    log: LogConfig = field(default_factory=LogConfig)

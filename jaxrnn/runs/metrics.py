@@ -28,6 +28,13 @@ def metrics_columns(rows: Iterable[Mapping[str, object]]) -> Metrics:
     }
 
 
+def curve(metrics: Metrics, column: str) -> tuple["np.ndarray[Any, Any]", "np.ndarray[Any, Any]"]:
+    """Return the steps at which a column of the metrics has a value, and the values."""
+    values = metrics[column]
+    has_value = ~np.isnan(values)
+    return metrics["step"][has_value], values[has_value]
+
+
 def read_metrics(path: Path) -> Metrics:
     """Read a metrics.csv.
 

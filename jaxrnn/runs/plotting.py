@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from jaxrnn.disk import replacing
-from jaxrnn.runs.metrics import Metrics, read_metrics
+from jaxrnn.runs.metrics import Metrics, curve, read_metrics
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -61,14 +61,14 @@ def plot_losses(metrics: Path, picture: Path, token: str = "character") -> None:
     from matplotlib.figure import Figure
 
     columns = read_metrics(metrics)
-    steps, held_out = columns["step"], columns["val_loss"]
-    if not steps.size:
+    if not columns["step"].size:
         return
     figure = Figure(figsize=(8, 5), layout="constrained")
     axes = figure.add_subplot(xlabel="step", ylabel=f"nats per {token}", title=metrics.parent.name)
-    axes.plot(steps, columns["train_loss"], marker=".", label="training")
-    if not np.isnan(held_out).all():
-        axes.plot(steps, held_out, marker=".", label="validation")
+    axes.plot(*curve(columns, "train_loss"), marker=".", label="training")
+    steps, losses = curve(columns, "val_loss")
+    if steps.size:
+        axes.plot(steps, losses, marker=".", label="validation")
     _show_bits(axes, token)
     axes.grid(alpha=0.3)
     axes.legend()
@@ -99,14 +99,20 @@ def plot_runs(
     losses, rate, norm = figure.subplots(3, 1, sharex=True, height_ratios=(3, 1, 1))
     for index, (name, columns) in enumerate(runs):
         xs, color = columns[AXES[over][0]], f"C{index % 10}"
-        is_lone = len(xs) < 2  # a line of one point is none
-        style: dict[str, Any] = {"color": color, "marker": "." if is_lone or len(xs) < 40 else ""}
         name = f" {name}" if name.startswith("_") else name  # which would be left out of the legend
-        losses.plot(xs, columns["train_loss"], linestyle="--", label=f"{name}, training", **style)
-        if not np.isnan(columns["val_loss"]).all():
-            losses.plot(xs, columns["val_loss"], label=f"{name}, validation", **style)
-        rate.plot(xs, columns["learning_rate"], **style)
-        norm.plot(xs, columns["grad_norm"], **style)
+        dots = _dots(len(xs))
+        losses.plot(xs, columns["train_loss"], f"{dots}--", color=color, label=f"{name}, training")
+        evaluated = ~np.isnan(columns["val_loss"])
+        if evaluated.any():
+            losses.plot(
+                xs[evaluated],
+                columns["val_loss"][evaluated],
+                f"{_dots(evaluated.sum())}-",
+                color=color,
+                label=f"{name}, validation",
+            )
+        for axes, column in ((rate, "learning_rate"), (norm, "grad_norm")):
+            axes.plot(xs, columns[column], f"{dots}-", color=color)
     losses.set_ylabel(f"nats per {token}")
     _show_bits(losses, token)
     losses.legend(fontsize="small")
@@ -116,6 +122,11 @@ def plot_runs(
     for axes in (losses, rate, norm):
         axes.grid(alpha=0.3)
     _save(figure, picture, "svg" if picture.suffix.lower() == ".svg" else "png")
+
+
+def _dots(count: int) -> str:
+    """A marker at each of a few points; a line of one point would not be seen."""
+    return "." if count < 40 else ""
 
 
 def _show_bits(axes: "Axes", token: str) -> None:

@@ -2,6 +2,7 @@
 
 from jaxrnn.training.loop import Evaluated as Evaluated
 from jaxrnn.training.loop import Event as Event
+from jaxrnn.training.loop import Logged as Logged
 from jaxrnn.training.loop import Progress as Progress
 from jaxrnn.training.loop import Sampled as Sampled
 from jaxrnn.training.loop import Save as Save

@@ -46,21 +46,36 @@ class Progress(NamedTuple):
     skipped: int  # updates of the dispatch that were skipped, their loss or gradient not being finite
 
 
-class Evaluated(NamedTuple):
-    """After each pass over the held-out text."""
+class Logged(NamedTuple):
+    """After the first step and every `train.log_every` steps, unless an evaluation is due."""
 
     step: int
     tokens: int
-    train_loss: float  # nats per token, mean since the last evaluation; NaN where every update was skipped
-    val_loss: float | None  # nats per token; None where nothing is held out
+    train_loss: (
+        float  # nats per token, mean since the last `Logged` or `Evaluated`; NaN if every update was skipped
+    )
     learning_rate: float
     grad_norm: float
-    tokens_per_second: float  # over the steps since the last evaluation
+    tokens_per_second: float  # over the steps since then
     seconds: float
     skipped: int  # in the last dispatch
+
+
+class Evaluated(NamedTuple):
+    """After each pass over the validation split; the first fields are those of `Logged`."""
+
+    step: int
+    tokens: int
+    train_loss: float
+    learning_rate: float
+    grad_norm: float
+    tokens_per_second: float
+    seconds: float
+    skipped: int
+    val_loss: float | None  # nats per token; None without a validation split
     is_best: bool  # no earlier evaluation was as good
     stops_early: bool = (
-        False  # training ends here, after `train.early_stopping` evaluations without a better one
+        False  # training ends here, after `train.early_stopping` evaluations without improvement
     )
 
     @property
@@ -92,7 +107,7 @@ class Save(NamedTuple):
         return f"Save(step={self.step}, val_loss={self.val_loss})"
 
 
-Event: TypeAlias = Progress | Evaluated | Sampled | Save
+Event: TypeAlias = Progress | Logged | Evaluated | Sampled | Save
 
 
 def train(
@@ -121,9 +136,9 @@ def train(
         donate: whether the buffers of `state` may be used up, which saves their memory.
 
     Yields:
-        `Progress` after every dispatch; `Evaluated`, `Sampled` and `Save`, in this order, where they are due. The end
-        of training, early or not, is always evaluated and saved, and a new best is always saved. In several processes
-        each has the same events at the same steps, but for `Sampled`, which is process 0's.
+        `Progress` after every dispatch; `Logged` or `Evaluated`, `Sampled` and `Save`, in this order, where they are
+        due. The end of training, early or not, is always evaluated and saved, and a new best is always saved. In
+        several processes each has the same events at the same steps, but for `Sampled`, which is process 0's.
 
     Raises:
         DivergenceError: Five updates in a row were skipped, or the held-out loss or a parameter is not finite; states
@@ -158,7 +173,7 @@ def train(
     skipped_tokens = 0 if tokens is None else tokens - step * tokens_per_step
     began = time.monotonic() - seconds
     seconds_per_step = math.inf  # so that the first dispatch, which compiles, is a single step
-    timed_steps, timed_seconds = 0, 0.0  # since the last evaluation, compilation not counted
+    timed_steps, timed_seconds = 0, 0.0  # since the last row of the metrics, compilation not counted
 
     is_end = step >= every.steps or stops_early(every, state)
     while not is_end:
@@ -202,27 +217,35 @@ def train(
         yield progress
 
         is_end = step == every.steps
+        is_evaluation = is_end or _is_due(every.eval_every, step)
         val_loss, is_best = None, False
-        if is_end or _is_due(every.eval_every, step):
-            if segments is not None:
-                params = averaged(state.params, state.average)
-                try:
-                    val_loss = validation.evaluate(config.model, params, segments)
-                except Exception:  # out of memory, for example: the steps before it are not lost
-                    yield Save(step, _copy(state), None)
-                    raise
-                if not math.isfinite(val_loss):
-                    raise DivergenceError(_report_divergence(progress, val_loss))
+        if is_evaluation and segments is not None:
+            params = averaged(state.params, state.average)
+            try:
+                val_loss = validation.evaluate(config.model, params, segments)
+            except Exception:  # out of memory, for example: the steps before it are not lost
+                yield Save(step, _copy(state), None)
+                raise
+            if not math.isfinite(val_loss):
+                raise DivergenceError(_report_divergence(progress, val_loss))
+        if is_evaluation or _is_due(every.log_every, step) or (every.log_every and step == 1):
             if timed_steps:
                 progress = progress._replace(tokens_per_second=timed_steps * tokens_per_step / timed_seconds)
-            progress = progress._replace(seconds=time.monotonic() - began)
-            evaluated = _evaluated(progress, state, val_loss)
-            # On every device again, as it was: another layout would compile the steps anew.
-            state = state._replace(**replicate(mesh, _note_evaluation(every, state, evaluated)))
             timed_steps, timed_seconds = 0, 0.0
-            is_best, is_early = evaluated.is_best, stops_early(every, state)
-            yield evaluated._replace(stops_early=is_early and not is_end)
-            is_end |= is_early
+            logged = _logged(progress._replace(seconds=time.monotonic() - began), state)
+            changed: dict[str, Any] = {"loss_sum": np.float32(0), "loss_count": np.int32(0)}
+            if is_evaluation:
+                evaluated = Evaluated(*logged, val_loss, is_best=False)
+                evaluated = evaluated._replace(is_best=evaluated.score < float(state.best_val_loss))
+                changed |= _note_evaluation(every, state, evaluated)
+            # On every device again, as it was: another layout would compile the steps anew.
+            state = state._replace(**replicate(mesh, changed))
+            if is_evaluation:
+                is_best, is_early = evaluated.is_best, stops_early(every, state)
+                yield evaluated._replace(stops_early=is_early and not is_end)
+                is_end |= is_early
+            else:
+                yield logged
         is_save_due = is_end or is_best or _is_due(every.save_every, step) or _is_due(every.keep_every, step)
         is_sample_due = every.sample_every and (is_end or _is_due(every.sample_every, step))
         if is_sample_due and processes.is_first():
@@ -243,16 +266,14 @@ def _is_due(every: int, step: int) -> bool:
 
 
 def _next_stop(config: TrainConfig, step: int) -> int:
-    """The next step at which something is evaluated, sampled or saved."""
-    periods = (config.eval_every, config.save_every, config.keep_every, config.sample_every)
+    """The next step at which something is logged, evaluated, sampled or saved."""
+    periods = (config.log_every, config.eval_every, config.save_every, config.keep_every, config.sample_every)
     return min([config.steps, *(step - step % every + every for every in periods if every > 0)])
 
 
-def _evaluated(progress: Progress, state: TrainState, val_loss: float | None) -> Evaluated:
+def _logged(progress: Progress, state: TrainState) -> Logged:
     train_loss = float(state.loss_sum) / updates if (updates := int(state.loss_count)) else math.nan
-    fields = {**progress._asdict(), "train_loss": train_loss}
-    evaluated = Evaluated(**fields, val_loss=val_loss, is_best=False)
-    return evaluated._replace(is_best=evaluated.score < float(state.best_val_loss))
+    return Logged(**{**progress._asdict(), "train_loss": train_loss})
 
 
 def _note_evaluation(config: TrainConfig, state: TrainState, evaluated: Evaluated) -> dict[str, Any]:
@@ -263,8 +284,6 @@ def _note_evaluation(config: TrainConfig, state: TrainState, evaluated: Evaluate
         "plateau": update_plateau(config, state.plateau, improved=improved) if is_measured else state.plateau,
         "best_val_loss": np.float32(evaluated.score) if improved else state.best_val_loss,
         "stale": np.int32(0 if improved else int(state.stale) + is_measured),
-        "loss_sum": np.float32(0),
-        "loss_count": np.int32(0),
     }
 
 

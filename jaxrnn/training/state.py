@@ -37,7 +37,7 @@ class TrainState(NamedTuple):
     skipped: Array  # int32 scalar, updates skipped in a row, the last one included, as they were not finite
     best_val_loss: Array  # float32 scalar, nats per token; infinity before the first evaluation
     stale: Array  # int32 scalar, evaluations since the best one
-    loss_sum: Array  # float32 scalar, the training losses since the last evaluation, added up
+    loss_sum: Array  # float32 scalar, the sum of the training losses since the last row of the metrics
     loss_count: Array  # int32 scalar, how many
     average: Averaging = ()  # of the parameters, to be used in their place (`averaging.averaged`)
 

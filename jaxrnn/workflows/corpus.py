@@ -16,7 +16,6 @@ from jaxrnn.data.vocabulary import TOKENIZERS, Vocabulary, with_separator
 from jaxrnn.errors import ConfigError, CorpusError, VocabularyError
 from jaxrnn.runs.directory import Ancestor, RunRecord, as_recorded, new_record, read_record, read_vocabulary
 from jaxrnn.runs.saved_steps import Which, find_step
-from jaxrnn.runs.tensorboard import check_tensorboard
 from jaxrnn.sampling.generation import prompt_ids
 from jaxrnn.sampling.text import stop_text
 from jaxrnn.types import OnProgress
@@ -187,8 +186,6 @@ def _history(source: Path, checkpoint: Which) -> tuple[Ancestor, ...]:
 
 
 def _prepare(config: Config, record: RunRecord, tokens: TokenSource, val_ids: TokenSource | None) -> Data:
-    if config.log.tensorboard:
-        check_tensorboard()
     check_length(record.corpus, len(tokens), config)
     for key, check in (("prompt", prompt_ids), ("stop", stop_text)):
         try:  # now, not at the first sample of a long training run

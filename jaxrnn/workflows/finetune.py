@@ -1,7 +1,7 @@
 """Fine-tuning: a trained model learns another corpus."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from jaxrnn.config import Overrides, Texts, load_finetune_config
@@ -30,6 +30,7 @@ def finetune(
     on_unknown: OnUnknown = "extend",
     resume: bool = False,
     overwrite: bool = False,
+    log_to: Iterable[str] = (),
     on_event: OnEvent = ignore,
     on_progress: OnProgress = lambda *_: None,
     should_stop: Callable[[], bool] = lambda: False,
@@ -50,6 +51,7 @@ def finetune(
             the corpus, or "error".
         resume: as for `pretrain`; so are the other arguments.
         overwrite: likewise.
+        log_to: likewise.
         on_event: likewise.
         on_progress: likewise.
         should_stop: likewise.
@@ -62,7 +64,7 @@ def finetune(
     job = open_finetuning(
         source, corpus, overrides, config=config, checkpoint=checkpoint, on_unknown=on_unknown
     )
-    job = write_to(job, to, resume=resume, overwrite=overwrite)
+    job = write_to(job, to, resume=resume, overwrite=overwrite, log_to=log_to)
     split_cpu(job.config)
     data = load_data(job, on_event=on_event, on_progress=on_progress)
     return train(job, data, on_event=on_event, should_stop=should_stop)

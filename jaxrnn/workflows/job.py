@@ -1,7 +1,7 @@
 """A training run before its first step: what is trained, where it is written, and whether it resumes a run."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
@@ -10,6 +10,7 @@ from jaxrnn.data.coverage import OnUnknown
 from jaxrnn.data.sources import named_paths
 from jaxrnn.data.vocabulary import Vocabulary
 from jaxrnn.errors import CheckpointError, ConfigError, CorpusError
+from jaxrnn.loggers import find_logger
 from jaxrnn.runs.creation import RunExistsError, check_destination
 from jaxrnn.runs.directory import (
     RunRecord,
@@ -57,9 +58,17 @@ class Job(NamedTuple):
     checkpoint: Which = "best"  # of the run that is fine-tuned
     on_unknown: OnUnknown = "extend"
     overwrite: bool = False
+    log_to: tuple[str, ...] = ()  # loggers that the metrics are sent to as well
 
 
-def write_to(job: Job, to: PathLike | None, *, resume: bool = False, overwrite: bool = False) -> Job:
+def write_to(
+    job: Job,
+    to: PathLike | None,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    log_to: Iterable[str] = (),
+) -> Job:
     """Return the job with the run directory that it creates or resumes; write nothing.
 
     Args:
@@ -67,19 +76,26 @@ def write_to(job: Job, to: PathLike | None, *, resume: bool = False, overwrite: 
         to: a path as it is, a bare name inside `checkpoints/`; None trains in memory.
         resume: whether to resume the run that is there, with the job's config; where there is none, a new one is made.
         overwrite: whether to replace the run that is there.
+        log_to: names of loggers that the metrics are sent to as well, for example "tensorboard".
 
     Raises:
         CheckpointError: No run can be made there, or the one that is there can't be read.
-        ConfigError: The run can't resume with this config; or both `resume` and `overwrite` are given.
+        ConfigError: The run can't resume with this config, both `resume` and `overwrite` are given, or there is no such
+            logger.
     """
     if resume and overwrite:
         raise ConfigError("--resume: can't be combined with --overwrite; choose one")
+    log_to = tuple(dict.fromkeys(log_to))
+    for name in log_to:
+        find_logger(name)
     if to is None:
+        if log_to:
+            raise ConfigError(f"--log-to {log_to[0]}: needs a run directory, --to RUN")
         return job
     run = find_destination(os.fspath(to))
     if job.source and run.resolve() == job.source.resolve():
         raise CheckpointError(f"{run}: is the run to fine-tune; name another one with --to RUN")
-    job = job._replace(path=run, overwrite=overwrite)
+    job = job._replace(path=run, overwrite=overwrite, log_to=log_to)
     if resume and is_run(run):
         record, begun, vocabulary = read_record(run), read_config(run), read_vocabulary(run)
         if record.imported_from:

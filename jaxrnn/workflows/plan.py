@@ -6,11 +6,9 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxrnn.config import Config
 from jaxrnn.layers.losses import softmax_cross_entropy
 from jaxrnn.models.stack import apply, count_parameters
 from jaxrnn.runs import directory
-from jaxrnn.runs.tensorboard import FOLDER
 from jaxrnn.training.state import init_state
 from jaxrnn.workflows.corpus import Data
 from jaxrnn.workflows.training import LOSS_CURVE
@@ -59,8 +57,7 @@ def _bytes(tree: Any) -> int:
     return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
 
 
-def files_written(config: Config) -> list[str]:
-    """Return the names of the files and folders that a run directory of this config gets."""
+def files_written() -> list[str]:
+    """Return the names of the files and folders of a run directory."""
     files = [directory.RECORD, directory.CONFIG, directory.VOCABULARY, directory.METRICS, directory.SAMPLES]
-    files += [f"{directory.STEPS}/"] + [LOSS_CURVE] * bool(importlib.util.find_spec("matplotlib"))
-    return files + [f"{FOLDER}/"] * config.log.tensorboard
+    return [*files, f"{directory.STEPS}/"] + [LOSS_CURVE] * bool(importlib.util.find_spec("matplotlib"))

@@ -1,6 +1,6 @@
 """Pretraining: a new model from a config and a corpus."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from jaxrnn.config import Config, Overrides, load_config
@@ -19,6 +19,7 @@ def pretrain(
     to: PathLike | None = None,
     resume: bool = False,
     overwrite: bool = False,
+    log_to: Iterable[str] = (),
     on_event: OnEvent = ignore,
     on_progress: OnProgress = lambda *_: None,
     should_stop: Callable[[], bool] = lambda: False,
@@ -34,7 +35,9 @@ def pretrain(
         to: the run directory to create; a bare name goes into `checkpoints/`. None trains in memory.
         resume: whether to resume the run that is there, from its last checkpoint.
         overwrite: whether to replace the run that is there.
-        on_event: gets each event: `Progress`, `Evaluated`, `Sampled`, `Save` and `Note`.
+        log_to: names of loggers that the metrics are sent to as well: "tensorboard", "wandb", "mlflow", or an entry
+            point of the group `jaxrnn.loggers`.
+        on_event: gets each event: `Progress`, `Logged`, `Evaluated`, `Sampled`, `Save` and `Note`.
         on_progress: told how downloads and tokenization go, as (what, done, total).
         should_stop: asked a few times a second; once true, the state is saved and the run is returned.
 
@@ -48,10 +51,10 @@ def pretrain(
         >>> _ = text.write_text("to be or not to be, " * 100)
         >>> small = {"train.batch_size": 4, "train.seq_len": 8, "model.layers.1.size": 16}
         >>> run = pretrain("shakespeare", {"corpus.text": str(text), "train.steps": 20, **small})
-        >>> run.step, run.metrics["val_loss"].shape
-        (20, (1,))
+        >>> run.step, run.metrics["step"]
+        (20, array([ 1, 20]))
     """
-    job = write_to(Job(load_config(config, overrides)), to, resume=resume, overwrite=overwrite)
+    job = write_to(Job(load_config(config, overrides)), to, resume=resume, overwrite=overwrite, log_to=log_to)
     split_cpu(job.config)
     data = load_data(job, on_event=on_event, on_progress=on_progress)
     return train(job, data, on_event=on_event, should_stop=should_stop)

@@ -10,7 +10,7 @@ from jaxrnn.config import Config
 from jaxrnn.data.vocabulary import Vocabulary
 from jaxrnn.models.language_model import LanguageModel
 from jaxrnn.runs.loading import load
-from jaxrnn.runs.metrics import Metrics
+from jaxrnn.runs.metrics import Metrics, curve
 from jaxrnn.runs.saved_steps import SavedStep, Which, choose
 from jaxrnn.runs.saving import Restored
 from jaxrnn.training.averaging import averaged
@@ -24,7 +24,8 @@ class Run(NamedTuple):
 
     Example:
         >>> run = getfixture("run")  # what `jaxrnn.pretrain` returned
-        >>> run.metrics["step"], run.metrics["val_loss"].shape
+        >>> steps, losses = run.curve("val_loss")
+        >>> steps, losses.shape
         (array([ 4,  8, 12]), (3,))
         >>> run.model().vocabulary.size
         7
@@ -49,9 +50,13 @@ class Run(NamedTuple):
         state, _ = self.states[step]
         return LanguageModel(self.config.model, averaged(state.params, state.average), self.vocabulary)
 
+    def curve(self, column: str) -> tuple["np.ndarray[Any, Any]", "np.ndarray[Any, Any]"]:
+        """Return the steps at which a column of the metrics has a value, and the values, to be plotted."""
+        return curve(self.metrics, column)
+
     def __repr__(self) -> str:
-        losses = self.metrics["val_loss"][-1:]
-        loss = f", validation loss {losses[0]:.4f} nats" if losses.size and np.isfinite(losses[0]) else ""
+        _, losses = self.curve("val_loss")
+        loss = f", validation loss {losses[-1]:.4f} nats" if losses.size else ""
         return f"Run({self.path or 'in memory'}, step {self.step}{loss})"
 
 

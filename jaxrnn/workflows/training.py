@@ -14,6 +14,7 @@ from jaxrnn.config import Config
 from jaxrnn.errors import DivergenceError, SaveError
 from jaxrnn.evaluation import validation
 from jaxrnn.layers.losses import nats_to_bits
+from jaxrnn.loggers import Write, open_loggers
 from jaxrnn.models.stack import count_parameters
 from jaxrnn.parallel import processes
 from jaxrnn.parallel.devices import training_mesh
@@ -33,11 +34,10 @@ from jaxrnn.runs.plotting import plot_losses
 from jaxrnn.runs.resume import describe_schedule
 from jaxrnn.runs.saved_steps import Which
 from jaxrnn.runs.saving import Checkpoints
-from jaxrnn.runs.tensorboard import Write, open_events
 from jaxrnn.training import loop
 from jaxrnn.training.finetuning import adapt_params
 from jaxrnn.training.leaves import Leaves
-from jaxrnn.training.loop import Evaluated, Event, Progress, Sampled, Save
+from jaxrnn.training.loop import Evaluated, Event, Logged, Progress, Sampled, Save
 from jaxrnn.training.state import (
     TrainState,
     after_rollback,
@@ -70,6 +70,7 @@ class _Training(NamedTuple):
     rows: list[dict[str, object]]  # of the metrics, where there is no file for them
     on_event: OnEvent
     should_stop: Callable[[], bool]
+    log_to: tuple[str, ...]
 
     def record(self, row: dict[str, object]) -> None:
         """Add a row to the metrics."""
@@ -117,7 +118,7 @@ def train(
             else:
                 checkpoints = stack.enter_context(_open_checkpoints(path, config))
         if state is not None:
-            training = _Training(path, config, data, checkpoints, rows, on_event, should_stop)
+            training = _Training(path, config, data, checkpoints, rows, on_event, should_stop, job.log_to)
             _follow(training, state, seconds_trained(path / METRICS) if path and job.begun else 0.0)
         step = checkpoints.last.step if checkpoints.last else 0
     if path is None:
@@ -288,8 +289,8 @@ def _follow(training: _Training, state: TrainState, seconds: float) -> None:
     clock = [seconds]
     while True:
         try:
-            with _curves(training, int(state.step)) as write_curves:
-                _follow_events(training, state, clock, write_curves)
+            with _loggers(training, int(state.step)) as log:
+                _follow_events(training, state, clock, log)
             training.checkpoints.wait()
             return
         except SaveError as error:
@@ -305,16 +306,20 @@ def _follow(training: _Training, state: TrainState, seconds: float) -> None:
 
 
 @contextlib.contextmanager
-def _curves(training: _Training, step: int) -> Iterator[Write]:
-    """Yield the function that writes a row of the metrics into TensorBoard's event files, if the config asks for it."""
-    if training.path is None or not (training.config.log.tensorboard and processes.is_first()):
+def _loggers(training: _Training, step: int) -> Iterator[Write]:
+    """Yield the function that sends a row of the metrics to the loggers of the job."""
+    if training.path is None or not processes.is_first():
         yield ignore
     else:
-        with open_events(training.path, step) as write:
-            yield write
+
+        def on_failure(message: str) -> None:
+            training.on_event(Note(message))
+
+        with open_loggers(training.log_to, training.path, training.config, step, on_failure) as log:
+            yield log
 
 
-def _follow_events(training: _Training, state: TrainState, clock: list[float], write_curves: Write) -> None:
+def _follow_events(training: _Training, state: TrainState, clock: list[float], log: Write) -> None:
     """Record, save and pass on the events of a training run; `clock` keeps the seconds it took so far."""
     data = training.data
     for event in loop.train(
@@ -330,12 +335,12 @@ def _follow_events(training: _Training, state: TrainState, clock: list[float], w
         match event:
             case Progress():
                 clock[0] = event.seconds
-            case Evaluated():
-                row = {column: getattr(event, column) for column in METRICS_COLUMNS if column != "event"}
-                row["event"] = "evaluation"
+            case Logged() | Evaluated():
+                row = {column: getattr(event, column, None) for column in METRICS_COLUMNS}
+                row["event"] = "evaluation" if isinstance(event, Evaluated) else "training"
                 training.record(row)
-                write_curves(row)
-                if event.stops_early:
+                log(row)
+                if isinstance(event, Evaluated) and event.stops_early:
                     patience = training.config.train.early_stopping
                     training.on_event(Note(f"the run {_EARLY.format(event.step, patience)}"))
             case Sampled() if training.path is not None:

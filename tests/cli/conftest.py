@@ -35,6 +35,7 @@ steps = 20
 batch_size = 4
 seq_len = 8
 warmup_steps = 2
+log_every = 0
 eval_every = 10
 save_every = 10
 sample_every = 0

@@ -80,7 +80,7 @@ def test_a_layer_is_named_by_its_index():
     [
         ("train.steps", "has no value; write KEY=VALUE, such as train.steps=100"),
         ("", "has no value; write KEY=VALUE, such as train.steps=100"),
-        ("=1", "unknown key; a config has corpus, model, train, sample, log"),
+        ("=1", "unknown key; a config has corpus, model, train, sample"),
         ("train.step=1", "unknown key; did you mean steps?"),
         ("train.steps.x=1", "unknown key; did you mean steps?"),
         ("steps=1", "unknown key; did you mean train.steps?"),

@@ -87,7 +87,7 @@ def test_layers_are_read_in_either_of_tomls_notations(text):
         ("[train]\ngrad_clip = 1", "train.grad_clip: unknown key; did you mean train.max_grad_norm?"),
         ("[train]\nmax_iters = 1", "train.max_iters: unknown key; did you mean train.steps?"),
         ("[train]\nn_timesteps = 1", "train.n_timesteps: unknown key; did you mean train.seq_len?"),
-        ("zzz = 1", "zzz: unknown key; a config has corpus, model, train, sample, log"),
+        ("zzz = 1", "zzz: unknown key; a config has corpus, model, train, sample"),
         ("[model]\nlayer = []", "model.layer: unknown key; did you mean layers?"),
         (LAYERS + "[{type='lstm', sise=8}]", "model.layers[0].sise: unknown key; did you mean size?"),
         (

@@ -69,6 +69,7 @@ LIMITS: list[tuple[Any, str, list[Any], list[Any]]] = [
     (TrainConfig, "plateau_factor", [1e-9, 0.999], [0.0, 1.0]),
     (TrainConfig, "weight_decay", [0.0, 100.0], [-1e-9, 100.1]),
     (TrainConfig, "max_grad_norm", [0.0, 1e6], [-1e-9, 1e6 + 1]),
+    (TrainConfig, "log_every", [0, COUNT], [-1, COUNT + 1]),
     (TrainConfig, "eval_every", [0, COUNT], [-1, COUNT + 1]),
     (TrainConfig, "save_every", [0, COUNT], [-1, COUNT + 1]),
     (TrainConfig, "sample_every", [0, COUNT], [-1, COUNT + 1]),

@@ -16,7 +16,7 @@ from jaxrnn.evaluation import validation
 from jaxrnn.sampling import Block
 from jaxrnn.training import loop
 from jaxrnn.training.averaging import averaged
-from jaxrnn.training.loop import Evaluated, Event, Progress, Sampled, Save, train
+from jaxrnn.training.loop import Evaluated, Event, Logged, Progress, Sampled, Save, train
 from jaxrnn.training.state import TrainState, init_state
 
 
@@ -73,6 +73,7 @@ def test_events_come_where_they_are_due_and_in_their_order(events: list[Event]) 
     bests = {event.step for event in events if isinstance(event, Evaluated) and event.is_best}
     expected: list[tuple[int, type]] = []
     for step in range(1, 13):
+        expected += [(step, Logged)] * (step in (1, 5, 10))
         expected += [(step, Evaluated)] * (step in (4, 8, 12))
         expected += [(step, Sampled)] * (step in (8, 12))
         expected += [(step, Save)] * (step in (6, 12) or step in bests)
@@ -82,7 +83,7 @@ def test_events_come_where_they_are_due_and_in_their_order(events: list[Event]) 
 
 def test_numbers_count_steps_and_characters(events: list[Event]) -> None:
     for event in events:
-        if isinstance(event, Progress | Evaluated):
+        if isinstance(event, Progress | Logged | Evaluated):
             assert event.tokens == event.step * 4 * 6
             assert event.tokens_per_second > 0
             assert event.grad_norm > 0
@@ -146,8 +147,9 @@ def test_the_train_loss_is_the_mean_of_all_steps_since_the_last_evaluation(
     monkeypatch.setattr(loop, "_DISPATCH_SECONDS", 0.0)  # a step a dispatch
     single = [event.train_loss for event in run(config, vocabulary, ids) if isinstance(event, Progress)]
     assert len(single) == 12
-    means = [event.train_loss for event in events if isinstance(event, Evaluated)]
-    np.testing.assert_allclose(means, np.array(single).reshape(3, 4).mean(1), rtol=1e-5)
+    means = [event.train_loss for event in events if isinstance(event, Logged | Evaluated)]
+    expected = [np.mean(part) for part in np.split(np.array(single), [1, 4, 5, 8, 10])]
+    np.testing.assert_allclose(means, expected, rtol=1e-5)
 
 
 def test_the_length_of_a_dispatch_changes_nothing(
@@ -193,7 +195,7 @@ def test_asked_to_stop_it_saves_and_ends(config: Config, vocabulary: Vocabulary,
     state = init_state(config, vocabulary.size)
     seen: list[Event] = []
     seen.extend(train(config, state, *parts(vocabulary, ids, 0), should_stop=lambda: len(seen) > 0))
-    assert [type(event) for event in seen] == [Progress, Save]
+    assert [type(event) for event in seen] == [Progress, Logged, Save]
     assert seen[-1].step < 12
 
 
@@ -298,7 +300,7 @@ def test_a_held_out_loss_that_is_not_finite_ends_the_training_too(
     state = init_state(config, vocabulary.size)
     with pytest.raises(DivergenceError, match="diverged by step 4: loss nan"):
         seen.extend(train(config, state, *parts(vocabulary, ids)))
-    assert all(isinstance(event, Progress) for event in seen)
+    assert {type(event) for event in seen} == {Progress, Logged}
 
 
 # Averages, and what else a step may depend on.

@@ -56,9 +56,11 @@ def test_it_goes_on_as_a_run_that_is_stopped_again(sizes: dict[str, int]) -> Non
             ]
         ),
     )
-    assert metrics["event"].tolist() == ["evaluation"] * 2 + ["batch size"] + ["evaluation"] * 2
-    assert metrics["step"].tolist() == [3, 4, 4, 6, 9]
+    rows = ["training", "evaluation", "evaluation", "batch size", "evaluation", "evaluation"]
+    assert metrics["event"].tolist() == rows
+    assert metrics["step"].tolist() == [1, 3, 4, 4, 6, 9]
     assert metrics["tokens"].tolist() == [
+        before,
         3 * before,
         4 * before,
         4 * before,

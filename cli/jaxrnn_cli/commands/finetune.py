@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 import jaxrnn
-from jaxrnn_cli.commands.training import DryRun, Overwrite, Quiet, Resume, Set, To, run_job
+from jaxrnn_cli.commands.training import DryRun, LogTo, Overwrite, Quiet, Resume, Set, To, run_job
 from jaxrnn_cli.display.checkpoint import note_checkpoint
 from jaxrnn_cli.options.choices import ON_UNKNOWN, choice
 from jaxrnn_cli.options.names import OfCheckpoint, complete_config, complete_run
@@ -54,6 +54,7 @@ def finetune(
     ] = "extend",
     resume: Resume = False,
     overwrite: Overwrite = False,
+    log_to: LogTo = None,
     dry_run: DryRun = False,
     quiet: Quiet = False,
     platform: Platform = None,
@@ -78,7 +79,7 @@ def finetune(
     if not quiet and job.source:
         note_checkpoint(job.source, checkpoint)
     to = str(_default_run(job, config)) if to is None else to
-    job = jaxrnn.workflows.write_to(job, to, resume=resume, overwrite=overwrite)
+    job = jaxrnn.workflows.write_to(job, to, resume=resume, overwrite=overwrite, log_to=log_to or ())
     run_job(job, platform, dry_run=dry_run, quiet=quiet)
 
 

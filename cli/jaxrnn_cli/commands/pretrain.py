@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 import jaxrnn
-from jaxrnn_cli.commands.training import DryRun, Overwrite, Quiet, Resume, Set, To, run_job
+from jaxrnn_cli.commands.training import DryRun, LogTo, Overwrite, Quiet, Resume, Set, To, run_job
 from jaxrnn_cli.options.names import complete_config
 from jaxrnn_cli.startup.devices import Platform
 from jaxrnn_cli.startup.processes import Coordinator, Distributed, NumProcesses, ProcessId, join_others
@@ -24,6 +24,7 @@ def pretrain(
     overrides: Set = None,
     resume: Resume = False,
     overwrite: Overwrite = False,
+    log_to: LogTo = None,
     dry_run: DryRun = False,
     quiet: Quiet = False,
     platform: Platform = None,
@@ -45,5 +46,5 @@ def pretrain(
                 "a config from a pipe gives the run no name: name it", param_hint="'--to'"
             )
         to = str(jaxrnn.runs.default_run(str(path)))
-    job = jaxrnn.workflows.write_to(job, to, resume=resume, overwrite=overwrite)
+    job = jaxrnn.workflows.write_to(job, to, resume=resume, overwrite=overwrite, log_to=log_to or ())
     run_job(job, platform, dry_run=dry_run, quiet=quiet)

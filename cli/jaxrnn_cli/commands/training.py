@@ -36,6 +36,14 @@ Resume: TypeAlias = Annotated[
     bool, typer.Option("--resume", help="Resume the run that is there, from its last checkpoint.")
 ]
 Overwrite: TypeAlias = Annotated[bool, typer.Option("--overwrite", help="Replace a run that is there.")]
+LogTo: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--log-to",
+        metavar="NAME",
+        help="Send the metrics to tensorboard, wandb or mlflow as well; may be repeated.",
+    ),
+]
 DryRun: TypeAlias = Annotated[
     bool, typer.Option("--dry-run", help="Print what would be trained and written; train nothing.")
 ]

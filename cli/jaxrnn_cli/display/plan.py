@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 def print_plan(job: "Job", data: "Data") -> None:
     """Print to stdout what would be trained and written."""
-    config, train = data.config, data.config.train
+    train = data.config.train
     count, tokens = len(data.train_ids), data.vocabulary.tokens
     per_step = train.tokens_per_step
     sizes = f"{train.batch_size} x {train.seq_len}"
@@ -32,7 +32,7 @@ def print_plan(job: "Job", data: "Data") -> None:
         "memory": f"about {total}: {state} model and optimizer, {update} for an update, {corpus} corpus",
         "steps": f"{train.steps:,} of {per_step:,} {tokens} ({sizes})",
         "epochs": f"{train.steps * per_step / count:.2f}, each of {count / per_step:,.1f} steps",
-        "would write": f"{job.path}/ with {', '.join(jaxrnn.workflows.files_written(config))}",
+        "would write": f"{job.path}/ with {', '.join(jaxrnn.workflows.files_written())}",
     }
     if job.begun and job.path:
         rows["would go on"] = f"from step {jaxrnn.runs.find_step(job.path, 'last').step:,}"

@@ -14,8 +14,10 @@ from jaxrnn_cli.display.numbers import TOKEN, format_loss, format_seconds
 if TYPE_CHECKING:
     from rich.progress import Progress as ProgressBar
 
-    from jaxrnn.training import Evaluated, Event, Progress
+    from jaxrnn.training import Evaluated, Event, Logged, Progress
     from jaxrnn.workflows import Note, Run
+
+_QUIET_SECONDS = 10  # between lines of a log file
 
 
 class TrainingDisplay:
@@ -28,6 +30,7 @@ class TrainingDisplay:
         self._speed = f"{TOKEN[tokens]}/s"
         self._quiet = quiet or is_quiet()
         self._val_loss = ""
+        self._printed_at = -math.inf
         self._latest: Evaluated | None = None
         self._bar: ProgressBar | None = None
 
@@ -51,6 +54,8 @@ class TrainingDisplay:
         match event:
             case jaxrnn.training.Progress():
                 self._progress(event)
+            case jaxrnn.training.Logged():
+                self._logged(event)
             case jaxrnn.training.Evaluated():
                 self._evaluated(event)
             case jaxrnn.training.Sampled():
@@ -68,10 +73,19 @@ class TrainingDisplay:
             state = f"loss {event.train_loss:.3f}{self._val_loss}  {speed}"
             self._bar.update(self._task, completed=event.step, description=state)
 
-    def _evaluated(self, event: "Evaluated") -> None:
-        self._latest = event
+    def _logged(self, event: "Logged") -> None:
+        """Print a line without a terminal, unless one was printed less than ten seconds ago."""
+        if self._bar is None and event.seconds - self._printed_at >= _QUIET_SECONDS:
+            self._printed_at = event.seconds
+            self._print(self._losses(event))
+
+    def _losses(self, event: "Logged | Evaluated") -> str:
         width = len(str(self._steps))
-        line = f"step {event.step:{width}}/{self._steps}  train loss {event.train_loss:.4f}"
+        return f"step {event.step:{width}}/{self._steps}  train loss {event.train_loss:.4f}"
+
+    def _evaluated(self, event: "Evaluated") -> None:
+        self._latest, self._printed_at = event, event.seconds
+        line = self._losses(event)
         if event.val_loss is not None and event.bits_per_token is not None:
             self._val_loss = (
                 f"  val {event.val_loss:.3f} ({event.bits_per_token:.2f} bits/{TOKEN[self._tokens]})"

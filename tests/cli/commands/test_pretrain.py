@@ -61,6 +61,26 @@ def test_a_training_leaves_a_run_that_can_be_sampled(jaxrnn) -> None:
     assert first == jaxrnn(*advice.split()[1:], "--seed", "ROMEO:", "--rng-seed", "1")
 
 
+def test_training_losses_are_logged_without_evaluations(jaxrnn) -> None:
+    options = ["train.log_every=5", "train.eval_every=0", "train.steps=12"]
+    code, _, err = jaxrnn(
+        "pretrain", "tiny.toml", *(word for option in options for word in ("--set", option))
+    )
+    assert code == 0
+    rows = read_metrics(RUN)
+    assert [(row["step"], row["event"]) for row in rows] == [
+        ("1", "training"), ("5", "training"), ("10", "training"), ("12", "evaluation"),
+    ]  # fmt: skip
+    vocabulary = len(set(Path("text.txt").read_text(encoding="utf-8")))
+    assert float(rows[0]["train_loss"]) == pytest.approx(math.log(vocabulary), rel=0.1)
+    assert [row["val_loss"] == "" for row in rows] == [True, True, True, False]
+    assert [f"step {step:2}/12  train loss" in err for step in (1, 5, 12)] == [
+        True,
+        False,
+        True,
+    ]  # not too many
+
+
 def test_quiet_is_quiet(jaxrnn) -> None:
     assert jaxrnn("pretrain", "tiny.toml", "--quiet", "--set", "train.steps=2") == (0, "", "")
     assert is_run(RUN)
@@ -240,11 +260,11 @@ def test_an_argument_that_can_not_be_meant_is_refused(refused, args: list[str], 
 
 def test_event_files_are_written_where_they_are_asked_for(jaxrnn) -> None:
     pytest.importorskip("tensorboardX")
-    asked = ("--quiet", "--overwrite", "--set", "train.steps=2", "--set")
-    for wanted in ("false", "true"):
-        assert jaxrnn("pretrain", "tiny.toml", *asked, f"log.tensorboard={wanted}").code == 0
-        assert len(list(RUN.glob("tensorboard/*"))) == (wanted == "true")
-    assert "tensorboard/" in jaxrnn("pretrain", "tiny.toml", "--dry-run", *asked, "log.tensorboard=true").out
+    asked = ("--quiet", "--overwrite", "--set", "train.steps=2")
+    for log_to in ([], ["--log-to", "tensorboard"]):
+        assert jaxrnn("pretrain", "tiny.toml", *asked, *log_to).code == 0
+        assert len(list(RUN.glob("tensorboard/*"))) == len(log_to) / 2
+    assert jaxrnn("pretrain", "tiny.toml", *asked, "--log-to", "tensorbord").code == 2
 
 
 def test_a_run_tells_neither_its_place_nor_its_host_but_for_the_path_of_its_corpus(
@@ -252,7 +272,7 @@ def test_a_run_tells_neither_its_place_nor_its_host_but_for_the_path_of_its_corp
 ) -> None:
     monkeypatch.setattr(socket, "gethostname", lambda: "unmistakable")
     quick = ["--quiet", "--set", "train.steps=2"]
-    curves = ["--set", "log.tensorboard=true"] if importlib.util.find_spec("tensorboardX") else []
+    curves = ["--log-to", "tensorboard"] if importlib.util.find_spec("tensorboardX") else []
     assert jaxrnn("pretrain", "tiny.toml", *quick, *curves).code == 0
     more = [*quick, "--set", "train.batch_size=4", "--set", "train.seq_len=8"]
     assert jaxrnn("finetune", "--from", "tiny", "--corpus", "text.txt", "--to", "more", *more).code == 0

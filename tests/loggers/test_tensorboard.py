@@ -1,6 +1,5 @@
 """Event files hold what metrics.csv holds, and go on where a training run goes on."""
 
-import importlib.util
 import math
 import struct
 from pathlib import Path
@@ -8,10 +7,12 @@ from typing import Any
 
 import pytest
 
-from jaxrnn.errors import ConfigError, SaveError
-from jaxrnn.runs.tensorboard import check_tensorboard, open_events
+from jaxrnn.config import Config
+from jaxrnn.errors import SaveError
 
 event_pb2 = pytest.importorskip("tensorboardX.proto.event_pb2")
+
+from jaxrnn.loggers.tensorboard import log_to_tensorboard  # noqa: E402
 
 
 def events(run: Path) -> list[Any]:
@@ -41,12 +42,12 @@ ROW = {
 
 
 def test_every_curve_has_its_name(tmp_path: Path) -> None:
-    with open_events(tmp_path, 0) as write:
+    with log_to_tensorboard(tmp_path, Config(), 0) as write:
         write(ROW)
         assert len(scalars(tmp_path)) == 4  # there to be seen while training goes on
     assert sorted(scalars(tmp_path)) == [
-        ("loss/held_out", 10, 2.0),
         ("loss/train", 10, 2.5),
+        ("loss/validation", 10, 2.0),
         ("optimizer/grad_norm", 10, 1.0),
         ("optimizer/learning_rate", 10, 0.5),
     ]
@@ -54,14 +55,14 @@ def test_every_curve_has_its_name(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("value", [None, math.nan, math.inf, ""])
 def test_what_is_no_number_is_left_out(tmp_path: Path, value: object) -> None:
-    with open_events(tmp_path, 0) as write:
+    with log_to_tensorboard(tmp_path, Config(), 0) as write:
         write({"step": 1, "train_loss": value, "val_loss": 1.0})
-    assert scalars(tmp_path) == [("loss/held_out", 1, 1.0)]
+    assert scalars(tmp_path) == [("loss/validation", 1, 1.0)]
 
 
 def test_a_training_that_goes_on_takes_back_what_came_after(tmp_path: Path) -> None:
     for step in (0, 10):
-        with open_events(tmp_path, step) as write:
+        with log_to_tensorboard(tmp_path, Config(), step) as write:
             write({"step": step + 10, "train_loss": 1.0})
     starts = [event.step for event in events(tmp_path) if event.session_log.status == 1]  # START
     assert starts == [1, 11]
@@ -69,12 +70,8 @@ def test_a_training_that_goes_on_takes_back_what_came_after(tmp_path: Path) -> N
 
 def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
     (tmp_path / "tensorboard").write_text("")
-    with pytest.raises(SaveError, match="tensorboard: can't be written"), open_events(tmp_path, 0):
+    with (
+        pytest.raises(SaveError, match="tensorboard: can't be written"),
+        log_to_tensorboard(tmp_path, Config(), 0),
+    ):
         pass
-
-
-def test_without_the_package_it_is_said_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    check_tensorboard()
-    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
-    with pytest.raises(ConfigError, match=r"pip install 'jaxrnn\[tensorboard\]'"):
-        check_tensorboard()
