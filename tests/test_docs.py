@@ -207,7 +207,10 @@ def spans(document: Path) -> list[str]:
     text = document.read_text(encoding="utf-8")
     blocks = re.findall(r"^```text\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
     prose = re.sub(r"^```.*?^```$", "", text, flags=re.DOTALL | re.MULTILINE)
-    return [*re.findall(r"`([^`]+)`", prose), *(line for block in blocks for line in block.splitlines())]
+    return [
+        *re.findall(r"`([^`]+)`", re.sub(r"\s+", " ", prose)),
+        *(line for block in blocks for line in block.splitlines()),
+    ]
 
 
 def is_message(span: str) -> bool:
@@ -254,6 +257,15 @@ def test_the_table_of_other_tools_agrees_with_the_messages_about_their_names() -
     assert len(known) > 20
     for name, message, ours in known:
         assert any(key in ours for key in re.findall(r"\w+\.[\w.]+", message)), f"{name}: {message}"
+
+
+def test_the_design_lists_the_packages_as_contributing_does() -> None:
+    design, contributing = (
+        (ROOT / name).read_text(encoding="utf-8") for name in ("docs/design.md", "CONTRIBUTING.md")
+    )
+    cells = re.findall(r"^\| (`\w+/`.*?) \|", design, re.MULTILINE)
+    packages = re.findall(r"^  (\w+)/", contributing, re.MULTILINE)
+    assert re.findall(r"`(\w+)/`", "\n".join(cells)) == packages != []
 
 
 def test_pictures_are_small() -> None:
