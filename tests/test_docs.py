@@ -10,6 +10,9 @@ import jax
 import numpy as np
 import pytest
 
+from jaxrnn.config import Config
+from jaxrnn.config.flat import flatten
+from jaxrnn.config.other_names import OTHER_NAMES
 from jaxrnn.reference.dense import DenseParams, dense_backward, dense_forward
 from jaxrnn.reference.losses import softmax_cross_entropy_backward, softmax_cross_entropy_forward
 from jaxrnn.reference.rnn import RNNCarry, RNNParams, rnn_backward, rnn_forward
@@ -194,6 +197,75 @@ def test_commands_are_ones_that_the_command_line_takes(document: Path) -> None:
         if part.startswith("jaxrnn ") and "--help" not in part:
             command, *args = shlex.split(part, comments=True)[1:]
             app.command.commands[command].make_context(command, args)
+
+
+GUIDES = [ROOT / "docs" / name for name in ("faq.md", "coming_from.md")]
+
+
+def spans(document: Path) -> list[str]:
+    """What stands in backquotes, and the lines of blocks of text, which quote messages."""
+    text = document.read_text(encoding="utf-8")
+    blocks = re.findall(r"^```text\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    prose = re.sub(r"^```.*?^```$", "", text, flags=re.DOTALL | re.MULTILINE)
+    return [
+        *re.findall(r"`([^`]+)`", re.sub(r"\s+", " ", prose)),
+        *(line for block in blocks for line in block.splitlines()),
+    ]
+
+
+def is_message(span: str) -> bool:
+    return "..." in span or "; " in span
+
+
+@pytest.mark.parametrize("guide", GUIDES, ids=lambda path: path.name)
+def test_the_guides_name_options_and_keys_that_there_are(guide: Path) -> None:
+    options = {
+        name
+        for command in (app.command, *app.command.commands.values())
+        for parameter in command.params
+        for name in parameter.opts
+    }
+    keys = {*flatten(Config()), "model.layers"}
+    names = re.findall(r"(?<![\w-])--[a-z][\w-]*", text := "\n".join(spans(guide)))
+    dotted = re.findall(r"(?<![\w.])(?:corpus|model|train|sample|log)\.(?!py|lua)\w+", text)
+    assert names
+    assert dotted
+    assert set(names) - options == set()
+    assert set(dotted) - keys == set()
+
+
+@pytest.mark.parametrize("guide", GUIDES, ids=lambda path: path.name)
+def test_the_guides_quote_messages_that_there_are(guide: Path) -> None:
+    sources = [*SOURCES, *(ROOT / "cli").rglob("*.py")]
+    nodes = (node for source in sources for node in ast.walk(ast.parse(source.read_text(encoding="utf-8"))))
+    strings = "\n".join(str(node.value) for node in nodes if isinstance(node, ast.Constant))
+    quoted = [
+        part.strip() for span in spans(guide) if is_message(span) for part in re.split(r"\.\.\.|[;:] ", span)
+    ]
+    assert any(quoted)
+    assert [part for part in quoted if part not in strings] == []
+
+
+def test_the_table_of_other_tools_agrees_with_the_messages_about_their_names() -> None:
+    rows = re.findall(r"^\| (`.*?) \| (.*) \|$", GUIDES[1].read_text(encoding="utf-8"), re.MULTILINE)
+    known = [
+        (name, OTHER_NAMES[name], ours)
+        for theirs, ours in rows
+        for name in re.findall(r"`-?(\w+)`", theirs)
+        if name in OTHER_NAMES
+    ]
+    assert len(known) > 20
+    for name, message, ours in known:
+        assert any(key in ours for key in re.findall(r"\w+\.[\w.]+", message)), f"{name}: {message}"
+
+
+def test_the_design_lists_the_packages_as_contributing_does() -> None:
+    design, contributing = (
+        (ROOT / name).read_text(encoding="utf-8") for name in ("docs/design.md", "CONTRIBUTING.md")
+    )
+    cells = re.findall(r"^\| (`\w+/`.*?) \|", design, re.MULTILINE)
+    packages = re.findall(r"^  (\w+)/", contributing, re.MULTILINE)
+    assert re.findall(r"`(\w+)/`", "\n".join(cells)) == packages != []
 
 
 def test_pictures_are_small() -> None:

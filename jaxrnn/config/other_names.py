@@ -3,9 +3,11 @@
 _BY_OUR_NAME = {
     "train.learning_rate": "lr alpha step_size",
     "train.steps": "max_iters max_steps num_steps iterations",
-    "train.steps (one step is one update)": "epochs num_epochs n_epochs",
+    "train.steps (one step is one update)": "epochs num_epochs n_epochs max_epochs",
     "train.warmup_steps": "warmup_iters",
     "train.schedule": "lr_schedule scheduler",
+    "train.schedule (linear and cosine end at zero)": "min_lr lr_decay_iters decay_lr learning_rate_decay",
+    "train.beta2": "decay_rate",
     "train.plateau_patience": "patience",
     "train.plateau_factor": "decay_factor lr_decay",
     "train.max_grad_norm": "grad_clip clip clip_norm gradient_clip gradient_clip_val",
