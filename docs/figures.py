@@ -23,16 +23,15 @@ from jaxrnn.inspection.page import Inspection, inspect
 PICTURES = Path(__file__).parent / "pictures"
 # Colors for common kinds of color blindness (Okabe and Ito, 2008), green and purple darker for text.
 INK, FORWARD, BACKWARD, WEIGHT, LOSS = "#1f2328", "#0072b2", "#d55e00", "#00704f", "#a0447c"
-STATE_FILL, GATE_FILL, WEIGHT_FILL, LOSS_FILL, CELL_FILL = (
-    "#e6f1f9",
-    "#fff3cc",
-    "#e0f3ea",
-    "#f8e8f1",
-    "#f6f8fa",
-)
-GRAY = "#57606a"
+STATE_FILL, GATE_FILL, WEIGHT_FILL, LOSS_FILL = "#e6f1f9", "#fff3cc", "#e0f3ea", "#f8e8f1"
+GRAY, CELL_FILL = "#57606a", "#f6f8fa"
 STREAMS = "#d6eaf8", "#fde3cf", "#d5f0e3"
-STYLE: dict[Any, str] = {"svg.hashsalt": "jaxrnn", "font.family": "DejaVu Sans", "mathtext.fontset": "stix"}
+STYLE: dict[Any, Any] = {
+    "svg.hashsalt": "jaxrnn",
+    "font.family": "DejaVu Sans",
+    "font.size": 9,
+    "mathtext.fontset": "stix",
+}
 
 Point = tuple[float, float]
 Nodes = dict[Point, str]  # operations; a fork, where one value has two uses, has no label
@@ -389,7 +388,7 @@ def look_back(inspection: Inspection) -> Axes:
         (FORWARD, BACKWARD, WEIGHT, LOSS), inspection.curves.items(), strict=False
     ):
         for curve in curves:
-            label = f"{run}, by ${curve.field}$"
+            label = f"{run}, with respect to ${curve.field}$"
             steps = range(1, curve.norms.size + 1)
             axes.semilogy(steps, curve.norms, "-" if curve.field == "h" else "--", color=color, label=label)
     axes.set(xlabel="characters back", ylabel="gradient norm (nats per unit of state)")
@@ -399,18 +398,18 @@ def look_back(inspection: Inspection) -> Axes:
 
 
 def gates(inspection: Inspection) -> Axes:
-    """How often each unit's gates are open and shut."""
+    """How often each unit's gates are open (over 0.9) and shut (under 0.1)."""
     tracks = [track for track in inspection.activity.tracks if track.kind in GATES]
-    figure = Figure((7.6, 3), layout="constrained")
+    figure = Figure((7.6, 2.9), layout="constrained")
     for column, track in enumerate(tracks, 1):
         axes = figure.add_subplot(1, len(tracks), column)
         shut, opened = saturation(track.values)
         axes.plot((0, 100), (100, 0), color=GRAY, linewidth=0.6)
         axes.plot(100 * opened, 100 * shut, ".", color=FORWARD, alpha=0.5)
-        axes.set(
-            title=f"{GATES[track.kind]} ${track.kind}_t$", xlabel="open (% of characters)", aspect="equal"
-        )
-    figure.axes[0].set_ylabel("shut (% of characters)")
+        ticks = range(0, 101, 25)
+        axes.set(title=f"{GATES[track.kind]} ${track.kind}_t$", xticks=ticks, yticks=ticks, aspect="equal")
+        axes.set_xlabel("open: over 0.9 (% of characters)")
+    figure.axes[0].set_ylabel("shut: under 0.1 (% of characters)")
     return axes
 
 
