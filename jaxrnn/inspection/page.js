@@ -339,15 +339,15 @@ function drawLookBack() {
   const curves = data.curves.filter((curve) => curve.norms.some((norm) => norm > 0));
   $("look-back-section").hidden = curves.length === 0;
   if (curves.length === 0) return;
-  const width = Math.max(300, Math.min(720, $("look-back").clientWidth || 720)), height = 320, left = 56, right = 12, top = 10, bottom = 40;
+  const width = Math.max(300, Math.min(720, $("look-back").clientWidth || 720)), height = 320, left = 72, right = 12, top = 10, bottom = 40;
   const most = Math.max(...curves.map((curve) => curve.norms.length));
   const logs = curves.flatMap((curve) => curve.norms.filter((norm) => norm > 0).map(Math.log10));
-  const high = Math.ceil(Math.max(...logs)), low = Math.max(Math.floor(Math.min(...logs)), high - 12);
+  const high = Math.ceil(Math.max(...logs)), low = Math.max(Math.floor(Math.min(...logs)), high - 20);
   const x = (k) => left + ((width - left - right) * (k - 1)) / Math.max(1, most - 1);
   const y = (log) => top + ((height - top - bottom) * (high - log)) / Math.max(1, high - low);
   const chart = svg("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", width,
     "aria-label": `Gradient norm by how many ${data.token}s back, one curve a layer` });
-  for (let log = low; log <= high; log++) {
+  for (let log = high; log >= low; log -= high - low > 12 ? 2 : 1) {
     chart.append(svg("line", { class: "grid", x1: left, x2: width - right, y1: y(log), y2: y(log) }));
     chart.append(svg("text", { x: left - 6, y: y(log) + 4, "text-anchor": "end" }, log === 0 ? "1" : `1e${log}`));
   }
@@ -356,6 +356,8 @@ function drawLookBack() {
     chart.append(svg("text", { x: x(at), y: height - bottom + 18, "text-anchor": "middle" }, String(at)));
   }
   chart.append(svg("text", { x: (left + width) / 2, y: height - 4, "text-anchor": "middle" }, `${data.token}s back (k)`));
+  chart.append(svg("text", { transform: `translate(14 ${(top + height - bottom) / 2}) rotate(-90)`, "text-anchor": "middle" },
+    "gradient norm (nats per unit of state)"));
   const runs = [...new Set(curves.map((curve) => curve.run))], list = make("ul");
   const nth = {};
   for (const curve of curves) {
@@ -376,9 +378,9 @@ function drawLookBack() {
 
 function drawGates() {
   $("gates-section").hidden = data.saturation.length === 0;
-  const size = 190, edge = 26;
+  const size = 190, edge = 48;
   $("gates").replaceChildren(...data.saturation.map((gate) => {
-    const chart = svg("svg", { viewBox: `0 0 ${size + edge + 6} ${size + edge + 6}`, width: size + edge + 6, role: "img" });
+    const chart = svg("svg", { viewBox: `0 0 ${size + edge + 8} ${size + edge}`, width: size + edge + 8, role: "img" });
     const at = (share) => share * (size - 8) + 4;
     chart.append(svg("rect", { class: "grid", x: edge, y: 3, width: size, height: size, fill: "none" }));
     chart.append(svg("line", { class: "grid", x1: edge, y1: 3, x2: edge + size, y2: size + 3 }));
@@ -387,8 +389,12 @@ function drawGates() {
       dot.append(svg("title", {}, `unit ${unit}: open ${(100 * open).toFixed(0)} %, shut ${(100 * gate.shut[unit]).toFixed(0)} %`));
       chart.append(dot);
     });
-    chart.append(svg("text", { x: edge + size / 2, y: size + 20, "text-anchor": "middle" }, "open"));
-    chart.append(svg("text", { x: 0, y: 0, transform: `translate(${edge - 8} ${size / 2}) rotate(-90)`, "text-anchor": "middle" }, "shut"));
+    for (const share of [0, 0.5, 1]) {
+      chart.append(svg("text", { x: edge + at(share), y: size + 19, "text-anchor": "middle" }, String(100 * share)));
+      chart.append(svg("text", { x: edge - 5, y: 7 + size - at(share), "text-anchor": "end" }, String(100 * share)));
+    }
+    chart.append(svg("text", { x: edge + size / 2, y: size + 38, "text-anchor": "middle" }, "open (% of the time)"));
+    chart.append(svg("text", { transform: `translate(12 ${size / 2}) rotate(-90)`, "text-anchor": "middle" }, "shut (% of the time)"));
     const mean = (shares) => ((100 * shares.reduce((a, b) => a + b, 0)) / shares.length).toFixed(0);
     const caption = make("figcaption");
     caption.textContent = `${data.kinds[gate.kind]} of layer ${data.layers[gate.layer]}: open ${mean(gate.open)} %, shut ${mean(gate.shut)} % of the time`;
