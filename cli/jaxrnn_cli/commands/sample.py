@@ -228,7 +228,9 @@ def sample(
         console.explain_surprisal(is_painted=is_painted)
     stop_text: Any = jaxrnn.data.in_tokens(vocabulary, given.get("stop", options.stop))
 
-    def draw(prompt: "Ids") -> Iterator["Block"]:
+    first_seed = rng_seed
+
+    def draw(index: int, prompt: "Ids") -> Iterator["Block"]:
         return jaxrnn.sampling.sample(
             model.config,
             model.params,
@@ -236,26 +238,26 @@ def sample(
             length=None if forever else options.length,
             **options.rules,
             num_samples=num_samples * best_of,
-            rng_seed=rng_seed,
+            rng_seed=first_seed + index,  # prompts are continued independently of each other
             separator_id=vocabulary.separator_id,
         )
 
-    def finished(prompt: "Ids") -> list["Sample"]:
-        samples = jaxrnn.sampling.finish(vocabulary, draw(prompt), stop_text, num_samples * best_of)
+    def finished(index: int, prompt: "Ids") -> list["Sample"]:
+        samples = jaxrnn.sampling.finish(vocabulary, draw(index, prompt), stop_text, num_samples * best_of)
         return jaxrnn.sampling.best_of(samples, best_of)
 
     def pieces() -> Iterator[tuple["Text", Any, list[float]]]:
-        for prompt in ids:
+        for index, prompt in enumerate(ids):
             text = jaxrnn.data.spell(vocabulary, prompt[:0] if no_echo else prompt)
             if best_of > 1:
-                yield from ((text, [sample.text], sample.nll) for sample in finished(prompt))
+                yield from ((text, [sample.text], sample.nll) for sample in finished(index, prompt))
             else:
-                samples = jaxrnn.sampling.one_by_one(vocabulary, draw(prompt), stop_text, num_samples)
+                samples = jaxrnn.sampling.one_by_one(vocabulary, draw(index, prompt), stop_text, num_samples)
                 yield from ((text, *sample) for sample in samples)
 
     if as_json:
-        for prompt in ids:
-            for sample in finished(prompt):
+        for index, prompt in enumerate(ids):
+            for sample in finished(index, prompt):
                 print_json(jaxrnn.data.spell(vocabulary, prompt), sample)
         return
     between = "\n" if separator is None else separator

@@ -197,12 +197,13 @@ def test_json_is_about_the_text_up_to_the_stop_text(sample) -> None:
     assert (none["text"], none["tokens"], none["nll"]) == ("", 0, None)
 
 
-def test_every_prompt_of_a_file_is_continued_as_if_it_were_alone(sample, place: Path) -> None:
+def test_every_prompt_of_a_file_is_continued_as_alone_with_the_next_rng_seed(sample, place: Path) -> None:
     (place / "seeds.txt").write_bytes(b"\xef\xbb\xbfROMEO\r\n\nJULIET:")
     options = ("--num-samples", "2")
-    alone = sample("--seed", "ROMEO", *options).out + sample("--seed", "JULIET:", *options).out
+    first = sample("--seed", "ROMEO", *options).out
+    second = sample("--seed", "JULIET:", "--rng-seed", "8", *options).out
     code, out, err = sample("--seeds", "seeds.txt", *options)
-    assert (code, out) == (0, alone)
+    assert (code, out) == (0, first + second)
     assert err.splitlines() == [f"jaxrnn: sample {i} of 4" for i in (1, 2, 3, 4)]
     found = records(sample("--seeds", "seeds.txt", *options, "--json"))
     assert [record["prompt"] for record in found] == ["ROMEO", "ROMEO", "JULIET:", "JULIET:"]
