@@ -14,6 +14,11 @@ def did_you_mean(given: str, known: Iterable[str]) -> str:
     return f"; did you mean {near[0]}?" if near else ""
 
 
+def counted(count: int, noun: str) -> str:
+    """Return a number of things as a message has it: "1 character", "1,000 characters"."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 class JaxrnnError(Exception):
     """The root of every error this library raises on purpose."""
 

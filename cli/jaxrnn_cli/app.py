@@ -3,7 +3,7 @@
 `import jaxrnn` does not import jax: help, completion and usage errors are answered at once.
 
 Exit codes: 0 fine, 1 failure at run time, 2 what the user gave is wrong, 3 training diverged, 128 + the number of the
-signal that stopped a training run, such as 130 for Ctrl-C and 143 for SIGTERM.
+signal that stopped a command, such as 130 for Ctrl-C and 143 for SIGTERM.
 """
 
 import importlib.metadata

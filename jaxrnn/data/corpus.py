@@ -18,7 +18,7 @@ from jaxrnn.data.sources import RESIDENT_BYTES, Source, changed, find_source, re
 from jaxrnn.data.texts import as_bytes, several, shown
 from jaxrnn.data.tokens import TokenSource, in_memory
 from jaxrnn.data.vocabulary import TOKENIZERS, Counts, Ids, Text, Vocabulary, encode, spell
-from jaxrnn.errors import CorpusError, JaxrnnError, VocabularyError
+from jaxrnn.errors import CorpusError, JaxrnnError, VocabularyError, counted
 from jaxrnn.types import OnProgress
 
 SPLITS = ("validation", "test")  # what can be held out, in this order after what is trained on
@@ -280,7 +280,7 @@ def check_length(name: str, length: int, config: Config) -> None:
     train, fractions, tokens = config.train, config.corpus.held_out, config.corpus.tokens
     training, *held_out = split_lengths(length, *fractions)
     parts = [f"{count:,} for {split}" for count, split in zip(held_out, SPLITS, strict=True) if count]
-    have = f"{shown(name)} has {length:,} {tokens}, {' and '.join([f'{training:,} for training', *parts])}"
+    have = f"{shown(name)} has {counted(length, tokens[:-1])}, {' and '.join([f'{training:,} for training', *parts])}"
     sizes, needed = f"seq_len = {train.seq_len}", min_tokens(train)
     if training < needed:
         sizes = f"batch_size = {train.batch_size} with {sizes}" if train.stateful else sizes

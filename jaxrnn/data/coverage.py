@@ -20,7 +20,7 @@ from jaxrnn.data.vocabulary import (
     merge,
     translation,
 )
-from jaxrnn.errors import VocabularyError
+from jaxrnn.errors import VocabularyError, counted
 from jaxrnn.types import OnProgress
 
 OnUnknown = Literal["extend", "drop", "error"]
@@ -109,7 +109,7 @@ def keep_known(
         for ids in source.chunks():
             yield table[ids[is_kept[ids]]]
             done += len(ids)
-            on_progress(f"leaving {len(left_out):,} characters out of the corpus", done, len(source))
+            on_progress(f"leaving {counted(len(left_out), 'character')} out of the corpus", done, len(source))
 
     if source.file is None:
         return in_memory(kept, np.concatenate([*pieces()])).in_vocabulary(vocabulary)
@@ -169,7 +169,7 @@ def describe_coverage(coverage: Coverage, on_unknown: OnUnknown) -> str:
     share = coverage.occurrences / coverage.length
     percent = f"{share:.2%}" if share >= 0.0001 else "under 0.01%"
     first = list(coverage.new.items())[:_SHOWN]
-    listed = [f"{describe_character(c)} {count:,} time{'s' * (count > 1)}" for c, count in first]
+    listed = [f"{describe_character(c)} {counted(count, 'time')}" for c, count in first]
     if len(coverage.new) > _SHOWN:
         listed.append(f"and {len(coverage.new) - _SHOWN:,} more")
     are, them = ("characters are", "them") if len(coverage.new) > 1 else ("character is", "it")

@@ -16,7 +16,7 @@ from jaxrnn.data.texts import as_bytes, shown
 from jaxrnn.data.tokens import TokenSource, in_memory
 from jaxrnn.data.vocabulary import Vocabulary, by_frequency, id_type, names_of_tokens, spell, translation
 from jaxrnn.disk import replacing, writing
-from jaxrnn.errors import CorpusError
+from jaxrnn.errors import CorpusError, counted
 from jaxrnn.evaluation.scoring import Scores
 
 
@@ -60,7 +60,7 @@ def find_known(vocabulary: Vocabulary, name: str, part: str, tokens: TokenSource
     """
     if part != "whole" and len(tokens) < 2:
         raise CorpusError(
-            f"the run holds out {len(tokens)} {vocabulary.tokens} of {shown(name)} for {part}: "
+            f"the run holds out {counted(len(tokens), vocabulary.unit)} of {shown(name)} for {part}: "
             "score another text with --corpus TEXT"
         )
     own = tokens.read()
@@ -69,7 +69,7 @@ def find_known(vocabulary: Vocabulary, name: str, part: str, tokens: TokenSource
     if len(positions) < 2:
         how_many = "none" if not len(positions) else "only 1"
         raise CorpusError(
-            f"{shown(name)}: the model knows {how_many} of its {len(own):,} {vocabulary.tokens}: "
+            f"{shown(name)}: the model knows {how_many} of its {counted(len(own), vocabulary.unit)}: "
             "there is nothing to predict"
         )
     unseen, often = np.unique(own[ids < 0], return_counts=True)

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 from jaxrnn.config import ModelConfig
 from jaxrnn.data.vocabulary import Vocabulary
+from jaxrnn.errors import counted
 from jaxrnn.types import Params
 
 
@@ -17,4 +18,5 @@ class LanguageModel(NamedTuple):
 
     def __repr__(self) -> str:
         layers = ", ".join(layer.type for layer in self.config.layers)
-        return f"LanguageModel({self.name or 'in memory'}: {layers}; {self.vocabulary.size} {self.vocabulary.tokens})"
+        tokens = counted(self.vocabulary.size, self.vocabulary.unit)
+        return f"LanguageModel({self.name or 'in memory'}: {layers}; {tokens})"

@@ -13,7 +13,7 @@ from jaxrnn.data.tables import kind_of_table
 from jaxrnn.data.texts import several
 from jaxrnn.data.tokens import TokenSource
 from jaxrnn.data.vocabulary import TOKENIZERS, Vocabulary, with_separator
-from jaxrnn.errors import ConfigError, CorpusError, VocabularyError
+from jaxrnn.errors import ConfigError, CorpusError, VocabularyError, counted
 from jaxrnn.runs.directory import Ancestor, RunRecord, as_recorded, new_record, read_record, read_vocabulary
 from jaxrnn.runs.saved_steps import Which, find_step
 from jaxrnn.sampling.generation import prompt_ids
@@ -198,6 +198,6 @@ def _prepare(config: Config, record: RunRecord, tokens: TokenSource, val_ids: To
         held_out = val_ids.in_vocabulary(vocabulary)
         if len(held_out) < 2:
             raise CorpusError(
-                f"corpus.validation: has {len(held_out)} {config.corpus.tokens} that the model knows"
+                f"corpus.validation: has {counted(len(held_out), config.corpus.tokens[:-1])} that the model knows"
             )
     return Data(config, record, training, held_out)

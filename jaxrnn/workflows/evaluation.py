@@ -13,7 +13,7 @@ from jaxrnn.data.coverage import keep_known, split_whole
 from jaxrnn.data.sources import find_source
 from jaxrnn.data.tokens import TokenSource, in_memory
 from jaxrnn.data.vocabulary import Text, Vocabulary, display, spell
-from jaxrnn.errors import CorpusError, DivergenceError
+from jaxrnn.errors import CorpusError, DivergenceError, counted
 from jaxrnn.evaluation import dynamic
 from jaxrnn.evaluation.dynamic import Rates
 from jaxrnn.evaluation.memorization import find_copied
@@ -212,7 +212,7 @@ def _score_dynamic(run: _Evaluated, options: EvaluationOptions) -> tuple[dict[st
         source, training = "text that the model wrote", in_memory(run.vocabulary, written)
     if len(training) < 2:
         raise CorpusError(
-            f"{run.path}: a training text of {len(training)} {run.vocabulary.tokens} is too short to adapt by"
+            f"{run.path}: a training text of {counted(len(training), run.vocabulary.unit)} is too short to adapt by"
         )
     rms = dynamic.gradient_rms(model, params, training, segment)
     rates, trials = options.rates, []

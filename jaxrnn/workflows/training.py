@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxrnn.config import Config
-from jaxrnn.errors import DivergenceError, SaveError
+from jaxrnn.errors import DivergenceError, SaveError, counted
 from jaxrnn.evaluation import validation
 from jaxrnn.layers.losses import nats_to_bits
 from jaxrnn.loggers import Write, open_loggers
@@ -140,13 +140,13 @@ def _create(
     job: Job, data: Data, rows: list[dict[str, object]], on_event: OnEvent
 ) -> tuple[TrainState, float | None]:
     """Make a new run; return the state before its first step, and the validation loss if it was evaluated."""
-    config, tokens, unit = data.config, data.vocabulary.tokens, data.vocabulary.unit
+    config, unit = data.config, data.vocabulary.unit
     state, val_loss = _new_state(data), None
     if job.source:
         state, val_loss = _adapted_state(job.source, job.checkpoint, data)
     on_event(
         Note(
-            f"{count_parameters(state.params):,} parameters; {len(data.train_ids):,} {tokens} to train on, "
+            f"{count_parameters(state.params):,} parameters; {counted(len(data.train_ids), unit)} to train on, "
             f"{len(data.val_ids):,} for validation; {data.vocabulary.size} in the vocabulary"
         )
     )

@@ -8,7 +8,7 @@ import typer
 
 import jaxrnn
 from jaxrnn.disk import user_path
-from jaxrnn.errors import CheckpointError
+from jaxrnn.errors import CheckpointError, counted
 from jaxrnn_cli.display import console
 from jaxrnn_cli.options.choices import choice
 from jaxrnn_cli.startup.devices import Platform, start_jax
@@ -61,6 +61,6 @@ def import_run(
     layers = ", ".join(layer.type for layer in imported.config.layers)
     console.note(
         f"{run}: {layers}; {jaxrnn.models.count_parameters(imported.params):,} parameters, "
-        f"{imported.vocabulary.size} {imported.vocabulary.tokens}; "
+        f"{counted(imported.vocabulary.size, imported.vocabulary.unit)}; "
         f"sample from it with: jaxrnn sample --from {shlex.quote(str(run))}"
     )

@@ -1,29 +1,41 @@
 """`jaxrnn sample`: text from a trained model, streamed as it is made."""
 
+import contextlib
 import dataclasses
 import secrets
-from collections.abc import Iterable, Iterator
-from itertools import chain
-from typing import TYPE_CHECKING, Annotated, Any, AnyStr
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 import jaxrnn
 from jaxrnn.config import SampleConfig
 from jaxrnn.config.fields import FieldError
+from jaxrnn.disk import user_path
 from jaxrnn.errors import VocabularyError
 from jaxrnn_cli.display import console
-from jaxrnn_cli.display.byte_text import characters_of
 from jaxrnn_cli.display.checkpoint import note_checkpoint
+from jaxrnn_cli.display.samples import print_json, print_samples
 from jaxrnn_cli.options.choices import ON_UNKNOWN, choice
+from jaxrnn_cli.options.escapes import escaped
 from jaxrnn_cli.options.names import FromRun, OfCheckpoint
 from jaxrnn_cli.options.numbers import integer, number
 from jaxrnn_cli.options.standard_input import read_stdin, text_of_stdin
+from jaxrnn_cli.options.together import refuse_together
 from jaxrnn_cli.startup.devices import Platform, start_jax
+from jaxrnn_cli.startup.signals import leave_quietly
 
 if TYPE_CHECKING:
-    from jaxrnn.data import Ids, Vocabulary
-    from jaxrnn.sampling import Block
+    from jaxrnn.data import Ids, Text, Vocabulary
+    from jaxrnn.sampling import Block, Sample
+
+_MOST = 65_536  # samples made together
+_EXCLUDED = {
+    "--seeds": ("--seed",),
+    "--forever": ("--length", "--num-samples", "--best-of", "--json", "--seeds"),
+    "--json": ("--no-echo", "--separator", "--show-probabilities"),
+}
 
 
 def sample(
@@ -33,6 +45,14 @@ def sample(
         str | None,
         typer.Option(
             "--seed", "--prompt", metavar="TEXT", help="The text to continue; - reads standard input."
+        ),
+    ] = None,
+    seeds: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            parser=user_path,
+            help="Many prompts, one a line of a text file; - reads standard input.",
         ),
     ] = None,
     length: Annotated[
@@ -45,6 +65,7 @@ def sample(
             help="How many characters to write.",
         ),
     ] = None,
+    forever: Annotated[bool, typer.Option("--forever", help="Write until Ctrl-C.")] = False,
     temperature: Annotated[
         float | None,
         typer.Option(
@@ -87,7 +108,17 @@ def sample(
     num_samples: Annotated[
         int,
         typer.Option(
-            metavar="N", parser=integer(1, 65_536), help="How many samples to write, made together."
+            metavar="N",
+            parser=integer(1, _MOST),
+            help="How many samples to write of each prompt, made together.",
+        ),
+    ] = 1,
+    best_of: Annotated[
+        int,
+        typer.Option(
+            metavar="N",
+            parser=integer(1, _MOST),
+            help="Make N samples for each one that is written: the one with the lowest mean NLL.",
         ),
     ] = 1,
     rng_seed: Annotated[
@@ -104,6 +135,23 @@ def sample(
             help="What to do about characters of the prompt that the model does not know: drop them, or refuse it.",
         ),
     ] = "error",
+    no_echo: Annotated[bool, typer.Option("--no-echo", help="Write the samples without the prompt.")] = False,
+    separator: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TEXT",
+            parser=escaped,
+            help=r"What to write between samples, with \n, \t, \0 and \\ for a newline, a tab, a NUL and a "
+            r"backslash.  [default: \n]",
+        ),
+    ] = None,
+    as_json: Annotated[
+        bool,
+        typer.Option(
+            "--json",
+            help="Write each sample as a line of JSON: its prompt, text, tokens and mean NLL in nats.",
+        ),
+    ] = False,
     show_probabilities: Annotated[
         bool,
         typer.Option(
@@ -118,6 +166,26 @@ def sample(
     The prompt is echoed, and new characters follow as they are made. What is not given here comes from the
     [sample] section of the run's config. A model of bytes writes bytes, as they are into a pipe or a file.
     """
+    refuse_together(
+        {
+            "--seed": seed is not None,
+            "--seeds": seeds is not None,
+            "--length": length is not None,
+            "--forever": forever,
+            "--num-samples": num_samples > 1,
+            "--best-of": best_of > 1,
+            "--no-echo": no_echo,
+            "--separator": separator is not None,
+            "--json": as_json,
+            "--show-probabilities": show_probabilities,
+        },
+        _EXCLUDED,
+    )
+    if num_samples * best_of > _MOST:
+        problem = (
+            f"{num_samples:,} times {best_of:,} samples are too many; at most {_MOST:,} are made together"
+        )
+        raise typer.BadParameter(problem, param_hint="'--best-of'")
     read = read_stdin() if seed == "-" else None
     given: dict[str, Any] = {
         "prompt": seed if read is None else read.decode("utf-8", "surrogateescape"),
@@ -131,6 +199,10 @@ def sample(
     }
     given = {key: value for key, value in given.items() if value is not None}
     _merge(None, given, any_bytes=True)  # so that a mistake is told before anything is looked for
+    prompts: dict[str, str] = {}
+    if seeds is not None:
+        prompts_of, read_prompts = jaxrnn.sampling.prompts_of, jaxrnn.sampling.read_prompts
+        prompts = prompts_of(read_stdin(), "standard input") if str(seeds) == "-" else read_prompts(seeds)
     start_jax(platform)
 
     found = jaxrnn.runs.find_run(run)
@@ -141,7 +213,11 @@ def sample(
     if read is not None and vocabulary.tokens == "characters":
         given["prompt"] = text_of_stdin(read)
     options = _merge(config.sample, given, any_bytes=vocabulary.tokens == "bytes")
-    ids = _read_prompt(vocabulary, given.get("prompt", options.prompt), drop=on_unknown == "drop")
+    hint = f"did you mean --rng-seed {seed}?" if rng_seed is None and (seed or "").isdecimal() else ""
+    prompts = prompts or {"the prompt": given.get("prompt", options.prompt)}
+    ids = _read_prompts(vocabulary, prompts, drop=on_unknown == "drop", hint=hint)
+    if hint:
+        console.note(f"--seed {seed} is the text to continue; {hint}")
     if rng_seed is None:
         rng_seed = secrets.randbelow(2**31)
         console.note(f"--rng-seed {rng_seed} writes this again")
@@ -150,27 +226,43 @@ def sample(
     is_painted = show_probabilities and console.can_paint()
     if show_probabilities:
         console.explain_surprisal(is_painted=is_painted)
-    blocks = jaxrnn.sampling.sample(
-        model.config,
-        model.params,
-        ids,
-        length=options.length,
-        **options.rules,
-        num_samples=num_samples,
-        rng_seed=rng_seed,
-        separator_id=vocabulary.separator_id,
-    )
-    nats = [[0.0] * len(ids) if is_painted else [] for _ in range(num_samples)]  # the prompt has no surprisal
-    texts = (_spell_block(vocabulary, block, nats if is_painted else None) for block in blocks)
-    prompt: Any = jaxrnn.data.spell(vocabulary, ids)
-    _print_samples(prompt, jaxrnn.data.in_tokens(vocabulary, given.get("stop", options.stop)), texts, nats)
+    stop_text: Any = jaxrnn.data.in_tokens(vocabulary, given.get("stop", options.stop))
 
+    first_seed = rng_seed
 
-def _spell_block(vocabulary: "Vocabulary", block: "Block", nats: list[list[float]] | None) -> list[Any]:
-    """Return each sample's block, text or bytes; the surprisal of its tokens is added to `nats`, if given."""
-    for of_sample, new in zip(nats or (), block.nll.tolist(), strict=nats is not None):
-        of_sample += new
-    return [jaxrnn.data.spell(vocabulary, sample) for sample in block.ids]
+    def draw(index: int, prompt: "Ids") -> Iterator["Block"]:
+        return jaxrnn.sampling.sample(
+            model.config,
+            model.params,
+            prompt,
+            length=None if forever else options.length,
+            **options.rules,
+            num_samples=num_samples * best_of,
+            rng_seed=first_seed + index,  # prompts are continued independently of each other
+            separator_id=vocabulary.separator_id,
+        )
+
+    def finished(index: int, prompt: "Ids") -> list["Sample"]:
+        samples = jaxrnn.sampling.finish(vocabulary, draw(index, prompt), stop_text, num_samples * best_of)
+        return jaxrnn.sampling.best_of(samples, best_of)
+
+    def pieces() -> Iterator[tuple["Text", Any, list[float]]]:
+        for index, prompt in enumerate(ids):
+            text = jaxrnn.data.spell(vocabulary, prompt[:0] if no_echo else prompt)
+            if best_of > 1:
+                yield from ((text, [sample.text], sample.nll) for sample in finished(index, prompt))
+            else:
+                samples = jaxrnn.sampling.one_by_one(vocabulary, draw(index, prompt), stop_text, num_samples)
+                yield from ((text, *sample) for sample in samples)
+
+    if as_json:
+        for index, prompt in enumerate(ids):
+            for sample in finished(index, prompt):
+                print_json(jaxrnn.data.spell(vocabulary, prompt), sample)
+        return
+    between = "\n" if separator is None else separator
+    with leave_quietly() if forever else contextlib.nullcontext():
+        print_samples(pieces(), len(ids) * num_samples, between, is_painted=is_painted)
 
 
 def _merge(defaults: SampleConfig | None, given: dict[str, Any], *, any_bytes: bool) -> SampleConfig:
@@ -190,61 +282,24 @@ def _merge(defaults: SampleConfig | None, given: dict[str, Any], *, any_bytes: b
         raise FieldError(f"--{option}", error.problem, error.value) from None
 
 
-def _read_prompt(vocabulary: "Vocabulary", prompt: str, *, drop: bool) -> "Ids":
-    """Returns the ids of the prompt, without the characters that the model does not know if they may be dropped.
+def _read_prompts(vocabulary: "Vocabulary", prompts: dict[str, str], *, drop: bool, hint: str) -> list["Ids"]:
+    """Return the ids of each prompt, without the characters that the model does not know if they may be dropped.
 
     Raises:
-        VocabularyError: The model does not know one of the characters, or with `drop` none of them.
+        VocabularyError: The model does not know one of the characters, or with `drop` none of a prompt.
     """
-    try:
-        return jaxrnn.sampling.prompt_ids(vocabulary, prompt)
-    except VocabularyError as error:
-        if not drop:
-            message = f"the prompt can't be read: {error}; change it, or add --on-unknown drop"
-            raise VocabularyError(message) from None
-    unknown = {character for _, character in jaxrnn.data.unknown_characters(vocabulary, prompt)}
-    known = "".join(character for character in prompt if character not in unknown)
-    if not known:
-        raise VocabularyError("the model knows none of the characters of the prompt; give another one")
-    described = map(jaxrnn.data.describe_character, sorted(unknown))
-    console.note(f"dropped from the prompt: {', '.join(described)}")
-    return jaxrnn.sampling.prompt_ids(vocabulary, known)
-
-
-def _print_samples(
-    prompt: AnyStr, stop: AnyStr, blocks: Iterator[list[AnyStr]], nats: list[list[float]]
-) -> None:
-    """Streams the first sample to stdout and prints the others after it, with a header each on stderr."""
-    num_samples = len(nats)
-    others = [prompt[:0]] * (num_samples - 1)
-
-    def first() -> Iterator[AnyStr]:
-        for block in blocks:
-            for i, new in enumerate(block[1:]):
-                others[i] += new
-            yield block[0]
-
-    stream = first()
-    _print_sample(1, prompt, jaxrnn.sampling.until(stream, stop), nats)
-    while not all(stop and stop in text for text in others) and next(stream, None) is not None:
-        pass  # the first sample has met its stop text, and others are still on their way
-    for i, text in enumerate(others):
-        _print_sample(i + 2, prompt, jaxrnn.sampling.until([text], stop), nats)
-
-
-def _print_sample(number: int, prompt: AnyStr, pieces: Iterable[AnyStr], nats: list[list[float]]) -> None:
-    """Prints one sample; what is known of its surprisal, which may be nothing, colours it."""
-    if len(nats) > 1:
-        console.note(f"sample {number} of {len(nats)}")
-    text, surprisal = chain([prompt], pieces), nats[number - 1]
-    shown = characters_of(text, surprisal) if isinstance(prompt, bytes) else _with_surprisal(text, surprisal)
-    for piece, of_piece in shown:
-        console.write_by_surprisal(piece, of_piece)
-    console.write("\n")
-
-
-def _with_surprisal(pieces: Iterable[str], nats: list[float]) -> Iterator[tuple[str, list[float]]]:
-    done = 0
-    for piece in pieces:
-        yield piece, nats[done : done + len(piece)]
-        done += len(piece)
+    ids: list[Ids] = []
+    dropped: set[str] = set()
+    for name, prompt in prompts.items():
+        try:
+            known, unknown = jaxrnn.sampling.known_ids(vocabulary, prompt, drop=drop)
+        except VocabularyError as error:
+            remedy = "change it" if drop else "change it, or add --on-unknown drop"
+            ending = f"; {hint}" if hint else ""
+            raise VocabularyError(f"{name} can't be read: {error}; {remedy}{ending}") from None
+        ids.append(known)
+        dropped |= unknown
+    if dropped:
+        described = map(jaxrnn.data.describe_character, sorted(dropped))
+        console.note(f"dropped from the prompt{'s' * (len(ids) > 1)}: {', '.join(described)}")
+    return ids

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import jaxrnn
+from jaxrnn.errors import counted
 from jaxrnn_cli.display import console
 from jaxrnn_cli.display.numbers import TOKEN
 
@@ -28,7 +29,7 @@ def print_report(runs: Sequence[dict[str, Any]]) -> None:
         head, left = ["protocol"], [[]]
         (run,) = runs
         _print(f"{run['run']}: step {run['step']:,}, {run['parameters']:,} parameters")
-        _print(f"{_name_text(run)}: {run['text']['scored_tokens']:,} {tokens} scored")
+        _print(f"{_name_text(run)}: {counted(run['text']['scored_tokens'], tokens[:-1])} scored")
     unit = TOKEN.get(tokens, "token")
     losses = [f"nats/{unit}", f"bits/{unit}"] + ["bits/byte"] * (tokens != "bytes")
     rows = [
@@ -108,8 +109,9 @@ def _print_unseen(text: dict[str, Any], prefix: str) -> None:
         named.append(f"and {len(unseen) - _SHOWN:,} more")
     count, share = text["unseen_tokens"], text["unseen_share"]
     percent = f"{share:.2%}" if share >= 0.0001 else "under 0.01%"
-    were = "character was" if count == 1 else "characters were"
-    _print(f"{prefix}{count:,} {were} left out ({percent}), the model does not know them: {', '.join(named)}")
+    were, them = ("was", "it") if count == 1 else ("were", "them")
+    left_out = f"{counted(count, 'character')} {were} left out ({percent})"
+    _print(f"{prefix}{left_out}, the model does not know {them}: {', '.join(named)}")
 
 
 def _print_rates(protocols: dict[str, Any], prefix: str) -> None:
@@ -125,13 +127,17 @@ def _print_rates(protocols: dict[str, Any], prefix: str) -> None:
 def _print_memorization(found: dict[str, Any], tokens: str, prefix: str) -> None:
     sample, text = found["sample"], found["scored_text"]
     console.write("\n")
-    _print(f"{prefix}what stands word for word in the {found['training_tokens']:,} {tokens} of training text")
+    training = counted(found["training_tokens"], tokens[:-1])
+    _print(f"{prefix}what stands word for word in the {training} of training text")
     rows = [
         [f"strings of {n} {tokens}", f"{share:.2%}", f"{text['shares'][n]:.2%}"]
         for n, share in sample["shares"].items()
     ]
     rows.append(["longest passage", f"{sample['longest_length']:,}", f"{text['longest_length']:,}"])
-    heads = [f"{part['length']:,} {tokens} {what}" for part, what in ((sample, "sampled"), (text, "scored"))]
+    heads = [
+        f"{counted(part['length'], tokens[:-1])} {what}"
+        for part, what in ((sample, "sampled"), (text, "scored"))
+    ]
     _print_table(["", *heads], rows, words={""})
     for what, part in (("sampled", sample), ("scored", text)):
         passage = part["longest"]

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 import jaxrnn
+from jaxrnn.errors import counted
 from jaxrnn_cli.display.console import one_line, write
 from jaxrnn_cli.display.numbers import format_bytes
 
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 def print_plan(job: "Job", data: "Data") -> None:
     """Print to stdout what would be trained and written."""
     train = data.config.train
-    count, tokens = len(data.train_ids), data.vocabulary.tokens
+    count, token = len(data.train_ids), data.vocabulary.unit
     per_step = train.tokens_per_step
     sizes = f"{train.batch_size} x {train.seq_len}"
     if train.accumulate_steps > 1:
@@ -25,12 +26,12 @@ def print_plan(job: "Job", data: "Data") -> None:
     streamed = ", streamed from disk" if data.is_streamed else ""
     rows = {
         "corpus": f"{data.record.corpus} ({jaxrnn.data.several(data.record.corpus_path)})",
-        "vocabulary": f"{data.vocabulary.size} {tokens}",
-        "training": f"{count:,} {tokens}, which is one epoch{streamed}",
-        "validation": f"{len(data.val_ids):,} {tokens}",
+        "vocabulary": counted(data.vocabulary.size, token),
+        "training": f"{counted(count, token)}, which is one epoch{streamed}",
+        "validation": counted(len(data.val_ids), token),
         "parameters": f"{memory.parameters:,}",
         "memory": f"about {total}: {state} model and optimizer, {update} for an update, {corpus} corpus",
-        "steps": f"{train.steps:,} of {per_step:,} {tokens} ({sizes})",
+        "steps": f"{train.steps:,} of {counted(per_step, token)} ({sizes})",
         "epochs": f"{train.steps * per_step / count:.2f}, each of {count / per_step:,.1f} steps",
         "would write": f"{job.path}/ with {', '.join(jaxrnn.workflows.files_written())}",
     }

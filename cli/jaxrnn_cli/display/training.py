@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 import jaxrnn
+from jaxrnn.errors import counted
 from jaxrnn_cli.display.console import escape, is_live, is_quiet, note, one_line, print_lines, rich_stderr
 from jaxrnn_cli.display.numbers import TOKEN, format_loss, format_seconds
 
@@ -115,9 +116,8 @@ class TrainingDisplay:
         note(then)
 
     def _summary(self, latest: "Evaluated", run: "Run") -> str:
-        speed = (
-            f"{latest.step:,} steps in {latest.seconds:.1f} s, {latest.tokens_per_second:,.0f} {self._speed}"
-        )
+        steps, per_second = counted(latest.step, "step"), f"{latest.tokens_per_second:,.0f} {self._speed}"
+        speed = f"{steps} in {latest.seconds:.1f} s, {per_second}"
         if latest.val_loss is None or latest.bits_per_token is None:
             return f"{speed}; train loss {latest.train_loss:.4f} nats"
         line = f"{speed}; validation loss {format_loss(latest.val_loss, latest.bits_per_token, self._tokens)}"

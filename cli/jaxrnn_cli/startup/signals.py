@@ -30,6 +30,21 @@ def interrupt_imports() -> None:
 
 
 @contextlib.contextmanager
+def leave_quietly() -> Iterator[None]:
+    """Let Ctrl-C end the process at once and without a message, also in callbacks of JAX, which lose an exception.
+
+    Nothing may be waiting to be flushed. A Ctrl-C that is ignored (`nohup`) stays ignored.
+    """
+    before = signal.getsignal(signal.SIGINT)
+    if before is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, lambda _number, _frame: os._exit(128 + signal.SIGINT))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@contextlib.contextmanager
 def catch_signals(*, quiet: bool) -> Iterator[list[signal.Signals]]:
     """Collect the signals that stop a run instead of dying of them; a SIGINT after the first ends the process at once.
 

@@ -104,6 +104,17 @@ def test_a_sample_is_the_very_bytes_that_were_drawn(raw) -> None:
     assert raw(*command, "--stop", os.fsdecode(stop)) == seed + first.partition(stop)[0] + b"\n"
 
 
+@pytest.mark.usefixtures("here")
+def test_json_has_replacement_characters_for_bytes_that_are_not_utf_8(raw) -> None:
+    seed = os.fsdecode(b"\xd0\xbc\xff")
+    command = ["sample", "--from", "bytes", "--rng-seed", "7", "--length", "300", "--seed", seed]
+    text = raw(*command, "--no-echo").removesuffix(b"\n")
+    record = json.loads(raw(*command, "--json").decode("ascii"))
+    assert (record["prompt"], record["tokens"]) == ("м\ufffd", 300)
+    assert record["text"] == text.decode("utf-8", "replace")
+    assert "\ufffd" in record["text"]
+
+
 def test_the_default_seed_and_standard_input_are_bytes(
     raw, here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,14 +1,20 @@
 """`jaxrnn sample`: what goes to stdout, what to stderr, and what is refused."""
 
 import io
+import json
 import re
 import shutil
+import signal
+import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from jaxrnn import load, score
 from jaxrnn.runs.directory import read_config, read_vocabulary
+from jaxrnn_cli.display import console
 
 pytestmark = pytest.mark.usefixtures("place")
 
@@ -154,6 +160,152 @@ def test_a_seed_of_nothing_but_unseen_characters_is_refused_even_then(sample) ->
 )
 def test_a_value_that_can_not_be_is_refused_by_its_option(sample, option: str, value: str) -> None:
     assert (value if option == "--from" else option) in sample(option, value).error
+
+
+# Without the prompt, as JSON, of many prompts, the best of many, without end.
+
+
+def test_no_echo_leaves_out_the_prompt_and_nothing_else(sample) -> None:
+    options = ("--seed", "ROMEO", "--num-samples", "2")
+    full = sample(*options).out
+    first, second = full[5:36], full[36 + 5 :]  # which may have the prompt in them
+    assert sample(*options, "--no-echo").out == first + second
+
+
+def records(result) -> list[dict[str, Any]]:
+    assert (result.code, result.err) == (0, "")
+    return [json.loads(line) for line in result.out.splitlines()]
+
+
+def test_json_has_what_text_has_and_its_likelihood(sample, trained: Path) -> None:
+    options = ("--seed", "ROMEO", "--num-samples", "2", "--length", "40")
+    found = records(sample(*options, "--json"))
+    assert "".join(f"{record['prompt']}{record['text']}\n" for record in found) == sample(*options).out
+    model = load(trained)
+    for record in found:
+        assert (record["prompt"], record["tokens"], len(record["text"])) == ("ROMEO", 40, 40)
+        scored = score(model, "ROMEO" + record["text"]).nll[-40:]
+        assert record["nll"] == pytest.approx(scored.mean(), rel=1e-4)
+
+
+def test_json_is_about_the_text_up_to_the_stop_text(sample) -> None:
+    (full,) = records(sample("--seed", "ROMEO", "--length", "40", "--json"))
+    (cut,) = records(sample("--seed", "ROMEO", "--length", "40", "--json", "--stop", full["text"][9:11]))
+    assert cut["text"] == full["text"].partition(full["text"][9:11])[0]
+    assert cut["tokens"] == len(cut["text"])
+    (none,) = records(sample("--seed", "ROMEO", "--json", "--stop", full["text"][0]))
+    assert (none["text"], none["tokens"], none["nll"]) == ("", 0, None)
+
+
+def test_every_prompt_of_a_file_is_continued_as_alone_with_the_next_rng_seed(sample, place: Path) -> None:
+    (place / "seeds.txt").write_bytes(b"\xef\xbb\xbfROMEO\r\n\nJULIET:")
+    options = ("--num-samples", "2")
+    first = sample("--seed", "ROMEO", *options).out
+    second = sample("--seed", "JULIET:", "--rng-seed", "8", *options).out
+    code, out, err = sample("--seeds", "seeds.txt", *options)
+    assert (code, out) == (0, first + second)
+    assert err.splitlines() == [f"jaxrnn: sample {i} of 4" for i in (1, 2, 3, 4)]
+    found = records(sample("--seeds", "seeds.txt", *options, "--json"))
+    assert [record["prompt"] for record in found] == ["ROMEO", "ROMEO", "JULIET:", "JULIET:"]
+
+
+def test_prompts_can_come_from_standard_input(sample, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"ROMEO\nsoft\n")))
+    assert [record["prompt"] for record in records(sample("--seeds", "-", "--json"))] == ["ROMEO", "soft"]
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (None, "No such file"),
+        (b"\n\n", "there is no prompt"),
+        (b"ROMEO\n\xff", "byte 0xff at offset 6 is not UTF-8"),
+        (
+            "ROMEO\n\nR€".encode(),
+            "seeds.txt, line 3 can't be read: the vocabulary does not have '€' (U+20AC)",
+        ),
+    ],
+)
+def test_a_file_of_prompts_that_can_not_be_read_is_refused(
+    sample, place: Path, content: bytes | None, words: str
+) -> None:
+    if content is not None:
+        (place / "seeds.txt").write_bytes(content)
+    error = sample("--seeds", "seeds.txt").error
+    assert "seeds.txt" in error and words in error
+
+
+def test_the_best_of_many_has_the_lowest_nll(sample, place: Path) -> None:
+    (place / "seeds.txt").write_text("ROMEO\nJULIET\n")
+    candidates = records(sample("--seeds", "seeds.txt", "--num-samples", "6", "--json"))
+    groups = [candidates[i : i + 3] for i in range(0, 12, 3)]
+    best = [min(group, key=lambda record: record["nll"]) for group in groups]
+    options = ("--seeds", "seeds.txt", "--num-samples", "2", "--best-of", "3")
+    assert records(sample(*options, "--json")) == best
+    assert sample(*options).out == "".join(f"{record['prompt']}{record['text']}\n" for record in best)
+
+
+def test_a_separator_stands_between_samples(sample) -> None:
+    options = ("--length", "5", "--seed", "RO", "--num-samples", "3")
+    first, second, third = sample(*options).out.splitlines()
+    out = sample(*options, "--separator", r"\n--\0\t\\n").out
+    assert out == f"{first}\n--\0\t\\n{second}\n--\0\t\\n{third}\n"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--seed", "a", "--seeds", "seeds.txt"],
+        ["--forever", "--length", "3"],
+        ["--forever", "--num-samples", "2"],
+        ["--forever", "--best-of", "2"],
+        ["--forever", "--json"],
+        ["--forever", "--seeds", "seeds.txt"],
+        ["--json", "--no-echo"],
+        ["--json", "--separator", "x"],
+        ["--json", "--show-probabilities"],
+    ],
+    ids=" ".join,
+)
+def test_options_that_exclude_each_other_are_refused(sample, options: list[str]) -> None:
+    error = sample(*options).error
+    assert all(option in error for option in options if option.startswith("--")) and "not both" in error
+
+
+def test_no_more_candidates_are_made_than_samples_can_be(sample) -> None:
+    assert "at most 65,536" in sample("--num-samples", "257", "--best-of", "256").error
+
+
+def test_a_number_as_prompt_is_told_from_an_rng_seed(jaxrnn, sample, trained: Path) -> None:
+    refused = jaxrnn("sample", "--from", trained, "--seed", "42").error
+    assert "'4'" in refused and "did you mean --rng-seed 42?" in refused
+    assert "did you mean" not in sample("--seed", "42").error  # which has an RNG seed
+
+
+def test_without_end_it_writes_until_nobody_reads(sample, monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[str] = []
+
+    def write(text: str) -> None:
+        if len(written) == 6:
+            raise BrokenPipeError
+        written.append(text)
+
+    monkeypatch.setattr(console, "write", write)
+    monkeypatch.setattr(console, "discard_output", lambda: None)
+    handler = signal.getsignal(signal.SIGINT)
+    assert sample("--seed", "ROMEO", "--forever") == (0, "", "")
+    monkeypatch.undo()
+    assert signal.getsignal(signal.SIGINT) is handler
+    assert "".join(written) + "\n" == sample("--seed", "ROMEO", "--length", str(5 * 128)).out
+
+
+def test_without_end_ctrl_c_leaves_quietly_with_130(trained: Path) -> None:
+    command = [sys.executable, "-m", "jaxrnn_cli", "sample", "--from", str(trained), "--rng-seed", "7"]
+    with subprocess.Popen([*command, "--forever"], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout and len(process.stdout.read(1000)) == 1000
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (130, b"")
 
 
 # Colours.

@@ -15,7 +15,7 @@ def test_however_bytes_are_cut_their_text_is_the_same() -> None:
         cuts = sorted(rng.randrange(len(data) + 1) for _ in range(rng.randrange(5)))
         pieces = [data[a:b] for a, b in zip([0, *cuts], [*cuts, len(data)], strict=True)]
         nats = [rng.random() for _ in data]
-        found = list(characters_of(pieces, nats))
+        found = list(characters_of(pieces, [*nats]))
         text = "".join(piece for piece, _ in found)
         assert text == data.decode("utf-8", "surrogateescape")
         surprisal = [nat for _, of_piece in found for nat in of_piece]

@@ -1,0 +1,57 @@
+"""Samples on stdout: as text, which may be colored by surprisal, or as JSON."""
+
+import json
+from collections.abc import Iterable, Iterator
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+from jaxrnn_cli.display import console
+from jaxrnn_cli.display.byte_text import characters_of
+
+if TYPE_CHECKING:
+    from jaxrnn.data import Text
+    from jaxrnn.sampling import Sample
+
+
+def print_json(prompt: "Text", sample: "Sample") -> None:
+    """Print a sample as one line of JSON; bytes that are not UTF-8 as replacement characters."""
+    record = {
+        "prompt": _unicode(prompt),
+        "text": _unicode(sample.text),
+        "tokens": len(sample.nll),
+        "nll": sample.mean_nll,
+    }
+    console.write(json.dumps(record) + "\n")
+
+
+def _unicode(text: "Text") -> str:
+    return text.decode(errors="replace") if isinstance(text, bytes) else text
+
+
+def print_samples(
+    samples: Iterable[tuple[Any, Iterable[Any], list[float]]], total: int, separator: str, *, is_painted: bool
+) -> None:
+    """Print samples as their pieces come, each of several with a header on stderr.
+
+    Args:
+        samples: of each its prompt, the pieces of its text, and the surprisal of its tokens, as `one_by_one` yields
+            them: what is printed is removed from it.
+        total: how many they are.
+        separator: stands between them; a newline follows the last one.
+        is_painted: whether surprisal colors the text; the prompt has none.
+    """
+    for number, (prompt, pieces, nats) in enumerate(samples, 1):
+        if total > 1:
+            console.note(f"sample {number:,} of {total:,}")
+        nats[:0] = [0.0] * len(prompt)
+        text = chain([prompt], pieces)
+        shown = characters_of(text, nats) if isinstance(prompt, bytes) else _with_surprisal(text, nats)
+        for piece, of_piece in shown:
+            console.write_by_surprisal(piece, of_piece if is_painted else ())
+        console.write(separator if number < total else "\n")
+
+
+def _with_surprisal(pieces: Iterable[str], nats: list[float]) -> Iterator[tuple[str, list[float]]]:
+    for piece in pieces:
+        yield piece, nats[: len(piece)]
+        del nats[: len(piece)]
