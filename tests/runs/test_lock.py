@@ -94,3 +94,14 @@ def test_unfinished_folders_are_deleted_once_nobody_holds_their_lock(
     monkeypatch.setattr(fcntl, "flock", no_locks)
     remove_abandoned(tmp_path)  # its writer may still be there
     assert alive.exists()
+
+
+def test_a_file_system_without_locks_is_written_to_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_locks(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    with locked(tmp_path) as handle:
+        assert is_held(handle, tmp_path)
