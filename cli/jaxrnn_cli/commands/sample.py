@@ -23,6 +23,7 @@ from jaxrnn_cli.startup.devices import Platform, start_jax
 
 if TYPE_CHECKING:
     from jaxrnn.data import Ids, Vocabulary
+    from jaxrnn.data.vocabulary import Text
     from jaxrnn.sampling import Block
 
 
@@ -142,6 +143,7 @@ def sample(
         given["prompt"] = text_of_stdin(read)
     options = _merge(config.sample, given, any_bytes=vocabulary.tokens == "bytes")
     ids = _read_prompt(vocabulary, given.get("prompt", options.prompt), drop=on_unknown == "drop")
+    stop_text: Any = _read_stop(vocabulary, given.get("stop", options.stop))
     if rng_seed is None:
         rng_seed = secrets.randbelow(2**31)
         console.note(f"--rng-seed {rng_seed} writes this again")
@@ -163,7 +165,7 @@ def sample(
     nats = [[0.0] * len(ids) if is_painted else [] for _ in range(num_samples)]  # the prompt has no surprisal
     texts = (_spell_block(vocabulary, block, nats if is_painted else None) for block in blocks)
     prompt: Any = jaxrnn.data.spell(vocabulary, ids)
-    _print_samples(prompt, jaxrnn.data.in_tokens(vocabulary, given.get("stop", options.stop)), texts, nats)
+    _print_samples(prompt, stop_text, texts, nats)
 
 
 def _spell_block(vocabulary: "Vocabulary", block: "Block", nats: list[list[float]] | None) -> list[Any]:
@@ -190,6 +192,18 @@ def _merge(defaults: SampleConfig | None, given: dict[str, Any], *, any_bytes: b
         raise FieldError(f"--{option}", error.problem, error.value) from None
 
 
+def _read_stop(vocabulary: "Vocabulary", stop: str) -> "Text":
+    """Returns the stop text; refuses one that can never be written, which would not stop anything."""
+    try:
+        return jaxrnn.sampling.stop_text(vocabulary, stop)
+    except VocabularyError as error:
+        raise VocabularyError(f"--stop can never match: {error}{_escape_hint(stop)}") from None
+
+
+def _escape_hint(text: str) -> str:
+    return "; in bash, $'\\n' is a newline" if "\\n" in text else ""
+
+
 def _read_prompt(vocabulary: "Vocabulary", prompt: str, *, drop: bool) -> "Ids":
     """Returns the ids of the prompt, without the characters that the model does not know if they may be dropped.
 
@@ -201,7 +215,7 @@ def _read_prompt(vocabulary: "Vocabulary", prompt: str, *, drop: bool) -> "Ids":
     except VocabularyError as error:
         if not drop:
             message = f"the prompt can't be read: {error}; change it, or add --on-unknown drop"
-            raise VocabularyError(message) from None
+            raise VocabularyError(message + _escape_hint(prompt)) from None
     unknown = {character for _, character in jaxrnn.data.unknown_characters(vocabulary, prompt)}
     known = "".join(character for character in prompt if character not in unknown)
     if not known:

@@ -149,11 +149,17 @@ def test_a_seed_of_nothing_but_unseen_characters_is_refused_even_then(sample) ->
         ("--length", "-1"),
         ("--num-samples", "0"),
         ("--seed", ""),
+        ("--stop", "€"),
         ("--from", "nowhere"),
     ],
 )
 def test_a_value_that_can_not_be_is_refused_by_its_option(sample, option: str, value: str) -> None:
     assert (value if option == "--from" else option) in sample(option, value).error
+
+
+def test_an_escape_that_the_shell_did_not_read_says_how_to_write_it(sample) -> None:
+    for option in ("--seed", "--stop"):
+        assert "in bash, $'\\n' is a newline" in sample(option, "\\n").error
 
 
 # Colours.
