@@ -188,13 +188,30 @@ def _segment_gradient(
     inputs: Array,
     targets: Array,
 ) -> tuple[Params, tuple[Carry, Array, Array]]:
-    """The gradient of the mean loss of `[rows, segment]`, summed over rows; the carry after it, nats and ranks."""
+    """The gradient of the mean loss of `[rows, segment]`, summed over rows; the carry after it, nats and ranks.
+
+    A segment whose logits exceed `MOST_LOGITS` is read in equal chunks; the backward pass makes their logits again.
+    """
+    rows, segment = inputs.shape
+    at_once = stack.MOST_LOGITS // (rows * params[0].table.shape[0])  # tokens of a chunk
+    chunks = next(
+        n for n in range(1, segment + 1) if n == segment or (segment % n == 0 and segment <= n * at_once)
+    )
 
     def loss(params: Params) -> tuple[Array, tuple[Carry, Array, Array]]:
-        resets = find_resets(inputs, separator_id)
-        carry_out, logits = stack.apply(config, params, carry, inputs, resets=resets)
-        nats = softmax_cross_entropy(logits, targets)
-        return nats.mean(axis=1).sum(), (carry_out, nats, rank(logits, targets))
+        def read(carry: Carry, here: tuple[Array, Array]) -> tuple[Carry, tuple[Array, Array]]:
+            ids, targets = here
+            resets = find_resets(ids, separator_id)
+            carry, logits = stack.apply(config, params, carry, ids, resets=resets)
+            return carry, (softmax_cross_entropy(logits, targets), rank(logits, targets))
+
+        if chunks == 1:
+            carry_out, (nats, ranks) = read(carry, (inputs, targets))
+        else:
+            split = [ids.reshape(rows, chunks, -1).swapaxes(0, 1) for ids in (inputs, targets)]
+            carry_out, scores = jax.lax.scan(jax.checkpoint(read), carry, tuple(split))
+            nats, ranks = (values.swapaxes(0, 1).reshape(rows, segment) for values in scores)
+        return nats.mean(axis=1).sum(), (carry_out, nats, ranks)
 
     gradient, scores = jax.grad(loss, has_aux=True)(params)
     return gradient, scores

@@ -107,17 +107,24 @@ def _observe(
 ) -> tuple[tuple[Array, ...], dict[int, dict[str, Array]]]:
     """Return nats, ranks, likeliest ids and their probabilities of one pass; and by layer and kind `[time, units]`."""
     carry, resets = stack.initial_carry(config, params, 1), find_resets(ids[None], separator_id)
-    inputs, logits = stack.layer_inputs(config, params, carry, ids[None], resets)
-    logits = logits[0].astype(jnp.float32)
-    nats = softmax_cross_entropy(logits[:-1], ids[1:])
-    probabilities, likeliest = jax.lax.top_k(jax.nn.softmax(logits), k)
+    inputs = stack.layer_inputs(config, params, carry, ids[None], resets)
+
+    def expect(here: tuple[Array, Array]) -> tuple[Array, ...]:
+        x, target = here
+        _, logits = apply_layer(config.layers[-1], params[-1], carry[-1], x[None])
+        logits = logits[0, 0].astype(jnp.float32)
+        probabilities, likeliest = jax.lax.top_k(jax.nn.softmax(logits), k)
+        return softmax_cross_entropy(logits, target), rank(logits, target), likeliest, probabilities
+
+    at_once = stack.MOST_LOGITS // params[0].table.shape[0]
+    nats, ranks, *likeliest = jax.lax.map(expect, (inputs[-1], jnp.roll(ids, -1)), batch_size=at_once)
     resets = find_resets(ids[:, None], separator_id)  # time first, as the layers
     activity = {
         index: {kind: values[:, 0] for kind, values in kinds.items()}
         for index, layer in enumerate(config.layers)
         if (kinds := layer_activity(layer, params[index], carry[index], inputs[index], resets))
     }
-    return (nats, rank(logits[:-1], ids[1:]), likeliest, probabilities), activity
+    return (nats[:-1], ranks[:-1], *likeliest), activity
 
 
 def layer_activity(

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 from jaxrnn.disk import remove_tree, sync, try_remove_tree, why_taken, writing
 from jaxrnn.errors import CheckpointError, InterchangeError
 from jaxrnn.models.language_model import LanguageModel
-from jaxrnn.runs.lock import LOCK, locked
+from jaxrnn.runs.lock import LOCK, locked, remove_abandoned, unfinished
 
 Write: TypeAlias = Callable[[LanguageModel, Path], list[Path]]  # a format
 
@@ -38,7 +38,7 @@ def export(
 
     It is written into a hidden folder next to its place, and the file itself appears by one rename. The other files of
     the format are deleted before and follow after: a process that is killed never leaves them next to a model that they
-    do not describe, and the next export of this name deletes the hidden folder that it leaves.
+    do not describe, and the next export or new run next to it deletes the hidden folder that it leaves.
 
     Args:
         trained: the model.
@@ -56,7 +56,8 @@ def export(
         LockedError: Another process exports to this file.
     """
     _check_free(path, inputs, overwrite)
-    folder = path.with_name(f".{path.name}.jaxrnn-new")
+    remove_abandoned(path.parent)
+    folder = unfinished(path)
     try:
         with writing(path):
             folder.mkdir(exist_ok=True)

@@ -132,7 +132,7 @@ def step(
 
 def layer_inputs(
     config: ModelConfig, params: Params, carry: Carry, tokens: Array, resets: Array | None = None
-) -> tuple[list[Array], Array]:
+) -> list[Array]:
     """What each layer reads, to look into a model layer by layer.
 
     Args:
@@ -143,12 +143,11 @@ def layer_inputs(
         resets: as for `apply`.
 
     Returns:
-        One array a layer, time-major: the first layer's is ids `[time, batch]`, the others' are `[time, batch, size]`;
-        and the logits of each next token, `[batch, time, vocabulary]`.
+        One array a layer, time-major: the first layer's is ids `[time, batch]`, the others' are `[time, batch, size]`.
     """
     inputs: list[Array] = []
-    _, logits = _apply_time_major(config, params, None, carry, tokens.T, None, _transposed(resets), inputs)
-    return inputs, logits.swapaxes(0, 1)
+    _apply_time_major(config, params, None, carry, tokens.T, None, _transposed(resets), inputs)
+    return inputs
 
 
 def project_table(config: ModelConfig, params: Params) -> Array | None:

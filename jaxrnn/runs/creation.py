@@ -18,7 +18,7 @@ from jaxrnn.errors import CheckpointError, SaveError
 from jaxrnn.runs import directory
 from jaxrnn.runs.checkpoint import orbax_path, save_new
 from jaxrnn.runs.directory import RunRecord, is_run
-from jaxrnn.runs.lock import LOCK, locked
+from jaxrnn.runs.lock import LOCK, locked, remove_abandoned, unfinished
 from jaxrnn.runs.saved_steps import SavedStep
 
 # What file managers put into a folder that a user takes for empty.
@@ -120,7 +120,8 @@ def create_run(
     """
     check_destination(path, overwrite=overwrite)
     target = _resolve(path)
-    new = target.with_name(f".{target.name}.jaxrnn-new")
+    remove_abandoned(target.parent)
+    new = unfinished(target)
     try:
         if new.is_symlink():
             new.unlink()

@@ -11,10 +11,13 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 
-from jaxrnn.disk import NO_LOCKS
+from jaxrnn.disk import NO_LOCKS, try_remove_tree
 from jaxrnn.errors import LockedError
 
 LOCK = ".lock"
+
+# Ends the name of the hidden folder in which a run or an export is built, next to its destination.
+_UNFINISHED = ".jaxrnn-new"
 
 
 @contextlib.contextmanager
@@ -60,3 +63,21 @@ def is_held(handle: int, run: Path) -> bool:
         return os.path.samestat(os.fstat(handle), (run / LOCK).lstat())
     except OSError:
         return False
+
+
+def unfinished(path: Path) -> Path:
+    """Return the hidden folder in which what is to appear at `path` is built, and locked meanwhile."""
+    return path.with_name(f".{path.name}{_UNFINISHED}")
+
+
+def remove_abandoned(parent: Path) -> None:
+    """Delete the unfinished folders in `parent` that killed processes left: those that nobody has locked."""
+    for folder in parent.glob(f".*{_UNFINISHED}"):
+        if folder.is_symlink() or not (folder / LOCK).exists():
+            continue
+        with contextlib.suppress(OSError, LockedError), locked(folder):
+            try:
+                with locked(folder):  # a file system without locks, where its writer may be alive
+                    continue
+            except LockedError:
+                try_remove_tree(folder)

@@ -16,7 +16,7 @@ _FIXED = (
     *("train.stateful", "train.rng_seed"),
     *("train.optimizer", "train.ema_decay"),
     *("corpus.tokens", "corpus.separator"),
-    *("corpus.validation", "corpus.validation_fraction", "corpus.test_fraction"),
+    *("corpus.validation", "corpus.validation_fraction", "corpus.test", "corpus.test_fraction"),
 )
 
 

@@ -249,7 +249,12 @@ def train(
         is_save_due = is_end or is_best or _is_due(every.save_every, step) or _is_due(every.keep_every, step)
         is_sample_due = every.sample_every and (is_end or _is_due(every.sample_every, step))
         if is_sample_due and processes.is_first():
-            yield Sampled(step, _write(config, state, vocabulary, step))
+            try:
+                text = _write(config, state, vocabulary, step)
+            except Exception:
+                yield Save(step, _copy(state), val_loss)
+                raise
+            yield Sampled(step, text)
         if is_save_due:
             yield Save(step, _copy(state), val_loss)
 

@@ -1,5 +1,8 @@
 """Dynamic evaluation against the NumPy model, segment by segment."""
 
+from functools import partial
+from typing import Any
+
 import jax
 import numpy as np
 import pytest
@@ -202,3 +205,22 @@ def test_of_one_repeated_character_all_gradients_vanish_and_nothing_runs_away() 
     assert not any(np.asarray(leaf).any() for leaf in jax.tree.leaves(rms))
     for rates in (Rates(0, 0), Rates(1e-3, 1e-2)):
         np.testing.assert_array_equal(score_dynamic(config, params, tokens, rms, rates, 5).nll, 0)
+
+
+def test_a_segment_is_read_in_chunks_where_the_vocabulary_is_large_and_its_gradient_is_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    size, rows, segment = 500, 3, 120
+    params = stack.init(jax.random.key(0), GRU, size)
+    ids = np.random.default_rng(0).integers(0, size, (rows, segment + 1)).astype(np.int32)
+    given = (params, stack.initial_carry(GRU, params, rows), ids[:, :-1], ids[:, 1:])
+    found, bytes_used = [], []
+    for most in (stack.MOST_LOGITS, size * rows * 7):  # chunks of 7 tokens at most: of 6
+        monkeypatch.setattr(stack, "MOST_LOGITS", most)
+        compiled = jax.jit(partial(dynamic._segment_gradient, GRU, 3)).lower(*given).compile()
+        found.append(jax.tree.leaves(compiled(*given)))
+        memory: Any = compiled.memory_analysis()
+        bytes_used.append(memory.temp_size_in_bytes)
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6)
+    assert bytes_used[1] < bytes_used[0] / 5

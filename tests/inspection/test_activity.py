@@ -1,5 +1,6 @@
 """What is observed is what the model does: its states, the gates that make them up, and its guesses."""
 
+from functools import partial
 from typing import Any
 
 import jax
@@ -21,6 +22,7 @@ from jaxrnn.config import (
 from jaxrnn.data.tokens import in_memory
 from jaxrnn.data.vocabulary import Vocabulary
 from jaxrnn.evaluation.scoring import score_stateful
+from jaxrnn.inspection import activity as inspected
 from jaxrnn.inspection.activity import GATES, NAMES, Activity, observe, saturation
 from jaxrnn.models import stack
 
@@ -131,6 +133,23 @@ def test_a_single_character_has_no_surprisal_but_a_state() -> None:
     assert activity.nll.shape == (0,)
     assert activity.likeliest.shape == (1, 3)  # of three characters at most three
     assert activity.tracks[0].values.shape == (1, 5)
+
+
+def test_the_logits_of_a_long_text_are_never_all_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = ModelConfig(layers=(EmbeddingConfig(size=5), RNNConfig(size=5), DenseConfig()))
+    params, ids = stack.init(jax.random.key(0), config, 500), np.arange(300, dtype=np.int32)
+    jitted: Any = inspected._observe
+    found, bytes_used = [], []
+    for most in (stack.MOST_LOGITS, 500 * 7):
+        monkeypatch.setattr(stack, "MOST_LOGITS", most)
+        read = jax.jit(partial(jitted.__wrapped__, config, 3, None))
+        compiled = read.lower(params, ids).compile()
+        found.append(jax.tree.leaves(compiled(params, ids)))
+        memory: Any = compiled.memory_analysis()
+        bytes_used.append(memory.temp_size_in_bytes)
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6)
+    assert bytes_used[1] < bytes_used[0] / 5
 
 
 def test_saturation_counts_characters_under_a_tenth_and_over_nine_tenths() -> None:

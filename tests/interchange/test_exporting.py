@@ -77,8 +77,8 @@ def test_an_export_that_was_killed_leaves_nothing_for_ever(
         patch.setattr(exporting, "try_remove_tree", lambda _: None)  # a process that is killed tidies nothing
         export(trained, killed, path)
     assert [file.name[0] for file in tmp_path.iterdir()] == ["."]
-    export(trained, SAFETENSORS, path)
-    assert {file.name for file in tmp_path.iterdir()} == {"model.safetensors", "model.json"}
+    export(trained, SAFETENSORS, tmp_path / "other.safetensors")
+    assert {file.name for file in tmp_path.iterdir()} == {"other.safetensors", "other.json"}
 
 
 def test_a_description_never_lies_next_to_a_model_that_it_does_not_describe(

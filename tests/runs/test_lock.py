@@ -1,5 +1,7 @@
 """One writer at a time: by a lock that no dead process holds."""
 
+import errno
+import fcntl
 import os
 import shutil
 import signal
@@ -12,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from jaxrnn.errors import LockedError
-from jaxrnn.runs.lock import LOCK, is_held, locked
+from jaxrnn.runs.lock import LOCK, is_held, locked, remove_abandoned, unfinished
 
 from .conftest import one_line
 
@@ -71,3 +73,35 @@ def test_nothing_is_written_through_a_symbolic_link(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="symbolic link"), locked(tmp_path):
         pass
     assert (tmp_path / "precious").read_text() == "gold"
+
+
+def test_unfinished_folders_are_deleted_once_nobody_holds_their_lock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alive, left = unfinished(tmp_path / "alive"), unfinished(tmp_path / "left")
+    for folder in (alive, left, tmp_path / "run", tmp_path / ".hidden"):
+        folder.mkdir()
+        (folder / LOCK).touch()
+    unfinished(tmp_path / "link").symlink_to(tmp_path / "run")
+    kept = {alive.name, unfinished(tmp_path / "link").name, "run", ".hidden"}
+    with locked(alive):
+        remove_abandoned(tmp_path)
+    assert {entry.name for entry in tmp_path.iterdir()} == kept
+
+    def no_locks(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    remove_abandoned(tmp_path)  # its writer may still be there
+    assert alive.exists()
+
+
+def test_a_file_system_without_locks_is_written_to_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_locks(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    with locked(tmp_path) as handle:
+        assert is_held(handle, tmp_path)

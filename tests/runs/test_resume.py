@@ -48,6 +48,9 @@ def test_what_may_change_is_told() -> None:
         (with_train(optimizer="muon"), "train.optimizer"),
         (with_train(ema_decay=0.5), "train.ema_decay"),
         (replace(BEGUN, corpus=CorpusConfig(validation_fraction=0.2)), "corpus.validation_fraction"),
+        (replace(BEGUN, corpus=CorpusConfig(validation="other.txt")), "corpus.validation"),
+        (replace(BEGUN, corpus=CorpusConfig(test="other.txt")), "corpus.test"),
+        (replace(BEGUN, corpus=CorpusConfig(test_fraction=0.2)), "corpus.test_fraction"),
         (replace(BEGUN, corpus=CorpusConfig(tokens="bytes")), "corpus.tokens"),
         (replace(BEGUN, corpus=CorpusConfig(separator="\n")), "corpus.separator"),
         (with_layers(EmbeddingConfig(size=8), *LAYERS[1:]), "model.layers[0]"),
@@ -57,7 +60,7 @@ def test_what_may_change_is_told() -> None:
 def test_what_would_make_it_another_training_is_refused_by_name(wanted: Config, key: str) -> None:
     with pytest.raises(ConfigError) as error:
         check_resumable(RUN, BEGUN, wanted)
-    assert key in str(error.value)
+    assert f"another {key}: " in str(error.value)
     assert "\n" not in str(error.value)
     assert str(RUN) in str(error.value)
     assert ("jaxrnn finetune --from checkpoints/run --corpus TEXT" in str(error.value)) == key.startswith(

@@ -389,16 +389,25 @@ def test_where_every_update_was_skipped_there_is_no_loss_no_best_and_no_decay(
     assert kept == [np.inf, 1, 0]
 
 
-def test_an_evaluation_that_fails_loses_no_steps(
-    config: Config, vocabulary: Vocabulary, ids: np.ndarray, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("owner", "name", "is_evaluated"), [(validation, "evaluate", False), (loop, "_write", True)]
+)
+def test_an_evaluation_or_a_sample_that_fails_loses_no_steps(
+    config: Config,
+    vocabulary: Vocabulary,
+    ids: np.ndarray,
+    monkeypatch: pytest.MonkeyPatch,
+    owner: object,
+    name: str,
+    is_evaluated: bool,
 ) -> None:
     def fail(*_: object) -> float:
         raise MemoryError
 
-    monkeypatch.setattr(validation, "evaluate", fail)
-    short = with_train(config, steps=3, eval_every=0, save_every=0, sample_every=0)
+    monkeypatch.setattr(owner, name, fail)
+    short = with_train(config, steps=3, eval_every=0, save_every=0, sample_every=5)
     stream = train(short, init_state(short, vocabulary.size), *parts(vocabulary, ids))
     saved = next(event for event in stream if isinstance(event, Save))
-    assert (saved.step, saved.val_loss) == (3, None)
+    assert (saved.step, saved.val_loss is not None) == (3, is_evaluated)
     with pytest.raises(MemoryError):
         next(stream)

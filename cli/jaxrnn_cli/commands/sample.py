@@ -216,6 +216,7 @@ def sample(
     hint = f"did you mean --rng-seed {seed}?" if rng_seed is None and (seed or "").isdecimal() else ""
     prompts = prompts or {"the prompt": given.get("prompt", options.prompt)}
     ids = _read_prompts(vocabulary, prompts, drop=on_unknown == "drop", hint=hint)
+    stop_text: Any = _read_stop(vocabulary, given.get("stop", options.stop))
     if hint:
         console.note(f"--seed {seed} is the text to continue; {hint}")
     if rng_seed is None:
@@ -226,7 +227,6 @@ def sample(
     is_painted = show_probabilities and console.can_paint()
     if show_probabilities:
         console.explain_surprisal(is_painted=is_painted)
-    stop_text: Any = jaxrnn.data.in_tokens(vocabulary, given.get("stop", options.stop))
 
     first_seed = rng_seed
 
@@ -282,6 +282,18 @@ def _merge(defaults: SampleConfig | None, given: dict[str, Any], *, any_bytes: b
         raise FieldError(f"--{option}", error.problem, error.value) from None
 
 
+def _read_stop(vocabulary: "Vocabulary", stop: str) -> "Text":
+    """Returns the stop text; refuses one that can never be written, which would not stop anything."""
+    try:
+        return jaxrnn.sampling.stop_text(vocabulary, stop)
+    except VocabularyError as error:
+        raise VocabularyError(f"--stop can never match: {error}{_escape_hint(stop)}") from None
+
+
+def _escape_hint(text: str) -> str:
+    return "; in bash, $'\\n' is a newline" if "\\n" in text else ""
+
+
 def _read_prompts(vocabulary: "Vocabulary", prompts: dict[str, str], *, drop: bool, hint: str) -> list["Ids"]:
     """Return the ids of each prompt, without the characters that the model does not know if they may be dropped.
 
@@ -296,7 +308,8 @@ def _read_prompts(vocabulary: "Vocabulary", prompts: dict[str, str], *, drop: bo
         except VocabularyError as error:
             remedy = "change it" if drop else "change it, or add --on-unknown drop"
             ending = f"; {hint}" if hint else ""
-            raise VocabularyError(f"{name} can't be read: {error}; {remedy}{ending}") from None
+            message = f"{name} can't be read: {error}; {remedy}{ending}{_escape_hint(prompt)}"
+            raise VocabularyError(message) from None
         ids.append(known)
         dropped |= unknown
     if dropped:

@@ -33,6 +33,7 @@ class TrainingDisplay:
         self._val_loss = ""
         self._printed_at = -math.inf
         self._latest: Evaluated | None = None
+        self._since = self._reached = (0, 0.0)  # steps and seconds: where the estimate begins, and now
         self._bar: ProgressBar | None = None
 
     def __enter__(self) -> Self:
@@ -69,6 +70,9 @@ class TrainingDisplay:
         if event.skipped:
             updates = "1 update was" if event.skipped == 1 else f"{event.skipped} updates were"
             self._print(f"step {event.step}: {updates} skipped, the loss or the gradient not being finite")
+        self._reached = event.step, event.seconds
+        if not self._since[0] or event.step < self._since[0]:  # the first one, or after a rollback
+            self._since = self._reached
         if self._bar is not None:
             speed = f"{event.tokens_per_second:,.0f} {self._speed}"
             state = f"loss {event.train_loss:.3f}{self._val_loss}  {speed}"
@@ -80,11 +84,22 @@ class TrainingDisplay:
             self._printed_at = event.seconds
             self._print(self._losses(event))
 
+    def _seconds_left(self, event: "Evaluated") -> float | None:
+        """Estimate without the first dispatch and the first evaluation, which compile; None where unknown."""
+        step, seconds = (event.step, event.seconds) if self._latest else self._reached
+        since_step, since_seconds = self._since
+        if not self._latest:
+            self._since = event.step, event.seconds
+        if step <= since_step or event.step >= self._steps:
+            return None
+        return (seconds - since_seconds) / (step - since_step) * (self._steps - event.step)
+
     def _losses(self, event: "Logged | Evaluated") -> str:
         width = len(str(self._steps))
         return f"step {event.step:{width}}/{self._steps}  train loss {event.train_loss:.4f}"
 
     def _evaluated(self, event: "Evaluated") -> None:
+        left = self._seconds_left(event)
         self._latest, self._printed_at = event, event.seconds
         line = self._losses(event)
         if event.val_loss is not None and event.bits_per_token is not None:
@@ -93,8 +108,7 @@ class TrainingDisplay:
             )
             line += f"  val loss {format_loss(event.val_loss, event.bits_per_token, self._tokens)}"
         line += f"  {event.tokens_per_second:,.0f} {self._speed}"
-        if event.step < self._steps and event.step > 0:
-            left = event.seconds / event.step * (self._steps - event.step)
+        if left is not None:
             line += f"  {format_seconds(left)} left"
         if self._bar is not None:
             self._bar.update(self._task, completed=event.step)

@@ -155,6 +155,7 @@ def test_a_seed_of_nothing_but_unseen_characters_is_refused_even_then(sample) ->
         ("--length", "-1"),
         ("--num-samples", "0"),
         ("--seed", ""),
+        ("--stop", "€"),
         ("--from", "nowhere"),
     ],
 )
@@ -306,6 +307,11 @@ def test_without_end_ctrl_c_leaves_quietly_with_130(trained: Path) -> None:
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (130, b"")
+
+
+def test_an_escape_that_the_shell_did_not_read_says_how_to_write_it(sample) -> None:
+    for option in ("--seed", "--stop"):
+        assert "in bash, $'\\n' is a newline" in sample(option, "\\n").error
 
 
 # Colours.

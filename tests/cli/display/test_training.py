@@ -26,6 +26,7 @@ PROGRESS = Progress(
 def test_without_a_terminal_training_is_a_line_an_evaluation(capsys: pytest.CaptureFixture[str]) -> None:
     with TrainingDisplay(10) as display:
         display.show(PROGRESS)
+        display.show(PROGRESS._replace(step=5, seconds=10.0))
         display.show(EVALUATED)
         display.show(Sampled(5, "[/x] :smile: \x1b"))
     out, err = capsys.readouterr()
@@ -34,6 +35,29 @@ def test_without_a_terminal_training_is_a_line_an_evaluation(capsys: pytest.Capt
     for shown in ("5/10", "2.5000", "1.0000 nats (1.443 bits/char)", "1,234 char/s", "0:10 left"):
         assert shown in line
     assert sample == ["--- sampled at step 5 ---", "[/x] :smile: \x1b", "---"]
+
+
+def test_the_time_left_does_not_count_what_is_compiled(capsys: pytest.CaptureFixture[str]) -> None:
+    def lines_of(*events: Progress | Evaluated) -> list[str]:
+        with TrainingDisplay(10) as display:
+            for event in events:
+                display.show(event)
+        return capsys.readouterr().err.splitlines()
+
+    first = PROGRESS._replace(step=1, seconds=30.0)  # compiled
+    fifth = PROGRESS._replace(step=5, seconds=34.0)  # a second each
+    evaluated = EVALUATED._replace(seconds=60.0)  # compiled too
+    eighth = PROGRESS._replace(step=8, seconds=65.0)
+    again = EVALUATED._replace(step=8, seconds=66.0)  # two seconds each, the evaluation included
+    lines = lines_of(first, fifth, evaluated, eighth, again)
+    assert [line.split("  ")[-1] for line in lines] == ["0:05 left", "0:04 left"]
+    at_once, then = lines_of(
+        first, EVALUATED._replace(step=1, seconds=60.0), fifth._replace(seconds=64.0), again
+    )
+    assert "left" not in at_once and "left" in then
+    back = PROGRESS._replace(step=4, seconds=70.0)  # rolled back
+    rolled_back = lines_of(first, evaluated, back, again._replace(seconds=74.0))
+    assert rolled_back[-1].endswith("0:02 left")
 
 
 def test_without_held_out_text_no_held_out_loss_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
