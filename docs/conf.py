@@ -17,7 +17,7 @@ from docs import reference
 project = "jaxrnn"
 version = release = jaxrnn.__version__
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode"]
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "jupyter_execute", ".jupyter_cache"]
 smartquotes = False  # "--set" is an option, not a dash
 html_theme = "sphinx_book_theme"
 html_title = "jaxrnn"
@@ -37,12 +37,13 @@ autodoc_preserve_defaults = True
 napoleon_use_rtype = False
 
 
-def from_github(_app: Any, _document: str, source: list[str]) -> None:
+def from_github(_app: Any, document: str, source: list[str]) -> None:
     """Turn what GitHub renders into what MyST does: formulas in backquotes, and links to files outside docs/."""
     text = re.sub(r"\$`([^`\n]+)`\$", r"$\1$", source[0])
     text = text.replace("```math\n", "```{math}\n")
     target = rf"https://github.com/{repository}/blob/main/\2" if repository else ""
-    source[0] = re.sub(r"\[([^\]]+)\]\(\.\./([^)]+)\)", rf"[\1]({target})" if target else r"\1", text)
+    root = re.escape("../" * (1 + document.count("/")))
+    source[0] = re.sub(rf"\[([^\]]+)\]\({root}([^)]+)\)", rf"[\1]({target})" if target else r"\1", text)
 
 
 def describe_field(_app: Any, kind: str, name: str, _object: Any, _options: Any, lines: list[str]) -> None:

@@ -19,7 +19,14 @@ from jaxrnn.reference.rnn import RNNCarry, RNNParams, rnn_backward, rnn_forward
 from jaxrnn_cli import app
 
 ROOT = Path(__file__).parent.parent
-DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *ROOT.glob("*/README.md")])
+DOCUMENTS = sorted(
+    [
+        *ROOT.glob("*.md"),
+        *(ROOT / "docs").glob("*.md"),
+        *ROOT.glob("docs/tutorials/*.md"),
+        *ROOT.glob("*/README.md"),
+    ]
+)
 MATHS = ROOT / "docs" / "maths.md"
 SOURCES = sorted((ROOT / "jaxrnn").rglob("*.py"))
 
