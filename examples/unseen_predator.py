@@ -1,20 +1,20 @@
-"""Next-number prediction: how many hares will there be, when the lynxes that eat them are never counted?
+"""Time-series forecasting with an LSTM: a predator-prey system of which only the prey is observed.
 
-Hares x and lynxes y follow the equations of Lotka (1925) and Volterra (1926), in which each depends on the other:
+Hares x and lynxes y follow the equations of Lotka (1925) and Volterra (1926):
 
     dx/dt = x (1 - y)          dy/dt = y (x - 1)
 
-Only the hares are counted, four times in a unit of time, with an error of 2%. One count does not say what comes next:
-the same number of hares grows where lynxes are few and shrinks where they are many. An LSTM has to work out from the
-counts before how many lynxes there must be. It is tried on valleys that it never saw, beside the forecast that nothing
-changes, and beside the best that a linear formula makes of ten counts.
+Only the hares are counted, 4 times per unit of time, with an error of 2%. One count does not determine the next: the
+same number of hares grows with few lynxes and shrinks with many. The LSTM has to infer the number of lynxes from
+earlier counts. It is tested on trajectories that it was not trained on, and compared with a persistence forecast (the
+next count equals the last) and with a least-squares linear model of the last 10 counts.
 
     python examples/unseen_predator.py
 
-prints, after a few seconds, the relative error of each; the 2% of the counts themselves are in all of them:
+prints, after a few seconds, the relative error of each forecast, which includes the 2% error of the counts:
 
-    nothing changes        21.8%
-    linear in ten counts    6.3%
+    persistence            21.8%
+    linear, 10 counts       6.3%
     LSTM                    3.0%
 """
 
@@ -26,20 +26,20 @@ import optax
 
 from jaxrnn import DenseParams, LSTMParams, dense, init_dense, init_lstm, lstm, lstm_carry
 
-COUNTS, VALLEYS, HIDDEN, STEPS = 40, 64, 32, 200
+COUNTS, TRAJECTORIES, HIDDEN, STEPS = 40, 64, 32, 200
 COUNTING_ERROR = 0.02
-FIRST = 10  # counts that are read before the first forecast that is scored
+FIRST = 10  # counts that are read before the first scored forecast
 
 
 class Params(NamedTuple):
-    """An LSTM that reads the counts, and a dense layer that reads the LSTM."""
+    """Parameters of an LSTM over the counts and of the dense layer on its hidden states."""
 
     lstm: LSTMParams
     dense: DenseParams
 
 
 def count_hares(key: jax.Array) -> jax.Array:
-    """Logarithms of the hares that were counted, `[time, valley, 1]`; each valley begins in its own way."""
+    """Return log counts of hares `[time, trajectory, 1]` from random initial conditions."""
     start_key, error_key = jax.random.split(key)
 
     def change(logs: jax.Array) -> jax.Array:
@@ -51,19 +51,19 @@ def count_hares(key: jax.Array) -> jax.Array:
             logs = logs + 0.05 * change(logs + 0.025 * change(logs))
         return logs, logs[0]
 
-    start = jax.random.uniform(start_key, (2, VALLEYS), minval=-1.5, maxval=1.5)
+    start = jax.random.uniform(start_key, (2, TRAJECTORIES), minval=-1.5, maxval=1.5)
     _, log_hares = jax.lax.scan(until_next_count, start, length=COUNTS)
     return (log_hares + COUNTING_ERROR * jax.random.normal(error_key, log_hares.shape))[..., None]
 
 
 def forecast(params: Params, counts: jax.Array) -> jax.Array:
-    """After each count, the next one: `[time, valley, 1]` to the same."""
-    _, hs = lstm(params.lstm, lstm_carry(params.lstm, VALLEYS), counts)  # hs [time, valley, hidden]
+    """Return the forecast of the next log count after each log count, both `[time, trajectory, 1]`."""
+    _, hs = lstm(params.lstm, lstm_carry(params.lstm, TRAJECTORIES), counts)  # hs [time, trajectory, hidden]
     return counts + dense(params.dense, hs)
 
 
 def linear_forecast(past: jax.Array, counts: jax.Array) -> jax.Array:
-    """The same from the last ten counts, by the formula that had the least squared error in the past."""
+    """Return the forecasts of a linear model of the last 10 counts, fitted to `past` by least squares."""
 
     def last_ten(counts: jax.Array) -> jax.Array:
         lagged = [jnp.roll(counts, lag, axis=0) for lag in range(FIRST)]
@@ -76,12 +76,12 @@ def linear_forecast(past: jax.Array, counts: jax.Array) -> jax.Array:
 
 
 def error(forecasts: jax.Array, counts: jax.Array) -> jax.Array:
-    """The root mean square of log(forecast / count): about the relative error."""
+    """Return the root mean square of log(forecast / count), approximately the relative error."""
     return jnp.sqrt(jnp.mean((forecasts[FIRST - 1 : -1] - counts[FIRST:]) ** 2))
 
 
 def main() -> dict[str, float]:
-    """Trains an LSTM; prints and returns the error of each forecast on valleys that were not trained on."""
+    """Train an LSTM; print and return the error of each forecast on new trajectories."""
     lstm_key, dense_key, past_key, test_key = jax.random.split(jax.random.key(0), 4)
     params = Params(init_lstm(lstm_key, 1, HIDDEN), init_dense(dense_key, HIDDEN, 1))
     optimizer = optax.adam(optax.cosine_decay_schedule(1e-2, STEPS))
@@ -100,8 +100,8 @@ def main() -> dict[str, float]:
 
     counts = count(test_key)
     forecasts = {
-        "nothing changes": counts,
-        "linear in ten counts": linear_forecast(past[0], counts),
+        "persistence": counts,
+        "linear, 10 counts": linear_forecast(past[0], counts),
         "LSTM": forecast(params, counts),
     }
     errors = {name: float(error(values, counts)) for name, values in forecasts.items()}

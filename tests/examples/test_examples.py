@@ -26,18 +26,18 @@ def numberless(output: str) -> str:
     return re.sub(r"[\d.]+", "", " ".join(output.split()))
 
 
-def test_an_lstm_forecasts_better_than_what_has_no_memory(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_lstm_forecasts_better_than_models_without_a_state(capsys: pytest.CaptureFixture[str]) -> None:
     errors = run("unseen_predator.py")
-    assert errors["LSTM"] < 0.2 * errors["nothing changes"]
-    assert errors["LSTM"] < 0.6 * errors["linear in ten counts"]
-    assert errors["LSTM"] > 0.02  # the error of the counts, which nobody can foresee
+    assert errors["LSTM"] < 0.2 * errors["persistence"]
+    assert errors["LSTM"] < 0.6 * errors["linear, 10 counts"]
+    assert errors["LSTM"] > 0.02  # the error of the counts themselves
     assert numberless(capsys.readouterr().out) == shown("unseen_predator.py")
 
 
-def test_a_patient_gru_remembers_an_order(capsys: pytest.CaptureFixture[str]) -> None:
+def test_chrono_initialization_lets_a_gru_learn_the_order(capsys: pytest.CaptureFixture[str]) -> None:
     right = run("temporal_order.py")
-    assert right["patient"] > 0.99
-    assert right["as initialised"] < 0.75
+    assert right["chrono init"] > 0.99
+    assert right["default init"] < 0.75
     assert numberless(capsys.readouterr().out) == shown("temporal_order.py")
 
 
