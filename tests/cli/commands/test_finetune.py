@@ -33,8 +33,8 @@ def finetune(jaxrnn, *args: str):
     return jaxrnn("finetune", "--from", "tiny", "--corpus", "german.txt", "--to", "new", *SHORT, *args)
 
 
-def evaluations() -> list[dict[str, str]]:
-    return [row for row in read_metrics(TO) if row["event"] == "evaluation"]
+def evaluations(run: Path = TO) -> list[dict[str, str]]:
+    return [row for row in read_metrics(run) if row["event"] == "evaluation"]
 
 
 def test_a_run_learns_another_text_and_remembers_where_it_came_from(jaxrnn, source: Path) -> None:
@@ -112,7 +112,7 @@ def test_the_defaults_work_on_a_text_of_ten_thousand_characters(jaxrnn) -> None:
     steps = ["--set", "train.sample_every=0"]
     code, _, err = jaxrnn("finetune", "--from", "tiny", "--corpus", "small.txt", *steps)
     assert code == 0, err
-    first, *others = read_metrics(Path("checkpoints/tiny-small"))
+    first, *others = evaluations(Path("checkpoints/tiny-small"))
     assert min(float(row["val_loss"]) for row in others) < float(first["val_loss"])
     history = json.loads(Path("checkpoints/tiny-small/run.json").read_bytes())["history"]
     assert [ancestor["run"] for ancestor in history] == ["tiny"]
