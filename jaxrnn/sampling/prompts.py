@@ -34,7 +34,7 @@ def prompts_of(data: bytes, source: str) -> dict[str, str]:
         CorpusError: It is not UTF-8, or has no prompt.
 
     Example:
-        >>> prompts_of(b"to be\\n\\nor not\\n", "seeds.txt")
+        >>> prompts_of(b"to be\n\nor not\n", "seeds.txt")
         {'seeds.txt, line 1': 'to be', 'seeds.txt, line 3': 'or not'}
     """
     try:

@@ -97,10 +97,9 @@ def test_they_are_found_from_elsewhere_and_a_run_resumes_with_them(
     Path("elsewhere").mkdir()
     monkeypatch.chdir("elsewhere")
     assert score(tmp_path / "run", "test")[0]["scored_tokens"] == len(texts[2]) - 1
-    for key, value in (("validation", "../test.txt"), ("validation", ""), ("test_fraction", 0.1)):
-        changed = {**SMALL, **OWN, "corpus.test": "", f"corpus.{key}": value}
+    for key, value in (("validation", "../test.txt"), ("validation", ""), ("test", "")):
         with pytest.raises(ConfigError, match=f"can't be resumed with another corpus.{key}"):
-            jaxrnn.pretrain("shakespeare", changed, to="../run", resume=True)
+            jaxrnn.pretrain("shakespeare", {**SMALL, **OWN, f"corpus.{key}": value}, to="../run", resume=True)
 
 
 def test_the_vocabulary_has_what_only_the_validation_text_has() -> None:

@@ -57,7 +57,8 @@ def catch_signals(*, quiet: bool) -> Iterator[list[signal.Signals]]:
         if not (caught or quiet):
             announce_stop()
         caught.append(signal.Signals(number))
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        if signal.SIGINT in before:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
 
     stopping = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
     before = {number: signal.getsignal(number) for number in stopping}
