@@ -1,4 +1,4 @@
-"""`jax.experimental.rnn`: cuDNN's LSTM from JAX, float32 (TF32), GPU only. It has not been run."""
+"""`jax.experimental.rnn`: cuDNN's LSTM from JAX, float32 (TF32), GPU only."""
 
 from typing import Any
 

@@ -1,7 +1,7 @@
 """PyTorch: `nn.LSTM` (or `nn.GRU`), all its layers in one call, with AdamW and clipping.
 
 On a GPU its matrix products may use TF32, and `precision` other than float32 is autocast (with loss scaling for
-float16). These paths, the GPU's, have not been run.
+float16, which is untested).
 """
 
 import contextlib
