@@ -27,6 +27,9 @@ from jaxrnn.data.vocabulary import Vocabulary, build_vocabulary, encode
 from jaxrnn.models import LanguageModel, stack
 from jaxrnn.workflows import Run, pretrain
 
+# A shell that starts pytest in the background has it, and the processes it starts, ignore Ctrl-C.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 # Neither these tests nor the processes that they start write into the user's cache: they share one of their own, so
 # that no two of them compile the same.
 if "PYTEST_XDIST_WORKER" not in os.environ:
