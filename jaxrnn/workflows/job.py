@@ -99,7 +99,7 @@ def write_to(
     if resume and is_run(run):
         record, begun, vocabulary = read_record(run), read_config(run), read_vocabulary(run)
         if record.imported_from:
-            remedy = f"to go on from it: jaxrnn finetune --from {run} --corpus TEXT"
+            remedy = f"to train it further: jaxrnn finetune --from {run} --corpus TEXT"
             raise CorpusError(f"{run}: was imported, and has no corpus of its own; {remedy}")
         changes = check_resumable(run, begun, job.config)
         if job.source:
@@ -109,7 +109,7 @@ def write_to(
     try:
         check_destination(run, overwrite=overwrite, inputs=inputs)
     except RunExistsError:
-        ways = "--resume goes on with it, --overwrite replaces it, --to RUN writes elsewhere"
+        ways = "--resume continues it, --overwrite replaces it, --to RUN writes elsewhere"
         raise CheckpointError(f"{run}: a run exists here; {ways}") from None
     return job
 

@@ -55,7 +55,7 @@ from jaxrnn.workflows.job import Job, Note, ignore
 from jaxrnn.workflows.run import MemoryCheckpoints, Run
 
 LOSS_CURVE = "loss.png"
-_EARLY = "ends early, at step {}: no better loss in {} evaluations; --set train.early_stopping=0 would go on"
+_EARLY = "ends early, at step {}: no better loss in {} evaluations; --set train.early_stopping=0 continues it"
 
 OnEvent: TypeAlias = Callable[[Event | Note], None]
 
@@ -254,8 +254,8 @@ def _in_layout(path: Path, data: Data, saved: TrainState, on_event: OnEvent) -> 
         append_metrics(path, {"step": step, "tokens": tokens, "seconds": seconds, "event": "batch size"})
     on_event(
         Note(
-            "batches of another size go on at the same place of the corpus, from states of zero; the run does not come "
-            "to the bits that it would have come to"
+            "the batch size has changed: the run continues at the same position of the corpus from zero states, and "
+            "is not bitwise identical to a run without the change"
         )
     )
     return in_layout(data.config, saved, len(data.train_ids))
@@ -380,7 +380,7 @@ def _describe_last(training: _Training) -> str:
         training.checkpoints.wait()
     if training.path is None or not (last := training.checkpoints.last):
         return ""
-    return f"; {training.path} keeps step {last.step}, from which --resume goes on"
+    return f"; {training.path} keeps step {last.step}, from which --resume continues"
 
 
 def _draw_losses(run: Path, unit: str, on_event: OnEvent) -> None:

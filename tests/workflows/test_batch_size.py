@@ -41,11 +41,11 @@ def test_it_goes_on_as_a_run_that_is_stopped_again(sizes: dict[str, int]) -> Non
     train("a", 4)
     train("b", 4)
     whole, metrics, said = train("a", 9, **sizes)
-    assert "go on at the same place of the corpus" in said
+    assert "continues at the same position of the corpus" in said
     assert "train.batch_size 4 -> " in said
     train("b", 7, **sizes)
     stopped, _, said = train("b", 9, **sizes)
-    assert "place of the corpus" not in said
+    assert "position of the corpus" not in said
     assert whole == stopped
     before, after = (
         4 * 8,

@@ -32,8 +32,8 @@ def evaluate(
         str | None,
         typer.Option(
             metavar="TEXT",
-            help="The text to score, all of it: a file, a folder, or a built-in corpus.  [default: what the run "
-            "held out]",
+            help="The corpus to score, all of it: a file, a folder, or a built-in corpus.  [default: the run's "
+            "validation split]",
         ),
     ] = None,
     split: Annotated[
@@ -41,8 +41,8 @@ def evaluate(
         choice(
             "--split",
             SPLITS,
-            help="Which of the texts that the run held out: the one that its best checkpoint was chosen by, or the one "
-            "that nothing else reads.",
+            help="The split of the run's corpus to score: validation, which chose the best checkpoint, or test, which "
+            "nothing else reads.",
         ),
     ] = "validation",
     limit: Annotated[
@@ -59,8 +59,8 @@ def evaluate(
         typer.Option(
             "--protocol",
             metavar="NAME",
-            help="stateful: one pass, the state carried on. windows: a zero state every W characters, as nanoGPT. "
-            "dynamic: weights adapt as they read, which takes a minute and more. Or all; by commas, or repeated.  "
+            help="stateful: one pass with the state carried. windows: a zero state every W characters, as in nanoGPT. "
+            "dynamic: weights adapt to the text, at many times the cost. Or all; by commas, or repeated.  "
             "[default: stateful,windows]",
             autocompletion=lambda: [*PROTOCOLS, "all"],
         ),
@@ -112,7 +112,8 @@ def evaluate(
     memorization: Annotated[
         bool,
         typer.Option(
-            "--memorization", help="Report how much of what the model writes stands in its training text."
+            "--memorization",
+            help="Report the share of long strings in samples that are copied from the training corpus.",
         ),
     ] = False,
     length: Annotated[
@@ -120,19 +121,22 @@ def evaluate(
         typer.Option(
             metavar="N",
             parser=integer(1, 10_000_000),
-            help="--memorization: characters that the model writes.",
+            help="--memorization: characters to sample.",
         ),
     ] = 20_000,
     rng_seed: Annotated[
-        int, typer.Option(metavar="N", parser=integer(0, 2**32 - 1), help="For what the model writes.")
+        int,
+        typer.Option(
+            metavar="N", parser=integer(0, 2**32 - 1), help="--memorization: the RNG seed of the sample."
+        ),
     ] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     platform: Platform = None,
 ) -> None:
-    """Measure a trained model on text that it has not learned from.
+    """Compute the loss of a trained model on text that it was not trained on.
 
-    Prints nats and bits per character. Numbers of different protocols, or on different
-    texts, do not compare: see docs/evaluation.md.
+    Prints nats and bits per character. Losses under different protocols, or of different texts, do not compare: see
+    docs/evaluation.md.
     """
     names = [*(compare or ()), *(more or ())]
     if more and not compare:

@@ -35,7 +35,7 @@ def export(
 ) -> None:
     """Write a trained model as other programs read it.
 
-    safetensors: the parameters as PyTorch names them, and JSON beside them: see docs/interchange.md.
+    safetensors: the parameters under PyTorch's names, and a JSON file: see docs/interchange.md.
     onnx: a graph for onnxruntime, in Python or a browser: see docs/onnx.md.
     stablehlo: a program for JAX, parameters included, for any batch and device: see docs/stablehlo.md.
     The first two need a package each: pip install 'jaxrnn[export]'.

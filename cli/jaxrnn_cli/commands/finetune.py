@@ -65,7 +65,8 @@ def finetune(
 ) -> None:
     """Fine-tune a trained model on another corpus.
 
-    Layers and weights are the run's. Characters that it knows keep their weights, new ones get their own.
+    Layers and weights are those of the run. Known characters keep their embedding and output rows; new ones get
+    freshly initialized rows.
     """
     join_others(distributed, coordinator, num_processes, process_id)
     job = jaxrnn.workflows.open_finetuning(

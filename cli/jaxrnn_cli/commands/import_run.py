@@ -34,15 +34,17 @@ def import_run(
     ] = None,
     file_format: Annotated[
         str | None,
-        choice("--format", _FORMATS, help="What the file is taken for.  [default: what its first bytes say]"),
+        choice(
+            "--format", _FORMATS, help="The format of the file.  [default: detected from its first bytes]"
+        ),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a run that is there.")] = False,
     platform: Platform = None,
 ) -> None:
     """Make a run of a model that another program trained.
 
-    sample, evaluate --corpus, inspect and finetune --corpus work from it. Which character is which id a safetensors
-    file does not say: that is read from the JSON beside it, see docs/interchange.md.
+    sample, evaluate --corpus, inspect and finetune --corpus accept it. A safetensors file does not contain the
+    vocabulary: it is read from the JSON file next to it, see docs/interchange.md.
     """
     # A folder has no name to call the run after.
     jaxrnn.interchange.check_file(file, jaxrnn.interchange.MODEL_FILE)

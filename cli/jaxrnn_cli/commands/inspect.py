@@ -40,7 +40,9 @@ def inspect(
     sample: Annotated[
         int | None,
         typer.Option(
-            metavar="N", parser=integer(1, _LONGEST), help="Let the model write N characters, and read those."
+            metavar="N",
+            parser=integer(1, _LONGEST),
+            help="Sample N characters from the model, and inspect those.",
         ),
     ] = None,
     length: Annotated[
@@ -53,7 +55,7 @@ def inspect(
         list[str] | None,
         typer.Option(
             metavar="RUN",
-            help="Another run whose look back is drawn beside; may be repeated.",
+            help="Another run to compare the gradient flow with; may be repeated.",
             autocompletion=complete_run,
         ),
     ] = None,
@@ -67,12 +69,11 @@ def inspect(
     ] = 0,
     platform: Platform = None,
 ) -> None:
-    """Show what a trained model does as it reads a text, on one HTML page.
+    """Write an HTML page about the activations of a trained model on a text.
 
-    The page needs no network and no other file. It shows the surprisal of each character and what was expected in its
-    place, every unit of every layer as a heat map over the text, the units that follow something a reader sees, how
-    far back the model looks, and which gates stay shut or open. Without --text, --file or --sample it reads what
-    the run held out.
+    The page needs no network and no other file. It shows the surprisal of each character and the likeliest ones, every unit of every layer as a heat map over the text, units that follow a pattern of the text, the gradient
+    norm by distance, and saturated gates. Without --text, --file or --sample the text is the start of the validation
+    split.
     """
     given = [
         name

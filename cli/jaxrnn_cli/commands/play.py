@@ -35,15 +35,15 @@ def play(
         typer.Option(
             metavar="TEXT",
             envvar="JAXRNN_PLAY_TOKEN",
-            help=f"What whoever asks has to know, {_SHORTEST_TOKEN} characters or more; it goes into the address.",
+            help=f"A secret of {_SHORTEST_TOKEN} characters or more that every request must have; part of the address.",
         ),
     ] = None,
     platform: Platform = None,
 ) -> None:
     """Write with a trained model in a browser.
 
-    Type a beginning and watch it go on, see what else could have stood at each place, and branch from there. The page
-    is served to this machine alone, until Ctrl-C. Needs starlette and uvicorn: pip install 'jaxrnn[play]'.
+    Type a prompt, watch the model continue it, see the alternatives at each position, and branch from there. The page
+    is served to this machine only, until Ctrl-C. Needs starlette and uvicorn: pip install 'jaxrnn[play]'.
     """
     if token is not None and (len(token) < _SHORTEST_TOKEN or not token.isascii() or not token.isalnum()):
         raise typer.BadParameter(

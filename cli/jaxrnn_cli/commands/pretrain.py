@@ -35,7 +35,7 @@ def pretrain(
 ) -> None:
     """Train a new model on a corpus.
 
-    Ctrl-C saves and ends; pressed twice, it ends at once. With --resume it goes on later as if it had not been stopped.
+    Ctrl-C saves a checkpoint and stops; pressed twice, it stops at once. --resume continues a stopped run.
     """
     join_others(distributed, coordinator, num_processes, process_id)
     path = jaxrnn.config.find_config(config)

@@ -163,8 +163,8 @@ def sample(
 ) -> None:
     """Write text with a trained model.
 
-    The prompt is echoed, and new characters follow as they are made. What is not given here comes from the
-    [sample] section of the run's config. A model of bytes writes bytes, as they are into a pipe or a file.
+    The prompt is echoed, and characters are printed as they are sampled. Defaults come from the [sample] section of
+    the run's config. A model of bytes writes raw bytes into a pipe or a file.
     """
     refuse_together(
         {

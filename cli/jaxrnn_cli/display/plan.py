@@ -36,7 +36,7 @@ def print_plan(job: "Job", data: "Data") -> None:
         "would write": f"{job.path}/ with {', '.join(jaxrnn.workflows.files_written())}",
     }
     if job.begun and job.path:
-        rows["would go on"] = f"from step {jaxrnn.runs.find_step(job.path, 'last').step:,}"
+        rows["would resume"] = f"from step {jaxrnn.runs.find_step(job.path, 'last').step:,}"
         rows["changes"] = ", ".join(job.begun.changes) or "none"
     for name, value in rows.items():
         write(f"{name + ':':<15} {one_line(value)}\n")

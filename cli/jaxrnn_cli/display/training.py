@@ -122,7 +122,7 @@ class TrainingDisplay:
         if stopped_by:
             note(
                 f"stopped by {stopped_by[0]} and saved at step {run.step} of {self._steps}; the same command with "
-                f"--resume goes on; {then}"
+                f"--resume continues it; {then}"
             )
             return
         if self._latest is not None:

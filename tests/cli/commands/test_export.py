@@ -72,7 +72,7 @@ def test_an_imported_run_works_but_for_what_needs_a_text_of_its_own(
             "evaluate",
             *["--from", "back", "--corpus", "short.txt", "--protocol", "dynamic"],
         ): "dynamic evaluation ch",
-        resume: "to go on from it: jaxrnn finetune --from checkpoints/back --corpus TEXT",
+        resume: "to train it further: jaxrnn finetune --from checkpoints/back --corpus TEXT",
     }.items():
         wanted = f"checkpoints/back: was imported, and has no corpus of its own; {advice}"
         assert wanted in jaxrnn(*args).error

@@ -175,7 +175,7 @@ def test_a_disk_that_is_full_costs_nothing_that_was_saved(jaxrnn, monkeypatch, t
     assert (code, out) == (1, "")
     (line,) = err.splitlines()
     assert "steps/20: can't be written: File too large" in line
-    assert line.endswith("checkpoints/tiny keeps step 10, from which --resume goes on")
+    assert line.endswith("checkpoints/tiny keeps step 10, from which --resume continues")
     assert sorted(path.name for path in (RUN / "steps").iterdir()) == ["0", "10"]
     assert jaxrnn("pretrain", "tiny.toml", "--resume", "--quiet").code == 0
     assert arrays(RUN) == arrays(trained)
