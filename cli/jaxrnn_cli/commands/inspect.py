@@ -71,9 +71,9 @@ def inspect(
 ) -> None:
     """Write an HTML page about the activations of a trained model on a text.
 
-    The page needs no network and no other file. It shows the surprisal of each character and the likeliest ones, every unit of every layer as a heat map over the text, units that follow a pattern of the text, the gradient
-    norm by distance, and saturated gates. Without --text, --file or --sample the text is the start of the validation
-    split.
+    The page needs no network and no other file. It shows the surprisal of each character and the likeliest ones, every
+    unit of every layer as a heat map over the text, units that follow a pattern of the text, the gradient norm by
+    distance, and saturated gates. Without --text, --file or --sample the text is the start of the validation split.
     """
     given = [
         name
