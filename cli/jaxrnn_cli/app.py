@@ -31,7 +31,7 @@ from jaxrnn_cli.commands import (
     sample,
 )
 from jaxrnn_cli.display import console
-from jaxrnn_cli.startup import ending, quiet, signals
+from jaxrnn_cli.startup import ending, quiet, signals, streams
 
 PROGRAM = "jaxrnn"
 COMMANDS: dict[str, Callable[..., None]] = {
@@ -87,6 +87,7 @@ command: Any = typer.main.get_command(app)  # a group; its type, too, depends on
 
 def main() -> None:
     """Runs the command line and exits; the entry point."""
+    streams.open_closed()
     if f"_{PROGRAM.upper()}_COMPLETE" in os.environ:  # a shell asks what comes next
         command.main(prog_name=PROGRAM)
     # These models are small: take what they need of a GPU, not three quarters of it.
