@@ -8,6 +8,7 @@ from typing import NamedTuple
 from benchmarks.soak.corpora import RIGHT, WRONG
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL)
+_EARLIEST = 1.0  # seconds after which Python has started, which answers a Ctrl-C with a traceback before
 TRAINING = ("pretrain", "finetune")
 _ODD = ["./-odd", "./a b", "./ünï", "./two\nlines", "./[red]", "./%s{}"]
 _ANY = frozenset({0, 1, 2, 3})
@@ -128,7 +129,7 @@ def _trouble(rng: random.Random, command: Command) -> Command:
     trouble = rng.choice(["nothing", "nothing", "closed", "signal", "signal", "full", "stdout"])
     if trouble == "signal" or endless:
         number = signal.SIGINT if endless else rng.choice(SIGNALS)
-        after = rng.uniform(4, 12) if endless else rng.uniform(0, 9)
+        after = rng.uniform(4, 12) if endless else rng.uniform(_EARLIEST if number == signal.SIGINT else 0, 9)
         command = command._replace(signal=number, after=after, codes=command.codes | {0, 128 + number})
     if trouble == "closed":
         closed = rng.randint(1, 7)

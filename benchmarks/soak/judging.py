@@ -20,7 +20,7 @@ def judge(command: Command, result: Result, *, lost: str = "", changed: str = ""
     if result.hung:
         return [f"hangs: not at an end after {LONGEST:.0f} s"]
     problems = []
-    if "Traceback (most recent call last)" in result.output or "unexpected " in result.output:
+    if "Traceback (most recent call last)" in result.output or "jaxrnn: error: unexpected " in result.output:
         problems.append("shows a traceback or an unexpected error")
     if result.code not in command.codes:
         problems.append(f"exit code {result.code}, not {' or '.join(map(str, sorted(command.codes)))}")
