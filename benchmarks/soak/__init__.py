@@ -1,0 +1,1 @@
+"""Random commands, right and wrong, in random trouble: python -m benchmarks.soak --help."""
