@@ -1,4 +1,4 @@
-"""Measures jaxrnn beside other implementations: python -m benchmarks --help."""
+"""Compare jaxrnn with other implementations: python -m benchmarks --help."""
 
 import argparse
 import sys
@@ -27,7 +27,7 @@ BENCHMARKS: dict[str, Callable[[Settings], list[dict[str, Any]]]] = {
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Measures what it is asked to and returns the exit code: 1 where one of the benchmarks broke."""
+    """Run the chosen benchmarks and return the exit code: 1 if one of them failed."""
     parser = _parser()
     options = parser.parse_args(arguments)
     settings = _settings(parser, options)
@@ -45,7 +45,7 @@ def main(arguments: list[str] | None = None) -> int:
             results[name] = [{"error": str(error)}]
             status = 1
         print(f"({name}: {time.monotonic() - begun:.0f} s)\n", file=sys.stderr, flush=True)
-        if options.json:  # after each of them, so that what is measured is not lost
+        if options.json:  # after each, so that no result is lost
             write_json(options.json, machine, asked, results)
     return status
 
@@ -53,8 +53,8 @@ def main(arguments: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
-        description="Measures jaxrnn beside other implementations: medians of interleaved rounds.",
-        epilog="What each benchmark measures is said at the top of its file. For the other implementations: "
+        description="Compare jaxrnn with other implementations: medians of interleaved rounds.",
+        epilog="The docstring of each file describes its benchmark. For the other implementations: "
         "pip install -e '.[bench]'. Leave the machine to itself meanwhile.",
     )
     parser.add_argument(
@@ -88,7 +88,7 @@ def _names(text: str) -> tuple[str, ...]:
 
 
 def _settings(parser: argparse.ArgumentParser, options: argparse.Namespace) -> Settings:
-    """Checks the names; argparse reports what is wrong and ends with exit code 2."""
+    """Check the names; argparse reports an unknown one and exits with code 2."""
     cases = {case.name: case for case in train_cases(options.platform, quick=options.quick)}
     peers = {peer.name: peer for peer in trainers(options.platform)}
     for given, known in ((options.only, BENCHMARKS), (options.cases, cases), (options.peers, peers)):

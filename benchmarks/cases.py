@@ -1,4 +1,4 @@
-"""What is measured: the models and batches, and the arithmetic that a step of them takes."""
+"""The models and batches to measure, and the arithmetic of their training steps."""
 
 from dataclasses import dataclass
 

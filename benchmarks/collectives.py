@@ -1,4 +1,4 @@
-"""What a compiled program moves between devices, read off its HLO text."""
+"""The traffic between devices of a compiled program, read from its HLO text."""
 
 import math
 import re

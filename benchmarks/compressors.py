@@ -30,7 +30,7 @@ _SMALLEST_WINDOW = 2**16
 
 
 class Row(NamedTuple):
-    """What one tool makes of one text; bits are counted on the held-out end."""
+    """The result of one tool on one text; bits are those of the validation split."""
 
     corpus: str
     tool: str
@@ -41,7 +41,7 @@ class Row(NamedTuple):
 
 
 def measure(corpus: str, text: str | bytes, validation_fraction: float) -> list[Row]:
-    """Compresses the held-out end of a text with every tool there is.
+    """Compress the validation split of a text with every tool that is installed.
 
     Args:
         corpus: its name.
@@ -90,7 +90,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Prints a table, or JSON, and returns the exit code."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.compressors",
-        description="Bits per character of the held-out end of a text by general compressors.",
+        description="Bits per character of a validation split by general compressors.",
     )
     parser.add_argument(
         "--corpus", action="append", metavar="TEXT", help="a file or a built-in corpus; may be repeated"

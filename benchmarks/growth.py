@@ -1,4 +1,4 @@
-"""growth: what a character costs as things grow, one at a time.
+"""growth: the time per character as one size at a time grows.
 
 In training: the hidden size (its cost grows with the square, so the speed in GFLOP/s is the number to watch), the
 batch, the time steps and the size of the text, of which a step's cost must not depend at all. In sampling: the length

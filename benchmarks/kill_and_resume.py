@@ -1,4 +1,4 @@
-"""Kills a training run at random moments, resumes it each time, and compares what it ends with, bit by bit.
+"""Kill a training run at random moments, resume it each time, and compare the result bitwise.
 
     python -m benchmarks.kill_and_resume --rounds 100
 

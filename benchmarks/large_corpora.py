@@ -160,20 +160,20 @@ def _run(folder: Path, arguments: list[str], run: str = "", seconds: float = 0.0
 
 
 def _has_begun(log: Path) -> bool:
-    """Whether a training run says that its first step comes next."""
+    """Whether a training run has printed that its first step comes next."""
     said = log.read_text(encoding="utf-8", errors="replace")
     return "writing to" in said or "resuming" in said
 
 
 def _rate(run: Path) -> float:
-    """Characters a second, the median of the evaluations."""
+    """Return characters/s, the median of the evaluations."""
     with (run / "metrics.csv").open(encoding="utf-8", newline="") as file:
         rates = [float(row["tokens_per_second"]) for row in csv.DictReader(file) if row["tokens_per_second"]]
     return statistics.median(rates) if rates else 0.0
 
 
 def measure_speed(folder: Path, megabytes: int, rounds: int, units: int) -> dict[str, list[float]]:
-    """Characters a second of each turn; prints a table."""
+    """Measure characters/s in each turn; print a table."""
     os.environ.setdefault("XDG_CACHE_HOME", str(folder))
     import jax
 
@@ -224,7 +224,7 @@ def _train(config: Any, tokens: Any) -> Iterator[Any]:
 
 
 def _take_turn(events: Iterator[Any]) -> float:
-    """Goes on with a training run for some seconds: characters a second."""
+    """Resume a training run for some seconds; return characters/s."""
     read, before = 0, next(events).tokens
     begun = time.monotonic()
     while time.monotonic() - begun < _TURN:

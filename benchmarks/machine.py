@@ -1,4 +1,4 @@
-"""What the numbers were measured on."""
+"""A description of the machine."""
 
 import importlib.metadata
 import os
@@ -11,7 +11,7 @@ _PACKAGES = ("jaxrnn", "jax", "jaxlib", "numpy", "optax", "torch", "flax", "equi
 
 
 def describe_machine() -> dict[str, Any]:
-    """Processor, cores, memory, GPU where there is one, and the versions of what is compared."""
+    """Return processor, cores, memory, GPU if any, and the versions of the compared packages."""
     return {
         "processor": _processor(),
         "cores": os.cpu_count(),

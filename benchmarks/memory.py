@@ -1,4 +1,4 @@
-"""memory: what a training step needs.
+"""memory: peak memory of a training step.
 
 Peak resident memory of a fresh process that does three of the steps that train_step times, and how much of it came
 after its libraries were imported. And the residuals: the bytes that the model's forward pass keeps for its backward

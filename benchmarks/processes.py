@@ -1,4 +1,4 @@
-"""Whole processes, timed from outside: the `jaxrnn` command, from its start to what it writes."""
+"""Whole processes, timed from outside: the `jaxrnn` command, from its start to its output."""
 
 import csv
 import os
@@ -15,7 +15,7 @@ Row = dict[str, str]
 
 
 def environment(platform: str, cache: Path | None = None) -> dict[str, str]:
-    """For a process that runs on `platform`, `cpu` or `gpu`, and keeps what it compiles in `cache`, or nowhere."""
+    """Return the environment of a process on `platform`, `cpu` or `gpu`, with compilation cache `cache`, or none."""
     found = {**os.environ, "PYTHONUNBUFFERED": "1", "JAX_ENABLE_COMPILATION_CACHE": "false"}
     found |= {"TORCHINDUCTOR_FORCE_DISABLE_CACHES": "1"}  # or torch.compile's time is that of its cache
     if cache is not None:
@@ -82,7 +82,7 @@ def watch(
 
 
 def read_rows(metrics: Path) -> list[Row]:
-    """The rows of a metrics.csv that are written to their end; none where there is no file yet."""
+    """Return the complete rows of a metrics.csv; an empty list before the file exists."""
     try:
         text = metrics.read_text(encoding="utf-8")
     except OSError:

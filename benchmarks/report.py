@@ -45,6 +45,6 @@ def spread(values: Sequence[float], scale: float = 1.0) -> str:
 def write_json(
     path: Path, machine: dict[str, Any], settings: dict[str, Any], results: dict[str, Any]
 ) -> None:
-    """Everything measured, every round of it, beside what it was measured on."""
+    """Write every round of every measurement, and the description of the machine."""
     content = {"machine": machine, "settings": settings, "results": results}
     path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

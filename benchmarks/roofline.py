@@ -1,4 +1,4 @@
-"""roofline: how much of what the machine can do a training step does.
+"""roofline: the share of the peak of the machine that a training step reaches.
 
 The peak is the speed of large matrix products on all cores, the best of a few sizes, measured in the same rounds. The
 step's operations are counted from the model (`cases.step_flop`), not from what is executed.

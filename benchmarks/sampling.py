@@ -1,4 +1,4 @@
-"""sample: characters a second, and how long one waits for the first of them, ours against PyTorch's.
+"""sample: characters/s and the latency of the first one, compared with PyTorch.
 
 Both carry their state from character to character, draw at temperature 0.8, and have read a seed of one character. The
 first character's latency is that of a call for a single one, compiled before.

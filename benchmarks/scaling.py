@@ -1,4 +1,4 @@
-"""scaling: what more devices do, and what they send each other.
+"""scaling: work and traffic by the number of devices.
 
 Strong scaling shares one batch out to 1, 2, 4 and 8 devices; weak scaling gives each device a batch of its own, so that
 the whole one grows. Devices are simulated on a CPU, where their times mean nothing: a row is the work of one device and
@@ -94,7 +94,7 @@ def _ask_worker(settings: Settings, wanted: Sequence[tuple[Case, int, int]]) -> 
 
 
 def measure(case: Case, devices: int, accumulate: int) -> dict[str, Any]:
-    """What one step is on each of `devices` devices of this process."""
+    """Return the work of one step on each of `devices` devices of this process."""
     import time
 
     import jax

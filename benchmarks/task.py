@@ -1,4 +1,4 @@
-"""What a worker is asked to measure: something that can be run a number of times, prepared and ready."""
+"""A task that a worker measures: prepared, and ready to run any number of times."""
 
 from collections.abc import Callable
 from typing import NamedTuple

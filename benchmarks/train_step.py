@@ -31,7 +31,7 @@ def run(settings: Settings) -> list[dict[str, Any]]:
 
 
 def to_row(case: Case, found: Measured) -> dict[str, Any]:
-    """What the JSON says of one peer and case."""
+    """Return the JSON record of one peer and case."""
     row: dict[str, Any] = {"case": case.name, "peer": found.peer, "gflop": step_flop(case) / 1e9}
     if found.skipped:
         return {**row, "skipped": found.skipped}

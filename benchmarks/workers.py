@@ -22,7 +22,7 @@ _PATIENCE = 600.0  # seconds for one answer, compiling included
 
 
 class WorkerError(Exception):
-    """A worker can't do what it was asked; the text says why."""
+    """A worker failed; the text says why."""
 
 
 class Worker:
@@ -93,7 +93,7 @@ class Worker:
 
 @dataclass
 class Measured:
-    """What one peer made of one case: `seconds` of each round for one step, or why there are none."""
+    """The result of one peer on one case: `seconds` per step of each round, or why there are none."""
 
     peer: str
     case: str
@@ -105,7 +105,7 @@ class Measured:
 
     @property
     def median(self) -> float:
-        """Of the rounds; not a number where there are none."""
+        """Return the median of the rounds; NaN without any."""
         return statistics.median(self.seconds) if self.seconds else math.nan
 
 

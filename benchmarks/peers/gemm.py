@@ -1,4 +1,4 @@
-"""Large matrix products, to know what the machine can do; stands among those that train, a product a step."""
+"""Large matrix products, which measure the peak of the machine; run like a trainer, one product per step."""
 
 import jax
 import jax.numpy as jnp

@@ -15,7 +15,7 @@ def train(case: Case) -> Task:
     """Training; counts steps, returns the last loss.
 
     Raises:
-        ValueError: The case is no LSTM, the only cell it has.
+        ValueError: The cell is not an LSTM.
     """
     if case.cell != "lstm":
         raise ValueError(f"jax.experimental.rnn has no {case.cell}")

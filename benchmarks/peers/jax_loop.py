@@ -1,4 +1,4 @@
-"""What the peers written in JAX share: the optimizer that jaxrnn has, and many steps in one dispatch.
+"""Shared by the peers written in JAX: jaxrnn's optimizer, and many steps in one dispatch.
 
 The parameters, the optimizer's state and the carry are donated; the batches are on the device before the clock starts.
 """

@@ -1,4 +1,4 @@
-"""Runs random commands, right and wrong, in random trouble, and says which of them did not end as they must.
+"""Run random commands, valid and invalid, under random faults, and report those that did not end as documented.
 
     python -m benchmarks.soak --minutes 60 --seed 1
 
@@ -26,7 +26,7 @@ from benchmarks.soak.running import prepare, run
 
 
 class Verdict(NamedTuple):
-    """What came of a command."""
+    """The outcome of a command."""
 
     command: Command
     outcome: str

@@ -1,4 +1,4 @@
-"""What a soak tries: commands that are right or wrong, and what happens to them."""
+"""Random commands of a soak, valid or invalid, and the faults they meet."""
 
 import random
 import shlex
@@ -102,7 +102,7 @@ def _options(rng: random.Random, lots: str) -> list[str]:
 
 
 def _operands(rng: random.Random, name: str, kind: str, run: str) -> list[str]:
-    """Return what a command can't do without."""
+    """Return the required arguments of a command."""
     if name in TRAINING:
         corpus, settings = rng.choice([*RIGHT.items()])
         sets = [part for setting in settings for part in ("--set", setting)]

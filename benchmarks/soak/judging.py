@@ -1,4 +1,4 @@
-"""What is wrong with how a command ended."""
+"""Check how a command ended."""
 
 from pathlib import Path
 
@@ -9,10 +9,10 @@ from jaxrnn.errors import JaxrnnError
 
 
 def judge(command: Command, result: Result, *, lost: str = "", changed: str = "") -> list[str]:
-    """Return what is wrong, nothing if all is well.
+    """Return the problems, an empty list if there are none.
 
     Args:
-        command: what was run.
+        command: the command.
         result: how it ended.
         lost: why the run that had a good checkpoint can't be loaded any more.
         changed: a file outside of the command's folder that it changed.
