@@ -44,7 +44,7 @@ class CheckpointError(JaxrnnError):
 
 
 class DamagedError(CheckpointError):
-    """A file of a run that is not what was written: missing, cut short, or with a checksum that does not match."""
+    """A corrupt file of a run: missing, truncated, or with a checksum that does not match."""
 
 
 class LockedError(CheckpointError):

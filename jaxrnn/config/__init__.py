@@ -1,4 +1,4 @@
-"""What a run is made of: a TOML file, read strictly into frozen dataclasses."""
+"""The config of a run: a TOML file, read strictly into frozen dataclasses."""
 
 from jaxrnn.config.files import dump_config as dump_config
 from jaxrnn.config.files import load_config as load_config

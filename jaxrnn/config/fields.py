@@ -1,4 +1,4 @@
-"""Records whose fields say what they accept, checked whenever one is made.
+"""Records that check the values of their fields when they are created.
 
 A field states its type and its limits once, in its annotation::
 

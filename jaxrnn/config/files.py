@@ -32,7 +32,7 @@ def load_config(config: str | Path | Config, overrides: Overrides = ()) -> Confi
 
 
 def load_finetune_config(config: str | Path | None, base: Config, overrides: Overrides = ()) -> Config:
-    """The config of a training run that goes on from another run's parameters.
+    """Return the config of a run that is fine-tuned from another.
 
     The layers and tokens are those of that run, and so are its separator and what `[sample]` does not say. What
     `[train]` does not say has the values of `FINETUNE`, gentler than those of a training run from nothing.

@@ -1,4 +1,4 @@
-"""What a run is made of, and what each option accepts.
+"""The config of a run: every key with its type, limits and default.
 
 Every option has its type, its limits and its default here and nowhere else; `configs/custom.toml` says what
 each one means.
@@ -20,7 +20,7 @@ Texts = str | tuple[str, ...]  # what is named: a built-in corpus, a file or a f
 
 @dataclass(frozen=True, kw_only=True)
 class CorpusConfig(Checked):
-    """The text to learn from: where it is, what it is made of, and what is held out for validation and for testing."""
+    """The corpus: its place, its tokens, and its validation and test splits."""
 
     text: Annotated[Texts, Text(empty=False, without="\0", several=True)] = "shakespeare"
     tokens: Annotated[str, OneOf(("characters", "bytes"))] = "characters"

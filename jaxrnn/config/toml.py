@@ -1,4 +1,4 @@
-"""TOML text in and out, with errors of one line: nothing here knows what the keys mean."""
+"""Read and write TOML, with errors of one line, whatever the keys."""
 
 import difflib
 import re

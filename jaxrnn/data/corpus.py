@@ -244,7 +244,7 @@ def _check_sha256(found: str, wanted: str, source: Source) -> None:
 
 
 def split_lengths(length: int, *fractions: float) -> list[int]:
-    """Return how many tokens of a corpus are trained on, and how many follow that are held out, for each fraction."""
+    """Return the number of tokens in the training split and in each split after it, by their fractions."""
     # The small term undoes rounding: 10 * (1 - 0.9) is a hair below 1.
     ends = [int(length * (1 - sum(fractions[i:])) + 1e-6) for i in range(len(fractions) + 1)]
     return [end - start for start, end in pairwise([0, *ends])]

@@ -30,7 +30,7 @@ Feed: TypeAlias = Callable[[int], tuple[Array | Block, int]]
 def feeding(
     config: TrainConfig, mesh: Mesh, key: Key, tokens: TokenSource, first: int, shift: int = 0
 ) -> Feed:
-    """Return what a training run from step `first` on is fed with: the whole corpus, or one block after the other.
+    """Return the tokens for a training run from step `first`: the whole corpus, or one block after the other.
 
     Args:
         config: `steps`, `batch_size`, `seq_len`, `accumulate_steps`, `stateful`.

@@ -44,7 +44,7 @@ class Source(NamedTuple):
 
     @property
     def name(self) -> str:
-        """What was named, in one line."""
+        """Return the names of a corpus in one line."""
         return "standard input" if self.config.text == "-" else several(self.config.text)
 
     @property

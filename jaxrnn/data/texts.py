@@ -121,7 +121,7 @@ def _decompressed(file: io.BufferedReader) -> contextlib.AbstractContextManager[
 
 
 def _kind(data: bytes, by_mark: dict[bytes, Any]) -> Any:
-    """Return what a file is whose first bytes are one of these marks; None where they are none."""
+    """Return the format of a file by its first bytes; None if they are not among these marks."""
     return next((kind for mark, kind in by_mark.items() if data.startswith(mark)), None)
 
 

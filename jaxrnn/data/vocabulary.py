@@ -55,7 +55,7 @@ class Vocabulary(NamedTuple):
 
     @property
     def unit(self) -> str:
-        """What a message calls one token."""
+        """The word for one token in messages."""
         return TOKENIZERS[self.tokens].unit
 
     @property
@@ -182,7 +182,7 @@ def display(vocabulary: Vocabulary, ids: npt.NDArray[Any]) -> str:
 
 
 def names_of_tokens(vocabulary: Vocabulary) -> Sequence[str | int]:
-    """Return what a table calls each token, by id: the character, or the number of the byte."""
+    """Return the label of each token in tables, by id: the character, or the number of the byte."""
     return spell(vocabulary, np.arange(vocabulary.size))
 
 

@@ -58,7 +58,7 @@ class Rates(NamedTuple):
 
 
 class Trial(NamedTuple):
-    """What a pair of rates makes of the end of the training text."""
+    """The loss of a pair of rates on the end of the training split."""
 
     rates: Rates
     nll: float  # nats per token; infinite where the weights ran away

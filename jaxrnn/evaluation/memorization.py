@@ -1,4 +1,4 @@
-"""How much of a text is copied from another: what a model wrote, say, from what it learned from.
+"""The share of a text that is copied from another, for example of a sample from the training corpus.
 
 Every string of n characters of the text is looked for in the source by a 64-bit hash. The hashes of all strings of a
 text come from doubling, without a loop over its characters:

@@ -51,7 +51,7 @@ class Sizes(NamedTuple):
 
 
 class Arguments(NamedTuple):
-    """What a layer is differentiated with respect to; `()` where it has none."""
+    """The inputs that a layer is differentiated with respect to; `()` without any."""
 
     params: Any = ()
     carry: Any = ()

@@ -1,4 +1,4 @@
-"""Every hand-derived gradient against three oracles that know nothing of the derivation.
+"""Every hand-derived gradient against three independent oracles.
 
 | oracle        | what it is                                                        | error below |
 |---------------|-------------------------------------------------------------------|-------------|

@@ -22,7 +22,7 @@ _LONGEST = 600  # characters of a message
 
 @contextlib.contextmanager
 def about(source: str) -> Iterator[None]:
-    """Put `source` in front of what is wrong, on one line of bounded length.
+    """Prefix an error message with `source`, on one line of bounded length.
 
     Raises:
         InterchangeError: Something was refused in the context, or its values are nested too deeply.

@@ -56,7 +56,7 @@ class GRUParams(NamedTuple):
 
 
 class GRUCarry(NamedTuple):
-    """What one time step hands to the next."""
+    """The carry from one time step to the next."""
 
     h: Array  # [batch, hidden]
 

@@ -61,7 +61,7 @@ class LSTMParams(NamedTuple):
 
 
 class LSTMCarry(NamedTuple):
-    """What one time step hands to the next."""
+    """The carry from one time step to the next."""
 
     h: Array  # [batch, hidden], the output
     c: Array  # [batch, hidden], the cell

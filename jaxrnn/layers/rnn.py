@@ -46,7 +46,7 @@ class RNNParams(NamedTuple):
 
 
 class RNNCarry(NamedTuple):
-    """What one time step hands to the next."""
+    """The carry from one time step to the next."""
 
     h: Array  # [batch, hidden]
 

@@ -1,4 +1,4 @@
-"""What the layers share: the array type, the sigmoid, resets, and two ways to draw a first weight matrix."""
+"""Shared by the layers: the array type, the sigmoid, resets, and two ways to draw a first weight matrix."""
 
 from typing import Any, TypeAlias
 

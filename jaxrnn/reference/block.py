@@ -53,7 +53,7 @@ class RNNBlockParams(NamedTuple):
 
 
 class RNNBlockResiduals(NamedTuple):
-    """What the backward pass of a recurrent block needs: what its two layers need."""
+    """The residuals of a residual block: those of its two layers."""
 
     cell: list[Any]
     dense: DenseResiduals

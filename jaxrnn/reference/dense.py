@@ -34,7 +34,7 @@ class DenseParams(NamedTuple):
 
 
 class DenseResiduals(NamedTuple):
-    """What the backward pass of a dense layer needs: (3) asks for x."""
+    """The residuals of a dense layer: x, for (3)."""
 
     xs: Array  # [T, B, I]
 

@@ -23,7 +23,7 @@ from jaxrnn.reference.arrays import Array
 
 
 class DropoutResiduals(NamedTuple):
-    """What the backward pass of dropout needs."""
+    """The residuals of dropout."""
 
     mask: Array | None  # of the shape of xs, or of one of its time steps; None where nothing was dropped
 

@@ -27,7 +27,7 @@ class EmbeddingParams(NamedTuple):
 
 
 class EmbeddingResiduals(NamedTuple):
-    """What the backward pass of an embedding needs: which row went where."""
+    """The residuals of an embedding: the row of each position."""
 
     ids: Array  # [T, B], integers
 

@@ -1,4 +1,4 @@
-"""Softmax cross-entropy: how badly the model was surprised by the character that came.
+"""Softmax cross-entropy: the negative log-likelihood of the target character.
 
 The logits z of one position become probabilities, and the loss is the negative logarithm of the one that
 belongs to the target character k:
@@ -6,12 +6,12 @@ belongs to the target character k:
     p[v] = exp(z[v]) / sum_u exp(z[u])                                               (1)
     loss = -log p[k] = log sum_u exp(z[u]) - z[k]                                    (2)
 
-Its unit is the nat; divided by log 2 it is bits. A model that knows nothing has log V nats.
-From (2), with the derivative of log-sum-exp by z[v] being exp(z[v]) / sum_u exp(z[u]) = p[v]:
+Its unit is the nat; divided by log 2 it is bits. A uniform distribution has log V nats.
+From (2), with the derivative of log-sum-exp with respect to z[v] being exp(z[v]) / sum_u exp(z[u]) = p[v]:
 
     d_z[v] = d_loss * (p[v] - [v is k])                                              (3)
 
-The gradient is the difference between what was predicted and what happened. It sums to zero over v:
+The gradient is the predicted distribution minus the one-hot target. It sums to zero over v:
 logits matter only relative to one another. For the same reason a number may be taken off all logits
 first; with the largest one, exp can't overflow.
 
@@ -26,7 +26,7 @@ from jaxrnn.reference.arrays import Array
 
 
 class CrossEntropyResiduals(NamedTuple):
-    """What the backward pass of softmax cross-entropy needs."""
+    """The residuals of softmax cross-entropy."""
 
     probabilities: Array  # [..., V]
     targets: Array  # [...], integers

@@ -66,9 +66,9 @@ class LSTMCarry(NamedTuple):
 
 
 class LSTMStep(NamedTuple):
-    """What the way back through one step needs; [B, I] for x, [B, H] for what says nothing else."""
+    """The residuals of one step, [B, H] unless noted."""
 
-    x: Array  # x_t
+    x: Array  # [B, I], x_t
     h_before: Array  # k_t * m * h_{t-1}
     c_before: Array  # k_t * c_{t-1}
     i: Array

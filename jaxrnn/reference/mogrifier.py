@@ -56,7 +56,7 @@ class MogrifierLSTMParams(NamedTuple):
 
 
 class MogrifierStep(NamedTuple):
-    """What the way back through one step needs."""
+    """The residuals of one step."""
 
     cell: LSTMStep  # with x and h as the rounds left them
     pairs: list[list[Array]]  # [x, h] before each round

@@ -58,7 +58,7 @@ class RNNCarry(NamedTuple):
 
 
 class RNNStep(NamedTuple):
-    """What the way back through one step needs."""
+    """The residuals of one step."""
 
     x: Array  # [B, I], x_t
     h_before: Array  # [B, H], k_t * h_{t-1}

@@ -115,7 +115,7 @@ def is_run(path: Path) -> bool:
 
 
 def why_no_run(path: Path) -> str:
-    """Return what is missing in a path that is no run, for a message."""
+    """Return what a path lacks that is not a run, for a message."""
     return f"its {RECORD} can't be read as one" if (path / RECORD).exists() else f"it has no {RECORD}"
 
 

@@ -1,4 +1,4 @@
-"""What the bits of a training run depend on besides its config and its text: devices, versions, flags."""
+"""The environment that a run's exact result depends on besides config and corpus: devices, versions, flags."""
 
 import importlib.metadata
 import os
@@ -15,7 +15,7 @@ _FLAGS = ("XLA_FLAGS", "JAX_DEFAULT_MATMUL_PRECISION", "JAX_ENABLE_X64", "JAX_DE
 
 
 def describe_environment(mesh: Mesh) -> dict[str, str]:
-    """Return what a training run on these devices runs on, every value in words.
+    """Describe the environment of a training run on these devices, each value in words.
 
     Two training runs that agree in all of it, in their config and in their text end bitwise identical.
     """

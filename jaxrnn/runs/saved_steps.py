@@ -1,4 +1,4 @@
-"""The saved steps of a run: what is known of each checkpoint without reading its arrays, and how one is found.
+"""The saved steps of a run: the manifest of each checkpoint, and the choice of one.
 
 The manifest of a checkpoint, `checkpoint.json`, holds a `SavedStep` and the SHA-256 of all that it says.
 """

@@ -24,7 +24,7 @@ _RETRY_SECONDS = 1.0  # before a save that failed is tried a second time
 
 
 class Restored(NamedTuple):
-    """What a run resumes from."""
+    """A restored state."""
 
     state: Any
     step: int

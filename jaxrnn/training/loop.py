@@ -85,7 +85,7 @@ class Evaluated(NamedTuple):
 
     @property
     def bits_per_token(self) -> float | None:
-        """The held-out loss in bits per token."""
+        """The validation loss in bits per token."""
         return None if self.val_loss is None else nats_to_bits(self.val_loss)
 
 
@@ -293,7 +293,7 @@ def _note_evaluation(config: TrainConfig, state: TrainState, evaluated: Evaluate
 
 
 def _write(config: Config, state: TrainState, vocabulary: Vocabulary, step: int) -> str:
-    """What the model makes of the config's prompt now, with the config's settings; the prompt included."""
+    """Return a sample with the config's prompt and settings, the prompt included."""
     options = config.sample
     ids = prompt_ids(vocabulary, options.prompt)
     blocks = sample(

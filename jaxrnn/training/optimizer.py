@@ -84,7 +84,7 @@ _MUON_RMS = 0.2  # the root mean square of AdamW's updates, as measured by Liu e
 
 
 class Plateau(NamedTuple):
-    """What the `plateau` schedule remembers from evaluation to evaluation; the other schedules leave it alone."""
+    """The state of the `plateau` schedule; other schedules do not change it."""
 
     scale: Array  # float32 scalar: the factor on the learning rate
     waited: Array  # int32 scalar: evaluations since the best one, or since the last decay

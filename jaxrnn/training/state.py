@@ -109,7 +109,7 @@ def place(mesh: Mesh, state: TrainState) -> TrainState:
 
 
 def layout(config: TrainConfig) -> tuple[int, int, int]:
-    """The sizes that say which tokens a step learns from, as in `TrainState.layout`."""
+    """Return the sizes that determine the tokens of a step, as in `TrainState.layout`."""
     return config.batch_size, config.seq_len, config.accumulate_steps
 
 

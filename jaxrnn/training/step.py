@@ -188,7 +188,7 @@ def current_rate(config: TrainConfig, state: TrainState) -> Array:
 
 
 class Tally(NamedTuple):
-    """What a dispatch of steps reports, scalars all."""
+    """The report of a dispatch of steps, all scalars."""
 
     loss_sum: Array  # of the updates that were not skipped
     updates: Array  # how many these are

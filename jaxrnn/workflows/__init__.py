@@ -1,4 +1,4 @@
-"""Pretraining, fine-tuning and evaluation from end to end, with callbacks: what the command line and notebooks call."""
+"""Pretraining, fine-tuning and evaluation from end to end, with callbacks; called by the command line and notebooks."""
 
 from jaxrnn.workflows.corpus import Data as Data
 from jaxrnn.workflows.corpus import load_data as load_data

@@ -1,4 +1,4 @@
-"""A training run before its first step: what is trained, where it is written, and whether it resumes a run."""
+"""A training run before its first step: its config, its run directory, and the run that it resumes."""
 
 import os
 from collections.abc import Callable, Iterable

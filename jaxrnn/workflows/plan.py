@@ -15,7 +15,7 @@ from jaxrnn.workflows.training import LOSS_CURVE
 
 
 class Memory(NamedTuple):
-    """What a training run holds in memory; all but the first in bytes."""
+    """The memory of a training run; all but the first in bytes."""
 
     parameters: int  # how many numbers are learned
     state: int  # parameters, optimizer, carried state

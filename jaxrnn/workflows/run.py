@@ -1,4 +1,4 @@
-"""What a training run returns: its metrics, and the models it saved."""
+"""The result of a training run: its metrics and saved models."""
 
 from collections.abc import Mapping
 from pathlib import Path

@@ -243,7 +243,7 @@ def _abstract(data: Data, leaves: Leaves) -> TrainState:
 
 
 def _in_layout(path: Path, data: Data, saved: TrainState, on_event: OnEvent) -> TrainState:
-    """Return the state that goes on with batches of the config's sizes; a row of the metrics says where they change."""
+    """Return the state for batches of the config's sizes; a row of the metrics records a change."""
     train, before = data.config.train, with_layout(data.config.train, saved.layout)
     if train == before:
         return saved
