@@ -54,8 +54,12 @@ def main() -> int:
         make_run(base)
         running: set[Future[Verdict]] = set()
         number = 0
-        while running or number == 0:
-            while len(running) < 2 and time.monotonic() < end and (options.only or number) >= number:
+
+        def is_another_due() -> bool:
+            return time.monotonic() < end and (options.only is None or number < options.only)
+
+        while running or is_another_due():
+            while len(running) < 2 and is_another_due():
                 number += 1
                 command = (choose_wrong_corpus if rng.random() < 0.1 else choose)(rng, number)
                 if options.only in (None, number):
