@@ -25,6 +25,7 @@ _PUBLIC = {
         "mogrifier_lstm_step",
     ),
     "layers.rnn": ("RNNCarry", "RNNParams", "init_rnn", "rnn", "rnn_carry", "rnn_step"),
+    "layers.slstm": ("SLSTMCarry", "SLSTMParams", "init_slstm", "slstm", "slstm_carry", "slstm_step"),
     "training.step": ("make_step",),
     "models.language_model": ("LanguageModel",),
     "evaluation.scoring": ("Scores", "score"),

@@ -56,6 +56,12 @@ from jaxrnn.layers.rnn import init_rnn as init_rnn
 from jaxrnn.layers.rnn import rnn as rnn
 from jaxrnn.layers.rnn import rnn_carry as rnn_carry
 from jaxrnn.layers.rnn import rnn_step as rnn_step
+from jaxrnn.layers.slstm import SLSTMCarry as SLSTMCarry
+from jaxrnn.layers.slstm import SLSTMParams as SLSTMParams
+from jaxrnn.layers.slstm import init_slstm as init_slstm
+from jaxrnn.layers.slstm import slstm as slstm
+from jaxrnn.layers.slstm import slstm_carry as slstm_carry
+from jaxrnn.layers.slstm import slstm_step as slstm_step
 from jaxrnn.models.language_model import LanguageModel as LanguageModel
 from jaxrnn.runs.loading import load as load
 from jaxrnn.sampling.text import generate as generate

@@ -25,7 +25,7 @@ OnProgress: TypeAlias = Callable[[str, int, int], None]
 NO_GRADIENT: Any = None  # what a backward pass returns for a parameter that its function does not read
 
 
-def check_sequence(name: str, xs: Array, w_x: Array, w_h: Array, carry: tuple[Array, ...]) -> None:
+def check_sequence(name: str, xs: Array, w_x: Array, hidden_size: int, carry: tuple[Array, ...]) -> None:
     """Check that `xs` is `[time, batch, input]` and fits the weights and the carry of the layer called `name`.
 
     Raises:
@@ -35,7 +35,7 @@ def check_sequence(name: str, xs: Array, w_x: Array, w_h: Array, carry: tuple[Ar
         raise ValueError(f"{name}: xs must be [time, batch, input], got shape {xs.shape}")
     if xs.shape[2] != w_x.shape[0]:
         raise ValueError(f"{name}: xs has {xs.shape[2]} features, but w_x {w_x.shape} takes {w_x.shape[0]}")
-    batch_size, hidden_size = xs.shape[1], w_h.shape[0]
+    batch_size = xs.shape[1]
     for field in carry:
         if field.shape != (batch_size, hidden_size):
             raise ValueError(

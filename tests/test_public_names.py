@@ -45,7 +45,7 @@ def test_every_name_says_what_it_is_and_belongs_to_the_library() -> None:
 
 
 def test_recurrent_layers_take_parameters_carry_and_inputs_in_this_order() -> None:
-    for layer in (jaxrnn.rnn, jaxrnn.lstm, jaxrnn.mogrifier_lstm, jaxrnn.gru, jaxrnn.rnn_block):
+    for layer in (jaxrnn.rnn, jaxrnn.lstm, jaxrnn.mogrifier_lstm, jaxrnn.gru, jaxrnn.slstm, jaxrnn.rnn_block):
         names = [
             name
             for name, parameter in inspect.signature(layer).parameters.items()

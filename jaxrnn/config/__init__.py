@@ -19,6 +19,7 @@ from jaxrnn.config.schema import MogrifierLSTMConfig as MogrifierLSTMConfig
 from jaxrnn.config.schema import RNNBlockConfig as RNNBlockConfig
 from jaxrnn.config.schema import RNNConfig as RNNConfig
 from jaxrnn.config.schema import SampleConfig as SampleConfig
+from jaxrnn.config.schema import SLSTMConfig as SLSTMConfig
 from jaxrnn.config.schema import Texts as Texts
 from jaxrnn.config.schema import TrainConfig as TrainConfig
 from jaxrnn.config.shipped import find_config as find_config

@@ -145,6 +145,30 @@ class GRUConfig(LayerConfig):
 
 
 @dataclass(frozen=True, kw_only=True)
+class SLSTMConfig(LayerConfig):
+    """An LSTM with exponential gates; a unit's recurrent weights read only the units of its own head."""
+
+    type: ClassVar[str] = "slstm"
+    size: Size
+    heads: Annotated[int, Range(1, 65_536)] = 4
+    recurrent_dropout: Annotated[float, Range(0, 1, below=True)] = 0.0
+
+    def __post_init__(self) -> None:
+        """Checks every field.
+
+        Raises:
+            FieldError: A value is not accepted, or the heads can't share the units.
+        """
+        super().__post_init__()
+        _check_heads(self.heads, self.size)
+
+
+def _check_heads(heads: int, size: int) -> None:
+    if size % heads:
+        raise FieldError("heads", f"must divide size, {size}", heads)
+
+
+@dataclass(frozen=True, kw_only=True)
 class RNNBlockConfig(LayerConfig):
     """A recurrent layer, then a dense one, added to their input; without a size, the input's."""
 

@@ -33,6 +33,7 @@ from jaxrnn.layers.gru import GRUCarry, GRUParams, gru, gru_carry, init_gru
 from jaxrnn.layers.lstm import LSTMCarry, LSTMParams, init_lstm, lstm, lstm_carry
 from jaxrnn.layers.mogrifier import MogrifierLSTMParams, init_mogrifier_lstm, mogrifier_lstm
 from jaxrnn.layers.rnn import RNNCarry, RNNParams, init_rnn, rnn, rnn_carry
+from jaxrnn.layers.slstm import SLSTMCarry, SLSTMParams, init_slstm, slstm, slstm_carry
 from jaxrnn.models import stack
 from jaxrnn.types import Array, Carry, Key, Params
 
@@ -319,6 +320,40 @@ def _mogrifier_lstm_cases(rng: np.random.Generator, sizes: Sizes) -> list[Case]:
     ]
 
 
+def _plain_slstm_step(
+    params: SLSTMParams, carry: SLSTMCarry, x: Array, mask: Array | None = None
+) -> tuple[SLSTMCarry, Array]:
+    batch_size, (heads, size, _) = len(x), params.w_h.shape
+    h = (carry.h if mask is None else mask * carry.h).reshape(batch_size, heads, size)
+    z = (x @ params.w_x + params.b[None]).reshape(batch_size, heads, 4, size)
+    z = z + jnp.einsum("bhd,hde->bhe", h, params.w_h).reshape(z.shape)
+    i, f, g, o = (z[:, :, gate].reshape(batch_size, -1) for gate in range(4))
+    is_empty = carry.n == 0
+    kept = jax.nn.log_sigmoid(f) + jnp.where(is_empty, 0, carry.m)
+    m = jnp.where(is_empty, i, jnp.maximum(kept, i))
+    forget = jnp.where(is_empty, 0, jnp.exp(kept - m))
+    c, n = (forget * state + jnp.exp(i - m) * new for state, new in ((carry.c, jnp.tanh(g)), (carry.n, 1)))
+    h = jax.nn.sigmoid(o) * c / n
+    return SLSTMCarry(h, c, n, m), h
+
+
+def _slstm_cases(rng: np.random.Generator, sizes: Sizes) -> list[Case]:
+    """With one head and with two, and with a mask and resets as the LSTM."""
+
+    def arguments(heads: int) -> Arguments:
+        even = sizes._replace(hidden_size=heads * sizes.hidden_size)
+        given = recurrent_arguments(rng, even, partial(init_slstm, heads=heads), slstm_carry)
+        return given._replace(carry=given.carry._replace(n=abs(given.carry.n) + 0.5))  # a sum of weights
+
+    wide = sizes._replace(hidden_size=2 * sizes.hidden_size)
+    options = {"": {}, " (recurrent_dropout)": _mask_option(rng, wide), " (resets)": resets_option(sizes)}
+    forward, backward = reference.slstm_forward, reference.slstm_backward
+    return [
+        *recurrent_cases("slstm, one head", arguments(1), forward, backward, {"": {}}),
+        *recurrent_cases("slstm", arguments(2), forward, backward, options),
+    ]
+
+
 def _plain_gru_step(params: GRUParams, carry: GRUCarry, x: Array) -> tuple[GRUCarry, Array]:
     p_r, p_z, p_n = jnp.split(x @ params.w_x + params.b[None], 3, axis=-1)
     a_r, a_z, a_n = jnp.split(carry.h @ params.w_h, 3, axis=-1)
@@ -418,6 +453,7 @@ ON_TRIAL: dict[str, OnTrial] = {
     "lstm": OnTrial(lstm, over_time(_plain_lstm_step), _lstm_cases),
     "mogrifier_lstm": OnTrial(mogrifier_lstm, over_time(_plain_mogrifier_step), _mogrifier_lstm_cases),
     "gru": OnTrial(gru, over_time(_plain_gru_step), _gru_cases),
+    "slstm": OnTrial(slstm, over_time(_plain_slstm_step), _slstm_cases),
     "rnn_block": OnTrial(rnn_block, _plain_rnn_block, _rnn_block_cases),
     "softmax_cross_entropy": OnTrial(
         losses.softmax_cross_entropy, _plain_softmax_cross_entropy, _softmax_cross_entropy_cases

@@ -140,7 +140,7 @@ def layer_activity(
         resets: where its state is reset, bool `[time, batch]`, or None.
 
     Returns:
-        Arrays `[time, batch, hidden]`: the fields of its carry after each step, and its gates.
+        Arrays `[time, batch, hidden]`: h, and c if it has one, after each step, and its gates.
     """
     if not carry:
         return {}
@@ -153,7 +153,8 @@ def layer_activity(
 
     _, (before, after) = jax.lax.scan(step, carry, (xs, resets))
     gates = LAYERS[config.type].gates(config=config, params=params, carry=before, xs=xs)
-    return {**after._asdict(), **gates}
+    states = {field: state for field, state in after._asdict().items() if field in STATES}
+    return states | gates
 
 
 def saturation(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

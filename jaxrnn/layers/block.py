@@ -99,7 +99,7 @@ def rnn_block(
         >>> ys.shape
         (5, 2, 4)
     """
-    check_sequence("rnn_block", xs, params.cell.w_x, params.cell.w_h, carry)
+    check_sequence("rnn_block", xs, params.cell.w_x, params.cell.w_h.shape[0], carry)
     check_resets("rnn_block", resets, xs)
     return rnn_block_recurrence(params, carry, xs, rnn_block_input_projection(params, xs), resets)
 

@@ -106,7 +106,7 @@ def gru(
         >>> hs.shape, carry.h.shape
         ((5, 2, 4), (2, 4))
     """
-    check_sequence("gru", xs, params.w_x, params.w_h, carry)
+    check_sequence("gru", xs, params.w_x, params.w_h.shape[0], carry)
     check_resets("gru", resets, xs)
     return gru_recurrence(params, carry, gru_input_projection(params, xs), resets)
 

@@ -119,7 +119,7 @@ def lstm(
         >>> hs.shape, carry.c.shape
         ((5, 2, 4), (2, 4))
     """
-    check_sequence("lstm", xs, params.w_x, params.w_h, carry)
+    check_sequence("lstm", xs, params.w_x, params.w_h.shape[0], carry)
     check_mask("lstm", mask, carry.h)
     check_resets("lstm", resets, xs)
     return lstm_recurrence(params, carry, lstm_input_projection(params, xs), resets, mask)

@@ -132,7 +132,7 @@ def mogrifier_lstm(
         >>> hs.shape, carry.c.shape
         ((5, 2, 4), (2, 4))
     """
-    check_sequence("mogrifier_lstm", xs, params.w_x, params.w_h, carry)
+    check_sequence("mogrifier_lstm", xs, params.w_x, params.w_h.shape[0], carry)
     check_mask("mogrifier_lstm", mask, carry.h)
     check_resets("mogrifier_lstm", resets, xs)
     return _recurrence(params, carry, xs, resets, mask)

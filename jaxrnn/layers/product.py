@@ -14,6 +14,7 @@ Step by step: docs/maths.md, section 11.
 from collections.abc import Callable
 from typing import Any
 
+import jax.numpy as jnp
 from jax import lax
 
 from jaxrnn.types import Array
@@ -65,6 +66,25 @@ def weight_gradient(xs: Array, d_ys: Array, w: Array) -> Array:
     """
     positions = tuple(range(xs.ndim - 1))
     contracted = ((positions, positions), ((), ()))
+    d_w = lax.dot_general(
+        xs.astype(w.dtype), d_ys.astype(w.dtype), contracted, preferred_element_type=d_ys.dtype
+    )
+    return d_w.astype(w.dtype)
+
+
+def products_by_head(xs: Array, w: Array) -> Array:
+    """`product(xs_h, w_h)` for each head h: `[..., heads, n]` times `[heads, n, m]` is `[..., heads, m]`."""
+    axis = xs.ndim - 2
+    contracted = (((axis + 1,), (1,)), ((axis,), (0,)))
+    ys = lax.dot_general(xs.astype(w.dtype), w, contracted, preferred_element_type=xs.dtype)
+    return jnp.moveaxis(ys, 0, axis)
+
+
+def weight_gradients_by_head(xs: Array, d_ys: Array, w: Array) -> Array:
+    """`weight_gradient` for each head: xs `[..., heads, n]`, d_ys `[..., heads, m]` to `[heads, n, m]`."""
+    axis = xs.ndim - 2
+    positions = tuple(range(axis))
+    contracted = ((positions, positions), ((axis,), (axis,)))
     d_w = lax.dot_general(
         xs.astype(w.dtype), d_ys.astype(w.dtype), contracted, preferred_element_type=d_ys.dtype
     )

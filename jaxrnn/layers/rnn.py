@@ -92,7 +92,7 @@ def rnn(
         >>> hs.shape, carry.h.shape
         ((5, 2, 4), (2, 4))
     """
-    check_sequence("rnn", xs, params.w_x, params.w_h, carry)
+    check_sequence("rnn", xs, params.w_x, params.w_h.shape[0], carry)
     check_resets("rnn", resets, xs)
     return rnn_recurrence(params, carry, rnn_input_projection(params, xs), resets)
 

@@ -18,7 +18,6 @@ from jaxrnn.layers.dropout import dropout, dropout_mask
 from jaxrnn.layers.embedding import embedding, init_embedding
 from jaxrnn.layers.gru import gru_carry, gru_gates, gru_input_projection, gru_recurrence, init_gru
 from jaxrnn.layers.lstm import (
-    LSTMCarry,
     init_lstm,
     lstm_carry,
     lstm_gates,
@@ -27,6 +26,7 @@ from jaxrnn.layers.lstm import (
 )
 from jaxrnn.layers.mogrifier import init_mogrifier_lstm, mogrifier_lstm, mogrifier_lstm_gates
 from jaxrnn.layers.rnn import init_rnn, rnn_carry, rnn_input_projection, rnn_recurrence
+from jaxrnn.layers.slstm import init_slstm, slstm_carry, slstm_gates, slstm_input_projection, slstm_recurrence
 from jaxrnn.types import Array, Carry, Key, Params
 
 
@@ -48,7 +48,7 @@ class Layer(NamedTuple):
     gates: Callable[..., dict[str, Array]] = lambda **_: {}
 
 
-def _mask(config: Any, key: Key | None, carry: LSTMCarry) -> Array | None:
+def _mask(config: Any, key: Key | None, carry: Carry) -> Array | None:
     rate = config.recurrent_dropout
     return None if key is None or rate == 0 else dropout_mask(key, rate, carry.h)
 
@@ -104,6 +104,17 @@ LAYERS: dict[str, Layer] = {
         initial_carry=gru_carry,
         input_projection=gru_input_projection,
         gates=lambda params, carry, xs, **_: gru_gates(params, carry, xs),
+    ),
+    "slstm": Layer(
+        init=lambda key, config, input_size, dtype, **_: init_slstm(
+            key, input_size, config.size, config.heads, dtype
+        ),
+        apply=lambda config, params, carry, projected, key, resets, **_: slstm_recurrence(
+            params, carry, projected, resets, _mask(config, key, carry)
+        ),
+        initial_carry=slstm_carry,
+        input_projection=slstm_input_projection,
+        gates=lambda params, carry, xs, **_: slstm_gates(params, carry, xs),
     ),
     "rnn_block": Layer(
         init=lambda key, config, input_size, dtype, **_: init_rnn_block(key, input_size, config.cell, dtype),

@@ -15,6 +15,7 @@ Read in this order:
     lstm.py         gates and a second state that gradients can travel along
     mogrifier.py    an LSTM whose input and state gate each other first
     gru.py          gates without the second state
+    slstm.py        exponential gates, kept in range by a stabilizer
     block.py        layers in a row, and a way around them
     optimizer.py    gradient descent and Adam
     model.py        a stack of layers that learns a text and writes one
@@ -83,3 +84,9 @@ from jaxrnn.reference.rnn import RNNStep as RNNStep
 from jaxrnn.reference.rnn import init_rnn as init_rnn
 from jaxrnn.reference.rnn import rnn_backward as rnn_backward
 from jaxrnn.reference.rnn import rnn_forward as rnn_forward
+from jaxrnn.reference.slstm import SLSTMCarry as SLSTMCarry
+from jaxrnn.reference.slstm import SLSTMParams as SLSTMParams
+from jaxrnn.reference.slstm import SLSTMStep as SLSTMStep
+from jaxrnn.reference.slstm import init_slstm as init_slstm
+from jaxrnn.reference.slstm import slstm_backward as slstm_backward
+from jaxrnn.reference.slstm import slstm_forward as slstm_forward

@@ -37,6 +37,7 @@ from jaxrnn.reference.mogrifier import (
     mogrifier_lstm_forward,
 )
 from jaxrnn.reference.optimizer import adam, gradient_descent, init_adam, map_leaves
+from jaxrnn.reference.slstm import SLSTMCarry, init_slstm, slstm_backward, slstm_forward
 
 Params: TypeAlias = tuple[Any, ...]  # one record a layer, () for dropout
 Carry: TypeAlias = tuple[Any, ...]  # one record a layer, () for a layer without state
@@ -66,7 +67,7 @@ def _recurrent(cell: Cell) -> Layer:
 
 def _zeros(cell: Cell, params: Any, batch_size: int) -> Any:
     """All states zero, as before the first token of a text."""
-    hidden_size = params.w_h.shape[0]
+    hidden_size = params.b.size // (params.w_h.shape[-1] // params.w_h.shape[-2])  # [H] for each gate
     return cell.carry(*(np.zeros((batch_size, hidden_size), params.w_h.dtype) for _ in cell.carry._fields))
 
 
@@ -76,7 +77,7 @@ def _with_mask(forward: Callable[..., Any]) -> Callable[..., Any]:
     def draw_and_run(
         config: Any,
         params: Any,
-        carry: LSTMCarry,
+        carry: Any,
         xs: Array,
         rng: np.random.Generator | None,
         resets: Array | None,
@@ -102,6 +103,7 @@ def _dense_backward(params: Any, residuals: Any, d_ys: Array, **_: Any) -> Any:
 
 
 _MOGRIFIER = Cell(init_mogrifier_lstm, LSTMCarry, mogrifier_lstm_forward, mogrifier_lstm_backward)
+_SLSTM = Cell(init_slstm, SLSTMCarry, slstm_forward, slstm_backward)
 
 # The layers by the type that they have in a config.
 LAYERS: dict[str, Layer] = {
@@ -131,6 +133,10 @@ LAYERS: dict[str, Layer] = {
         forward=_with_mask(mogrifier_lstm_forward),
     ),
     "gru": _recurrent(CELLS["gru"]),
+    "slstm": _recurrent(_SLSTM)._replace(
+        init=lambda rng, config, input_size, **_: init_slstm(rng, input_size, config.size, config.heads),
+        forward=_with_mask(slstm_forward),
+    ),
     "rnn_block": Layer(
         init=lambda rng, config, input_size, **_: init_rnn_block(rng, input_size, config.cell),
         forward=lambda config, params, carry, xs, resets, **_: rnn_block_forward(

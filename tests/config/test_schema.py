@@ -20,6 +20,7 @@ from jaxrnn.config import (
     RNNBlockConfig,
     RNNConfig,
     SampleConfig,
+    SLSTMConfig,
     TrainConfig,
     parse_config,
 )
@@ -50,6 +51,9 @@ LIMITS: list[tuple[Any, str, list[Any], list[Any]]] = [
     (MogrifierLSTMConfig, "size", [1, 65_536], [0, 65_537, None]),
     (MogrifierLSTMConfig, "rounds", [1, 100], [0, 101]),
     (MogrifierLSTMConfig, "rank", [0, 65_536], [-1, 65_537]),
+    (SLSTMConfig, "size", [4, 65_536], [0, 65_537, None]),
+    (SLSTMConfig, "heads", [1, 8], [0, 3, 16, 65_537]),
+    (SLSTMConfig, "recurrent_dropout", [0.0, 0.999], [-1e-9, 1.0]),
     (MogrifierLSTMConfig, "recurrent_dropout", [0.0, 0.999], [-1e-9, 1.0]),
     (TrainConfig, "batch_size", [1, 2**20], [0, 2**20 + 1]),
     (TrainConfig, "seq_len", [1, 2**20], [0, 2**20 + 1]),

@@ -68,6 +68,9 @@ def test_every_hand_derived_gradient_agrees_with_three_oracles(layer):
             "mogrifier_lstm": LSTM_LEAVES | {f"params.rounds.{k}.w_out" for k in range(4)},
             **{f"mogrifier_lstm, low rank{option}": LSTM_LEAVES | low for option in options},
         }
+    elif layer == "slstm":
+        names = ("slstm, one head", "slstm", "slstm (recurrent_dropout)", "slstm (resets)")
+        assert leaves == dict.fromkeys(names, LSTM_LEAVES | {"carry.n", "carry.m"})
     elif layer == "projected_table":
         assert {f"projected_table ({cell})" for cell in ("rnn", "lstm", "gru", "rnn_block")} == set(leaves)
         assert {"params.0.table", "params.1.w_x", "params.1.w_h", "params.2.w"} <= leaves[
