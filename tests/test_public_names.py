@@ -45,7 +45,8 @@ def test_every_name_says_what_it_is_and_belongs_to_the_library() -> None:
 
 
 def test_recurrent_layers_take_parameters_carry_and_inputs_in_this_order() -> None:
-    for layer in (jaxrnn.rnn, jaxrnn.lstm, jaxrnn.mogrifier_lstm, jaxrnn.gru, jaxrnn.slstm, jaxrnn.rnn_block):
+    for layer_name in ("rnn", "lstm", "mogrifier_lstm", "gru", "slstm", "mlstm", "rnn_block", "causal_conv"):
+        layer = getattr(jaxrnn, layer_name)
         names = [
             name
             for name, parameter in inspect.signature(layer).parameters.items()

@@ -103,21 +103,28 @@ def _apply_to_model(table: dict[str, Any], path: list[str], read: _Read) -> str:
         case ["layers"]:
             table["layers"] = read(_LAYERS)
             return "model.layers"
-        case ["layers", index, key]:
-            return _apply_to_layer(table, index, key, read)
+        case ["layers", index, *rest] if rest:
+            layers = table.setdefault("layers", to_tables(Config())["model"]["layers"])
+            return _apply_to_layer(layers, "model.layers", index, rest, read)
     refuse_unknown(path[:1], MODEL_KEYS, "[model]", elsewhere=PATHS)
     raise FieldError("model.layers", "give one key of one layer, such as model.layers.1.size=256")
 
 
-def _apply_to_layer(table: dict[str, Any], index: str, key: str, read: _Read) -> str:
-    layers = table.setdefault("layers", to_tables(Config())["model"]["layers"])
+def _apply_to_layer(layers: object, name: str, index: str, path: list[str], read: _Read) -> str:
     if not isinstance(layers, list):
-        raise FieldError("model.layers", "model.layers is no list in the file")
+        raise FieldError(name, f"{name} is no list in the file")
     if index not in map(str, range(len(layers))):
-        raise FieldError("model.layers", f"no such layer; the {len(layers)} layers are counted from 0")
-    layer, here = layers[int(index)], f"model.layers[{index}]"
+        raise FieldError(name, f"no such layer; the {len(layers)} layers are counted from 0")
+    layer, here = layers[int(index)], f"{name}[{index}]"
     if not isinstance(layer, dict):
         raise FieldError(here, f"{here} is no table in the file")
+    match path:
+        case ["layers", inner, *rest] if rest:
+            return _apply_to_layer(layer.get("layers"), f"{here}.layers", inner, rest, read)
+        case [key]:
+            pass
+        case _:
+            raise FieldError("model.layers", "give one key of one layer, such as model.layers.1.size=256")
     if key == "type":
         fields = {"type": _TYPE}
     else:
@@ -126,6 +133,8 @@ def _apply_to_layer(table: dict[str, Any], index: str, key: str, read: _Read) ->
         except FieldError as error:
             raise FieldError(here, str(error.under(here))) from None
         fields = {"type": _TYPE, **fields_of(record)}
+        if key == "layers":
+            fields |= {"layers": _LAYERS}
         refuse_unknown([key], fields, f"a layer of type {record.type}")
     layer[key] = read(fields[key])
     return f"{here}.{key}"

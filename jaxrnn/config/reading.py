@@ -11,6 +11,7 @@ from jaxrnn.config.schema import (
     CorpusConfig,
     LayerConfig,
     ModelConfig,
+    ResidualConfig,
     SampleConfig,
     TrainConfig,
 )
@@ -61,6 +62,10 @@ def _read_model(table: Mapping[str, Any]) -> ModelConfig:
     layers = table.get("layers")
     if layers is None:
         return ModelConfig()
+    return ModelConfig(layers=_read_layers(layers))
+
+
+def _read_layers(layers: object) -> tuple[LayerConfig, ...]:
     if not isinstance(layers, list):
         raise FieldError("layers", f"must be a list of tables like {_EXAMPLE}", layers)
     made = []
@@ -69,7 +74,7 @@ def _read_model(table: Mapping[str, Any]) -> ModelConfig:
             made.append(_read_layer(layer))
         except FieldError as error:
             raise error.under(f"layers[{index}]") from None
-    return ModelConfig(layers=tuple(made))
+    return tuple(made)
 
 
 def _read_layer(table: object) -> LayerConfig:
@@ -79,6 +84,8 @@ def _read_layer(table: object) -> LayerConfig:
     called = f"a layer of type {record.type}"
     values = {key: value for key, value in table.items() if key != "type"}
     refuse_unknown(values, ["type", *fields_of(record)], called)
+    if record is ResidualConfig and "layers" in values:
+        values["layers"] = _read_layers(values["layers"])
     return read_record(record, values, called)
 
 
@@ -104,6 +111,8 @@ def to_tables(config: Config) -> dict[str, dict[str, Any]]:
     """The tables that describe a config, every value spelled out, but for the options of a layer that are off."""
 
     def table(layer: LayerConfig) -> dict[str, Any]:
+        if isinstance(layer, ResidualConfig):
+            return {"type": layer.type, "layers": [table(inner) for inner in layer.layers]}
         named = [(field, getattr(layer, field.name)) for field in fields(layer)]
         return {"type": layer.type} | {f.name: value for f, value in named if value or value != f.default}
 

@@ -163,6 +163,25 @@ class SLSTMConfig(LayerConfig):
         _check_heads(self.heads, self.size)
 
 
+@dataclass(frozen=True, kw_only=True)
+class MLSTMConfig(LayerConfig):
+    """A layer with a matrix memory in each head; `chunk` steps are computed at once."""
+
+    type: ClassVar[str] = "mlstm"
+    size: Size
+    heads: Annotated[int, Range(1, 65_536)] = 4
+    chunk: Annotated[int, Range(1, 65_536)] = 64
+
+    def __post_init__(self) -> None:
+        """Checks every field.
+
+        Raises:
+            FieldError: A value is not accepted, or the heads can't share the units.
+        """
+        super().__post_init__()
+        _check_heads(self.heads, self.size)
+
+
 def _check_heads(heads: int, size: int) -> None:
     if size % heads:
         raise FieldError("heads", f"must divide size, {size}", heads)
@@ -187,6 +206,77 @@ class RNNBlockConfig(LayerConfig):
                 f"an rnn_block adds to its input, so this must be the input's size, {input_size}, or left out"
             )
             raise FieldError("size", rule, self.size)
+        return input_size
+
+
+@dataclass(frozen=True, kw_only=True)
+class RMSNormConfig(LayerConfig):
+    """Divides each vector by its root mean square, and scales each feature."""
+
+    type: ClassVar[str] = "rms_norm"
+
+
+@dataclass(frozen=True, kw_only=True)
+class GatedMLPConfig(LayerConfig):
+    """A gated feed-forward layer with `hidden` units (SwiGLU); its output has the size of its input."""
+
+    type: ClassVar[str] = "gated_mlp"
+    hidden: Size
+
+
+@dataclass(frozen=True, kw_only=True)
+class CausalConvConfig(LayerConfig):
+    """A convolution over the present input and the `width - 1` before it, each feature for itself."""
+
+    type: ClassVar[str] = "causal_conv"
+    width: Annotated[int, Range(1, 100)] = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResidualConfig(LayerConfig):
+    """Layers whose outputs are added to the input of the first."""
+
+    type: ClassVar[str] = "residual"
+    layers: tuple[LayerConfig, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Checks that there are layers, of types that can be inside.
+
+        Raises:
+            FieldError: There are none, or one is an embedding or a dense layer without a size.
+        """
+        object.__setattr__(self, "layers", tuple(self.layers))
+        if not 1 <= len(self.layers) <= MAX_LAYERS:
+            raise FieldError("layers", f"must be a list of 1 to {MAX_LAYERS} layers")
+        for index, layer in enumerate(self.layers):
+            if not isinstance(layer, LayerConfig):  # only Python can get here
+                raise FieldError(f"layers[{index}]", "must be a layer's config", layer)
+            if isinstance(layer, EmbeddingConfig):
+                raise FieldError(
+                    f"layers[{index}]", "only the first layer of a model can be of type embedding"
+                )
+            if isinstance(layer, DenseConfig) and layer.size is None:
+                raise FieldError(
+                    f"layers[{index}].size", "is missing; only the last layer of a model has none"
+                )
+
+    def output_size(self, input_size: int) -> int:
+        """Return the size of the input, to which the layers add.
+
+        Raises:
+            FieldError: The last layer inside has another size.
+        """
+        size = input_size
+        for index, layer in enumerate(self.layers):
+            try:
+                size = layer.output_size(size)
+            except FieldError as error:
+                raise error.under(f"layers[{index}]") from None
+        if size != input_size:
+            rule = (
+                f"the outputs are added to the input, which has {input_size} features, and they have {size}"
+            )
+            raise FieldError("layers", rule)
         return input_size
 
 

@@ -5,7 +5,7 @@ slower than the layer and shares no arithmetic with it. A case has the arguments
 the gradient in NumPy. All arrays are drawn in float64: to be called under JAX's 64-bit setting.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -15,26 +15,40 @@ import numpy as np
 
 from jaxrnn import reference
 from jaxrnn.config import (
+    CausalConvConfig,
     DenseConfig,
     EmbeddingConfig,
+    GatedMLPConfig,
     GRUConfig,
     LayerConfig,
     LSTMConfig,
     ModelConfig,
+    ResidualConfig,
+    RMSNormConfig,
     RNNBlockConfig,
     RNNConfig,
 )
 from jaxrnn.layers import losses
 from jaxrnn.layers.block import CellCarry, RNNBlockParams, init_rnn_block, rnn_block, rnn_block_carry
+from jaxrnn.layers.causal_conv import (
+    CausalConvCarry,
+    CausalConvParams,
+    causal_conv,
+    causal_conv_carry,
+    init_causal_conv,
+)
 from jaxrnn.layers.dense import DenseParams, dense, init_dense
 from jaxrnn.layers.dropout import dropout
 from jaxrnn.layers.embedding import EmbeddingParams, embedding, init_embedding
+from jaxrnn.layers.gated_mlp import GatedMLPParams, gated_mlp, init_gated_mlp
 from jaxrnn.layers.gru import GRUCarry, GRUParams, gru, gru_carry, init_gru
 from jaxrnn.layers.lstm import LSTMCarry, LSTMParams, init_lstm, lstm, lstm_carry
+from jaxrnn.layers.mlstm import MLSTMCarry, MLSTMParams, init_mlstm, mlstm, mlstm_carry
 from jaxrnn.layers.mogrifier import MogrifierLSTMParams, init_mogrifier_lstm, mogrifier_lstm
+from jaxrnn.layers.rms_norm import EPSILON, RMSNormParams, init_rms_norm, rms_norm
 from jaxrnn.layers.rnn import RNNCarry, RNNParams, init_rnn, rnn, rnn_carry
 from jaxrnn.layers.slstm import SLSTMCarry, SLSTMParams, init_slstm, slstm, slstm_carry
-from jaxrnn.models import stack
+from jaxrnn.models import registry, stack
 from jaxrnn.types import Array, Carry, Key, Params
 
 
@@ -129,18 +143,48 @@ def _plain_dense(params: DenseParams, xs: Array) -> Array:
 
 
 def _dense_cases(rng: np.random.Generator, sizes: Sizes) -> list[Case]:
-    def gradient(arguments: Arguments, d_ys: Any) -> Arguments:
-        _, residuals = reference.dense_forward(arguments.params, arguments.xs)
-        d_params, d_xs = reference.dense_backward(arguments.params, residuals, d_ys)
-        return Arguments(params=d_params, xs=d_xs)
-
     params = drawn(rng, lambda: init_dense(jax.random.key(0), sizes.input_size, sizes.hidden_size))
-    arguments = Arguments(params=params, xs=_xs(rng, sizes))
-    return [Case("dense", arguments, lambda function, a: function(a.params, a.xs), gradient)]
+    twin = reference.dense_forward, reference.dense_backward
+    return [_pointwise_case("dense", params, _xs(rng, sizes), *twin)]
 
 
 def _xs(rng: np.random.Generator, sizes: Sizes) -> Array:
     return normal(rng, sizes.seq_len, sizes.batch_size, sizes.input_size)
+
+
+def _plain_rms_norm(params: RMSNormParams, xs: Array) -> Array:
+    return xs / jnp.sqrt((xs**2).mean(-1, keepdims=True) + EPSILON) * params.scale[None, None]
+
+
+def _rms_norm_cases(rng: np.random.Generator, sizes: Sizes) -> list[Case]:
+    params = drawn(rng, lambda: init_rms_norm(sizes.input_size))
+    twin = reference.rms_norm_forward, reference.rms_norm_backward
+    return [_pointwise_case("rms_norm", params, _xs(rng, sizes), *twin)]
+
+
+def _plain_gated_mlp(params: GatedMLPParams, xs: Array) -> Array:
+    a, v = jnp.split(xs @ params.w_in, 2, axis=-1)
+    return (jax.nn.silu(a) * v) @ params.w_out
+
+
+def _gated_mlp_cases(rng: np.random.Generator, sizes: Sizes) -> list[Case]:
+    params = drawn(rng, lambda: init_gated_mlp(jax.random.key(0), sizes.input_size, sizes.hidden_size))
+    twin = reference.gated_mlp_forward, reference.gated_mlp_backward
+    return [_pointwise_case("gated_mlp", params, _xs(rng, sizes), *twin)]
+
+
+def _pointwise_case(
+    name: str, params: Params, xs: Array, forward: Callable[..., Any], backward: Callable[..., Any]
+) -> Case:
+    """Return the case of a layer (params, xs) -> ys, from the two passes of its NumPy twin."""
+
+    def gradient(arguments: Arguments, d_ys: Any) -> Arguments:
+        _, residuals = forward(arguments.params, arguments.xs)
+        d_params, d_xs = backward(arguments.params, residuals, d_ys)
+        return Arguments(params=d_params, xs=d_xs)
+
+    arguments = Arguments(params=params, xs=xs)
+    return Case(name, arguments, lambda function, a: function(a.params, a.xs), gradient)
 
 
 def _plain_dropout(key: Key, rate: float, xs: Array, *, variational: bool = False) -> Array:
@@ -354,6 +398,39 @@ def _slstm_cases(rng: np.random.Generator, sizes: Sizes) -> list[Case]:
     ]
 
 
+def _plain_mlstm_step(
+    params: MLSTMParams, carry: MLSTMCarry, x: Array, chunk: int = 1
+) -> tuple[MLSTMCarry, Array]:
+    del chunk  # step by step
+    batch_size, (heads, size) = len(x), params.scale.shape
+    units, gates = jnp.split(x @ params.w_x + params.b[None], [4 * heads * size], axis=-1)
+    q, k, v, o = jnp.moveaxis(units.reshape(batch_size, 4, heads, size), 1, 0)
+    i, f = jnp.moveaxis(jax.nn.sigmoid(gates).reshape(batch_size, 2, heads, 1, 1), 1, 0)
+    c = f * carry.c.reshape(batch_size, heads, size, size) + i * k[..., :, None] * v[..., None, :]
+    y = jnp.einsum("bhd,bhde->bhe", q, c) / jnp.sqrt(size)
+    y = y / jnp.sqrt((y**2).mean(-1, keepdims=True) + EPSILON) * params.scale[None]
+    return MLSTMCarry(c.reshape(carry.c.shape)), (jax.nn.sigmoid(o) * y).reshape(batch_size, -1)
+
+
+def _mlstm_cases(rng: np.random.Generator, sizes: Sizes) -> list[Case]:
+    """In a single chunk, and in chunks of 3 of which the last is not full, with resets inside of them."""
+    wide = sizes._replace(hidden_size=2 * max(sizes.hidden_size, 3))  # the norm of one number is its sign
+    arguments = recurrent_arguments(rng, wide, partial(init_mlstm, heads=2), mlstm_carry)
+
+    def cases(name: str, options: Mapping[str, Mapping[str, Any]], chunk: int) -> list[Case]:
+        made = recurrent_cases(name, arguments, reference.mlstm_forward, reference.mlstm_backward, options)
+        return [case._replace(call=_in_chunks(chunk, case.call)) for case in made]
+
+    options = {"": {}, " (resets)": resets_option(sizes)}
+    return [*cases("mlstm", options, 64), *cases("mlstm, chunks", options, 3)]
+
+
+def _in_chunks(
+    chunk: int, call: Callable[[Function, Arguments], Outputs]
+) -> Callable[[Function, Arguments], Outputs]:
+    return lambda function, arguments: call(partial(function, chunk=chunk), arguments)
+
+
 def _plain_gru_step(params: GRUParams, carry: GRUCarry, x: Array) -> tuple[GRUCarry, Array]:
     p_r, p_z, p_n = jnp.split(x @ params.w_x + params.b[None], 3, axis=-1)
     a_r, a_z, a_n = jnp.split(carry.h @ params.w_h, 3, axis=-1)
@@ -396,6 +473,32 @@ def _rnn_block_cases(rng: np.random.Generator, sizes: Sizes) -> list[Case]:
     return [*cases("rnn", ""), *cases("lstm", "", ", resets"), *cases("gru", "")]
 
 
+def _plain_causal_conv_step(
+    params: CausalConvParams, carry: CausalConvCarry, x: Array
+) -> tuple[CausalConvCarry, Array]:
+    window = jnp.concatenate([carry.xs, x], axis=1).reshape(len(x), *params.taps.shape)
+    y = params.b[None] + jnp.einsum("bks,ks->bs", window, params.taps[::-1])
+    return CausalConvCarry(window[:, 1:].reshape(carry.xs.shape)), y
+
+
+def _causal_conv_cases(rng: np.random.Generator, sizes: Sizes) -> list[Case]:
+    """With a window shorter than the sequence, and one longer."""
+
+    def cases(name: str, width: int, options: Mapping[str, Mapping[str, Any]]) -> list[Case]:
+        def init(key: Key, size: int, _size: int) -> CausalConvParams:
+            return init_causal_conv(key, size, width)
+
+        arguments = recurrent_arguments(rng, sizes, init, causal_conv_carry)
+        forward, backward = reference.causal_conv_forward, reference.causal_conv_backward
+        return recurrent_cases(name, arguments, forward, backward, options)
+
+    options = {"": {}, " (resets)": resets_option(sizes)}
+    return [
+        *cases("causal_conv", 3, options),
+        *cases("causal_conv, wide", sizes.seq_len + 2, {" (resets)": resets_option(sizes)}),
+    ]
+
+
 # A stack of layers
 
 
@@ -403,17 +506,76 @@ def plain_stack(
     config: ModelConfig, params: Params, carry: Carry, tokens: Array, resets: Array | None = None
 ) -> tuple[Carry, Array]:
     """Run the plain forward passes of a stack without dropout: tokens and resets `[batch, time]` to logits."""
-    xs = tokens.T
-    resets = None if resets is None else resets.T
+    carry, xs = _plain_layers(config.layers, params, carry, tokens.T, None if resets is None else resets.T)
+    return carry, xs.swapaxes(0, 1)
+
+
+def _plain_layers(
+    layers: Sequence[LayerConfig], params: Params, carry: Carry, xs: Array, resets: Array | None
+) -> tuple[Carry, Array]:
     carry_out: list[Carry] = []
-    for layer, layer_params, layer_carry in zip(config.layers, params, carry, strict=True):
+    for layer, layer_params, layer_carry in zip(layers, params, carry, strict=True):
         plain = ON_TRIAL[layer.type].plain
-        if layer_carry:
+        if isinstance(layer, ResidualConfig):
+            layer_carry, xs = _plain_residual(layer, layer_params, layer_carry, xs, resets=resets)
+        elif layer_carry:
             layer_carry, xs = plain(layer_params, layer_carry, xs, resets=resets)
         elif layer.type != "dropout":
             xs = plain(layer_params, xs)
         carry_out.append(layer_carry)
-    return tuple(carry_out), xs.swapaxes(0, 1)
+    return tuple(carry_out), xs
+
+
+def _plain_residual(
+    config: ResidualConfig, params: Params, carry: Carry, xs: Array, *, resets: Array | None = None
+) -> tuple[Carry, Array]:
+    carry, ys = _plain_layers(config.layers, params, carry, xs, resets)
+    return carry, xs + ys
+
+
+def _residual_cases(rng: np.random.Generator, sizes: Sizes) -> list[Case]:
+    """A recurrent layer and a feed-forward one, each with what stands around it in recent models."""
+    recurrent = ResidualConfig(
+        layers=(
+            RMSNormConfig(),
+            CausalConvConfig(width=3),
+            LSTMConfig(size=sizes.hidden_size),
+            DenseConfig(size=sizes.input_size),
+        )
+    )
+    feed_forward = ResidualConfig(layers=(RMSNormConfig(), GatedMLPConfig(hidden=sizes.hidden_size)))
+
+    def cases(label: str, config: ResidualConfig, options: Mapping[str, Mapping[str, Any]]) -> list[Case]:
+        row, twin = registry.LAYERS[config.type], reference.model.LAYERS[config.type]
+
+        def init(key: Key, input_size: int, _size: int) -> Params:
+            return row.init(
+                key=key, config=config, input_size=input_size, vocabulary_size=0, dtype=jnp.float32
+            )
+
+        def forward(params: Params, carry: Carry, xs: Any, resets: Any = None) -> Any:
+            return twin.forward(config=config, params=params, carry=carry, xs=xs, rng=None, resets=resets)
+
+        def backward(params: Params, residuals: Any, d_carry: Carry, d_ys: Any) -> Any:
+            return twin.backward(
+                config=config, params=params, residuals=residuals, d_carry=d_carry, d_ys=d_ys
+            )
+
+        def initial_carry(params: Params, batch_size: int) -> Carry:
+            return row.initial_carry(config=config, params=params, batch_size=batch_size)
+
+        arguments = recurrent_arguments(rng, sizes, init, initial_carry)
+        made = recurrent_cases(f"residual ({label})", arguments, forward, backward, options)
+        return [case._replace(call=_with_config(config, case.call)) for case in made]
+
+    options = {"": {}, " (resets)": resets_option(sizes)}
+    return [*cases("recurrent", recurrent, options), *cases("feed-forward", feed_forward, {"": {}})]
+
+
+def _with_config(
+    config: LayerConfig, call: Callable[[Function, Arguments], Outputs]
+) -> Callable[[Function, Arguments], Outputs]:
+    return lambda function, arguments: call(partial(function, config), arguments)
 
 
 def _projected_table_cases(rng: np.random.Generator, sizes: Sizes) -> list[Case]:
@@ -458,5 +620,10 @@ ON_TRIAL: dict[str, OnTrial] = {
     "softmax_cross_entropy": OnTrial(
         losses.softmax_cross_entropy, _plain_softmax_cross_entropy, _softmax_cross_entropy_cases
     ),
+    "mlstm": OnTrial(mlstm, over_time(_plain_mlstm_step), _mlstm_cases),
+    "rms_norm": OnTrial(rms_norm, _plain_rms_norm, _rms_norm_cases),
+    "gated_mlp": OnTrial(gated_mlp, _plain_gated_mlp, _gated_mlp_cases),
+    "causal_conv": OnTrial(causal_conv, over_time(_plain_causal_conv_step), _causal_conv_cases),
+    "residual": OnTrial(registry.apply_layer, _plain_residual, _residual_cases),
     "projected_table": OnTrial(stack.apply, plain_stack, _projected_table_cases),
 }

@@ -7,14 +7,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxrnn.config import LayerConfig, ModelConfig
+from jaxrnn.config import LayerConfig, ModelConfig, ResidualConfig
 from jaxrnn.data.vocabulary import Text, encode
 from jaxrnn.evaluation.scoring import rank
 from jaxrnn.layers.losses import softmax_cross_entropy
 from jaxrnn.layers.resets import find_resets, reset_state
 from jaxrnn.models import stack
 from jaxrnn.models.language_model import LanguageModel
-from jaxrnn.models.registry import LAYERS, apply_layer
+from jaxrnn.models.registry import LAYERS, apply_layer, apply_layers
 from jaxrnn.types import Array, Carry, Params
 
 # What is tanh of something lies between -1 and 1, a gate between 0 and 1, a cell anywhere.
@@ -140,8 +140,15 @@ def layer_activity(
         resets: where its state is reset, bool `[time, batch]`, or None.
 
     Returns:
-        Arrays `[time, batch, hidden]`: h, and c if it has one, after each step, and its gates.
+        Arrays `[time, batch, hidden]`: h, and c if it has one, after each step, and its gates; of a residual layer,
+        those of the last recurrent layer inside.
     """
+    if isinstance(config, ResidualConfig):
+        inputs: list[Array] = []
+        apply_layers(config.layers, params, carry, xs, resets=resets, inputs=inputs)
+        layers = zip(config.layers, params, carry, inputs, strict=True)
+        inside = [layer_activity(*layer, resets) for layer in layers]
+        return next((kinds for kinds in reversed(inside) if "h" in kinds), {})
     if not carry:
         return {}
 

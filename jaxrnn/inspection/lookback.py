@@ -73,8 +73,9 @@ def look_back(
     return tuple(
         LookBack(index, field, np.median(np.asarray(values), axis=1))
         for index, of_layer in enumerate(norms)
-        if of_layer
-        for field, values in of_layer._asdict().items()
+        if (state := stack.hidden_carry(of_layer))
+        for field, values in state._asdict().items()
+        if field in ("h", "c")
     )
 
 

@@ -54,16 +54,16 @@ def describe_with_states(trained: LanguageModel) -> dict[str, Any]:
 def by_name(carry: Carry) -> dict[str, Array]:
     """Return the arrays of a carry, each by its field and the number of its layer, in the order of the layers.
 
+    Inside of a residual layer a number for each level: `h_2_1`.
+
     Example:
         >>> from jaxrnn import LSTMCarry, GRUCarry
         >>> by_name(((), LSTMCarry(h="first", c="second"), (), GRUCarry(h="third")))
         {'h_1': 'first', 'c_1': 'second', 'h_3': 'third'}
     """
     return {
-        f"{field}_{index}": array
-        for index, layer in enumerate(carry)
-        if layer
-        for field, array in layer._asdict().items()
+        "_".join([path[-1].name, *(str(key.idx) for key in path[:-1])]): array
+        for path, array in jax.tree.leaves_with_path(carry)
     }
 
 

@@ -3,8 +3,12 @@
 A new layer joins a stack with its row here and its class in `jaxrnn/config/schema.py` (CONTRIBUTING.md).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
+
+import jax
+from jax.typing import DTypeLike
 
 from jaxrnn.config import LayerConfig
 from jaxrnn.layers.block import (
@@ -13,9 +17,11 @@ from jaxrnn.layers.block import (
     rnn_block_input_projection,
     rnn_block_recurrence,
 )
+from jaxrnn.layers.causal_conv import causal_conv, causal_conv_carry, init_causal_conv
 from jaxrnn.layers.dense import dense, init_dense
 from jaxrnn.layers.dropout import dropout, dropout_mask
 from jaxrnn.layers.embedding import embedding, init_embedding
+from jaxrnn.layers.gated_mlp import gated_mlp, init_gated_mlp
 from jaxrnn.layers.gru import gru_carry, gru_gates, gru_input_projection, gru_recurrence, init_gru
 from jaxrnn.layers.lstm import (
     init_lstm,
@@ -24,7 +30,15 @@ from jaxrnn.layers.lstm import (
     lstm_input_projection,
     lstm_recurrence,
 )
+from jaxrnn.layers.mlstm import (
+    init_mlstm,
+    mlstm_carry,
+    mlstm_gates,
+    mlstm_input_projection,
+    mlstm_memory,
+)
 from jaxrnn.layers.mogrifier import init_mogrifier_lstm, mogrifier_lstm, mogrifier_lstm_gates
+from jaxrnn.layers.rms_norm import init_rms_norm, rms_norm
 from jaxrnn.layers.rnn import init_rnn, rnn_carry, rnn_input_projection, rnn_recurrence
 from jaxrnn.layers.slstm import init_slstm, slstm_carry, slstm_gates, slstm_input_projection, slstm_recurrence
 from jaxrnn.types import Array, Carry, Key, Params
@@ -40,7 +54,7 @@ class Layer(NamedTuple):
     init: Callable[..., Params]  # key, config, input_size, vocabulary_size, dtype
     # config, params, carry, xs, projected, key, resets -> (carry, ys)
     apply: Callable[..., tuple[Carry, Array]]
-    initial_carry: Callable[..., Carry] = lambda **_: ()  # params, batch_size -> zeros
+    initial_carry: Callable[..., Carry] = lambda **_: ()  # config, params, batch_size -> zeros
     input_projection: Callable[..., Array] | None = (
         None  # params, xs: the part that comes before the time loop
     )
@@ -76,7 +90,7 @@ LAYERS: dict[str, Layer] = {
     "rnn": Layer(
         init=lambda key, config, input_size, dtype, **_: init_rnn(key, input_size, config.size, dtype),
         apply=lambda params, carry, projected, resets, **_: rnn_recurrence(params, carry, projected, resets),
-        initial_carry=rnn_carry,
+        initial_carry=lambda params, batch_size, **_: rnn_carry(params, batch_size),
         input_projection=rnn_input_projection,
     ),
     "lstm": Layer(
@@ -84,7 +98,7 @@ LAYERS: dict[str, Layer] = {
         apply=lambda config, params, carry, projected, key, resets, **_: lstm_recurrence(
             params, carry, projected, resets, _mask(config, key, carry)
         ),
-        initial_carry=lstm_carry,
+        initial_carry=lambda params, batch_size, **_: lstm_carry(params, batch_size),
         input_projection=lstm_input_projection,
         gates=lambda params, carry, xs, **_: lstm_gates(params, carry, xs),
     ),
@@ -95,13 +109,13 @@ LAYERS: dict[str, Layer] = {
         apply=lambda config, params, carry, xs, key, resets, **_: mogrifier_lstm(
             params, carry, xs, mask=_mask(config, key, carry), resets=resets
         ),
-        initial_carry=lstm_carry,
+        initial_carry=lambda params, batch_size, **_: lstm_carry(params, batch_size),
         gates=lambda params, carry, xs, **_: mogrifier_lstm_gates(params, carry, xs),
     ),
     "gru": Layer(
         init=lambda key, config, input_size, dtype, **_: init_gru(key, input_size, config.size, dtype),
         apply=lambda params, carry, projected, resets, **_: gru_recurrence(params, carry, projected, resets),
-        initial_carry=gru_carry,
+        initial_carry=lambda params, batch_size, **_: gru_carry(params, batch_size),
         input_projection=gru_input_projection,
         gates=lambda params, carry, xs, **_: gru_gates(params, carry, xs),
     ),
@@ -112,22 +126,136 @@ LAYERS: dict[str, Layer] = {
         apply=lambda config, params, carry, projected, key, resets, **_: slstm_recurrence(
             params, carry, projected, resets, _mask(config, key, carry)
         ),
-        initial_carry=slstm_carry,
+        initial_carry=lambda params, batch_size, **_: slstm_carry(params, batch_size),
         input_projection=slstm_input_projection,
         gates=lambda params, carry, xs, **_: slstm_gates(params, carry, xs),
+    ),
+    "mlstm": Layer(
+        init=lambda key, config, input_size, dtype, **_: init_mlstm(
+            key, input_size, config.size, config.heads, dtype
+        ),
+        apply=lambda config, params, carry, projected, resets, **_: mlstm_memory(
+            params, carry, projected, resets, config.chunk
+        ),
+        initial_carry=lambda params, batch_size, **_: mlstm_carry(params, batch_size),
+        input_projection=mlstm_input_projection,
+        gates=lambda params, carry, xs, **_: mlstm_gates(params, carry, xs),
+    ),
+    "rms_norm": Layer(
+        init=lambda input_size, dtype, **_: init_rms_norm(input_size, dtype=dtype),
+        apply=lambda params, xs, **_: ((), rms_norm(params, xs)),
+    ),
+    "gated_mlp": Layer(
+        init=lambda key, config, input_size, dtype, **_: init_gated_mlp(
+            key, input_size, config.hidden, dtype
+        ),
+        apply=lambda params, xs, **_: ((), gated_mlp(params, xs)),
+    ),
+    "causal_conv": Layer(
+        init=lambda key, config, input_size, dtype, **_: init_causal_conv(
+            key, input_size, config.width, dtype
+        ),
+        apply=lambda params, carry, xs, resets, **_: causal_conv(params, carry, xs, resets=resets),
+        initial_carry=lambda params, batch_size, **_: causal_conv_carry(params, batch_size),
+    ),
+    "residual": Layer(
+        init=lambda key, config, input_size, vocabulary_size, dtype: init_layers(
+            key, config.layers, input_size, vocabulary_size, dtype
+        ),
+        apply=lambda config, params, carry, xs, key, resets, **_: _add_to_input(
+            xs, *apply_layers(config.layers, params, carry, xs, key=key, resets=resets)
+        ),
+        initial_carry=lambda config, params, batch_size: initial_carries(config.layers, params, batch_size),
     ),
     "rnn_block": Layer(
         init=lambda key, config, input_size, dtype, **_: init_rnn_block(key, input_size, config.cell, dtype),
         apply=lambda params, carry, xs, projected, resets, **_: rnn_block_recurrence(
             params, carry, xs, projected, resets
         ),
-        initial_carry=rnn_block_carry,
+        initial_carry=lambda params, batch_size, **_: rnn_block_carry(params, batch_size),
         input_projection=rnn_block_input_projection,
         gates=lambda config, params, carry, xs: LAYERS[config.cell].gates(
             config=config, params=params.cell, carry=carry, xs=xs
         ),
     ),
 }
+
+
+def _add_to_input(xs: Array, carry: Carry, ys: Array) -> tuple[Carry, Array]:
+    return carry, xs + ys
+
+
+def init_layers(
+    key: Key, layers: Sequence[LayerConfig], input_size: int, vocabulary_size: int, dtype: DTypeLike
+) -> Params:
+    """Draw the parameters of consecutive layers: a tuple with one entry a layer, `()` for one without any."""
+    params = []
+    size = input_size
+    for layer_key, layer in zip(jax.random.split(key, len(layers)), layers, strict=True):
+        drawn = LAYERS[layer.type].init(
+            key=layer_key, config=layer, input_size=size, vocabulary_size=vocabulary_size, dtype=dtype
+        )
+        params.append(drawn)
+        size = layer.output_size(size)
+    return tuple(params)
+
+
+def initial_carries(layers: Sequence[LayerConfig], params: Params, batch_size: int) -> Carry:
+    """Return the carries before the first step: zeros, a tuple with one entry a layer."""
+    return tuple(
+        LAYERS[layer.type].initial_carry(config=layer, params=p, batch_size=batch_size)
+        for layer, p in zip(layers, params, strict=True)
+    )
+
+
+def apply_layers(
+    layers: Sequence[LayerConfig],
+    params: Params,
+    carry: Carry,
+    xs: Array,
+    *,
+    projected: Mapping[int, Array] = MappingProxyType({}),
+    key: Key | None = None,
+    resets: Array | None = None,
+    inputs: list[Array] | None = None,
+) -> tuple[Carry, Array]:
+    """Run layers one after the other, time-major.
+
+    Args:
+        layers: their entries of the config's list.
+        params: one entry a layer.
+        carry: one entry a layer.
+        xs: what the first one reads.
+        projected: the input projections that are known already, by the number of the layer.
+        key: for dropout; None drops nothing. Or keys `[batch]`, one for each sequence.
+        resets: as for `apply_layer`.
+        inputs: gets what each layer reads.
+
+    Returns:
+        The carry after the last step, and the last layer's outputs.
+    """
+    carry_out = []
+    for index, (layer, layer_params, layer_carry) in enumerate(zip(layers, params, carry, strict=True)):
+        if inputs is not None:
+            inputs.append(xs)
+        layer_carry, xs = apply_layer(
+            layer,
+            layer_params,
+            layer_carry,
+            xs,
+            projected=projected.get(index),
+            key=None if key is None else _fold_in(key, index),
+            resets=resets,
+        )
+        carry_out.append(layer_carry)
+    return tuple(carry_out), xs
+
+
+def _fold_in(key: Key, number: int) -> Key:
+    """Another key for each number; of each key where there are several."""
+    fold_in = jax.random.fold_in if key.ndim == 0 else jax.vmap(jax.random.fold_in, (0, None))
+    folded: Key = fold_in(key, number)
+    return folded
 
 
 def apply_layer(

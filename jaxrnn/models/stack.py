@@ -12,13 +12,15 @@ Documents. Where `resets` is true, the state of every layer is reset to zeros be
 depends on nothing before it. `layers.resets.find_resets` finds these places by the separator of a vocabulary.
 """
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
 from jaxrnn.config import ModelConfig
 from jaxrnn.layers.embedding import EmbeddingParams, embedding
-from jaxrnn.models.registry import LAYERS, apply_layer
+from jaxrnn.models.registry import LAYERS, apply_layers, init_layers, initial_carries
 from jaxrnn.types import Array, Carry, Key, Params
 
 MOST_LOGITS = 2**24  # numbers that a buffer of logits holds where its size is free: 64 MB
@@ -33,21 +35,12 @@ def init(key: Key, config: ModelConfig, vocabulary_size: int, dtype: DTypeLike =
         vocabulary_size: number of tokens.
         dtype: of every array.
     """
-    params = []
-    size = 0
-    for layer_key, layer in zip(jax.random.split(key, len(config.layers)), config.layers, strict=True):
-        drawn = LAYERS[layer.type].init(
-            key=layer_key, config=layer, input_size=size, vocabulary_size=vocabulary_size, dtype=dtype
-        )
-        params.append(drawn)
-        size = layer.output_size(size)
-    return tuple(params)
+    return init_layers(key, config.layers, 0, vocabulary_size, dtype)
 
 
 def initial_carry(config: ModelConfig, params: Params, batch_size: int) -> Carry:
     """Return the carry before the first token: zeros, a tuple with one entry a layer."""
-    layers = zip(config.layers, params, strict=True)
-    return tuple(LAYERS[layer.type].initial_carry(params=p, batch_size=batch_size) for layer, p in layers)
+    return initial_carries(config.layers, params, batch_size)
 
 
 def apply(
@@ -159,6 +152,14 @@ def project_table(config: ModelConfig, params: Params) -> Array | None:
     return None if input_projection is None else input_projection(params=params[1], xs=params[0].table)
 
 
+def hidden_carry(of_layer: Carry) -> Any:
+    """Return the carry with a hidden state `h` of one layer, in a residual layer the last inside; None without any."""
+    if hasattr(of_layer, "h"):
+        return of_layer
+    inside = [hidden_carry(each) for each in of_layer if isinstance(each, tuple)]
+    return next((each for each in reversed(inside) if each is not None), None)
+
+
 def count_parameters(params: Params) -> int:
     """How many numbers a tree of parameters holds."""
     return sum(leaf.size for leaf in jax.tree.leaves(params))
@@ -178,34 +179,11 @@ def _apply_time_major(
 
     `inputs` gets what each layer reads.
     """
-    xs, carry_out = ids, []
-    for index, (layer, layer_params, layer_carry) in enumerate(
-        zip(config.layers, params, carry, strict=True)
-    ):
-        if inputs is not None:
-            inputs.append(xs)
-        from_table = (
-            embedding(EmbeddingParams(projected), ids) if index == 1 and projected is not None else None
-        )
-        layer_carry, xs = apply_layer(
-            layer,
-            layer_params,
-            layer_carry,
-            xs,
-            projected=from_table,
-            key=None if key is None else _fold_in(key, index),
-            resets=resets,
-        )
-        carry_out.append(layer_carry)
-    return tuple(carry_out), xs
+    known = {} if projected is None else {1: embedding(EmbeddingParams(projected), ids)}
+    return apply_layers(
+        config.layers, params, carry, ids, projected=known, key=key, resets=resets, inputs=inputs
+    )
 
 
 def _transposed(resets: Array | None) -> Array | None:
     return None if resets is None else resets.T
-
-
-def _fold_in(key: Key, number: int) -> Key:
-    """Another key for each number; of each key where there are several."""
-    fold_in = jax.random.fold_in if key.ndim == 0 else jax.vmap(jax.random.fold_in, (0, None))
-    folded: Key = fold_in(key, number)
-    return folded

@@ -6,7 +6,7 @@ the batch and of the carry; the compiler adds the gradients up. The backward pas
 
 import contextlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any, TypeVar, cast
 
@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from jaxrnn.config import Config, TrainConfig
+from jaxrnn.config import Config, LayerConfig, TrainConfig
 from jaxrnn.errors import ConfigError
 from jaxrnn.parallel.jax_internals import is_traced
 from jaxrnn.parallel.processes import count as count_processes
@@ -44,9 +44,15 @@ def choose_cpu_devices(config: Config, processes: int = 1) -> int:
     if config.train.num_devices:
         _check_divides(config.train, config.train.num_devices * processes, processes)
         return config.train.num_devices
-    is_narrow = all((getattr(layer, "size", None) or 0) < _WIDE for layer in config.model.layers)
+    is_narrow = _widest(config.model.layers) < _WIDE
     is_even = config.train.batch_size % (2 * processes) == 0
     return 2 if _usable_cores() >= 2 and is_even and is_narrow else 1
+
+
+def _widest(layers: Sequence[LayerConfig]) -> int:
+    """Return the largest size of a layer, those inside of residual layers included."""
+    sizes = (_widest(getattr(layer, "layers", ())) or getattr(layer, "size", None) or 0 for layer in layers)
+    return max(sizes, default=0)
 
 
 def _usable_cores() -> int:

@@ -62,7 +62,7 @@ def prepare(config: ModelConfig, params: Params, separator_id: int | None = None
 def recurrent_layers(config: ModelConfig, params: Params) -> tuple[int, ...]:
     """Return the indices in the config's list of the layers that `Block.states` holds."""
     carry = jax.eval_shape(partial(stack.initial_carry, config, batch_size=1), params)
-    return tuple(index for index, of_layer in enumerate(carry) if of_layer)
+    return tuple(index for index, of_layer in enumerate(carry) if stack.hidden_carry(of_layer))
 
 
 def write(
@@ -99,4 +99,5 @@ def write(
 def _observe(carry: Carry, logits: Array) -> tuple[Array, Array, tuple[Array, ...]]:
     """Return the likeliest ids and their probabilities, and each recurrent layer's state."""
     probabilities, likeliest = jax.lax.top_k(jax.nn.softmax(logits), min(_ALTERNATIVES, logits.shape[-1]))
-    return likeliest, probabilities, tuple(of_layer.h.astype(jnp.float32) for of_layer in carry if of_layer)
+    states = [state for of_layer in carry if (state := stack.hidden_carry(of_layer))]
+    return likeliest, probabilities, tuple(state.h.astype(jnp.float32) for state in states)

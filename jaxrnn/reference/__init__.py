@@ -16,6 +16,10 @@ Read in this order:
     mogrifier.py    an LSTM whose input and state gate each other first
     gru.py          gates without the second state
     slstm.py        exponential gates, kept in range by a stabilizer
+    rms_norm.py     a vector divided by its length
+    mlstm.py        a matrix as memory
+    gated_mlp.py    two dense layers and a gate between them
+    causal_conv.py  a few inputs back, without recurrence
     block.py        layers in a row, and a way around them
     optimizer.py    gradient descent and Adam
     model.py        a stack of layers that learns a text and writes one
@@ -32,6 +36,12 @@ from jaxrnn.reference.block import RNNBlockResiduals as RNNBlockResiduals
 from jaxrnn.reference.block import init_rnn_block as init_rnn_block
 from jaxrnn.reference.block import rnn_block_backward as rnn_block_backward
 from jaxrnn.reference.block import rnn_block_forward as rnn_block_forward
+from jaxrnn.reference.causal_conv import CausalConvCarry as CausalConvCarry
+from jaxrnn.reference.causal_conv import CausalConvParams as CausalConvParams
+from jaxrnn.reference.causal_conv import CausalConvStep as CausalConvStep
+from jaxrnn.reference.causal_conv import causal_conv_backward as causal_conv_backward
+from jaxrnn.reference.causal_conv import causal_conv_forward as causal_conv_forward
+from jaxrnn.reference.causal_conv import init_causal_conv as init_causal_conv
 from jaxrnn.reference.dense import DenseParams as DenseParams
 from jaxrnn.reference.dense import DenseResiduals as DenseResiduals
 from jaxrnn.reference.dense import dense_backward as dense_backward
@@ -46,6 +56,11 @@ from jaxrnn.reference.embedding import EmbeddingResiduals as EmbeddingResiduals
 from jaxrnn.reference.embedding import embedding_backward as embedding_backward
 from jaxrnn.reference.embedding import embedding_forward as embedding_forward
 from jaxrnn.reference.embedding import init_embedding as init_embedding
+from jaxrnn.reference.gated_mlp import GatedMLPParams as GatedMLPParams
+from jaxrnn.reference.gated_mlp import GatedMLPResiduals as GatedMLPResiduals
+from jaxrnn.reference.gated_mlp import gated_mlp_backward as gated_mlp_backward
+from jaxrnn.reference.gated_mlp import gated_mlp_forward as gated_mlp_forward
+from jaxrnn.reference.gated_mlp import init_gated_mlp as init_gated_mlp
 from jaxrnn.reference.gru import GRUCarry as GRUCarry
 from jaxrnn.reference.gru import GRUParams as GRUParams
 from jaxrnn.reference.gru import GRUStep as GRUStep
@@ -61,6 +76,12 @@ from jaxrnn.reference.lstm import LSTMStep as LSTMStep
 from jaxrnn.reference.lstm import init_lstm as init_lstm
 from jaxrnn.reference.lstm import lstm_backward as lstm_backward
 from jaxrnn.reference.lstm import lstm_forward as lstm_forward
+from jaxrnn.reference.mlstm import MLSTMCarry as MLSTMCarry
+from jaxrnn.reference.mlstm import MLSTMParams as MLSTMParams
+from jaxrnn.reference.mlstm import MLSTMStep as MLSTMStep
+from jaxrnn.reference.mlstm import init_mlstm as init_mlstm
+from jaxrnn.reference.mlstm import mlstm_backward as mlstm_backward
+from jaxrnn.reference.mlstm import mlstm_forward as mlstm_forward
 from jaxrnn.reference.model import init_model as init_model
 from jaxrnn.reference.model import initial_carry as initial_carry
 from jaxrnn.reference.model import loss_and_gradients as loss_and_gradients
@@ -78,6 +99,11 @@ from jaxrnn.reference.optimizer import AdamState as AdamState
 from jaxrnn.reference.optimizer import adam as adam
 from jaxrnn.reference.optimizer import gradient_descent as gradient_descent
 from jaxrnn.reference.optimizer import init_adam as init_adam
+from jaxrnn.reference.rms_norm import RMSNormParams as RMSNormParams
+from jaxrnn.reference.rms_norm import RMSNormResiduals as RMSNormResiduals
+from jaxrnn.reference.rms_norm import init_rms_norm as init_rms_norm
+from jaxrnn.reference.rms_norm import rms_norm_backward as rms_norm_backward
+from jaxrnn.reference.rms_norm import rms_norm_forward as rms_norm_forward
 from jaxrnn.reference.rnn import RNNCarry as RNNCarry
 from jaxrnn.reference.rnn import RNNParams as RNNParams
 from jaxrnn.reference.rnn import RNNStep as RNNStep

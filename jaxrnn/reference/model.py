@@ -26,17 +26,26 @@ import numpy as np
 from jaxrnn.config import LayerConfig
 from jaxrnn.reference.arrays import Array
 from jaxrnn.reference.block import CELLS, Cell, init_rnn_block, rnn_block_backward, rnn_block_forward
+from jaxrnn.reference.causal_conv import (
+    CausalConvCarry,
+    causal_conv_backward,
+    causal_conv_forward,
+    init_causal_conv,
+)
 from jaxrnn.reference.dense import dense_backward, dense_forward, init_dense
 from jaxrnn.reference.dropout import draw_mask, dropout_backward, dropout_forward
 from jaxrnn.reference.embedding import embedding_backward, embedding_forward, init_embedding
+from jaxrnn.reference.gated_mlp import gated_mlp_backward, gated_mlp_forward, init_gated_mlp
 from jaxrnn.reference.losses import softmax_cross_entropy_backward, softmax_cross_entropy_forward
 from jaxrnn.reference.lstm import LSTMCarry, lstm_forward
+from jaxrnn.reference.mlstm import MLSTMCarry, init_mlstm, mlstm_backward, mlstm_forward
 from jaxrnn.reference.mogrifier import (
     init_mogrifier_lstm,
     mogrifier_lstm_backward,
     mogrifier_lstm_forward,
 )
 from jaxrnn.reference.optimizer import adam, gradient_descent, init_adam, map_leaves
+from jaxrnn.reference.rms_norm import init_rms_norm, rms_norm_backward, rms_norm_forward
 from jaxrnn.reference.slstm import SLSTMCarry, init_slstm, slstm_backward, slstm_forward
 
 Params: TypeAlias = tuple[Any, ...]  # one record a layer, () for dropout
@@ -97,8 +106,27 @@ def _dropout_forward(config: Any, xs: Array, rng: np.random.Generator | None, **
     return (), *dropout_forward(mask, xs)
 
 
-def _dense_backward(params: Any, residuals: Any, d_ys: Array, **_: Any) -> Any:
-    d_params, d_xs = dense_backward(params, residuals, d_ys)
+def _residual_forward(
+    config: Any,
+    params: Params,
+    carry: Carry,
+    xs: Array,
+    rng: np.random.Generator | None,
+    resets: Array | None,
+) -> Any:
+    """y = x + f(x), with f the layers inside."""
+    carry, ys, residuals = _run(config.layers, params, carry, xs, rng, resets)
+    return carry, xs + ys, residuals
+
+
+def _residual_backward(config: Any, params: Params, residuals: list[Any], d_carry: Carry, d_ys: Array) -> Any:
+    """x is used twice: d_x = d_y + (what the layers inside send back)."""
+    d_params, d_carry, d_xs = _run_back(config.layers, params, residuals, d_carry, d_ys)
+    return d_params, d_carry, d_ys + d_xs
+
+
+def _stateless(gradients: tuple[Any, Array]) -> tuple[Any, Any, Array]:
+    d_params, d_xs = gradients
     return d_params, (), d_xs
 
 
@@ -117,7 +145,7 @@ LAYERS: dict[str, Layer] = {
             rng, input_size, config.size or vocabulary_size
         ),
         forward=lambda params, xs, **_: ((), *dense_forward(params, xs)),
-        backward=_dense_backward,
+        backward=lambda params, residuals, d_ys, **_: _stateless(dense_backward(params, residuals, d_ys)),
     ),
     "dropout": Layer(
         init=lambda **_: (),
@@ -137,6 +165,44 @@ LAYERS: dict[str, Layer] = {
         init=lambda rng, config, input_size, **_: init_slstm(rng, input_size, config.size, config.heads),
         forward=_with_mask(slstm_forward),
     ),
+    "mlstm": Layer(
+        init=lambda rng, config, input_size, **_: init_mlstm(rng, input_size, config.size, config.heads),
+        forward=lambda params, carry, xs, resets, **_: mlstm_forward(params, carry, xs, resets),
+        backward=lambda params, residuals, d_carry, d_ys, **_: mlstm_backward(
+            params, residuals, d_carry, d_ys
+        ),
+        initial_carry=lambda params, batch_size, **_: MLSTMCarry(
+            np.zeros((batch_size, params.scale.size * params.scale.shape[1]), params.w_x.dtype)
+        ),
+    ),
+    "rms_norm": Layer(
+        init=lambda input_size, **_: init_rms_norm(input_size),
+        forward=lambda params, xs, **_: ((), *rms_norm_forward(params, xs)),
+        backward=lambda params, residuals, d_ys, **_: _stateless(rms_norm_backward(params, residuals, d_ys)),
+    ),
+    "gated_mlp": Layer(
+        init=lambda rng, config, input_size, **_: init_gated_mlp(rng, input_size, config.hidden),
+        forward=lambda params, xs, **_: ((), *gated_mlp_forward(params, xs)),
+        backward=lambda params, residuals, d_ys, **_: _stateless(gated_mlp_backward(params, residuals, d_ys)),
+    ),
+    "causal_conv": Layer(
+        init=lambda rng, config, input_size, **_: init_causal_conv(rng, input_size, config.width),
+        forward=lambda params, carry, xs, resets, **_: causal_conv_forward(params, carry, xs, resets),
+        backward=lambda params, residuals, d_carry, d_ys, **_: causal_conv_backward(
+            params, residuals, d_carry, d_ys
+        ),
+        initial_carry=lambda params, batch_size, **_: CausalConvCarry(
+            np.zeros((batch_size, params.taps[1:].size), params.taps.dtype)
+        ),
+    ),
+    "residual": Layer(
+        init=lambda rng, config, input_size, vocabulary_size: init_model(
+            rng, config.layers, vocabulary_size, input_size
+        ),
+        forward=_residual_forward,
+        backward=_residual_backward,
+        initial_carry=lambda config, params, batch_size: initial_carry(config.layers, params, batch_size),
+    ),
     "rnn_block": Layer(
         init=lambda rng, config, input_size, **_: init_rnn_block(rng, input_size, config.cell),
         forward=lambda config, params, carry, xs, resets, **_: rnn_block_forward(
@@ -150,10 +216,12 @@ LAYERS: dict[str, Layer] = {
 }
 
 
-def init_model(rng: np.random.Generator, layers: Sequence[LayerConfig], vocabulary_size: int) -> Params:
+def init_model(
+    rng: np.random.Generator, layers: Sequence[LayerConfig], vocabulary_size: int, input_size: int = 0
+) -> Params:
     """First parameters, drawn from rng, in float64."""
     params: list[Any] = []
-    size = 0  # of what flows into the layer
+    size = input_size  # of what flows into the layer
     for layer in layers:
         init = LAYERS[layer.type].init
         params.append(init(rng=rng, config=layer, input_size=size, vocabulary_size=vocabulary_size))
@@ -187,8 +255,20 @@ def model_forward(
         rng: draws the dropout masks; None: nothing is dropped.
         resets: [B, T], true where all states are reset before the token; None: nowhere.
     """
-    xs = tokens.T  # time first, from here on: [T, B, ...]
     resets = None if resets is None else resets.T
+    carry, ys, residuals = _run(layers, params, carry, tokens.T, rng, resets)  # time first: [T, B, ...]
+    return carry, ys.swapaxes(0, 1), residuals
+
+
+def _run(
+    layers: Sequence[LayerConfig],
+    params: Params,
+    carry: Carry,
+    xs: Array,
+    rng: np.random.Generator | None,
+    resets: Array | None,
+) -> tuple[Carry, Array, list[Any]]:
+    """Run layers one after the other, time-major: the carry, outputs, residuals."""
     new_carry: list[Any] = []
     residuals: list[Any] = []
     for layer, p, c in zip(layers, params, carry, strict=True):
@@ -196,7 +276,7 @@ def model_forward(
         c, xs, r = forward(config=layer, params=p, carry=c, xs=xs, rng=rng, resets=resets)
         new_carry.append(c)
         residuals.append(r)
-    return tuple(new_carry), xs.swapaxes(0, 1), residuals
+    return tuple(new_carry), xs, residuals
 
 
 def model_backward(
@@ -207,7 +287,14 @@ def model_backward(
     Takes d_logits [B, T, V] and the cotangents of the last carry; returns the gradients of the
     parameters and of the first carry.
     """
-    d_ys = d_logits.swapaxes(0, 1)
+    d_params, d_carry, _ = _run_back(layers, params, residuals, d_carry, d_logits.swapaxes(0, 1))
+    return d_params, d_carry
+
+
+def _run_back(
+    layers: Sequence[LayerConfig], params: Params, residuals: list[Any], d_carry: Carry, d_ys: Array
+) -> tuple[Params, Carry, Array]:
+    """Walk back through layers; the gradients of parameters, of the first carry, and of what the first layer read."""
     d_params: list[Any] = []
     d_carry_before: list[Any] = []
     for layer, p, r, d_c in reversed(list(zip(layers, params, residuals, d_carry, strict=True))):
@@ -216,7 +303,7 @@ def model_backward(
         d_p, d_c, d_ys = backward(config=layer, params=p, residuals=r, d_carry=d_c, d_ys=d_ys)
         d_params.append(d_p)
         d_carry_before.append(d_c)
-    return tuple(d_params[::-1]), tuple(d_carry_before[::-1])
+    return tuple(d_params[::-1]), tuple(d_carry_before[::-1]), d_ys
 
 
 def loss_and_gradients(

@@ -125,7 +125,7 @@ def test_custom_toml_sets_every_key_below_a_comment_and_shows_every_layer():
 
 def test_the_layers_shown_in_custom_toml_are_accepted():
     text = (CONFIGS / "custom.toml").read_text(encoding="utf-8")
-    shown = ", ".join(re.findall(r"^#   ({ type .*?})", text, re.MULTILINE))
+    shown = ", ".join(re.findall(r"^#   ({ type .*?})(?= |$)", text, re.MULTILINE))
     layers = parse_config(f"[model]\nlayers = [{shown}]", "custom.toml").model.layers
     assert {layer.type for layer in layers} == set(LAYER_TYPES)
 

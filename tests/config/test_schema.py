@@ -8,15 +8,19 @@ import pytest
 
 from jaxrnn.config import (
     LAYER_TYPES,
+    CausalConvConfig,
     Config,
     CorpusConfig,
     DenseConfig,
     DropoutConfig,
     EmbeddingConfig,
+    GatedMLPConfig,
     GRUConfig,
     LSTMConfig,
+    MLSTMConfig,
     ModelConfig,
     MogrifierLSTMConfig,
+    ResidualConfig,
     RNNBlockConfig,
     RNNConfig,
     SampleConfig,
@@ -45,6 +49,11 @@ LIMITS: list[tuple[Any, str, list[Any], list[Any]]] = [
     (GRUConfig, "size", [1, 65_536], [0, 65_537, None]),
     (RNNBlockConfig, "size", [1, 65_536, None], [0, 65_537]),
     (RNNBlockConfig, "cell", ["rnn", "lstm", "gru"], ["LSTM", "", "dense"]),
+    (MLSTMConfig, "size", [4, 65_536], [0, 65_537, None]),
+    (MLSTMConfig, "heads", [1, 8], [0, 3, 16, 65_537]),
+    (MLSTMConfig, "chunk", [1, 65_536], [0, 65_537]),
+    (GatedMLPConfig, "hidden", [1, 65_536], [0, 65_537, None]),
+    (CausalConvConfig, "width", [1, 100], [0, 101]),
     (DropoutConfig, "rate", [0.0, 0.999], [-1e-9, 1.0]),
     (TrainConfig, "steps", [1, COUNT], [0, -1, COUNT + 1]),
     (LSTMConfig, "recurrent_dropout", [0.0, 0.999], [-1e-9, 1.0]),
@@ -91,7 +100,7 @@ LIMITS: list[tuple[Any, str, list[Any], list[Any]]] = [
 ]
 NUMBERS = [(record, name) for record, name, allowed, _ in LIMITS if not isinstance(allowed[0], str)]
 WHOLE_NUMBERS = [(record, name) for record, name, allowed, _ in LIMITS if isinstance(allowed[0], int)]
-REQUIRED = {"size": 8, "rate": 0.5}
+REQUIRED = {"size": 8, "hidden": 8, "rate": 0.5}
 
 
 def make(record, **values):
@@ -120,6 +129,7 @@ def test_the_limits_of_every_field_are_tested():
         (DropoutConfig, "variational"),
         (SampleConfig, "stop"),
         (CorpusConfig, "field"),
+        (ResidualConfig, "layers"),
     }
     assert fields == {(record, name) for record, name, _, _ in LIMITS} | without_limits
 

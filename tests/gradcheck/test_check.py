@@ -15,6 +15,8 @@ from jaxrnn.layers.losses import softmax_cross_entropy
 
 LSTM_LEAVES = {"params.w_x", "params.w_h", "params.b", "carry.h", "carry.c", "xs"}
 LEAVES = {
+    "rms_norm": {"params.scale", "xs"},
+    "gated_mlp": {"params.w_in", "params.w_out", "xs"},
     "embedding": {"params.table"},
     "dense": {"params.w", "params.b", "xs"},
     "dropout": {"xs"},
@@ -71,6 +73,32 @@ def test_every_hand_derived_gradient_agrees_with_three_oracles(layer):
     elif layer == "slstm":
         names = ("slstm, one head", "slstm", "slstm (recurrent_dropout)", "slstm (resets)")
         assert leaves == dict.fromkeys(names, LSTM_LEAVES | {"carry.n", "carry.m"})
+    elif layer == "mlstm":
+        names = ("mlstm", "mlstm (resets)", "mlstm, chunks", "mlstm, chunks (resets)")
+        assert leaves == {name: {"params.w_x", "params.b", "params.scale", "carry.c", "xs"} for name in names}
+    elif layer == "causal_conv":
+        names = ("causal_conv", "causal_conv (resets)", "causal_conv, wide (resets)")
+        assert leaves == {name: {"params.taps", "params.b", "carry.xs", "xs"} for name in names}
+    elif layer == "residual":
+        inside = {
+            "params.0.scale",
+            "params.1.taps",
+            "params.2.w_h",
+            "params.3.w",
+            "carry.1.xs",
+            "carry.2.c",
+            "xs",
+        }
+        assert set(leaves) == {
+            f"residual ({each}" for each in ("recurrent)", "recurrent) (resets)", "feed-forward)")
+        }
+        assert inside <= leaves["residual (recurrent)"] & leaves["residual (recurrent) (resets)"]
+        assert leaves["residual (feed-forward)"] == {
+            "params.0.scale",
+            "params.1.w_in",
+            "params.1.w_out",
+            "xs",
+        }
     elif layer == "projected_table":
         assert {f"projected_table ({cell})" for cell in ("rnn", "lstm", "gru", "rnn_block")} == set(leaves)
         assert {"params.0.table", "params.1.w_x", "params.1.w_h", "params.2.w"} <= leaves[

@@ -154,7 +154,7 @@ def leaky_cases(rng: np.random.Generator, sizes: cases.Sizes) -> list[cases.Case
 ROW = registry.Layer(
     init=lambda key, config, input_size, dtype, **_: init_leaky(key, input_size, config.size, dtype),
     apply=lambda params, carry, projected, resets, **_: leaky_recurrence(params, carry, projected, resets),
-    initial_carry=leaky_carry,
+    initial_carry=lambda params, batch_size, **_: leaky_carry(params, batch_size),
     input_projection=leaky_input_projection,
 )
 
