@@ -136,7 +136,7 @@ def test_a_path_that_orbax_misreads_is_refused_in_words(run: Path) -> None:
 def test_a_path_that_orbax_takes_for_a_pattern_is_read_and_never_written(run: Path, name: str) -> None:
     moved = run.rename(run.with_name(name))
     assert step_read(moved) == 0
-    with pytest.raises(CheckpointError, match="rename that"), Checkpoints(moved):
+    with pytest.raises(CheckpointError, match="rename the folder"), Checkpoints(moved):
         pass
 
 
