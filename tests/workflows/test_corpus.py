@@ -156,7 +156,7 @@ def test_of_a_large_corpus_parts_are_scored_and_that_is_said(
     assert notes == ["of the 120 characters held out, the first 100 are scored; --limit N scores more"]
     again, notes = scored(run, "stateful", corpus="text.txt", limit=50)
     assert again["text"]["scored_tokens"] == 49
-    assert "only what it held out for validation is scored" in notes[0]
+    assert "only its validation split is scored" in notes[0]
     other, notes = scored(run, "stateful", corpus="other.txt")
     assert (other["text"]["part"], other["text"]["scored_tokens"] + other["text"]["unseen_tokens"]) == (
         "whole",

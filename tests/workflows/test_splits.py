@@ -120,7 +120,7 @@ def test_the_vocabulary_has_what_only_the_validation_text_has() -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"corpus.validation": "training.txt"}, "corpus.validation: is the text that is trained on"),
+        ({"corpus.validation": "training.txt"}, "corpus.validation: is the training corpus"),
         ({"corpus.test_fraction": 0.1}, "corpus.test names the test corpus; must be 0"),
         ({"corpus.test": "", "corpus.test_fraction": 1.0}, "must be a number from 0 to below 1"),
         (

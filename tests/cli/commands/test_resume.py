@@ -123,7 +123,7 @@ def test_a_damaged_last_checkpoint_is_told_and_the_one_before_gone_on_from(jaxrn
     code, _, err = jaxrnn("pretrain", "tiny.toml", "--resume")
     assert code == 0
     assert "steps/20/checkpoint.json: corrupt" in err
-    assert "step 10 is the last good checkpoint" in err
+    assert "step 10 is the last intact checkpoint" in err
     assert arrays(RUN) == arrays(trained)
     assert read_metrics(RUN) == read_metrics(trained)
 
