@@ -123,7 +123,8 @@ def test_a_path_that_orbax_misreads_is_refused_in_words(run: Path) -> None:
     for name in ("back\\slash", os.fsdecode(b"latin-\xe9")):
         moved = run.rename(run.with_name(name))
         with pytest.raises(
-            CheckpointError, match=r"(latin|back).*a backslash, .* or a byte that is not UTF-8; rename the folder"
+            CheckpointError,
+            match=r"(latin|back).*a backslash, .* or a byte that is not UTF-8; rename the folder",
         ) as error:
             step_read(moved)
         assert not isinstance(error.value, DamagedError)

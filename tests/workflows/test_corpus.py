@@ -153,7 +153,9 @@ def test_of_a_large_corpus_parts_are_scored_and_that_is_said(
     monkeypatch.setattr(module, "MOST", 100)
     part, notes = scored(run, "stateful")
     assert part["text"]["scored_tokens"] == 99
-    assert notes == ["of the 120 characters held out, the first 100 are scored; --limit N scores more"]
+    assert notes == [
+        "of the 120 characters of the validation split, the first 100 are scored; --limit N scores more"
+    ]
     again, notes = scored(run, "stateful", corpus="text.txt", limit=50)
     assert again["text"]["scored_tokens"] == 49
     assert "only its validation split is scored" in notes[0]
