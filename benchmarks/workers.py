@@ -1,4 +1,4 @@
-"""The parent's side of the workers: start them, ask them in turn, take what they answer."""
+"""The parent's side of the workers: start them, send them tasks one after the other, and collect their answers."""
 
 import json
 import math
