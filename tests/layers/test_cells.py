@@ -181,12 +181,11 @@ def test_steps_one_by_one_are_the_whole_sequence_forward_and_backward(
     d_outputs = random_like(9, layer.jitted(*arguments))
 
     def in_steps(params: Any, carry: Any, xs: Any) -> Any:
-        hs = []
-        for t in range(TIME):
-            reset = None if resets is None else resets[t]
-            carry, h = layer.step(params, carry, xs[t], reset=reset, **options)
-            hs.append(h)
-        return carry, jnp.stack(hs)
+        def step(carry: Any, now: Any) -> Any:
+            x, reset = now
+            return layer.step(params, carry, x, reset=reset, **options)
+
+        return jax.lax.scan(step, carry, (xs, resets))
 
     @partial(jax.jit, static_argnums=0)
     def run(function: Callable[..., Any], *given: Any) -> Any:
