@@ -68,7 +68,6 @@ def test_it_goes_on_as_a_run_that_is_stopped_again(sizes: dict[str, int]) -> Non
     ]
 
 
-@pytest.mark.usefixtures("optimised")  # two programs, which the compiler must not round apart
 def test_from_disk_it_reads_the_same_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("JAXRNN_TOKENS", "tokens")
     for run in ("resident", "streamed"):
