@@ -41,7 +41,7 @@ jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)  # type: ig
 
 # Compiling is most of what these tests do, and what runs for a millisecond need not be compiled to run fast; results
 # are the same to rounding. So it is for the processes that tests start, too. Tests of bits in which the compiler has
-# a say ask for a fixture, `optimised`, `all_optimised` or, for a process of their own, `users_environment`.
+# a say ask for a fixture, `optimised` or, for a process of their own, `users_environment`.
 # `JAX_DISABLE_MOST_OPTIMIZATIONS=false pytest` runs every test as users have it.
 _USERS_FLAGS = os.environ.get("XLA_FLAGS", "")
 _QUICKLY = os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "true") == "true"
@@ -67,14 +67,6 @@ def _compile_quickly(quickly: bool) -> None:
 @pytest.fixture
 def optimised() -> Iterator[None]:
     """All is compiled with optimisations; nothing is used that was not."""
-    _compile_quickly(False)
-    yield
-    _compile_quickly(_QUICKLY)
-
-
-@pytest.fixture(scope="module")
-def all_optimised() -> Iterator[None]:
-    """The same for all tests of a file, which then need not compile anew for each."""
     _compile_quickly(False)
     yield
     _compile_quickly(_QUICKLY)
