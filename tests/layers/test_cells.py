@@ -126,10 +126,15 @@ def random_like(seed: int, tree: Any) -> Any:
 @cache
 def draw(layer: Layer, seed: int = 0, dtype: Any = jnp.float32) -> Arguments:
     """Parameters, biases too, a carry and inputs: normal numbers, all small enough to leave gates half open."""
-    params = layer.init(jax.random.key(seed), dtype)
-    xs = jnp.zeros((TIME, BATCH, layer.input_size), dtype)
-    noise = random_like(seed, Arguments(params, layer.carry(params, BATCH), xs))
-    return Arguments(*jax.tree.map(lambda leaf: leaf / 2, noise))
+
+    def zeros(key: jax.Array) -> Arguments:
+        params = layer.init(key, dtype)
+        return Arguments(
+            params, layer.carry(params, BATCH), jnp.zeros((TIME, BATCH, layer.input_size), dtype)
+        )
+
+    noise = random_like(seed, jax.eval_shape(zeros, jax.random.key(seed)))
+    return Arguments(*jax.tree.map(lambda leaf: jnp.asarray(np.asarray(leaf) / 2), noise))
 
 
 @cache
