@@ -83,7 +83,8 @@ def choose(rng: random.Random, number: int) -> Command:
     arguments = [name, *_operands(rng, name, kind, run), *_options(rng, _RIGHT[name])]
     codes = frozenset({2} if kind in ("wrong", "missing") else {0})
     if kind == "wrong":
-        arguments += _options(rng, _WRONG[name])
+        # To overwrite what exists is right.
+        arguments = [each for each in arguments if each != "--overwrite"] + _options(rng, _WRONG[name])
     if name in _ALL_RIGHT_FIRST:
         codes = frozenset({0, 2})
     if kind == "missing" and name == "pretrain":
