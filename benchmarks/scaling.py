@@ -39,9 +39,10 @@ def run(settings: Settings) -> list[dict[str, Any]]:
         "weak": [(replace(case, batch=case.batch * count // counts[-1]), count, 1) for count in counts],
         "strong, accumulate 4": [(case, count, 4) for count in counts],
     }
+    measured = iter(_ask_worker(settings, [each for wanted in groups.values() for each in wanted]))
     rows = []
     for name, wanted in groups.items():
-        found = _ask_worker(settings, wanted)
+        found = [next(measured) for _ in wanted]
         lines = [
             [
                 f"{row['devices']}",

@@ -66,7 +66,7 @@ def scored(
     return {key: value for key, value in record.items() if key != "run"}, notes
 
 
-@pytest.mark.usefixtures("place", "optimised")  # two programs, which the compiler must not round apart
+@pytest.mark.usefixtures("place")
 def test_whole_runs_are_bitwise_the_same_and_so_are_their_fine_tunings_and_scores() -> None:
     documents = {"corpus.separator": " "}
     runs = [train("a", **documents), train("b", **documents, **STREAMED)]
@@ -90,7 +90,7 @@ def test_whole_runs_are_bitwise_the_same_and_so_are_their_fine_tunings_and_score
     assert longer.step == 5
 
 
-@pytest.mark.usefixtures("place", "optimised")
+@pytest.mark.usefixtures("place")
 def test_a_run_is_resumed_streamed_or_not_from_wherever_its_corpus_is(text: str) -> None:
     constant = {"train.schedule": "constant"}  # the same rates, however long it is to be
     expected = bits(train("whole", **constant, **{"train.steps": 16}))
@@ -112,7 +112,7 @@ def test_a_run_is_resumed_streamed_or_not_from_wherever_its_corpus_is(text: str)
     assert bits(run) == expected
 
 
-@pytest.mark.usefixtures("place", "optimised")
+@pytest.mark.usefixtures("place")
 @pytest.mark.parametrize("streamed", ["never", "always"])
 def test_a_corpus_that_holds_its_own_run_is_resumed_evaluated_and_inspected(
     streamed: str, monkeypatch: pytest.MonkeyPatch
