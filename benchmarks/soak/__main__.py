@@ -12,6 +12,7 @@ import collections
 import os
 import random
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -41,6 +42,8 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0, help="of everything random (default 0)")
     parser.add_argument("--only", type=int, help="run the command of this number alone, and show its output")
     options = parser.parse_args()
+    # A shell ignores Ctrl-C in what it starts in the background, and the commands would inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     rng = random.Random(options.seed)
     end = time.monotonic() + 60 * options.minutes
     counts: collections.Counter[tuple[str, str]] = collections.Counter()

@@ -158,8 +158,8 @@ def test_a_value_that_only_an_override_makes_wrong_names_both():
     ("text", "override", "message"),
     [
         ("train = 1", "train.steps=5", "[train] is not a section of the file"),
-        ("model.layers = 1", "model.layers.0.size=5", "model.layers is no list in the file"),
-        ("model.layers = [1]", "model.layers.0.size=5", "model.layers[0] is no table in the file"),
+        ("model.layers = 1", "model.layers.0.size=5", "model.layers in the file is not a list"),
+        ("model.layers = [1]", "model.layers.0.size=5", "model.layers[0] in the file is not a table"),
         (
             "model.layers = [{type=1}]",
             "model.layers.0.size=5",

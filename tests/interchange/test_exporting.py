@@ -54,7 +54,7 @@ def test_files_that_are_there_stay_unless_they_may_be_replaced(
     path, beside = tmp_path / "model.safetensors", tmp_path / "model.json"
     for there in (path, beside):
         there.write_text("mine")
-        with pytest.raises(InterchangeError, match="is there already; --overwrite"):
+        with pytest.raises(InterchangeError, match="already exists; --overwrite"):
             export(trained, SAFETENSORS, path)
         assert [(file.name, file.read_text()) for file in tmp_path.iterdir()] == [(there.name, "mine")]
         export(trained, SAFETENSORS, path, overwrite=True)

@@ -62,5 +62,5 @@ def test_the_same_vocabulary_changes_nothing_and_a_smaller_one_is_refused(params
 
 def test_characters_are_no_bytes(params) -> None:
     bytes_, characters = byte_vocabulary(), Vocabulary(byte_vocabulary().characters)
-    with pytest.raises(ValueError, match="weights of characters are no weights of bytes"):
+    with pytest.raises(ValueError, match="the weights are for characters, but the new vocabulary has bytes"):
         adapt_params(params, characters, bytes_, jax.random.key(0))

@@ -315,7 +315,7 @@ OPTIONS: list[dict[str, object]] = [
 def test_with_options_too_a_training_goes_on_as_if_it_had_never_been_stopped(
     config: Config, vocabulary: Vocabulary, ids: np.ndarray, options: dict[str, object]
 ) -> None:
-    config = with_train(config, **options)
+    config = with_train(config, save_every=1, **options)
     events = run(config, vocabulary, ids)
     (middle,) = (event.state for event in events if isinstance(event, Save) and event.step == 6)
     rest = run(config, vocabulary, ids, middle)

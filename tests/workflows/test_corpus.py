@@ -66,7 +66,7 @@ def scored(
     return {key: value for key, value in record.items() if key != "run"}, notes
 
 
-@pytest.mark.usefixtures("place", "optimised")  # two programs, which the compiler must not round apart
+@pytest.mark.usefixtures("place")
 def test_whole_runs_are_bitwise_the_same_and_so_are_their_fine_tunings_and_scores() -> None:
     documents = {"corpus.separator": " "}
     runs = [train("a", **documents), train("b", **documents, **STREAMED)]
@@ -90,7 +90,7 @@ def test_whole_runs_are_bitwise_the_same_and_so_are_their_fine_tunings_and_score
     assert longer.step == 5
 
 
-@pytest.mark.usefixtures("place", "optimised")
+@pytest.mark.usefixtures("place")
 def test_a_run_is_resumed_streamed_or_not_from_wherever_its_corpus_is(text: str) -> None:
     constant = {"train.schedule": "constant"}  # the same rates, however long it is to be
     expected = bits(train("whole", **constant, **{"train.steps": 16}))
@@ -112,7 +112,7 @@ def test_a_run_is_resumed_streamed_or_not_from_wherever_its_corpus_is(text: str)
     assert bits(run) == expected
 
 
-@pytest.mark.usefixtures("place", "optimised")
+@pytest.mark.usefixtures("place")
 @pytest.mark.parametrize("streamed", ["never", "always"])
 def test_a_corpus_that_holds_its_own_run_is_resumed_evaluated_and_inspected(
     streamed: str, monkeypatch: pytest.MonkeyPatch
@@ -153,10 +153,12 @@ def test_of_a_large_corpus_parts_are_scored_and_that_is_said(
     monkeypatch.setattr(module, "MOST", 100)
     part, notes = scored(run, "stateful")
     assert part["text"]["scored_tokens"] == 99
-    assert notes == ["of the 120 characters held out, the first 100 are scored; --limit N scores more"]
+    assert notes == [
+        "of the 120 characters of the validation split, the first 100 are scored; --limit N scores more"
+    ]
     again, notes = scored(run, "stateful", corpus="text.txt", limit=50)
     assert again["text"]["scored_tokens"] == 49
-    assert "only what it held out for validation is scored" in notes[0]
+    assert "only its validation split is scored" in notes[0]
     other, notes = scored(run, "stateful", corpus="other.txt")
     assert (other["text"]["part"], other["text"]["scored_tokens"] + other["text"]["unseen_tokens"]) == (
         "whole",

@@ -121,7 +121,7 @@ def test_odd_names_are_taken_as_they_are(jaxrnn: Command, model: Path, place: Pa
     [
         (("export", "--format", "safetensor"), "did you mean safetensors"),
         (("export", "--format", "safetensors", "--output", "."), "is a directory"),
-        (("export", "--format", "safetensors", "--output", "text.txt"), "text.txt: is there already; --over"),
+        (("export", "--format", "safetensors", "--output", "text.txt"), "text.txt: already exists; --over"),
         (("import", "."), ".: a directory; give a safetensors file"),
         (("import", "text.txt"), "neither a safetensors file nor JSON"),
         (("import", "text.txt", "--format", "original"), "not JSON"),

@@ -68,7 +68,7 @@ def test_a_fine_tuning_is_named_after_the_folder_that_it_reads(
 def test_a_limit_holds_and_what_it_leaves_out_is_said(jaxrnn: Command, trained: Path, place: Path) -> None:
     limited = ("evaluate", "--from", trained, "--protocol", "stateful", "--limit", "30")
     found = jaxrnn(*limited, "--corpus", "text.txt")
-    assert "only what it held out for validation is scored" in found.err
+    assert "only its validation split is scored" in found.err
     assert "29 characters scored" in found.out
     (place / "other.txt").write_text("ROMEO:\n" * 100)
     assert "29 characters scored" in jaxrnn(*limited, "--corpus", "other.txt").out
