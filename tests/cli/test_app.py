@@ -112,7 +112,7 @@ def test_a_tilde_is_the_home_in_every_path(jaxrnn, place: Path, monkeypatch: pyt
 
 def test_a_config_from_a_pipe_needs_a_name_for_its_run(jaxrnn, place: Path) -> None:
     os.mkfifo(place / "pipe")
-    for to, message in ((["--to", "named"], ""), ([], "a config from a pipe gives the run no name")):
+    for to, message in ((["--to", "named"], ""), ([], "a config read from a pipe has no file name")):
         writer = threading.Thread(
             target=(place / "pipe").write_text, args=[(place / "tiny.toml").read_text()]
         )
@@ -141,7 +141,7 @@ def test_a_config_from_a_pipe_needs_a_name_for_its_run(jaxrnn, place: Path) -> N
         (["sample", "--num-samples", "0"], ["--num-samples", "0 is not from 1 to"]),
         (["sample", "--rng-seed", "-1"], ["--rng-seed", "-1 is not from 0 to"]),
         (["sample", "--rng-seed", "4294967296"], ["--rng-seed", "4294967296"]),
-        (["sample", "--on-unknown", "panic"], ["--on-unknown", "'panic' is none of drop, error"]),
+        (["sample", "--on-unknown", "panic"], ["--on-unknown", "'panic' is not one of drop, error"]),
         (["sample", "extra"], ["unexpected extra argument", "extra"]),
         (["pretrain"], ["missing argument 'CONFIG'"]),
         (["pretrain", "one", "two"], ["unexpected extra argument", "two"]),

@@ -182,7 +182,7 @@ def test_the_page_of_a_model_of_bytes_takes_any_file(jaxrnn: Command, here: Path
         assert dict(found["about"])["bytes"] == f"{len(data):,}"
     assert "Point at a byte" in (here / "page.html").read_text(encoding="utf-8")
     refusal = jaxrnn("inspect", "--from", "bytes", "--compare", trained).error
-    assert "tiny reads characters and bytes bytes" in refusal
+    assert "tiny reads characters, bytes bytes" in refusal
 
 
 def test_bytes_learn_other_bytes_and_never_characters(jaxrnn: Command, here: Path) -> None:

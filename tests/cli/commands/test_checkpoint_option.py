@@ -99,15 +99,15 @@ def test_a_damaged_best_is_refused_with_a_way_on_and_a_damaged_manifest_is_named
     assert jaxrnn("sample", "--from", run, "--rng-seed", "1", "--checkpoint", "10").code == 0
     (run / "steps/20/checkpoint.json").write_text("{}")
     code, _, err = jaxrnn("sample", "--from", run, "--rng-seed", "1")
-    assert (code, err) == (0, f"jaxrnn: {run}: step 20 is damaged and left out\n")
+    assert (code, err) == (0, f"jaxrnn: {run}: step 20 is corrupt and skipped\n")
 
 
 @pytest.mark.parametrize(
     ("which", "message"),
     [
         ("5", "step 5: no such checkpoint; steps saved: 0, 2, 4, 6, 7"),
-        ("bset", "'bset' is neither best nor last nor a step; did you mean best"),
-        ("-1", "'-1' is neither best nor last nor a step"),
+        ("bset", "'bset' is not best, last or a step; did you mean best"),
+        ("-1", "'-1' is not best, last or a step"),
     ],
 )
 @pytest.mark.parametrize("command", ["sample", "evaluate", "inspect", "play", "export", "finetune"])

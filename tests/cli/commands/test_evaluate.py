@@ -82,7 +82,7 @@ def test_stateful_is_the_loss_that_training_reported(report, trained: Path, plac
 
 def test_the_test_split_is_scored_where_it_is_asked_for(evaluate, jaxrnn) -> None:
     assert "holds out 0 characters of text.txt for test" in evaluate("--split", "test").error
-    assert "'train' is none of validation, test" in evaluate("--split", "train").error
+    assert "'train' is not one of validation, test" in evaluate("--split", "train").error
     splits = ("--set", "corpus.test_fraction=0.2", "--set", "train.steps=1", "--to", "split")
     assert jaxrnn("pretrain", "tiny.toml", *splits).code == 0
     code, out, _ = jaxrnn("evaluate", "--from", "split", "--split", "test")
@@ -128,7 +128,7 @@ def test_characters_that_the_model_does_not_know_are_counted_and_named(evaluate,
     assert text["scored_tokens"] == 13 * 20 - 1
     last = evaluate("--corpus", "other.txt").out.splitlines()[-1]
     assert last == (
-        "3 characters were left out (1.14%), the model does not know them: 'é' (U+00E9) 2, '€' (U+20AC) 1"
+        "3 characters were left out (1.14%), not in the vocabulary: 'é' (U+00E9) 2, '€' (U+20AC) 1"
     )
 
 
@@ -255,17 +255,17 @@ def test_what_the_model_writes_is_looked_for_in_what_it_learned_from(evaluate, r
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--protocol", "windowed"], "none of stateful, windows, dynamic, all; did you mean windows?"),
-        (["--protocol", ""], "'' is none of"),
+        (["--protocol", "windowed"], "not one of stateful, windows, dynamic, all; did you mean windows?"),
+        (["--protocol", ""], "'' is not one of"),
         (["--window", "0"], "0 is not from 1"),
         (["--segment", "0"], "0 is not from 1"),
         (["--corpus", "nowhere.txt"], "nowhere.txt"),
         (["--corpus", "foreign.txt"], "the model knows none of its 20 characters"),
         (["--dynamic-rate", "0.1"], "give both"),
         (["--dynamic-decay", "nan", "--dynamic-rate", "0.1"], "not from 0 to 1"),
-        (["--per-character", "no/such/rows.csv"], "there is no folder no/such"),
+        (["--per-character", "no/such/rows.csv"], "no/such: no such folder"),
         (["--per-character", "."], "is a directory"),
-        (["--per-character", "rows.csv", "--compare", "other"], "one run only"),
+        (["--per-character", "rows.csv", "--compare", "other"], "can't be combined with --compare"),
         (["--compare", "nothing"], "nothing: no such run"),
         (["nothing"], "did you mean --from nothing? Runs to compare follow --compare"),
         (["--length", "0", "--memorization"], "0 is not from 1"),

@@ -245,7 +245,9 @@ def test_the_page_takes_text_for_text(page: "Page", exported: Exported, tmp_path
     choose_file(page, with_description(exported.onnx, tmp_path / "named.onnx", name=name))
     assert (page.text_content("#about") or "").startswith(name)
     write(page, seed=name)
-    assert page.text_content("#error") == ('the model does not know the character "<" (U+003C); leave it out')
+    assert page.text_content("#error") == (
+        'the character "<" (U+003C) is not in the vocabulary; leave it out'
+    )
     assert page.locator("img").count() == 0
     assert page.title() == "A model in your browser"
 
@@ -274,12 +276,14 @@ def test_the_page_says_in_one_line_what_is_wrong_with_a_file(
     whole = exported.onnx.read_bytes()
     wrong = {
         "this file is empty": b"",
-        "this is no ONNX file": b"PK\x03\x04 not a model",
-        "cut short": whole[: len(whole) // 2],
-        "onnxruntime says": whole.replace(b"Transpose", b"Transpoze"),
+        "this is not an ONNX file": b"PK\x03\x04 not a model",
+        "truncated": whole[: len(whole) // 2],
+        "onnxruntime: ": whole.replace(b"Transpose", b"Transpoze"),
         "not from jaxrnn": whole.replace(b"\x06jaxrnn\x12", b"\x06jaxrnm\x12"),
-        "does not describe": described([{"input": "h_1", "output": "next_h_1", "size": 10**9}]),
-        "does not take h_9": described([{"input": "h_9", "output": "next_h_9", "size": 1}]),
+        "vocabulary and states is invalid": described(
+            [{"input": "h_1", "output": "next_h_1", "size": 10**9}]
+        ),
+        "has no input h_9": described([{"input": "h_9", "output": "next_h_9", "size": 1}]),
     }
     for message, content in wrong.items():
         file = {"name": "wrong.onnx", "mimeType": "application/octet-stream", "buffer": content}

@@ -92,7 +92,7 @@ def test_unknown_characters_can_be_refused(jaxrnn) -> None:
     error = finetune(jaxrnn, "--on-unknown", "error").error
     assert "german.txt" in error and "(U+" in error
     assert not TO.exists()
-    assert "'ignore' is none of extend, drop, error" in finetune(jaxrnn, "--on-unknown", "ignore").error
+    assert "'ignore' is not one of extend, drop, error" in finetune(jaxrnn, "--on-unknown", "ignore").error
 
 
 def test_it_resumes_to_the_same_bits(jaxrnn) -> None:

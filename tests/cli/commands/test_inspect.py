@@ -75,7 +75,7 @@ def test_the_model_writes_and_the_same_seed_writes_the_same(inspect, place: Path
 def test_characters_that_the_model_lacks_are_left_out_and_named(inspect, place: Path) -> None:
     code, _, err = inspect("--text", "so\u00dft #1", "--output", "page.html")
     assert code == 0
-    assert "left out, as the model does not know them:" in err and "U+00DF" in err
+    assert "left out, not in the vocabulary:" in err and "U+00DF" in err
     assert data_of(place / "page.html")["text"] == "sot "
 
 
@@ -98,15 +98,15 @@ def test_a_run_of_the_same_name_is_told_apart_and_the_run_itself_is_not_drawn_tw
 @pytest.mark.parametrize(
     ("args", "why"),
     [
-        (("--text", ""), "an empty text shows nothing"),
-        (("--text", "\u65e5"), "knows none of the characters"),
+        (("--text", ""), "the text is empty"),
+        (("--text", "\u65e5"), "no character of the text is in the vocabulary"),
         (("--text", "a", "--sample", "3"), "give --text or --sample, not both"),
-        (("--file", "gone.txt"), "there is no file gone.txt"),
-        (("--file", "."), "is a directory"),
+        (("--file", "gone.txt"), "gone.txt: not found"),
+        (("--file", "."), ".: a directory"),
         (("--sample", "0"), "is not from 1"),
         (("--length", "1"), "is not from 2"),
         (("--output", "."), "is a directory"),
-        (("--output", "gone/page.html"), "there is no folder gone"),
+        (("--output", "gone/page.html"), "gone: no such folder"),
         (("--compare", "nope"), "no such run"),
     ],
 )

@@ -51,7 +51,7 @@ def test_a_list_is_remembered_with_all_its_places(jaxrnn: Command, place: Path, 
     assert read_config(place / "list").corpus.text == ("texts/b.txt", "texts/more")
     plan = jaxrnn("pretrain", "tiny.toml", "--to", "./x", "--set", names, "--dry-run", *STREAMED).out
     assert f"texts/b.txt, texts/more ({folder / 'b.txt'}, {folder / 'more'})" in plan
-    assert "which is one epoch, streamed from disk" in plan
+    assert "(one epoch), streamed from disk" in plan
     assert jaxrnn("evaluate", "--from", "./list").code == 0
 
 

@@ -305,7 +305,7 @@ def test_a_token_is_asked_for_at_any_address_of_this_machine_until_ctrl_c(traine
         (("--token", "short"), "16 letters and digits"),
         (("--token", "abcdefgh1234567\u00e9"), "16 letters and digits"),
         (("--port", "70000"), "is not from 0"),
-        (("--host", "a..b", "--token", TOKEN), "there is no address a..b"),
+        (("--host", "a..b", "--token", TOKEN), "a..b can't be resolved"),
     ],
 )
 def test_what_would_let_others_in_is_refused(jaxrnn: Command, trained: Path, args: tuple, why: str) -> None:

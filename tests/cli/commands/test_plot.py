@@ -14,7 +14,7 @@ pytestmark = pytest.mark.usefixtures("place")
 def test_several_runs_come_into_one_picture(jaxrnn: Command, trained: Path, place: Path) -> None:
     shutil.copytree(trained, place / "checkpoints/other")
     code, out, err = jaxrnn("plot", trained, "other", "--over", "seconds", "--output", "both.svg")
-    assert (code, out, err) == (0, "", "jaxrnn: drew both.svg\n")
+    assert (code, out, err) == (0, "", "jaxrnn: wrote both.svg\n")
     svg = (place / "both.svg").read_text()
     assert "<!-- tiny, validation -->" in svg and "<!-- other, validation -->" in svg
 
@@ -29,9 +29,9 @@ def test_a_run_named_twice_is_drawn_once(jaxrnn: Command, trained: Path, place: 
     [
         ((), "missing argument"),
         (("nope",), "no such run"),
-        (("{run}", "--over", "hours"), "none of steps, tokens, seconds"),
+        (("{run}", "--over", "hours"), "not one of steps, tokens, seconds"),
         (("{run}", "--output", "a.pdf"), "neither .png nor .svg"),
-        (("{run}", "--output", "gone/a.png"), "there is no folder gone"),
+        (("{run}", "--output", "gone/a.png"), "gone: no such folder"),
     ],
 )
 def test_a_mistake_is_one_line(jaxrnn: Command, trained: Path, place: Path, args: tuple, why: str) -> None:
@@ -43,7 +43,7 @@ def test_a_run_without_an_evaluation_has_nothing_to_draw(jaxrnn: Command, traine
     shutil.copytree(trained, place / "checkpoints/new")
     metrics = place / "checkpoints/new/metrics.csv"
     metrics.write_text(metrics.read_text().splitlines()[0] + "\n")
-    assert "not evaluated yet" in jaxrnn("plot", "new").error
+    assert "no evaluation yet" in jaxrnn("plot", "new").error
     metrics.unlink()
     assert "can't be read" in jaxrnn("plot", "new").error
 

@@ -326,7 +326,7 @@ def test_colours_change_nothing_but_colours(sample, monkeypatch: pytest.MonkeyPa
     code, out, err = sample(*options, "--show-probabilities")
     assert (code, COLOUR.sub("", out)) == (0, plain)
     assert out.startswith("ROMEO:")  # the seed surprises nobody
-    assert "jaxrnn: nats from 0.5, 1, 2, 4 on" in err
+    assert "jaxrnn: colors start at 0.5, 1, 2, 4 nats" in err
     assert len(set(COLOUR.findall(out))) >= 3  # two colours and their end
     assert not re.search(r"\d;48;5;\d+m\n", out)  # no colour lasts over the end of a line
     assert sample(*options).out == plain  # and without the option there are none
@@ -346,4 +346,4 @@ def test_a_pipe_and_no_color_stay_plain_and_it_is_said(
         monkeypatch.setenv(name, value)
     code, out, err = sample("--length", "50", "--show-probabilities")
     assert (code, out) == (0, sample("--length", "50").out)
-    assert "no colors: " + ("NO_COLOR is set" if variables else "stdout is no terminal") in err
+    assert "no colors: " + ("NO_COLOR is set" if variables else "stdout is not a terminal") in err

@@ -21,10 +21,10 @@ def test_a_platform_that_is_not_there_is_refused_with_what_there_is(jaxrnn, comm
     here = jax.default_backend()
     missing, extra = ("tpu", "tpu") if here == "gpu" else ("gpu", "cuda")
     error = jaxrnn(*command, "--platform", missing).error
-    assert f"--platform {missing}: JAX sees none here, only {here};" in error
+    assert f"--platform {missing}: not available, only {here};" in error
     assert f"pip install -e '.[{extra}]'" in error
     unknown = jaxrnn(*command, "--platform", "cpuu").error
-    assert "'cpuu' is none of cpu, gpu, tpu; did you mean cpu?" in unknown
+    assert "'cpuu' is not one of cpu, gpu, tpu; did you mean cpu?" in unknown
 
 
 def test_a_platform_wins_over_the_environment_whose_own_is_refused_if_it_is_not_there(trained: Path) -> None:
@@ -34,7 +34,7 @@ def test_a_platform_wins_over_the_environment_whose_own_is_refused_if_it_is_not_
     )
     (line,) = result.stderr.splitlines()
     assert (result.returncode, result.stdout) == (2, "")
-    assert line.startswith("jaxrnn: error: JAX_PLATFORMS=nonsense: JAX can't start on it, only on ")
+    assert line.startswith("jaxrnn: error: JAX_PLATFORMS=nonsense: not available, only ")
     command += ["--platform", "cpu"]
     result = in_process(
         *command, without=OURS, JAX_PLATFORMS="nonsense", JAX_ENABLE_COMPILATION_CACHE="false"
