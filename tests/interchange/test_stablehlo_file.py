@@ -21,7 +21,7 @@ from tests.interchange.stacks import STACKS, drawn, in_numpy, some_tokens
         (STACKS["lstm"], 1024),
         (STACKS["gru"], 0),
     ],
-    ids=["what ONNX has no operator for", "a projected table", "a table that is too large to be projected"],
+    ids=["layers without an ONNX operator", "a projected table", "a table that is too large to be projected"],
 )
 def test_a_text_in_pieces_agrees_with_the_numpy_reference(
     layers: tuple[LayerConfig, ...], largest_table: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

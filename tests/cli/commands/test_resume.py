@@ -222,7 +222,7 @@ def test_a_second_ctrl_c_ends_at_once_and_the_run_can_be_resumed(jaxrnn, ctrl_c)
     assert step_numbers(RUN / "steps")[-1] == last + 5
 
 
-# Divergence: with a weight decay above 2 / learning_rate the weights grow without bound; with a quarter of it they do not.
+# Divergence: weights grow without bound with a weight decay above 2 / learning_rate, but not with a quarter of it.
 
 DIVERGING = ["schedule=constant", "warmup_steps=0", "max_grad_norm=0", "learning_rate=0.5", "steps=400"]
 DIVERGING = [word for setting in DIVERGING for word in ("--set", f"train.{setting}")]
