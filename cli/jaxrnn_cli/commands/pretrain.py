@@ -35,7 +35,7 @@ def pretrain(
 ) -> None:
     """Train a new model on a corpus.
 
-    Ctrl-C saves a checkpoint and stops; a second Ctrl-C stops without saving. --resume continues a stopped run.
+    Ctrl-C saves a checkpoint and stops; pressing Ctrl-C again stops at once. --resume continues a stopped run.
     """
     join_others(distributed, coordinator, num_processes, process_id)
     path = jaxrnn.config.find_config(config)

@@ -163,7 +163,7 @@ def announce_stop() -> None:
     if _only_errors:
         return
     show_cursor()  # in case the next signal ends the process
-    _write_at_once("\njaxrnn: stopping and saving; Ctrl-C again stops without saving\n")
+    _write_at_once("\njaxrnn: stopping and saving; Ctrl-C again stops at once\n")
 
 
 def show_cursor() -> None:
