@@ -8,8 +8,8 @@ from jaxrnn.errors import counted
 from jaxrnn_cli.display import console
 from jaxrnn_cli.display.numbers import TOKEN
 
-_SHOWN = 8  # names of unseen characters
-_LONGEST = 300  # characters of a copied passage
+_SHOWN = 8  # number of unseen characters that are listed
+_LONGEST = 300  # maximum length of a printed passage
 _LOSSES = ("nll", "bits_per_token", "bits_per_byte")
 
 
