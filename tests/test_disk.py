@@ -91,13 +91,13 @@ def test_removing_a_tree_does_not_follow_links(tmp_path):
 
 
 def test_available_space_is_reserved_and_freed(tmp_path):
-    disk.reserve(tmp_path / "room", 1000)
+    disk.reserve(tmp_path / "space", 1000)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_missing_space_is_refused_and_nothing_reserved(tmp_path):
     with pytest.raises(OSError, match=r"No space left|too large"):
-        disk.reserve(tmp_path / "room", 2**62)
+        disk.reserve(tmp_path / "space", 2**62)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -95,7 +95,7 @@ def test_the_sample_depends_on_the_rng_seed() -> None:
 def write_beside_others(size: int, layers: int) -> None:
     recurrent = [RNNConfig(size=size)] * layers
     config = ModelConfig(layers=(EmbeddingConfig(size=size), *recurrent, DenseConfig()))
-    # Weights so large that the states are chaotic: a difference in the last bit changes the text after 50 characters.
+    # Weights so large that the states are chaotic: a rounding error changes the text after 50 characters.
     params = jax.tree.map(lambda leaf: 3 * leaf, stack.init(jax.random.key(0), config, 65))
     params = (params[0]._replace(table=params[0].table / 10), *params[1:])
 

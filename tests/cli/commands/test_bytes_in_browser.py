@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.browser
 
 CONFIG = ModelConfig(layers=(EmbeddingConfig(size=3), RNNConfig(size=3), DenseConfig()))
-PIECES = {  # bytes, and what the page shows for each
+PIECES = {  # bytes, and the text shown for each
     b"a": ["a"],
     "é".encode(): ["é", "\u202f"],
     b"\xff": [r"\xff"],

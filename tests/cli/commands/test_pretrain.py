@@ -90,7 +90,7 @@ def test_the_training_loss_is_reported_without_a_validation_split(jaxrnn) -> Non
     _, _, err = jaxrnn(
         "pretrain", "tiny.toml", "--set", "corpus.validation_fraction=0", "--set", "train.steps=2"
     )
-    assert "train loss" in err.splitlines()[-2] and "held-out" not in err.splitlines()[-2]
+    assert "train loss" in err.splitlines()[-2] and "validation loss" not in err.splitlines()[-2]
     assert {row["val_loss"] for row in read_metrics(RUN)} == {""}
 
 
