@@ -32,7 +32,7 @@ async function open(name, getBytes) {
     if (opening !== here) return opened.release();
     model = opened;
     const layers = model.about.layers.map((layer) => [layer.type, layer.size].filter((part) => part !== undefined).join(" "));
-    const alphabet = model.about.vocabulary.tokens === "bytes" ? "reads bytes" : `has ${number.format(model.about.size)} characters`;
+    const alphabet = model.about.vocabulary.tokens === "bytes" ? "reads bytes" : `has a vocabulary of ${number.format(model.about.size)} characters`;
     $("about").textContent = `${model.about.name || name}: ${layers.join(", ")}; it ${alphabet}.`;
     show("ready");
   } catch (error) {
