@@ -54,9 +54,9 @@ def step_flop(case: Case) -> int:
         projected table            6 G H E V            once a step: the table's rows, not the batch's
         output layer               6 H V D
 
-    Where the table would be no cheaper (V >= D), layer 1 projects its D inputs instead. What is counted is what the
-    model needs: what an implementation adds, such as summing up the gradient of the table's rows by a product with
-    one-hot vectors (8 V H D more), is its own affair, and makes its share of the machine's peak smaller.
+    Where the table would be no cheaper (V >= D), layer 1 projects its D inputs instead. Only the operations
+    that the model needs are counted. Additional ones of an implementation, such as summing the gradient of the table's
+    rows by a product with one-hot vectors (8 V H D more), lower its share of the machine's peak.
     """
     characters = case.batch * case.time
     weights = GATES[case.cell] * case.hidden

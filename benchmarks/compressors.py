@@ -1,9 +1,9 @@
-"""What general compressors make of the end of a text: python -m benchmarks.compressors --help.
+"""The compression of the validation split by general compressors: python -m benchmarks.compressors --help.
 
-The end is the one that training holds out. It is compressed by itself, and then with the training text as its history:
-what the whole text takes less what the training text takes. That is how many bits the end costs one who has just read
-what came before it, as a model has, so far as the tool remembers: bzip2 sorts blocks of 900,000 bytes each by itself,
-so that history helps little; the others are given a window that holds the whole text.
+The validation split is compressed alone, and then with the training split as its history: the compressed size of the
+whole text minus that of the training split. This compares with a model, which has been trained on the history, as far
+as the tool's window reaches: bzip2 sorts independent blocks of 900,000 bytes, so history helps it little; the others
+get a window as large as the whole text.
 
 A model's bits per character leave out its own size, and a compressor's program is left out here too.
 """

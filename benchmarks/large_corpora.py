@@ -5,8 +5,8 @@
 Memory. Texts of these many megabytes are generated, and the commands are run on each of them as a user runs them, each
 in a process of its own: `pretrain` (writes the ids, then trains for so many seconds, evaluating and saving, until
 SIGTERM), `pretrain --resume` (as long), `evaluate`, and `finetune --on-unknown drop` of a model that lacks some of the
-characters. What is reported is the most memory that the process ever had resident. Beside it, `pretrain` of texts up to
-100 MB with the whole text in memory, `corpus.streamed=never`.
+characters. Reported is the peak resident memory of the process; for comparison, also of `pretrain` of corpora up to
+100 MB in memory, `corpus.streamed=never`.
 
 Speed. Two training runs of the same model in one process take turns, one with the text on the device, one streamed;
 with blocks so small that many are read in each turn, which is no less work a character than with large ones.
@@ -204,7 +204,7 @@ def measure_speed(folder: Path, megabytes: int, rounds: int, units: int) -> dict
                     rates[name].append(rate)
         found |= rates
     lines = [[name, number(statistics.median(values)), spread(values), ""] for name, values in found.items()]
-    print(table("characters a second", ["", "median", "of the turns", ""], lines))
+    print(table("characters per second", ["", "median", "of the turns", ""], lines))
     names = iter(found)
     for on_device, streamed in zip(names, names, strict=True):
         pairs = zip(found[on_device], found[streamed], strict=True)

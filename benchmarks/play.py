@@ -1,7 +1,7 @@
 """How fast `jaxrnn play` answers: python -m benchmarks.play RUN.
 
 A real server on the loopback and clients in threads. First byte: from sending a request to the first of its characters,
-one client, medians. Characters a second: of one client, and of all where fifty ask at once for ten seconds.
+one client, medians. Characters per second: of one client, and of 50 concurrent clients together, for 10 s.
 """
 
 import argparse

@@ -4,7 +4,7 @@ Strong scaling shares one batch out to 1, 2, 4 and 8 devices; weak scaling gives
 the whole one grows. Devices are simulated on a CPU, where their times mean nothing: a row is the work of one device and
 step (counted, `cases.step_flop` of its rows) and what it sends to others (read off the collectives of the compiled
 program; a ring all-reduce of S bytes over D devices sends 2 S (D - 1) / D from each). With `--platform gpu` the devices
-are real, as many as there are, and the time of a step stands beside it.
+are real, as many as there are, and the measured time of a step is listed too.
 
     python -m benchmarks.scaling --efficiency [--megabytes M --milliseconds T]
 
@@ -39,9 +39,10 @@ def run(settings: Settings) -> list[dict[str, Any]]:
         "weak": [(replace(case, batch=case.batch * count // counts[-1]), count, 1) for count in counts],
         "strong, accumulate 4": [(case, count, 4) for count in counts],
     }
+    measured = iter(_ask_worker(settings, [each for wanted in groups.values() for each in wanted]))
     rows = []
     for name, wanted in groups.items():
-        found = _ask_worker(settings, wanted)
+        found = [next(measured) for _ in wanted]
         lines = [
             [
                 f"{row['devices']}",

@@ -1,7 +1,8 @@
 """time_to_loss: seconds until the validation loss of `jaxrnn pretrain` on tinyshakespeare is as low as 1.88 and 1.60.
 
 Of the whole process, from its start: importing, compiling (with an empty cache), evaluating and saving are in it. The
-first 90% of the text are trained on, the last 10% held out. A loss counts from the moment its row is in metrics.csv.
+first 90% of the text are the training split, the last 10% the validation split. A loss counts
+from the moment its row is in metrics.csv.
 """
 
 import statistics

@@ -25,7 +25,7 @@ from benchmarks.task import Task
 def main() -> None:
     """Answers until its input ends."""
     answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what a library prints must not come between the answers
+    os.dup2(2, 1)  # keeps output of libraries out of the answers
     task, imported = Task(run=float), 0
     for line in sys.stdin:
         request = json.loads(line)
@@ -50,7 +50,7 @@ def main() -> None:
                     answer = {"error": f"can't do {other}"}
         except ModuleNotFoundError as error:
             answer = {"missing": (error.name or str(error)).partition(".")[0]}
-        except Exception as error:  # the parent reports it beside the other implementations' numbers
+        except Exception as error:  # the parent reports it next to the other implementations' numbers
             answer = {"error": f"{type(error).__name__}: {error}".partition("\n")[0][:300]}
         _send(answers, answer)
 
@@ -58,7 +58,7 @@ def main() -> None:
 def peak_memory() -> int:
     """The most resident memory this process has had, in bytes.
 
-    Linux's own count where there is one: what `getrusage` says of a new process includes its parent's.
+    From Linux's own count if available, because `getrusage` of a new process includes its parent's memory.
     """
     status = Path("/proc/self/status")
     if status.exists():

@@ -1,4 +1,4 @@
-"""The parent's side of the workers: start them, ask them in turn, take what they answer."""
+"""The parent's side of the workers: start them, send them tasks one after the other, and collect their answers."""
 
 import json
 import math
@@ -93,7 +93,7 @@ class Worker:
 
 @dataclass
 class Measured:
-    """The result of one peer on one case: `seconds` per step of each round, or why there are none."""
+    """The result of one peer on one case: `seconds` per step of each round, or the reason why it failed."""
 
     peer: str
     case: str
@@ -163,7 +163,7 @@ def _warm_up(
     again, _ = worker.run(1)
     found.compile_seconds = max(0.0, first - again)
     if count:
-        worker.run(count)  # may compile what a single one did not need
+        worker.run(count)  # may compile more than a single step did
     else:
         trial = max(1, min(20, int(0.2 / again)))
         seconds, _ = worker.run(trial)

@@ -1,7 +1,6 @@
-"""Files that survive a kill: write under another name, flush to the disk, rename.
+"""Atomic writes: write under another name, flush to the disk, rename.
 
-A rename is the one step on a POSIX file system that either happened or did not. Nothing here follows a symbolic link in
-order to delete.
+A rename is atomic on POSIX file systems. No function here deletes through a symbolic link.
 """
 
 import contextlib
@@ -15,7 +14,7 @@ from pathlib import Path
 
 from jaxrnn.errors import SaveError
 
-# What file systems answer that have no locks; on them one goes without.
+# Errors of file systems without locks; on these, files are not locked.
 NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL)
 
 
@@ -29,18 +28,18 @@ def _opened(path: Path, flags: int) -> Iterator[int]:
 
 
 def sync(path: Path) -> None:
-    """Return once `path`, a file or a directory, would survive a loss of power."""
+    """Flush a file or directory to the disk, so that it survives a power failure."""
     with _opened(path, os.O_RDONLY) as handle:
         try:
             os.fsync(handle)
         except OSError as error:
-            # Some network file systems can't flush a directory; there is nothing better to do on them.
+            # Some network file systems can't flush a directory.
             if error.errno not in (errno.EINVAL, errno.ENOTSUP):
                 raise
 
 
 def sync_tree(directory: Path) -> None:
-    """Sync every file below `directory`, then the directories, the outermost last."""
+    """Sync every file below `directory`, then the directories, from the inside out."""
     for folder, _, files in os.walk(directory, topdown=False):
         for name in files:
             sync(Path(folder, name))
@@ -49,45 +48,45 @@ def sync_tree(directory: Path) -> None:
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield where to write a file that is to appear at `path` at once: next to it; `path` itself if it is a pipe."""
+    """Yield a temporary path next to `path`, and rename it to `path` at the end; yield a pipe or device itself."""
     if path.exists() and not path.is_file():
         yield path
         return
-    beside = path.with_name(f".{path.name}.new")
+    new = path.with_name(f".{path.name}.new")
     try:
-        yield beside
-        sync(beside)
-        beside.replace(path)
+        yield new
+        sync(new)
+        new.replace(path)
     finally:
-        beside.unlink(missing_ok=True)
+        new.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a whole UTF-8 file at once: a reader finds the old text or the new one, never a part."""
-    with replacing(path) as beside:
-        beside.write_text(text, encoding="utf-8", newline="")
+    """Write a UTF-8 file atomically: readers see the old content or the new content, never a part."""
+    with replacing(path) as new:
+        new.write_text(text, encoding="utf-8", newline="")
 
 
 def why_taken(path: Path, inputs: Iterable[Path] = (), *, overwrite: bool = False) -> str | None:
-    """Return why no file may be written to a path, for a message; None where one may.
+    """Return why a file must not be written to `path`, for a message; None if it may.
 
     Args:
-        path: where.
-        inputs: files that are read, and folders with all that is in them; none is ever written to.
-        overwrite: whether an existing file may be replaced.
+        path: The output path.
+        inputs: Files and folders that are read; outputs must not change them or files inside them.
+        overwrite: Whether an existing file may be replaced.
     """
-    if path.exists() and not path.is_file():  # a pipe or a device, for example, which nothing replaces
+    if path.exists() and not path.is_file():  # writing to a pipe or a device replaces nothing
         return None
     real = Path(os.path.realpath(path))
     for given in inputs:
         is_same = real.exists() and given.exists() and real.samefile(given)
         if is_same or real.is_relative_to(os.path.realpath(given)):
             return f"would change an input, {given}; name another file"
-    return "is there already; --overwrite replaces it" if os.path.lexists(path) and not overwrite else None
+    return "already exists; --overwrite replaces it" if os.path.lexists(path) and not overwrite else None
 
 
 def append_text(path: Path, text: str) -> None:
-    """Append to an existing UTF-8 file, durably, all of the text or nothing; never through a symbolic link."""
+    """Append to an existing UTF-8 file and flush it: all of the text or nothing, never through a symbolic link."""
     data = text.encode("utf-8")
     with _opened(path, os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW) as handle:
         length = os.fstat(handle).st_size
@@ -101,7 +100,7 @@ def append_text(path: Path, text: str) -> None:
 
 
 def cut(path: Path, length: int) -> None:
-    """Shorten a file to `length` bytes, durably; leave a shorter one alone, and the target of a symbolic link."""
+    """Truncate a file to `length` bytes and flush it; a shorter file and a symbolic link's target are not changed."""
     with _opened(path, os.O_WRONLY | os.O_NOFOLLOW) as handle:
         if os.fstat(handle).st_size > length:
             os.ftruncate(handle, length)
@@ -109,25 +108,25 @@ def cut(path: Path, length: int) -> None:
 
 
 def reserve(path: Path, size: int) -> None:
-    """Find out whether a file of `size` bytes could be written to `path`; leave nothing there.
+    """Check that a file of `size` bytes could be written to `path`, without leaving one.
 
     Raises:
-        OSError: It could not: the disk is full, a quota or a limit of the process is reached.
+        OSError: The disk is full, or a quota or a limit of the process is reached.
     """
     require_space(path.parent, size)
     with path.open("wb") as file:
         try:
-            if hasattr(os, "posix_fallocate"):  # not on macOS, where the free space is all that is known
+            if hasattr(os, "posix_fallocate"):  # missing on macOS, where only the free space is checked
                 os.posix_fallocate(file.fileno(), 0, max(size, 1))
         finally:
             path.unlink()
 
 
 def require_space(folder: Path, size: int) -> None:
-    """Make sure that the disk of `folder` has room for `size` bytes.
+    """Check that the disk of `folder` has `size` bytes of free space.
 
     Raises:
-        OSError: It has not.
+        OSError: The free space is smaller.
     """
     free = shutil.disk_usage(folder).free
     if free < size:
@@ -136,15 +135,15 @@ def require_space(folder: Path, size: int) -> None:
 
 
 def put_in_place(new: Path, path: Path, *, replace: bool = False) -> None:
-    """Rename the finished directory `new` to `path`, durably.
+    """Rename the finished directory `new` to `path`, and flush the rename to the disk.
 
     Args:
-        new: A directory next to `path`, synced already.
-        path: Free, or an empty directory, or anything at all with `replace`.
-        replace: Whether to replace what is at `path`, which is called `new` afterwards.
+        new: A directory next to `path`, already synced.
+        path: The destination: missing or an empty directory, or anything if `replace` is True.
+        replace: Whether to replace an existing `path`; the replaced one is then at `new`.
 
     Raises:
-        OSError: `new` could not be renamed; nothing has changed then.
+        OSError: Renaming failed; nothing has changed.
     """
     if replace and os.path.lexists(path):
         _exchange(new, path)
@@ -154,8 +153,8 @@ def put_in_place(new: Path, path: Path, *, replace: bool = False) -> None:
 
 
 def _exchange(new: Path, path: Path) -> None:
-    """Swap two names in one step; in several on a system that can't, where a kill may leave the old `path.old`."""
-    exchange = getattr(ctypes.CDLL(None), "renameat2", None)  # of Linux
+    """Swap two paths atomically; without renameat2, in three renames, where a kill may leave the old `path.old`."""
+    exchange = getattr(ctypes.CDLL(None), "renameat2", None)  # Linux only
     current, exchanging = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
     if exchange and exchange(current, os.fsencode(new), current, os.fsencode(path), exchanging) == 0:
         return
@@ -170,7 +169,7 @@ def _exchange(new: Path, path: Path) -> None:
 
 
 def remove_tree(path: Path) -> None:
-    """Delete a directory with its contents; of a symbolic link, there or inside, only the link itself."""
+    """Delete a file or a directory tree; symbolic links are deleted, not followed."""
     if path.is_symlink() or not path.is_dir():
         path.unlink(missing_ok=True)
     else:
@@ -178,14 +177,14 @@ def remove_tree(path: Path) -> None:
 
 
 def try_remove_tree(path: Path) -> None:
-    """Call `remove_tree` on leftovers: those that can't be deleted now stay for the next time."""
+    """Call `remove_tree` and ignore failures: a later call deletes the rest."""
     with contextlib.suppress(OSError):
         remove_tree(path)
 
 
 @contextlib.contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Turn a failed file operation into one line that names what was to be written.
+    """Turn a failed file operation into a one-line message that names `path`.
 
     Raises:
         SaveError: An `OSError` was raised in the context.
@@ -197,14 +196,14 @@ def writing(path: Path) -> Iterator[None]:
 
 
 def user_path(name: str) -> Path:
-    """Return the path that a user means: `~` is their home, `~name` another's; one that is nobody's stays as it is."""
+    """Return a path with `~` and `~name` expanded to home directories; the `~name` of an unknown user stays."""
     return Path(os.path.expanduser(name))  # noqa: PTH111  (to a Path, "./~" is "~")
 
 
 def reason(error: Exception) -> str:
-    """Return why a file operation failed in one line, without the path: messages name that themselves."""
+    """Return why a file operation failed, in one line without the path."""
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
-    # The array library puts the system's error number into a text.
+    # TensorStore, which orbax writes with, puts the system's error number into the message.
     number = re.search(r"(?:OS error |os_error_code=')(\d+)", str(error))
     return os.strerror(int(number[1])) if number else " ".join(str(error).split())[:200]

@@ -1,7 +1,7 @@
 """The exceptions of jaxrnn.
 
-Every message is one line that names what is wrong, where (file, line, key, character), and what to do. The command line
-prints that line and ends with the exit code of its type.
+Every message is one line: what is wrong, where (file, line, key, character), and what to do. The command line prints
+the message and exits with the exit code of its type.
 """
 
 import difflib
@@ -9,26 +9,26 @@ from collections.abc import Iterable
 
 
 def did_you_mean(given: str, known: Iterable[str]) -> str:
-    """Return the end of a message about an unknown name: "; did you mean ...?", or "" if no known name is near."""
+    """Return the end of a message about an unknown name: "; did you mean ...?", or "" if no known name is similar."""
     near = difflib.get_close_matches(given, list(known), n=1)
     return f"; did you mean {near[0]}?" if near else ""
 
 
 def counted(count: int, noun: str) -> str:
-    """Return a number of things as a message has it: "1 character", "1,000 characters"."""
+    """Return a count with its noun: "1 character", "1,000 characters"."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 class JaxrnnError(Exception):
-    """The root of every error this library raises on purpose."""
+    """The base class of the exceptions that jaxrnn raises."""
 
 
 class ConfigError(JaxrnnError):
-    """A configuration that can't be meant: an unknown key, a wrong type, a value out of range."""
+    """An invalid config: an unknown key, a wrong type, a value out of range."""
 
 
 class CorpusError(JaxrnnError):
-    """A text that can't be used: missing, unreadable, not UTF-8, empty, too short."""
+    """A corpus that can't be used: missing, unreadable, not UTF-8, empty, too short."""
 
 
 class DownloadError(CorpusError):
@@ -36,11 +36,11 @@ class DownloadError(CorpusError):
 
 
 class VocabularyError(JaxrnnError):
-    """A character that the vocabulary does not have, or a vocabulary that can't be read."""
+    """A character that is not in the vocabulary, or a vocabulary that can't be read."""
 
 
 class CheckpointError(JaxrnnError):
-    """A run that is missing, damaged, of another shape than asked for, or in the way of a new one."""
+    """A run that is missing, corrupt, of another shape than requested, or in the place of a new one."""
 
 
 class DamagedError(CheckpointError):
@@ -52,16 +52,16 @@ class LockedError(CheckpointError):
 
 
 class SaveError(CheckpointError):
-    """A checkpoint that could not be written: a full disk, a directory that became read-only."""
+    """A file that could not be written: the disk is full, the directory is read-only."""
 
 
 class InterchangeError(JaxrnnError):
-    """A file that can't be imported, or a model that can't be exported in the format asked for."""
+    """A file that can't be imported, or a model that can't be exported to the requested format."""
 
 
 class JoinError(JaxrnnError):
-    """Other processes that can't be joined: a port that is taken, a coordinator that can't be reached."""
+    """A failure to join other processes: the port is taken, the coordinator can't be reached."""
 
 
 class DivergenceError(JaxrnnError):
-    """A training run whose numbers are not finite any more."""
+    """A training run whose loss or gradients are no longer finite."""

@@ -1,14 +1,14 @@
-"""Axis letters, array aliases and the shape check that the recurrent layers share.
+"""Axis letters, array aliases and shape checks shared by the recurrent layers.
 
-Shapes are written with these letters, or with the words next to them:
+Shapes are written with these letters or words:
 
-    T   time       steps of a sequence (characters)
-    B   batch      sequences side by side
-    I   input      features that come into a layer
+    T   time       time steps of a sequence (tokens)
+    B   batch      sequences in a batch
+    I   input      input features of a layer
     H   hidden     units of a recurrent layer
-    V   vocabulary distinct characters
+    V   vocabulary distinct tokens
 
-Inside the layers everything is time-major, `[time, batch, ...]`; tokens are `[batch, time]` at the data boundary only.
+Inside the layers all sequences are time-major, `[time, batch, ...]`; batches of tokens are `[batch, time]`.
 """
 
 from collections.abc import Callable
@@ -19,17 +19,17 @@ import jax
 Array: TypeAlias = jax.Array
 Key: TypeAlias = jax.Array  # a typed key: jax.random.key(0)
 Params: TypeAlias = Any  # a NamedTuple of arrays, or a tuple of such
-Carry: TypeAlias = Any  # a NamedTuple of arrays [batch, hidden], or () where nothing is carried
-# What is being done, how much of it is done, and of how much; 0 where that is unknown.
+Carry: TypeAlias = Any  # a NamedTuple of arrays [batch, hidden]; () for a layer without state
+# Called with the task, the amount done and the total; 0 if the total is unknown.
 OnProgress: TypeAlias = Callable[[str, int, int], None]
-NO_GRADIENT: Any = None  # what a backward pass returns for a parameter that its function does not read
+NO_GRADIENT: Any = None  # returned by a backward pass for an argument that has no gradient
 
 
 def check_sequence(name: str, xs: Array, w_x: Array, w_h: Array, carry: tuple[Array, ...]) -> None:
-    """Check that `xs` is `[time, batch, input]` and fits the weights and the carry of the layer called `name`.
+    """Check that `xs` is `[time, batch, input]` and matches the weights and the carry of the layer `name`.
 
     Raises:
-        ValueError: The rank is not 3, or a size or type disagrees; the message gives both.
+        ValueError: The rank is not 3, or a size or dtype does not match; the message has both.
     """
     if xs.ndim != 3:
         raise ValueError(f"{name}: xs must be [time, batch, input], got shape {xs.shape}")
@@ -43,25 +43,25 @@ def check_sequence(name: str, xs: Array, w_x: Array, w_h: Array, carry: tuple[Ar
             )
         if field.dtype != xs.dtype:
             raise ValueError(
-                f"{name}: xs is {xs.dtype} and the carry {field.dtype}; give both one type (xs.astype)"
+                f"{name}: xs is {xs.dtype} and the carry {field.dtype}; convert one of them (xs.astype)"
             )
 
 
 def check_mask(name: str, mask: Array | None, h: Array) -> None:
-    """Check that a mask on the state of the layer called `name`, if there is one, has the state's shape.
+    """Check that the recurrent dropout mask of the layer `name`, unless None, has the shape of the hidden state.
 
     Raises:
-        ValueError: It has not; the message gives both shapes.
+        ValueError: The shapes differ; the message has both.
     """
     if mask is not None and mask.shape != h.shape:
         raise ValueError(f"{name}: the mask must be [batch, hidden], {h.shape}, got shape {mask.shape}")
 
 
 def check_resets(name: str, resets: Array | None, xs: Array) -> None:
-    """Check that the resets of the layer called `name`, if there are any, are booleans, one for each of `xs`.
+    """Check that the resets of the layer `name`, unless None, are booleans `[time, batch]`.
 
     Raises:
-        ValueError: They are not; the message gives what they are.
+        ValueError: The shape or dtype is another; the message has both.
     """
     if resets is not None and (resets.shape != xs.shape[:2] or resets.dtype != bool):
         raise ValueError(

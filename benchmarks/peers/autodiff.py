@@ -1,7 +1,7 @@
 """jaxrnn with its custom rules switched off: the same forward passes, differentiated by JAX.
 
 Everything else is as it is in `ours.py`: the projected table, the devices, the optimizer, many steps a dispatch. Only
-the loop over time is a `lax.scan`, as JAX can't differentiate one that writes over what it has read.
+the loop over time is a `lax.scan`, because JAX can't differentiate a loop that overwrites its inputs.
 """
 
 import importlib

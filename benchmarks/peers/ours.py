@@ -74,7 +74,7 @@ def residuals(case: Case) -> Task:
             _, logits = stack.apply(config, params, carry, tokens)
             return softmax_cross_entropy(logits, tokens)
 
-        return jax.vjp(losses, params)[1]  # a tree, whose leaves are what it keeps
+        return jax.vjp(losses, params)[1]  # a pytree, whose leaves are the residuals
 
     def run(_count: int) -> float:
         params = jax.eval_shape(lambda: stack.init(jax.random.key(0), config, case.vocabulary))

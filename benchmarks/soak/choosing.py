@@ -111,7 +111,7 @@ def _operands(rng: random.Random, name: str, kind: str, run: str) -> list[str]:
             corpus, sets = "crlf.txt", ["--set", f"train.steps={rng.randint(1, 8)}"]
             return ["--from", run, "--corpus", corpus, *sets, "--to", "./tuned"]
         sets += ["--set", f"corpus.text={corpus}"]
-        if kind == "right" and rng.random() < 0.5:  # over or on with what is there
+        if kind == "right" and rng.random() < 0.5:  # overwrite or resume an existing run
             sets = ["--set", f"train.steps={rng.randint(7, 40)}"]
             return ["tiny.toml", *sets, "--to", "good", rng.choice(["--resume", "--overwrite"])]
         if kind in ("odd", "damaged"):
@@ -145,7 +145,7 @@ def _trouble(rng: random.Random, command: Command) -> Command:
 
 
 def choose_wrong_corpus(rng: random.Random, number: int) -> Command:
-    """Draw a training on a corpus that can't be one."""
+    """Draw a training run on an invalid corpus."""
     corpus, settings = rng.choice([*WRONG.items()])
     arguments = ["pretrain", "tiny.toml", "--to", "./fresh", "--set", f"corpus.text={corpus}"]
     for setting in settings:

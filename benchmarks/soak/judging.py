@@ -9,7 +9,7 @@ from jaxrnn.errors import JaxrnnError
 
 
 def judge(command: Command, result: Result, *, lost: str = "", changed: str = "") -> list[str]:
-    """Return the problems, an empty list if there are none.
+    """Return the problems found; an empty list if the result is right.
 
     Args:
         command: the command.

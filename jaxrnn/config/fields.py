@@ -1,12 +1,12 @@
-"""Records that check the values of their fields when they are created.
+"""Dataclasses that validate the values of their fields on creation.
 
-A field states its type and its limits once, in its annotation::
+The type and the limits of a field are in its annotation::
 
     @dataclass(frozen=True, kw_only=True)
     class Train(Checked):
         steps: Annotated[int, Range(1, 1000)] = 100
 
-`Train(steps=0)` raises `FieldError`, wherever the zero came from: a file, the command line, or Python.
+`Train(steps=0)` raises `FieldError`; values from a file, the command line and Python are checked alike.
 """
 
 import dataclasses
@@ -24,11 +24,11 @@ Value = bool | int | float | str | tuple[str, ...] | None
 _KINDS = {bool: "true or false", int: "an integer", float: "a number", str: "a string"}
 _NO_VALUE = object()
 _NOWHERE: Mapping[str, str] = {}
-_UNIONS = (typing.Union, types.UnionType)  # `Annotated[...] | None` is the one, `str | None` the other
+_UNIONS = (typing.Union, types.UnionType)  # the types of `Annotated[...] | None` and of `str | None`
 
 
 class Range(NamedTuple):
-    """The numbers from `low` to `high`, either end left out where `above` or `below` says so."""
+    """The numbers from `low` to `high`; `above` excludes `low`, `below` excludes `high`."""
 
     low: float
     high: float
@@ -36,7 +36,7 @@ class Range(NamedTuple):
     below: bool = False
 
     def allows(self, value: float) -> bool:
-        """Whether `value` lies in the range: NaN and infinity never do, and integers of any size compare."""
+        """Return whether `value` is in the range; NaN and infinity are not."""
         return (value > self.low if self.above else value >= self.low) and (
             value < self.high if self.below else value <= self.high
         )
@@ -53,13 +53,13 @@ class Range(NamedTuple):
 
 
 class OneOf(NamedTuple):
-    """One of a few words."""
+    """One of several words."""
 
     words: tuple[str, ...]
 
 
 class Text(NamedTuple):
-    """A string that must not be empty, or must be without some characters; or several, where a list may be given."""
+    """A string, and whether it may be empty, which characters it must not have, and whether a list is allowed."""
 
     empty: bool = True
     without: str = ""
@@ -67,14 +67,14 @@ class Text(NamedTuple):
 
 
 class Field(NamedTuple):
-    """One field of a record: what its annotation says.
+    """One field of a `Checked` dataclass, from its annotation.
 
     Attributes:
         name: The field's name, which is also its key in TOML.
         kind: `bool`, `int`, `float` or `str`.
-        rule: What it accepts of that kind; None: everything.
-        optional: Whether None (in TOML: leaving the key out) is a value of its own.
-        required: Whether there is no default.
+        rule: The limits of its values; None: no limits.
+        optional: Whether None is a value (in TOML: the key is left out).
+        required: Whether the field has no default.
     """
 
     name: str
@@ -85,7 +85,7 @@ class Field(NamedTuple):
 
     @property
     def allowed(self) -> str:
-        """What the field accepts, to follow "must be"."""
+        """The accepted values, as the end of a message "must be ..."."""
         match self.rule:
             case OneOf(words):
                 return "one of " + ", ".join(map(toml_string, words))
@@ -98,42 +98,42 @@ class Field(NamedTuple):
 
 
 class FieldError(ConfigError):
-    """A key with a value it can't have, or a key that does not exist.
+    """An invalid value or an unknown key.
 
     Attributes:
-        key: The key's path from the record that was being made, such as `steps` or `layers[1].size`; empty
-            for the record itself.
-        problem: What is wrong with it and what is allowed.
-        value: The value it has, where that is what is wrong.
+        key: The path of the key from the dataclass that was being created, such as `steps` or `layers[1].size`; empty
+            for the dataclass itself.
+        problem: The problem, and the values that are allowed.
+        value: The invalid value, if the value is the problem.
     """
 
     def __init__(self, key: str, problem: str, value: object = _NO_VALUE) -> None:
-        """Joins the three into one line."""
+        """Join key, value and problem into one line."""
         super().__init__(f"{key}: {problem}" if value is _NO_VALUE else f"{key} = {show(value)}: {problem}")
         self.key = key
         self.problem = problem
         self.value = value
 
     def under(self, parent: str) -> "FieldError":
-        """The same error, seen from the record that holds this one as `parent`."""
+        """Return the error with `parent` put before its key."""
         return FieldError(f"{parent}.{self.key}" if self.key else parent, self.problem, self.value)
 
 
 class Checked:
-    """Base of a dataclass that checks its values when made; an integer given for a float becomes one."""
+    """Base class of a dataclass that checks its values on creation; an integer for a float field is converted."""
 
     def __post_init__(self) -> None:
-        """Checks every field.
+        """Check every field.
 
         Raises:
-            FieldError: If a value is of the wrong type or outside what its field accepts.
+            FieldError: A value has the wrong type or is outside its limits.
         """
         for field in fields_of(type(self)).values():
             object.__setattr__(self, field.name, check(field, getattr(self, field.name)))
 
 
 def fields_of(record: type[Any]) -> Mapping[str, Field]:
-    """The fields of a `Checked` dataclass, by name, in order."""
+    """Return the fields of a `Checked` dataclass by name, in order."""
     hints = typing.get_type_hints(record, include_extras=True)
     found = {}
     for declared in dataclasses.fields(record):
@@ -149,17 +149,17 @@ def fields_of(record: type[Any]) -> Mapping[str, Field]:
 
 
 def check(field: Field, value: object) -> Value:
-    """`value` as the field stores it.
+    """Return `value` as the field stores it.
 
     Raises:
-        FieldError: If the value is of the wrong type or outside what the field accepts.
+        FieldError: The value has the wrong type or is outside the field's limits.
     """
     match value:
         case None if field.optional:
             return None
         case bool() if field.kind is bool:
             return value
-        case bool():  # True is an int to Python, not to a reader
+        case bool():  # not accepted as an int, though True is one in Python
             pass
         case int() if field.kind is int and _allowed(field, value):
             return value
@@ -192,7 +192,7 @@ def _check_text(field: Field, value: str) -> str:
         raise FieldError(field.name, f"must be {field.allowed}", value)
     if isinstance(rule, Text) and any(character in value for character in rule.without):
         raise FieldError(field.name, f"must be without {toml_string(rule.without)}", value)
-    if any("\ud800" <= character <= "\udfff" for character in value):  # argv has them for bad UTF-8
+    if any("\ud800" <= character <= "\udfff" for character in value):  # from invalid UTF-8 in argv
         raise FieldError(field.name, "must be valid Unicode, without bytes that are not UTF-8", value)
     return value
 
@@ -201,15 +201,15 @@ Record = TypeVar("Record", bound=Checked)
 
 
 def read_record(record: type[Record], table: Mapping[str, object], called: str) -> Record:
-    """Makes a record from the keys and values of a TOML table.
+    """Create a record from the keys and values of a TOML table.
 
     Args:
-        record: The `Checked` dataclass to make.
-        table: Its keys, all of them known, and their values.
-        called: What needs the keys that are missing, such as `[train]`.
+        record: The `Checked` dataclass to create.
+        table: Values by key; every key is known.
+        called: The name of the table in messages, such as `[train]`.
 
     Raises:
-        FieldError: If a value is not accepted, or missing where there is no default.
+        FieldError: A value is not accepted, or a required key is missing.
     """
     for field in fields_of(record).values():
         if field.required and field.name not in table:
@@ -220,16 +220,16 @@ def read_record(record: type[Record], table: Mapping[str, object], called: str) 
 def refuse_unknown(
     found: Iterable[str], known: Iterable[str], called: str, *, elsewhere: Mapping[str, str] = _NOWHERE
 ) -> None:
-    """Refuses a key that is not known, with the nearest one that is, or all of them.
+    """Refuse unknown keys; the message suggests the most similar known key, or lists all known keys.
 
     Args:
-        found: The keys to look at.
-        known: The keys there can be.
-        called: What they are the keys of, such as `[train]`.
-        elsewhere: Keys that would be right in another place, and their paths there.
+        found: The keys to check.
+        known: The allowed keys.
+        called: The name of the table in messages, such as `[train]`.
+        elsewhere: Keys that belong to other tables, with their full paths.
 
     Raises:
-        FieldError: If one of `found` is not among `known`.
+        FieldError: One of `found` is not in `known`.
     """
     known = list(known)
     for key in found:
@@ -246,23 +246,23 @@ def refuse_unknown(
 
 
 def nearest(word: str, words: Iterable[str]) -> str | None:
-    """The one of `words` most like `word`, if any is; hyphens and capitals don't count."""
+    """Return the most similar of `words`, ignoring case and hyphens; None if none is similar."""
     matches = difflib.get_close_matches(normalised(word), list(words), n=1)
     return matches[0] if matches else None
 
 
 def normalised(key: str) -> str:
-    """A key as the configs spell it: in lower case, with underscores."""
+    """Return a key in lower case with underscores, as configs spell it."""
     return key.strip().lower().replace("-", "_")
 
 
 def parse_text(field: Field, text: str) -> Value | list[object]:
-    """The value that `text` stands for in a field: a string without quotes or with TOML's, else a literal.
+    """Parse the text of a value, as given on the command line; strings need no quotes.
 
-    Where a field takes several strings, a list in TOML is one.
+    A TOML list is accepted by a field that takes several strings.
 
     Raises:
-        FieldError: If it stands for no value of the field's type.
+        FieldError: The text is not a value of the field's type.
     """
     try:
         if field.kind is bool:
@@ -278,17 +278,17 @@ def parse_text(field: Field, text: str) -> Value | list[object]:
         try:
             quoted = parse_value(text)
         except ConfigError:
-            return text  # a text that merely starts with a quotation mark, or a bracket
+            return text  # a string that starts with a quotation mark or a bracket but is not TOML
         return quoted if isinstance(quoted, str) or is_list else text
     return text
 
 
 def show(value: object) -> str:
-    """A value on one short line, in TOML's words, whatever it is."""
+    """Return any value as TOML on one short line, for messages."""
     match value:
         case bool():
             return str(value).lower()
-        case int() if value.bit_length() > 200:  # Python refuses to write out the largest
+        case int() if value.bit_length() > 200:  # Python refuses to convert the largest integers to text
             return "(a huge integer)"
         case int() | float() | None:
             return str(value)
@@ -302,5 +302,5 @@ def show(value: object) -> str:
 
 
 def show_key(key: str) -> str:
-    """A key as a message shows it: quoted where it is not a plain word."""
+    """Return a key for a message, quoted unless it is a plain word."""
     return shortened(key if key.isidentifier() and key.isascii() else toml_string(key))

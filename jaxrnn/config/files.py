@@ -1,4 +1,4 @@
-"""A config from a TOML file and back."""
+"""Loading of a config from TOML, and writing it as TOML."""
 
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -18,12 +18,12 @@ def load_config(config: str | Path | Config, overrides: Overrides = ()) -> Confi
     """Load a config: a TOML file, or one that comes with jaxrnn.
 
     Args:
-        config: the file, in UTF-8; or the name of a shipped config, such as `shakespeare`; or a `Config`.
-        overrides: values that replace the config's: `["train.steps=10"]`, or
+        config: A TOML file in UTF-8; or the name of a shipped config, such as `shakespeare`; or a `Config`.
+        overrides: Values that replace the config's: `["train.steps=10"]`, or
             `{"train.steps": 10, "model.layers.1.size": 256}`.
 
     Raises:
-        ConfigError: The file can't be read, or it or an override holds what can't be meant.
+        ConfigError: The file can't be read, or a key or value is invalid.
     """
     if isinstance(config, Config):
         return parse_config(dump_config(config), "the config", overrides) if overrides else config
@@ -32,18 +32,18 @@ def load_config(config: str | Path | Config, overrides: Overrides = ()) -> Confi
 
 
 def load_finetune_config(config: str | Path | None, base: Config, overrides: Overrides = ()) -> Config:
-    """Return the config of a run that is fine-tuned from another.
+    """Return the config of a run that is fine-tuned from another run.
 
-    The layers and tokens are those of that run, and so are its separator and what `[sample]` does not say. What
-    `[train]` does not say has the values of `FINETUNE`, gentler than those of a training run from nothing.
+    Layers, tokens, separator and the defaults of `[sample]` are those of the base run. The defaults of `[train]` are in
+    `FINETUNE`: fewer steps and a lower learning rate than for pretraining.
 
     Args:
-        config: a TOML file, or the name of a shipped config; None for no file at all.
-        base: The config of the run that is gone on from.
+        config: A TOML file, or the name of a shipped config; None: no file.
+        base: The config of the base run.
         overrides: Values that replace the file's.
 
     Raises:
-        ConfigError: If what is given is not accepted, has other layers or tokens than the run, or names no text.
+        ConfigError: A key or value is invalid, layers or tokens differ from the base run's, or no corpus is named.
     """
     path = None if config is None else find_config(config)
     source = str(path) if path else "fine-tuning"
@@ -54,10 +54,10 @@ def load_finetune_config(config: str | Path | None, base: Config, overrides: Ove
 
 
 def parse_config(text: str, source: str, overrides: Overrides = ()) -> Config:
-    """The config in a TOML text; `source` names it in messages.
+    """Parse a config from a TOML string; `source` names it in messages.
 
     Raises:
-        ConfigError: If the text or an override is not accepted.
+        ConfigError: The TOML or an override is invalid.
     """
     return _parse(text, source, overrides, {})
 
@@ -69,12 +69,12 @@ def _parse(
     defaults: Mapping[str, Mapping[str, Any]],
     base: Config | None = None,
 ) -> Config:
-    """The config of a run, or with a `base`, of a fine-tuning of one."""
+    """Parse the config of a pretraining run, or with `base`, of a fine-tuning run."""
     source = printable(source)
     tables = parse_toml(text, source)
     for section, values in defaults.items():
         given_there = tables.get(section, {})
-        if isinstance(given_there, dict):  # if not, reading will say so
+        if isinstance(given_there, dict):  # if not, `read_config` raises
             tables[section] = {**values, **given_there}
     given = apply_overrides(tables, overrides)
     try:
@@ -86,33 +86,37 @@ def _parse(
         raise ConfigError(_explain(error, source, given)) from None
     if base is not None and "text" not in tables.get("corpus", {}):
         raise ConfigError(
-            f"{source}: there is no text to learn; give --corpus TEXT, or [corpus] text in a config"
+            f"{source}: no corpus to train on; give --corpus TEXT, or [corpus] text in a config"
         )
     return config
 
 
 def _check_tokens_are_of(config: Config, base: Config) -> None:
-    """Refuses bytes where a run has characters, and the other way round.
+    """Check that the tokens are those of the base run.
 
     Raises:
-        FieldError: It is so.
+        FieldError: One has characters, the other bytes.
     """
     here, there = config.corpus.tokens, base.corpus.tokens
     if here != there:
-        problem = f"the run's tokens are {there}, and what it has learned of them says nothing of {here}; leave it out"
+        problem = (
+            f"the run's tokens are {there}, and its weights can't be used for {here}; leave this key out"
+        )
         raise FieldError("corpus.tokens", f"{problem}, or train a new run", here)
 
 
 def _check_layers_are_of(config: Config, base: Config) -> None:
-    """Refuses other layers than a run has.
+    """Check that the layers are those of the base run.
+
+    Stacks of different lengths differ before the end of the shorter one, because only a last layer can be a dense layer
+    without a size.
 
     Raises:
-        FieldError: It names the first layer that differs. There is one, for what differs in length differs before
-            the end: only the last layer can be a dense without a size.
+        FieldError: A layer differs; the message names the first one.
     """
     tables = to_tables(base)["model"]["layers"]
     for index, (layer, there) in enumerate(zip(config.model.layers, base.model.layers, strict=False)):
-        # The size of a block is that of its input, given or not.
+        # The size of a block is always that of its input, whether it is given or not.
         is_same = layer == there or (
             isinstance(layer, RNNBlockConfig)
             and isinstance(there, RNNBlockConfig)
@@ -124,12 +128,12 @@ def _check_layers_are_of(config: Config, base: Config) -> None:
         if type(layer) is type(there):
             key = next(name for name, value in asdict(there).items() if getattr(layer, name) != value)
         shown = ", ".join(f"{name} = {show(value)}" for name, value in tables[index].items())
-        problem = f"in the run, model.layers[{index}] is {{ {shown} }}, and that is kept; leave [model] out"
+        problem = f"model.layers[{index}] of the run is {{ {shown} }} and can't change; leave [model] out"
         raise FieldError(f"model.layers[{index}].{key}", problem)
 
 
 def _explain(error: FieldError, source: str, given: dict[str, str]) -> str:
-    """The error in one line that blames the file, or the override that brought the value in."""
+    """Return the error in one line with its origin: the file, or the override that set the value."""
     for key, shown in sorted(given.items(), reverse=True):  # a layer's key before the whole list's
         if error.key.startswith(key) and error.key[len(key) : len(key) + 1] in ("", ".", "["):
             return f"{shown}: {error.problem}"
@@ -139,5 +143,5 @@ def _explain(error: FieldError, source: str, given: dict[str, str]) -> str:
 
 
 def dump_config(config: Config) -> str:
-    """The config as TOML, every value spelled out; `parse_config` gives the same config back."""
+    """Return the config as TOML with every value; `parse_config` is the inverse."""
     return format_toml(to_tables(config))

@@ -1,4 +1,4 @@
-"""A config as a table of keys and values, to compare two of them."""
+"""A config as flat keys and values, for comparison."""
 
 from dataclasses import asdict
 
@@ -7,7 +7,7 @@ from jaxrnn.config.toml import toml_string
 
 
 def flatten(config: Config) -> dict[str, str]:
-    """Return the values of a config by key, such as `train.steps`, as text; each layer is one value."""
+    """Return the values of a config as strings by key, such as `train.steps`; each layer is one value."""
     values = {f"model.layers[{index}]": str(layer) for index, layer in enumerate(config.model.layers)}
     for section in ("corpus", "train", "sample"):
         for key, value in asdict(getattr(config, section)).items():

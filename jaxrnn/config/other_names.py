@@ -1,4 +1,4 @@
-"""Names that other tools, or earlier versions, use for our config keys. They are refused with the right name."""
+"""Names of config keys in other tools and earlier versions; the error message has the right name."""
 
 _BY_OUR_NAME = {
     "train.learning_rate": "lr alpha step_size",

@@ -1,4 +1,4 @@
-"""Values given as `KEY=VALUE` or in a dict, put into TOML's tables before they are read."""
+"""Overrides of config values, given as `KEY=VALUE` or in a dict."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -12,7 +12,7 @@ from jaxrnn.config.schema import Config
 from jaxrnn.config.toml import parse_value, printable, shortened
 from jaxrnn.errors import ConfigError
 
-# Which types a layer can have is checked when the tables are read.
+# Any string: `jaxrnn.config.reading` checks it.
 _TYPE = Field("type", str, None, optional=False, required=True)
 _LAYERS = Field("layers", str, None, optional=False, required=False)  # a list of tables
 
@@ -20,21 +20,21 @@ _LAYERS = Field("layers", str, None, optional=False, required=False)  # a list o
 Overrides: TypeAlias = Sequence[str] | Mapping[str, object]
 """Values that replace those of a config: `["train.steps=10"]`, or `{"train.steps": 10}`."""
 
-_Read: TypeAlias = Callable[[Field], Any]  # the value, as the type of its field
+_Read: TypeAlias = Callable[[Field], Any]  # returns the value in the type of its field
 
 
 def apply_overrides(tables: dict[str, Any], overrides: Overrides) -> dict[str, str]:
-    """Put values into TOML's tables, each read as its key's type: `train.steps=10`, `model.layers.1.size=256`.
+    """Put overrides into parsed TOML tables: `train.steps=10`, `model.layers.1.size=256`.
 
-    Hyphens and underscores are alike, and strings need no quotes; in TOML's quotes, TOML's escapes hold. The values of
-    a dict are taken as they are.
+    Text is parsed as the type of its key. Hyphens equal underscores. Strings need no quotes; quoted strings may have
+    TOML's escapes. Values of a dict are used unchanged.
 
     Args:
-        tables: TOML's tables, changed in place.
-        overrides: the keys' paths and their values.
+        tables: The parsed TOML, changed in place.
+        overrides: Values by key path.
 
     Returns:
-        Each override as a message shows it, by the path of its key as errors name it: `train.steps`,
+        The text of each override for messages, by key path as `FieldError.key` has it: `train.steps`,
         `model.layers[1].size`.
 
     Raises:
@@ -81,7 +81,7 @@ def _parse(field: Field, text: str) -> Any:
 
 
 def _apply(tables: dict[str, Any], key: str, read: _Read) -> str:
-    """Put one value into the tables; return the key's path as errors name it."""
+    """Put one value into the tables; return the key path as `FieldError.key` has it."""
     section, *path = normalised(re.sub(r"\[(\d+)\]", r".\1", key)).split(".")
     refuse_unknown([section], SECTIONS, "a config", elsewhere=PATHS)
     table = tables.setdefault(section, {})
@@ -112,12 +112,12 @@ def _apply_to_model(table: dict[str, Any], path: list[str], read: _Read) -> str:
 def _apply_to_layer(table: dict[str, Any], index: str, key: str, read: _Read) -> str:
     layers = table.setdefault("layers", to_tables(Config())["model"]["layers"])
     if not isinstance(layers, list):
-        raise FieldError("model.layers", "model.layers is no list in the file")
+        raise FieldError("model.layers", "model.layers in the file is not a list; correct the file")
     if index not in map(str, range(len(layers))):
         raise FieldError("model.layers", f"no such layer; the {len(layers)} layers are counted from 0")
     layer, here = layers[int(index)], f"model.layers[{index}]"
     if not isinstance(layer, dict):
-        raise FieldError(here, f"{here} is no table in the file")
+        raise FieldError(here, f"{here} in the file is not a table; correct the file")
     if key == "type":
         fields = {"type": _TYPE}
     else:

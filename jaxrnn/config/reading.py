@@ -1,4 +1,4 @@
-"""Tables of TOML to a config; what can't be meant is refused by key, value and what is allowed."""
+"""Conversion of parsed TOML tables to a config, with strict validation, and back."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, fields
@@ -16,7 +16,7 @@ from jaxrnn.config.schema import (
 )
 from jaxrnn.errors import did_you_mean
 
-# The sections whose values are scalars; [model] is read apart.
+# The sections whose values are scalars; [model] is read separately.
 FLAT_SECTIONS: dict[str, type[CorpusConfig] | type[TrainConfig] | type[SampleConfig]] = {
     "corpus": CorpusConfig,
     "train": TrainConfig,
@@ -31,10 +31,10 @@ _EXAMPLE = '{ type = "lstm", size = 192 }'
 
 
 def read_config(tables: Mapping[str, Any]) -> Config:
-    """The config that TOML's tables describe.
+    """Return the config of parsed TOML tables.
 
     Raises:
-        FieldError: If a section, key or value is not accepted; its key is the whole path.
+        FieldError: A section, key or value is not accepted; its `key` is the whole path.
     """
     refuse_unknown(tables, SECTIONS, "a config", elsewhere=PATHS)
     made: dict[str, Any] = {}
@@ -83,10 +83,10 @@ def _read_layer(table: object) -> LayerConfig:
 
 
 def layer_type(table: Mapping[str, object]) -> type[LayerConfig]:
-    """The record of the layer that a table's `type` names.
+    """Return the config class that a table's `type` names.
 
     Raises:
-        FieldError: If there is no such layer.
+        FieldError: No layer has this type.
     """
     allowed = f"must be one of {', '.join(LAYER_TYPES)}"
     match table.get("type", _MISSING):
@@ -101,7 +101,7 @@ def layer_type(table: Mapping[str, object]) -> type[LayerConfig]:
 
 
 def to_tables(config: Config) -> dict[str, dict[str, Any]]:
-    """The tables that describe a config, every value spelled out, but for the options of a layer that are off."""
+    """Return a config as TOML tables with every value, except options of layers that are off by default."""
 
     def table(layer: LayerConfig) -> dict[str, Any]:
         named = [(field, getattr(layer, field.name)) for field in fields(layer)]

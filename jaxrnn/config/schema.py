@@ -1,7 +1,6 @@
 """The config of a run: every key with its type, limits and default.
 
-Every option has its type, its limits and its default here and nowhere else; `configs/custom.toml` says what
-each one means.
+This is the only place that defines them; `configs/custom.toml` documents each key.
 """
 
 from dataclasses import dataclass, field
@@ -10,17 +9,17 @@ from typing import Annotated, Any, ClassVar
 from jaxrnn.config.fields import Checked, FieldError, OneOf, Range, Text
 
 MAX_LAYERS = 1000
-# Generous: they only keep out what no machine could hold or count.
+# Limits are generous: they refuse only sizes that no machine could hold.
 Size = Annotated[int, Range(1, 65_536)]
 Length = Annotated[int, Range(1, 1_048_576)]
 Steps = Annotated[int, Range(1, 2**31 - 1)]
 StepsOrZero = Annotated[int, Range(0, 2**31 - 1)]
-Texts = str | tuple[str, ...]  # what is named: a built-in corpus, a file or a folder, or several of them
+Texts = str | tuple[str, ...]  # a built-in corpus, a file or a folder, by name; or several of them
 
 
 @dataclass(frozen=True, kw_only=True)
 class CorpusConfig(Checked):
-    """The corpus: its place, its tokens, and its validation and test splits."""
+    """The corpus: its files, its tokens, and its validation and test splits."""
 
     text: Annotated[Texts, Text(empty=False, without="\0", several=True)] = "shakespeare"
     tokens: Annotated[str, OneOf(("characters", "bytes"))] = "characters"
@@ -35,14 +34,14 @@ class CorpusConfig(Checked):
 
     @property
     def held_out(self) -> tuple[float, float]:
-        """The fractions of `text`, at its end, for validation and for testing; 0 where another text is for that."""
+        """The validation and test fractions, taken from the end of `text`; 0 if a separate corpus is used."""
         return 0.0 if self.validation else self.validation_fraction, self.test_fraction
 
     def __post_init__(self) -> None:
-        """Checks every field.
+        """Check every field.
 
         Raises:
-            FieldError: A value is not accepted, the separator is more than one token, or nothing is left to train on.
+            FieldError: A value is not accepted, the separator is not one token, or the training split is empty.
         """
         super().__post_init__()
         try:
@@ -54,17 +53,19 @@ class CorpusConfig(Checked):
             raise FieldError(key, 'only text is decoded; leave it out where tokens = "bytes"', value)
         if self.test and self.test_fraction:
             raise FieldError(
-                "test_fraction", "corpus.test has the text to test on; must be 0", self.test_fraction
+                "test_fraction", "corpus.test names the test corpus; must be 0", self.test_fraction
             )
         if sum(self.held_out) >= 1:
-            problem = f"with validation_fraction = {self.validation_fraction:g} nothing is left to train on"
+            problem = f"with validation_fraction = {self.validation_fraction:g} the training split is empty"
             raise FieldError("test_fraction", problem, self.test_fraction)
         if len(self.separator) > 1 or (self.tokens == "bytes" and not self.separator.isascii()):
-            problem = "must be one token, as the state is reset at one; "
+            problem = "must be one token, because the state is reset at one; "
             if self.separator.startswith("\\"):
-                problem += """an escape is one in double quotes only, as in --set 'corpus.separator="\\n"'"""
+                problem += """write an escape in double quotes, as in --set 'corpus.separator="\\n"'"""
             else:
-                problem += 'replace it in the corpus by one that occurs nowhere else, such as "\\u001E"'
+                problem += (
+                    'replace it in the corpus by a character that occurs nowhere else, such as "\\u001E"'
+                )
             raise FieldError("separator", problem, self.separator)
 
 
@@ -75,17 +76,17 @@ class LayerConfig(Checked):
     type: ClassVar[str]
 
     def output_size(self, input_size: int) -> int:
-        """Return how many features come out of the layer where `input_size` go in.
+        """Return the number of output features for `input_size` input features.
 
         Raises:
-            FieldError: If the layer can't read so many.
+            FieldError: The layer can't take this input size.
         """
         return getattr(self, "size", None) or input_size
 
 
 @dataclass(frozen=True, kw_only=True)
 class EmbeddingConfig(LayerConfig):
-    """A vector of `size` numbers for each character of the vocabulary."""
+    """An embedding of `size` features for each token of the vocabulary."""
 
     type: ClassVar[str] = "embedding"
     size: Size
@@ -93,7 +94,7 @@ class EmbeddingConfig(LayerConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class DenseConfig(LayerConfig):
-    """A linear layer; without a size, one logit for each character of the vocabulary."""
+    """A linear layer; without a size, it outputs one logit for each token of the vocabulary."""
 
     type: ClassVar[str] = "dense"
     size: Size | None = None
@@ -101,7 +102,7 @@ class DenseConfig(LayerConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class DropoutConfig(LayerConfig):
-    """Sets a fraction `rate` of its inputs to zero while training; variational, the same at every time step."""
+    """Dropout with the given rate; variational dropout uses one mask for all time steps."""
 
     type: ClassVar[str] = "dropout"
     rate: Annotated[float, Range(0, 1, below=True)]
@@ -110,7 +111,7 @@ class DropoutConfig(LayerConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class RNNConfig(LayerConfig):
-    """A plain recurrent layer with tanh."""
+    """A vanilla RNN layer with tanh."""
 
     type: ClassVar[str] = "rnn"
     size: Size
@@ -127,7 +128,7 @@ class LSTMConfig(LayerConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class MogrifierLSTMConfig(LayerConfig):
-    """An LSTM whose input and state gate each other first, in `rounds` rounds; rank 0 is full rank."""
+    """An LSTM whose input and hidden state gate each other in `rounds` rounds first; rank 0 is full rank."""
 
     type: ClassVar[str] = "mogrifier_lstm"
     size: Size
@@ -146,21 +147,21 @@ class GRUConfig(LayerConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class RNNBlockConfig(LayerConfig):
-    """A recurrent layer, then a dense one, added to their input; without a size, the input's."""
+    """A residual block: a recurrent and a dense layer, added to the input. The size defaults to the input's."""
 
     type: ClassVar[str] = "rnn_block"
     cell: Annotated[str, OneOf(("rnn", "lstm", "gru"))] = "lstm"
     size: Size | None = None
 
     def output_size(self, input_size: int) -> int:
-        """Return the size of the input, to which the block adds.
+        """Return the input size, which a residual block keeps.
 
         Raises:
-            FieldError: If the block has another size.
+            FieldError: `size` is another.
         """
         if self.size not in (None, input_size):
             rule = (
-                f"an rnn_block adds to its input, so this must be the input's size, {input_size}, or left out"
+                f"an rnn_block adds to its input; set the input's size, {input_size}, or leave this key out"
             )
             raise FieldError("size", rule, self.size)
         return input_size
@@ -176,10 +177,10 @@ class ModelConfig:
     layers: tuple[LayerConfig, ...] = (EmbeddingConfig(size=192), LSTMConfig(size=192), DenseConfig())
 
     def __post_init__(self) -> None:
-        """Checks that the layers fit together.
+        """Check the order and the sizes of the layers.
 
         Raises:
-            FieldError: If they are not an embedding, then other layers, then a dense one without a size.
+            FieldError: The layers are not an embedding, then other layers, then a dense layer without a size.
         """
         object.__setattr__(self, "layers", tuple(self.layers))
         _check_layers(self.layers)
@@ -190,10 +191,10 @@ def _check_layers(layers: tuple[LayerConfig, ...]) -> None:
         rule = f"must be a list of 2 to {MAX_LAYERS} layers, an embedding first and a dense last"
         raise FieldError("layers", f"{rule}, but has {len(layers)}")
     last = len(layers) - 1
-    size = 0  # of what comes out of the layers so far
+    size = 0  # output size of the layers so far
     for index, layer in enumerate(layers):
         here = f"layers[{index}]"
-        if not isinstance(layer, LayerConfig):  # only Python can get here
+        if not isinstance(layer, LayerConfig):  # possible from Python, not from TOML
             raise FieldError(here, "must be a layer's config", layer)
         is_output = isinstance(layer, DenseConfig) and layer.size is None
         if index == 0 and not isinstance(layer, EmbeddingConfig):
@@ -214,7 +215,7 @@ def _check_layers(layers: tuple[LayerConfig, ...]) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig(Checked):
-    """How to train: one step is one update from `accumulate_steps` batches of `batch_size` x `seq_len` characters."""
+    """Training hyperparameters. A step updates from `accumulate_steps` batches of `batch_size` x `seq_len` tokens."""
 
     steps: Steps = 1600
     batch_size: Length = 32
@@ -246,31 +247,31 @@ class TrainConfig(Checked):
 
     @property
     def tokens_per_step(self) -> int:
-        """How many characters one update learns from."""
+        """Number of tokens in one update."""
         return self.accumulate_steps * self.batch_size * self.seq_len
 
     def __post_init__(self) -> None:
-        """Checks every field, and the options that exclude each other.
+        """Check every field, and options that exclude each other.
 
         Raises:
-            FieldError: If a value is not accepted.
+            FieldError: A value is not accepted.
         """
         super().__post_init__()
         if self.reset_rate > 0 and not self.stateful:
-            problem = "without stateful every sequence starts from a zero state anyway; must be 0"
+            problem = "with stateful = false every sequence starts from a zero state; must be 0"
             raise FieldError("reset_rate", problem, self.reset_rate)
         if self.early_stopping > 0 and self.eval_every == 0:
-            problem = "with eval_every = 0 nothing is evaluated before the end; must be 0"
+            problem = "with eval_every = 0 there is no evaluation before the end; must be 0"
             raise FieldError("early_stopping", problem, self.early_stopping)
         if self.accumulate_steps > 1 and self.steps * self.accumulate_steps >= 2**31:
             problem = (
-                f"with steps = {self.steps} there would be 2^31 batches or more, which are not counted so far"
+                f"with steps = {self.steps} there would be more than 2^31 - 1 batches; reduce one of them"
             )
             raise FieldError("accumulate_steps", problem, self.accumulate_steps)
 
 
-# What `[train]` does not say of a fine-tuning: smaller steps and fewer than from nothing, and a look at the held-out
-# text often enough to keep the best before a small text is known by heart.
+# Defaults of `[train]` for fine-tuning: fewer steps and a lower learning rate than for pretraining, and frequent
+# evaluations, so that the best checkpoint is saved before the model overfits a small corpus.
 FINETUNE: dict[str, int | float] = {
     "steps": 400,
     "learning_rate": 1e-3,
@@ -282,7 +283,7 @@ FINETUNE: dict[str, int | float] = {
 
 @dataclass(frozen=True, kw_only=True)
 class SampleConfig(Checked):
-    """How to sample from the trained model unless told otherwise."""
+    """Default sampling options."""
 
     prompt: Annotated[str, Text(empty=False)] = "\n"
     length: Steps = 500
@@ -295,14 +296,14 @@ class SampleConfig(Checked):
 
     @property
     def rules(self) -> dict[str, Any]:
-        """The arguments of `jaxrnn.sampling.sample` that decide how a token is chosen."""
+        """The arguments of `jaxrnn.sampling.sample` that control the choice of a token."""
         names = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty")
         return {name: getattr(self, name) for name in names}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """All that a run is made of; a section that is left out has its defaults."""
+    """The whole config of a run; a missing section has its defaults."""
 
     corpus: CorpusConfig = field(default_factory=CorpusConfig)
     model: ModelConfig = field(default_factory=ModelConfig)

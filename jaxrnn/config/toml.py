@@ -1,4 +1,4 @@
-"""Read and write TOML, with errors of one line, whatever the keys."""
+"""Reading and writing of TOML, with one-line error messages."""
 
 import difflib
 import re
@@ -9,7 +9,7 @@ from typing import Any
 
 from jaxrnn.errors import ConfigError
 
-MAX_BYTES = 1_000_000  # a config has some hundred; a corpus given by mistake is refused before it is parsed
+MAX_BYTES = 1_000_000  # refuses a corpus that was given instead of a config before it is parsed
 _SHOWN_LENGTH = 60
 _DEEP_KEY = re.compile(r"^[ \t[]*(?:[\w-]+\.){100}", re.MULTILINE)
 _BOM = b"\xef\xbb\xbf"
@@ -17,10 +17,10 @@ _ESCAPES = {'"': '\\"', "\\": "\\\\", "\b": "\\b", "\t": "\\t", "\n": "\\n", "\f
 
 
 def read_text(path: Path) -> str:
-    """The text of a TOML file.
+    """Read a TOML file as a string.
 
     Raises:
-        ConfigError: If there is no such file, it can't be read, is too large, or is not UTF-8.
+        ConfigError: The file is missing, can't be read, is too large, or is not UTF-8.
     """
     source = printable(str(path))
     try:
@@ -34,7 +34,7 @@ def read_text(path: Path) -> str:
     except OSError as error:
         raise ConfigError(f"{source}: can't be read ({error.strerror or error})") from None
     except ValueError:  # a NUL in the path
-        raise ConfigError(f"{source}: is no file name") from None
+        raise ConfigError(f"{source}: not a file name") from None
     if len(data) > MAX_BYTES:
         raise ConfigError(f"{source}: has more than {MAX_BYTES} bytes, so it can't be a config")
     bom = len(_BOM) if data.startswith(_BOM) else 0
@@ -48,7 +48,7 @@ def read_text(path: Path) -> str:
 
 
 def _similar_file(path: Path) -> str | None:
-    """The config that a missing one was probably meant to be: beside it, or in `configs/`."""
+    """Return the TOML file with the most similar name, in the same folder or in `configs/`."""
     for folder in (path.parent, Path("configs")):
         try:
             stems = sorted(file.stem for file in folder.glob("*.toml") if file.is_file())
@@ -61,14 +61,14 @@ def _similar_file(path: Path) -> str | None:
 
 
 def parse_toml(text: str, source: str) -> dict[str, Any]:
-    """The tables of a TOML text.
+    """Parse a TOML string.
 
     Raises:
-        ConfigError: If it is not TOML, too long, too deeply nested, or holds an integer too long to read.
+        ConfigError: It is not TOML, too long, too deeply nested, or has an integer with too many digits.
     """
     if len(text) > MAX_BYTES:
         raise ConfigError(f"{source}: is longer than {MAX_BYTES} characters, so it can't be a config")
-    if _DEEP_KEY.search(text):  # the parser would take minutes
+    if _DEEP_KEY.search(text):  # tomllib would take minutes
         raise ConfigError(f"{source}: not a config: keys are nested too deeply")
     try:
         return tomllib.loads(text.removeprefix("\ufeff"))
@@ -87,10 +87,10 @@ def parse_toml(text: str, source: str) -> dict[str, Any]:
 
 
 def parse_value(text: str) -> Any:
-    """The value that `text` is in TOML.
+    """Parse a single TOML value.
 
     Raises:
-        ConfigError: If it is none, or more than one.
+        ConfigError: `text` is not one value.
     """
     table = parse_toml(f"value = {text}", "value")
     if len(table) != 1:
@@ -99,7 +99,7 @@ def parse_value(text: str) -> Any:
 
 
 def format_toml(tables: Mapping[str, Mapping[str, object]]) -> str:
-    """TOML of tables whose values are scalars or lists of flat tables."""
+    """Return tables as TOML; their values are scalars or lists of flat tables."""
     return "\n".join(
         f"[{name}]\n" + "".join(f"{key} = {_format(value)}\n" for key, value in table.items())
         for name, table in tables.items()
@@ -123,12 +123,12 @@ def _format(value: object) -> str:
 
 
 def toml_string(text: str) -> str:
-    """`text` as a TOML string on one line: quotes, backslashes and everything unprintable are escaped."""
+    """Return `text` as a TOML string on one line; quotes, backslashes and unprintable characters are escaped."""
     return '"' + "".join(_ESCAPES.get(c) or _escaped(c) for c in text) + '"'
 
 
 def printable(text: str) -> str:
-    """`text` on one line, as it is but for what can't be printed."""
+    """Return `text` on one line, with unprintable characters escaped."""
     return "".join(map(_escaped, text))
 
 
@@ -140,5 +140,5 @@ def _escaped(character: str) -> str:
 
 
 def shortened(text: str) -> str:
-    """The beginning of a text, short enough for a message."""
+    """Return the beginning of a string, short enough for a message."""
     return text if len(text) <= _SHOWN_LENGTH else f"{text[:_SHOWN_LENGTH]}..."

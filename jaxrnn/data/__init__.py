@@ -1,4 +1,4 @@
-"""A corpus from files or a built-in name, its vocabulary, its tokens, and the batches of each step."""
+"""Corpora from files or built-in names, vocabularies, token ids, and batches."""
 
 from jaxrnn.data.corpus import Corpus as Corpus
 from jaxrnn.data.corpus import load_corpus as load_corpus

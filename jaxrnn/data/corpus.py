@@ -1,4 +1,4 @@
-"""A corpus: found by name or path, read into memory or into the token cache, and split into training and validation."""
+"""Loading, tokenizing and splitting of a corpus, in memory or in the token cache."""
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
@@ -21,32 +21,32 @@ from jaxrnn.data.vocabulary import TOKENIZERS, Counts, Ids, Text, Vocabulary, en
 from jaxrnn.errors import CorpusError, JaxrnnError, VocabularyError, counted
 from jaxrnn.types import OnProgress
 
-SPLITS = ("validation", "test")  # what can be held out, in this order after what is trained on
+SPLITS = ("validation", "test")  # in this order after the training split
 LARGEST_RESIDENT = 2**31 - 1  # tokens: positions on the device are 32-bit integers
 
 
 class Corpus(NamedTuple):
-    """A tokenized corpus and where it is from."""
+    """A tokenized corpus and its origin."""
 
-    name: str  # a built-in name, or the path as it was given; of several, in one line
-    path: Path | tuple[Path, ...]  # absolute; of what was named
+    name: str  # a built-in name, or the path as given; several are joined in one line
+    path: Path | tuple[Path, ...]  # absolute
     sha256: str  # of the text in UTF-8, line ends normalized; or of the bytes
-    tokens: TokenSource  # in its own vocabulary
-    counts: Counts  # how often each token of that occurs
+    tokens: TokenSource  # in the corpus's own vocabulary
+    counts: Counts  # the count of each token of that vocabulary
 
 
 def load_corpus(config: CorpusConfig, *, on_progress: OnProgress = lambda *_: None) -> Corpus:
     """Load a corpus by name or path; a built-in one is fetched the first time.
 
     Args:
-        config: what and how, as `[corpus]` of a config.
-        on_progress: told how downloads and tokenization go.
+        config: The section `[corpus]` of a config.
+        on_progress: Receives the progress of downloads and tokenization.
 
     Raises:
-        CorpusError: as `find_source` and `read_corpus`.
-        DownloadError: as `find_source`.
-        VocabularyError: as `read_corpus`.
-        SaveError: likewise.
+        CorpusError: As for `find_source` and `read_corpus`.
+        DownloadError: As for `find_source`.
+        VocabularyError: As for `read_corpus`.
+        SaveError: As for `read_corpus`.
 
     Example:
         >>> path = getfixture("tmp_path") / "my.txt"
@@ -59,19 +59,19 @@ def load_corpus(config: CorpusConfig, *, on_progress: OnProgress = lambda *_: No
 
 
 def read_corpus(source: Source, *, sha256: str = "", on_progress: OnProgress = lambda *_: None) -> Corpus:
-    """Tokenize a corpus whose files are found, into memory or, where it is streamed, into the token cache.
+    """Tokenize a corpus into memory, or if it is streamed, into the token cache.
 
-    An entry of the cache is written once and appears by one rename: a tokenization that was interrupted starts again.
+    An entry of the cache is written once and atomically; an interrupted tokenization starts again.
 
     Args:
-        source: from `find_source`.
-        sha256: that of the corpus, if no other one will do.
-        on_progress: told how the latter goes.
+        source: The files, from `find_source`.
+        sha256: The SHA-256 that the corpus must have; "" accepts any.
+        on_progress: Receives the progress of tokenization into the cache.
 
     Raises:
         CorpusError: A file can't be read, is not text, or was changed meanwhile; or the corpus has fewer than two
-            tokens, more than fit on a device while it is not streamed, or another SHA-256.
-        VocabularyError: It has more than 65,536 different characters.
+            tokens, is too large for a device but not streamed, or has another SHA-256.
+        VocabularyError: The corpus has more than 65,536 different characters.
         SaveError: The token cache can't be written.
     """
     if source.is_streamed:
@@ -87,15 +87,15 @@ def read_corpus(source: Source, *, sha256: str = "", on_progress: OnProgress = l
 
 
 def read_first(source: Source, most: int) -> Corpus:
-    """Tokenize the beginning of a corpus into memory; the SHA-256 is of that alone.
+    """Tokenize the beginning of a corpus into memory; the SHA-256 is of the beginning only.
 
     Args:
-        source: from `find_source`.
-        most: how many characters, or bytes, to read.
+        source: The files, from `find_source`.
+        most: The number of characters, or bytes, to read.
 
     Raises:
-        CorpusError: as `read_corpus`.
-        VocabularyError: likewise.
+        CorpusError: As for `read_corpus`.
+        VocabularyError: As for `read_corpus`.
     """
     pieces: list[Text] = []
     for piece in read_source(source):
@@ -107,11 +107,11 @@ def read_first(source: Source, most: int) -> Corpus:
 
 
 def read_start(name: str, tokens: str, most: int) -> Text:
-    """Read a corpus as text; of one that is larger than what is kept in memory, the beginning.
+    """Read a corpus as text; only the first `most` characters or bytes if it is streamed from disk.
 
     Raises:
-        CorpusError: as `find_source` and `read_corpus`.
-        VocabularyError: as `read_corpus`.
+        CorpusError: As for `find_source` and `read_corpus`.
+        VocabularyError: As for `read_corpus`.
     """
     source = find_source(CorpusConfig(text=name, tokens=tokens))
     read = read_first(source, most) if source.is_streamed else read_corpus(source)
@@ -121,19 +121,20 @@ def read_start(name: str, tokens: str, most: int) -> Text:
 def find_corpus(
     names: Sequence[Texts], sha256: str, config: CorpusConfig, *, on_progress: OnProgress = lambda *_: None
 ) -> Corpus:
-    """Find the corpus of a run, wherever it is now.
+    """Find the corpus of a run by its names and its SHA-256, even if it was moved.
+
+    If no name matches, the token cache is searched (unless `config.streamed` is "never"), then the files of the data
+    folder that are small enough to be read into memory.
 
     Args:
-        names: where it may be, by name or path, the likeliest first; the last is what it is called. Then the token
-            cache, where it is not to be in memory, and the files of the data folder are searched, but for those that
-            are too large to be read for that.
-        sha256: of the corpus; "" takes what has one of the names, and searches nowhere else.
-        config: how to read it; its `text` does not count.
-        on_progress: told how downloads and tokenization go.
+        names: Names or paths to try, in this order; the last one becomes the name of the corpus.
+        sha256: The SHA-256 of the corpus; "" accepts any corpus with one of the names and searches nowhere else.
+        config: How to read the corpus; its `text` is ignored.
+        on_progress: Receives the progress of downloads and tokenization.
 
     Raises:
-        CorpusError: It is in none of these places; the message is about the first of them.
-        SaveError: as `read_corpus`.
+        CorpusError: The corpus was not found; the message is about the first name.
+        SaveError: As for `read_corpus`.
     """
     problem: JaxrnnError | None = None
     for name in names:
@@ -157,11 +158,11 @@ def find_corpus(
 
 
 def hash_corpus(source: Source, on_progress: OnProgress = lambda *_: None) -> str:
-    """Return the SHA-256 of a corpus; files that have not changed since the last time are not read.
+    """Return the SHA-256 of a corpus; files that have not changed since they were last hashed are not read.
 
     Raises:
-        CorpusError: as `read_corpus`.
-        VocabularyError: likewise.
+        CorpusError: As for `read_corpus`.
+        VocabularyError: As for `read_corpus`.
     """
     return _identify(source, on_progress)[0]
 
@@ -224,7 +225,7 @@ def _write(source: Source, wanted: str, on_progress: OnProgress) -> Corpus:
 
 
 def _identify(source: Source, on_progress: OnProgress) -> tuple[str, _Survey | None]:
-    """Return the SHA-256 of a corpus, and what else is found out where it has to be read for that."""
+    """Return the SHA-256 of a corpus; and the survey, if the corpus had to be read."""
     if known := known_sha256(source.stamp):
         return known, None
     survey = _read_once(source, on_progress)
@@ -244,8 +245,8 @@ def _check_sha256(found: str, wanted: str, source: Source) -> None:
 
 
 def split_lengths(length: int, *fractions: float) -> list[int]:
-    """Return the number of tokens in the training split and in each split after it, by their fractions."""
-    # The small term undoes rounding: 10 * (1 - 0.9) is a hair below 1.
+    """Return the lengths in tokens of the training split and of the splits after it, given their fractions."""
+    # 1e-6 corrects rounding errors: 10 * (1 - 0.9) is slightly less than 1.
     ends = [int(length * (1 - sum(fractions[i:])) + 1e-6) for i in range(len(fractions) + 1)]
     return [end - start for start, end in pairwise([0, *ends])]
 
@@ -254,11 +255,11 @@ def split_corpus(tokens: TokenSource, *fractions: float) -> list[TokenSource]:
     """Split a corpus without copying it.
 
     Args:
-        tokens: the whole corpus.
-        fractions: the parts to hold out, from 0 up to, not including, 1 in all.
+        tokens: The whole corpus.
+        fractions: The fractions of the other splits; their sum is less than 1.
 
     Returns:
-        The training split, and after it each part that is held out, in one piece.
+        The training split and the other splits, each contiguous.
     """
     ends = accumulate(split_lengths(len(tokens), *fractions), initial=0)
     return [tokens.part(start, end) for start, end in pairwise(ends)]
@@ -267,15 +268,15 @@ def split_corpus(tokens: TokenSource, *fractions: float) -> list[TokenSource]:
 def check_length(name: str, length: int, config: Config) -> None:
     """Check that no split of a corpus is too short.
 
-    The training split needs `batching.min_tokens`; each other one, where there is to be one, 2.
+    The training split needs `batching.min_tokens`, other splits 2 tokens unless their fraction is 0.
 
     Args:
-        name: of the corpus.
-        length: in tokens.
-        config: the sizes.
+        name: The name of the corpus.
+        length: Its length in tokens.
+        config: The config of the run.
 
     Raises:
-        CorpusError: A split is too short. The message has the numbers, and values that would fit.
+        CorpusError: A split is too short. The message has the lengths, and values that would fit.
     """
     train, fractions, tokens = config.train, config.corpus.held_out, config.corpus.tokens
     training, *held_out = split_lengths(length, *fractions)
@@ -294,7 +295,7 @@ def check_length(name: str, length: int, config: Config) -> None:
 
 
 def _fitting_sizes(training: int, config: Config) -> list[str]:
-    """Return the largest sizes that fit: one of them changed where that is enough, else both."""
+    """Return the largest sizes that fit: changes of one size if that is enough, else of both."""
     batch_size, seq_len = config.train.batch_size, config.train.seq_len
     if not config.train.stateful:
         return [f"seq_len = {training - 1}"] if training >= 2 else []

@@ -1,4 +1,4 @@
-"""How much of a corpus a trained model's vocabulary has, and what happens to the tokens that it lacks."""
+"""Coverage of a corpus by a trained model's vocabulary, and the handling of unknown tokens."""
 
 from collections.abc import Iterator
 from itertools import accumulate, pairwise
@@ -25,18 +25,18 @@ from jaxrnn.types import OnProgress
 
 OnUnknown = Literal["extend", "drop", "error"]
 
-_SHOWN = 8  # new characters that a report names
+_SHOWN = 8  # new characters listed in a report
 
 
 class Coverage(NamedTuple):
-    """How much of a corpus a vocabulary has."""
+    """The part of a corpus that is not in a vocabulary."""
 
     length: int  # of the corpus, in tokens
-    new: dict[str, int]  # how often each character occurs that the vocabulary lacks, the most frequent first
+    new: dict[str, int]  # the count of each unknown character, most frequent first
 
     @property
     def occurrences(self) -> int:
-        """How many tokens of the corpus are new."""
+        """The number of unknown tokens in the corpus."""
         return sum(self.new.values())
 
 
@@ -47,22 +47,22 @@ def cover(
     *,
     on_progress: OnProgress = lambda *_: None,
 ) -> tuple[TokenSource, Coverage]:
-    """Reconcile the vocabulary of a model with a corpus that it is to learn.
+    """Combine the vocabulary of a model with a corpus that it will be fine-tuned on.
 
     Args:
-        vocabulary: the tokens that the model knows.
-        corpus: the corpus to learn.
-        on_unknown: what to do about other tokens: `extend` the vocabulary, `drop` them from the corpus, or refuse the
-            corpus with an `error`.
-        on_progress: as for `keep_known`.
+        vocabulary: The vocabulary of the model.
+        corpus: The corpus.
+        on_unknown: How to handle unknown tokens: `extend` the vocabulary, `drop` them from the corpus, or raise an
+            `error`.
+        on_progress: As for `keep_known`.
 
     Returns:
-        The corpus to train on, whose vocabulary has every token of the model's; and the report.
+        The tokens to train on, whose vocabulary contains the model's; and the coverage.
 
     Raises:
-        VocabularyError: `on_unknown` is "error" and the model lacks a token; or it knows none of them and all would be
-            dropped; or together there are more tokens than possible; or the two are of different kinds.
-        SaveError: as `keep_known`.
+        VocabularyError: `on_unknown` is "error" and a token is unknown; all tokens would be dropped; the combined
+            vocabulary is too large; or one vocabulary has characters and the other bytes.
+        SaveError: As for `keep_known`.
     """
     own, name = corpus.tokens.vocabulary, shown(corpus.name)
     if vocabulary.tokens != own.tokens:
@@ -84,17 +84,17 @@ def cover(
 def keep_known(
     vocabulary: Vocabulary, corpus: Corpus, *, on_progress: OnProgress = lambda *_: None
 ) -> TokenSource:
-    """Return a corpus without the tokens that a vocabulary lacks, as ids of this vocabulary.
+    """Return a corpus without unknown tokens, as ids of the given vocabulary.
 
-    A corpus that is streamed gets an entry of its own in the token cache for that.
+    For a streamed corpus, the result is a separate entry in the token cache.
 
     Args:
-        vocabulary: the tokens that are kept.
-        corpus: the whole corpus.
-        on_progress: told how that entry is written.
+        vocabulary: The known tokens.
+        corpus: The whole corpus.
+        on_progress: Receives the progress of writing that entry.
 
     Raises:
-        SaveError: It can't be written.
+        SaveError: The entry can't be written.
     """
     source, own = corpus.tokens, corpus.tokens.vocabulary
     is_kept = translation(own, vocabulary) >= 0
@@ -121,14 +121,14 @@ def keep_known(
 
 
 def split_whole(vocabulary: Vocabulary, corpus: Corpus, *fractions: float) -> list[TokenSource]:
-    """Split the corpus of a run as it was split in training, with the tokens that the run's vocabulary lacks.
+    """Split the corpus of a run at the positions of its training, without dropping unknown tokens.
 
-    Those were dropped before the corpus was split.
+    In training, tokens not in the run's vocabulary were dropped before the corpus was split.
 
     Args:
-        vocabulary: the run's.
-        corpus: what the run learned from.
-        fractions: what the run holds out, as for `split_corpus`.
+        vocabulary: The vocabulary of the run.
+        corpus: The corpus of the run.
+        fractions: The fractions of the run's splits, as for `split_corpus`.
     """
     source = corpus.tokens
     is_known = translation(source.vocabulary, vocabulary) >= 0
@@ -141,7 +141,7 @@ def split_whole(vocabulary: Vocabulary, corpus: Corpus, *fractions: float) -> li
 
 
 def _position(source: TokenSource, wanted: npt.NDArray[Any], number: int) -> int:
-    """Return the position of the token that has so many before it of those that are `wanted`; none: the end."""
+    """Return the position of the `wanted` token with index `number`, counted from 0; if there are fewer, the end."""
     start = 0
     for ids in source.chunks():
         places = np.flatnonzero(wanted[ids])
@@ -163,7 +163,7 @@ def _unknown_error(name: str, source: TokenSource, unknown: npt.NDArray[Any]) ->
 
 
 def describe_coverage(coverage: Coverage, on_unknown: OnUnknown) -> str:
-    """Return a report in one line."""
+    """Return a one-line report of the coverage."""
     if not coverage.new:
         return "the model knows every character of the corpus"
     share = coverage.occurrences / coverage.length

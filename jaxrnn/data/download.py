@@ -1,4 +1,4 @@
-"""Downloads of files that are known by their hash: a wheel through pip, a file by its address."""
+"""Downloads with a known SHA-256: a wheel through pip, a file by its URL."""
 
 import contextlib
 import hashlib
@@ -19,11 +19,11 @@ from jaxrnn.types import OnProgress
 _PATIENCE = 300.0  # seconds for a whole download
 _SILENCE = 30.0  # seconds without a byte
 _PIECE = 1 << 16  # bytes
-_MOST = 1 << 26  # bytes of a wheel of texts, what pip writes meanwhile included
-_GLANCE = 0.1  # seconds from one look at what pip has written to the next
+_MOST = 1 << 26  # maximal bytes of a wheel, including pip's temporary files
+_POLL_SECONDS = 0.1  # interval of checks on pip's disk usage
 _NOWHERE = subprocess.DEVNULL
 
-# What pip prints (its messages are not translated) and what that means to the user.
+# Fragments of pip's messages (which are not translated) and their explanations.
 _PIP_FAILURES = (
     ("No module named pip", "this Python has no pip; `python -m ensurepip` installs it"),
     ("No space left on device", "the disk is full"),
@@ -34,16 +34,16 @@ _PIP_FAILURES = (
 
 
 def verify(data: bytes, sha256: str, what: str, remedy: str) -> bytes:
-    """Return the data, if it has this hash.
+    """Return the data if it has this hash.
 
     Args:
-        data: what was fetched.
-        sha256: the hash it must have, in hexadecimal.
-        what: what it is called in messages.
-        remedy: what the user can do about it, the end of the message.
+        data: The downloaded bytes.
+        sha256: The expected hash, in hexadecimal.
+        what: The name of the data in messages.
+        remedy: The end of the message: what to do if the hash is wrong.
 
     Raises:
-        DownloadError: It has another.
+        DownloadError: The hash is another.
     """
     found = hashlib.sha256(data).hexdigest()
     if found != sha256:
@@ -54,20 +54,20 @@ def verify(data: bytes, sha256: str, what: str, remedy: str) -> bytes:
 def fetch_wheel(
     requirement: str, remedy: str, on_progress: OnProgress, *, limit: int = _MOST, timeout: float = _PATIENCE
 ) -> bytes:
-    """Download one wheel with pip, in the user's own settings (index, proxy, certificates), and install nothing.
+    """Download one wheel with pip, using the user's pip settings (index, proxy, certificates); install nothing.
 
     Args:
-        requirement: the package and its exact version, `name==1.2.3`.
-        remedy: what the user can do if it fails, the end of the message.
-        on_progress: told of the start and the end; pip reports no progress.
-        limit: the most bytes to accept: whatever an index serves must not fill the disk.
-        timeout: seconds after which pip is stopped.
+        requirement: The package and its exact version, `name==1.2.3`.
+        remedy: The end of the message: what to do if the download fails.
+        on_progress: Called at the start and the end; pip reports no progress.
+        limit: The maximal number of bytes, so that an index can't fill the disk.
+        timeout: Seconds after which pip is stopped.
 
     Returns:
         The wheel's bytes, unverified.
 
     Raises:
-        DownloadError: There is no pip, no network, no such wheel, no answer in time, or too much of one.
+        DownloadError: pip is missing, the index can't be reached or lacks the wheel, or a limit is exceeded.
     """
     on_progress(f"fetching {requirement}", 0, 0)
     try:
@@ -84,43 +84,43 @@ def fetch_wheel(
 
 
 def _run_pip(requirement: str, folder: Path, limit: int, timeout: float) -> str:
-    """Let pip download into a folder; return why it could not, or ""."""
+    """Run pip to download into a folder; return why it failed, or ""."""
     if not sys.executable:
         return "this Python can't start another"
     command = [
         sys.executable,
-        "-P",  # a folder called `pip` in the working directory is not pip
+        "-P",  # do not import a folder called `pip` in the working directory
         *("-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--ignore-requires-python"),
         *("--no-input", "--disable-pip-version-check", "--no-cache-dir", requirement),
         *("-d", str(folder)),
     ]
-    # To a file, not through a pipe: a pipe stays open, and is waited for, as long as a child of pip holds it.
-    with tempfile.TemporaryFile() as complaints:
-        environment = {**os.environ, "TMPDIR": str(folder)}  # all that pip writes is there, to be measured
+    # stderr goes to a file: a pipe would stay open as long as a child process of pip holds it.
+    with tempfile.TemporaryFile() as stderr:
+        environment = {**os.environ, "TMPDIR": str(folder)}  # so that all of pip's files are measured
         with subprocess.Popen(
-            command, stdin=_NOWHERE, stdout=_NOWHERE, stderr=complaints, env=environment
+            command, stdin=_NOWHERE, stdout=_NOWHERE, stderr=stderr, env=environment
         ) as process:
             why = _watch(process, folder, limit, timeout)
         if why:
             return why
         code = process.returncode
-        complaints.seek(0)
-        said = complaints.read().decode("utf-8", "replace")
+        stderr.seek(0)
+        output = stderr.read().decode("utf-8", "replace")
     if not code:
         return ""
     unexplained = f"pip ended with exit code {code}; `pip download --no-deps {requirement}` shows why"
-    return next((why for sign, why in _PIP_FAILURES if sign in said), unexplained)
+    return next((why for sign, why in _PIP_FAILURES if sign in output), unexplained)
 
 
 def _watch(process: subprocess.Popen[bytes], folder: Path, limit: int, timeout: float) -> str:
-    """Wait for pip; end it, and return why, where it takes too long or writes too much."""
+    """Wait for pip; stop it and return why if it takes too long or writes too much."""
     deadline = time.monotonic() + timeout
     try:
         while True:
             with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(_GLANCE)
+                process.wait(_POLL_SECONDS)
             if _size(folder) > limit:
-                return f"it has more than {limit:,} bytes, which the wheel has not"
+                return f"it has more than {limit:,} bytes, so it can't be the wheel"
             if process.returncode is not None:
                 return ""
             if time.monotonic() > deadline:
@@ -130,7 +130,7 @@ def _watch(process: subprocess.Popen[bytes], folder: Path, limit: int, timeout: 
 
 
 def _size(folder: Path) -> int:
-    """Return the bytes of all files below a folder, which may come and go meanwhile."""
+    """Return the size in bytes of all files below a folder; files may disappear meanwhile."""
     size = 0
     for path in folder.rglob("*"):
         with contextlib.suppress(OSError):
@@ -141,21 +141,21 @@ def _size(folder: Path) -> int:
 def fetch_url(
     url: str, what: str, remedy: str, on_progress: OnProgress, *, limit: int, timeout: float = _PATIENCE
 ) -> bytes:
-    """Download a file by its address, through the proxy that the environment names.
+    """Download a file by its URL, through the proxy in the environment variables.
 
     Args:
-        url: the address.
-        what: what messages and progress call it.
-        remedy: what the user can do if it fails, the end of the message.
-        on_progress: told how far it is, in bytes.
-        limit: the most bytes to accept: a page in place of the file must not fill the memory.
-        timeout: seconds for the whole of it.
+        url: The URL.
+        what: The name of the file in messages and progress.
+        remedy: The end of the message: what to do if the download fails.
+        on_progress: Receives the progress in bytes.
+        limit: The maximal number of bytes, so that a wrong file can't fill the memory.
+        timeout: Seconds for the whole download.
 
     Returns:
         The file's bytes, unverified.
 
     Raises:
-        DownloadError: The address can't be reached, or answers with an error, too slowly or with too much.
+        DownloadError: The server can't be reached, responds with an error, or a limit is exceeded.
     """
     deadline = time.monotonic() + timeout
     data = bytearray()

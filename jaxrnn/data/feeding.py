@@ -1,7 +1,7 @@
-"""The batches of the next steps: read from disk and put on the devices while these compute.
+"""Prefetching: batches are read from disk and copied to the devices while the devices compute.
 
-A block holds the batches of many steps. While the steps of one are computed, a thread reads the next two. Which
-tokens they hold depends on the number of a batch alone: see `batching.find_starts`.
+A block holds the batches of many steps. While the steps of one block are computed, a thread reads the next two. The
+tokens of a batch depend only on its number: see `batching.find_starts`.
 """
 
 from collections.abc import Callable
@@ -20,34 +20,34 @@ from jaxrnn.data.vocabulary import id_type
 from jaxrnn.parallel.devices import place_rows, replicate
 from jaxrnn.types import Array, Key
 
-BLOCK_BYTES = 1 << 23  # of ids
-AHEAD = 2  # blocks that are read before they are needed
+BLOCK_BYTES = 1 << 23  # token ids per block
+AHEAD = 2  # number of prefetched blocks
 
 Feed: TypeAlias = Callable[[int], tuple[Array | Block, int]]
-"""From a step to what its batch is taken from, and the step up to which that is enough."""
+"""A function from a step to the tokens that contain its batch, and the step up to which these tokens suffice."""
 
 
 def feeding(
     config: TrainConfig, mesh: Mesh, key: Key, tokens: TokenSource, first: int, shift: int = 0
 ) -> Feed:
-    """Return the tokens for a training run from step `first`: the whole corpus, or one block after the other.
+    """Return a function that provides the tokens of each step: the whole corpus, or one block after the other.
 
     Args:
         config: `steps`, `batch_size`, `seq_len`, `accumulate_steps`, `stateful`.
-        mesh: the devices that share a batch.
-        key: the one that `batching.batch` gets.
-        tokens: the training split; in memory, it goes to the devices whole, and batches are cut there.
-        first: the step that comes next; steps are asked for in their order.
-        shift: what is added to the numbers of batches.
+        mesh: The devices that share a batch.
+        key: The key passed to `batching.batch`.
+        tokens: The training split. If in memory, it is copied to the devices whole, and batches are cut there.
+        first: The next step; the function must be called with ascending steps.
+        shift: The offset of the batch numbers.
 
     Returns:
-        A function; the thread that reads ends with it.
+        The function; the reading thread ends with it.
     """
     if tokens.file is None:
         whole: Any = replicate(mesh, tokens.read())
         return lambda _: (whole, config.steps)
     num_steps = steps_per_block(config, id_type(tokens.vocabulary).itemsize, config.steps - first)
-    # On this process's own device, as whatever is drawn is needed here.
+    # On this process's own device, because the start positions are used on the host.
     local_key = jax.random.wrap_key_data(
         jnp.asarray(np.asarray(jax.random.key_data(key))), impl=jax.random.key_impl(key)
     )
@@ -70,7 +70,7 @@ def feeding(
 
 
 def steps_per_block(config: TrainConfig, itemsize: int, remaining: int) -> int:
-    """Return how many steps a block is enough for: at least one, and not more than there are."""
+    """Return the number of steps per block: at least one, at most `remaining`."""
     per_step = config.accumulate_steps * config.batch_size * (config.seq_len + 1) * itemsize
     return max(1, min(remaining, BLOCK_BYTES // per_step))
 
@@ -83,7 +83,7 @@ def _read(
     starts: "np.ndarray[Any, np.dtype[np.int64]]",
     is_fresh: "np.ndarray[Any, np.dtype[np.bool]]",
 ) -> Block:
-    """Read one block; of each batch, a process reads the rows that its own devices get."""
+    """Read one block; a process reads only the rows of its own devices."""
 
     def rows(index: tuple[slice, ...]) -> "np.ndarray[Any, Any]":
         return tokens.windows(starts[index[:2]], config.seq_len + 1)

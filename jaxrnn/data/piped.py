@@ -1,4 +1,4 @@
-"""Texts that can be read only once, from standard input or a pipe: kept in the token cache, to be found again."""
+"""Corpora from standard input or a pipe, which can be read only once: saved in the token cache."""
 
 import hashlib
 import os
@@ -13,10 +13,10 @@ _PIECE = 1 << 20  # bytes
 
 
 def keep(name: str) -> Path:
-    """Read standard input, or a pipe, to its end; return the file that keeps what came.
+    """Read standard input or a pipe to its end; return the file with the data in the token cache.
 
     Raises:
-        CorpusError: It can't be read.
+        CorpusError: The input can't be read.
         SaveError: The token cache can't be written.
     """
     folder, digest = tokens_folder() / "piped", hashlib.sha256()

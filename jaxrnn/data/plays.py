@@ -1,4 +1,4 @@
-r"""Plays from Markdown to plain dialogue, the form in which tiny shakespeare made them known.
+r"""Conversion of plays from Markdown to plain dialogue, the format of tiny shakespeare.
 
     ### SCENE II. A street.                     (dropped)
 
@@ -9,9 +9,9 @@ r"""Plays from Markdown to plain dialogue, the form in which tiny shakespeare ma
     **JULIET**                                  'Tis but thy name that is my enemy;
     'Tis but thy name that is my enemy;
 
-A play is a row of paragraphs with blank lines between. Each is one of four things: a heading, a stage direction
-in underscores or asterisks, a speech under the speaker's name, or the rest of a speech that a stage direction
-interrupted. Headings and directions go; the rest of a speech joins its beginning.
+A play is a sequence of paragraphs, separated by blank lines. Each is a heading, a stage direction in underscores or
+asterisks, a speech under the speaker's name, or the rest of a speech that a stage direction interrupted. Headings and
+stage directions are dropped; the rest of a speech is joined to its beginning.
 """
 
 import re
@@ -23,8 +23,8 @@ _SPEAKER = re.compile(r"\*\*(.+)\*\*")
 _ACTION = re.compile(r"_*\\?\[[^\]]*\]_*|\*[^*]+\*")
 _ESCAPE = re.compile(r"\\([!-/:-@\[-`{-~])")  # Markdown allows a backslash before any ASCII punctuation
 
-# Places where the source lost its own structure (a speaker swallowed by a line, a line printed as a speaker, words
-# of the verse marked as a direction) or a letter. Its spelling is otherwise left alone.
+# Errors in the source: wrong markup (a speaker's name inside a line, a line marked as a speaker, verse marked as a
+# stage direction) and a typo. The spelling is otherwise unchanged.
 _CORRECTIONS = {
     "coriolanus": [
         ("\nSenators, & C We'll", "\n\n**Senators**\nWe'll"),
@@ -57,14 +57,14 @@ _CORRECTIONS = {
 
 
 def correct(play: str, markdown: str) -> str:
-    """Repair the known slips of one play's Markdown.
+    """Correct the known errors in one play's Markdown.
 
     Args:
-        play: The play's name as its file has it, without the ending: `the-tempest`.
+        play: The name of the play's file, without the suffix: `the-tempest`.
         markdown: The play.
 
     Returns:
-        The play with each slip replaced; unchanged for a play without known slips.
+        The corrected play.
     """
     for wrong, right in _CORRECTIONS.get(play, []):
         markdown = markdown.replace(wrong, right)
@@ -72,10 +72,10 @@ def correct(play: str, markdown: str) -> str:
 
 
 def to_dialogue(markdown: str) -> str:
-    """Turn a play's Markdown into speeches: a line `NAME:`, the lines spoken, a blank line between speeches.
+    """Convert a play's Markdown to speeches: a line `NAME:`, the lines spoken, a blank line between speeches.
 
-    Text that nobody speaks (before the first speaker of a scene) is left out, and so is a speech of nothing but
-    directions. The result ends with one newline, or is empty.
+    Text before the first speaker of a scene is dropped, and so are speeches that have only stage directions. The result
+    ends with one newline, or is empty.
     """
     speeches: list[list[str]] = []
     speaking = False
@@ -93,14 +93,14 @@ def to_dialogue(markdown: str) -> str:
 
 
 def _paragraphs(markdown: str) -> Iterator[list[str]]:
-    """Yield the lines of each paragraph, stripped; a speaker's name begins one, with a blank line before it or not."""
+    """Yield the stripped lines of each paragraph; a speaker's name begins one even without a blank line before it."""
     for paragraph in re.split(r"\n[ \t]*\n|\n(?=\*\*.+\*\*[ \t]*\n)", markdown):
         if lines := [line.strip() for line in paragraph.strip().split("\n") if line.strip()]:
             yield lines
 
 
 def _spoken(lines: list[str]) -> list[str]:
-    """Return what is spoken of a paragraph without its speaker: nothing, if all of it is a stage direction."""
+    """Return the spoken lines of a paragraph; none if the whole paragraph is a stage direction."""
     lines = [line for line in lines if not _ACTION.fullmatch(line)]
     if lines and (_encloses("_", lines) or _encloses("*", lines)):
         return []

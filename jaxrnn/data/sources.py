@@ -1,4 +1,4 @@
-"""The files of a corpus: a file, those of a folder, or those of a list of both, one after the other."""
+"""The files of a corpus: one file, the files of a folder, or a list of files and folders."""
 
 import errno
 import glob
@@ -21,30 +21,30 @@ from jaxrnn.disk import reason, user_path
 from jaxrnn.errors import CorpusError, did_you_mean
 from jaxrnn.types import OnProgress
 
-RESIDENT_BYTES = 100_000_000  # of a corpus that "auto" keeps in memory and on the device
-_RECENT = 2_000_000_000  # nanoseconds: what file systems round times to, at most
+RESIDENT_BYTES = 100_000_000  # the largest corpus that streamed = "auto" loads into memory
+_RECENT = 2_000_000_000  # nanoseconds: the coarsest resolution of file times
 
 
 class File(NamedTuple):
-    """A regular file, and what messages call it."""
+    """A regular file."""
 
     path: Path  # absolute
-    name: str
+    name: str  # in messages
     size: int  # bytes
-    times: tuple[int, int]  # ns: of the last change of its content; of its status, which nobody can set
-    number: int  # in the file system
+    times: tuple[int, int]  # ns: mtime; and ctime, which programs can't set
+    number: int  # inode
 
 
 class Source(NamedTuple):
     """A corpus before it is read."""
 
-    config: CorpusConfig  # what was asked for
-    path: Path | tuple[Path, ...]  # absolute, of what was named
-    files: tuple[File, ...]  # in the order in which they are read
+    config: CorpusConfig
+    path: Path | tuple[Path, ...]  # the absolute path of each name in `config.text`
+    files: tuple[File, ...]  # in reading order
 
     @property
     def name(self) -> str:
-        """Return the names of a corpus in one line."""
+        """The names of the corpus in one line."""
         return "standard input" if self.config.text == "-" else several(self.config.text)
 
     @property
@@ -54,16 +54,16 @@ class Source(NamedTuple):
 
     @property
     def stamp(self) -> tuple[object, ...]:
-        """What changes with the content: sizes, times and numbers of the files, and how they are read."""
+        """A key that changes with the content: sizes, times and inodes of the files, and how they are read."""
         files = [(file.path, *file[2:]) for file in self.files]
         config = self.config
         return config.tokens, config.separator, config.encoding, config.field, files
 
     @property
     def is_recent(self) -> bool:
-        """Whether a file could change again in the same tick of the clock; one of the future is as good as old.
+        """Whether a file is so new that it could change again without a change of its times.
 
-        The clocks of two machines differ, and such a file may never change.
+        Files with times in the future count as old, because the clocks of machines differ.
         """
         return any(abs(time.time_ns() - file.times[0]) < _RECENT for file in self.files)
 
@@ -78,15 +78,15 @@ def find_source(config: CorpusConfig, *, on_progress: OnProgress = lambda *_: No
     """Find the files of a corpus; a built-in one is fetched the first time.
 
     Args:
-        config: what and how. Its `text` is a built-in name, or the path of a file or of a folder; or several of them. A
-            built-in name wins over a file; `./name` forces the file. A pattern, `*.txt`, stands for the files that
-            match, sorted; `-` for standard input, which is kept in the token cache, as what comes from a pipe. A folder
-            stands for all regular files in it and
-            below it, sorted by their paths, without hidden ones, runs and the token cache.
-        on_progress: told how a download goes.
+        config: The section `[corpus]`. Its `text` is a built-in name, the path of a file or a folder, or a list of
+            these. A built-in name takes precedence over a file; `./name` selects the file. A pattern such as `*.txt`
+            selects the matching files, sorted; `-` is standard input, which is saved in the token cache, like a pipe. A
+            folder selects all regular files in it and below, sorted by path, except hidden files, runs and the token
+            cache.
+        on_progress: Receives the progress of a download.
 
     Raises:
-        CorpusError: One of them is missing, can't be read, or is not a regular file; or a folder has no files.
+        CorpusError: A file is missing, can't be read, or is not a regular file; or a folder has no files.
         DownloadError: A built-in corpus could not be fetched.
     """
     names = config.text
@@ -96,7 +96,7 @@ def find_source(config: CorpusConfig, *, on_progress: OnProgress = lambda *_: No
 
 
 def named_paths(texts: Texts) -> list[Path]:
-    """Return where the files and folders are that a corpus is made of; nothing is fetched, and they may be missing."""
+    """Return the paths of the files and folders of a corpus; nothing is fetched, and they may be missing."""
     names = (texts,) if isinstance(texts, str) else texts
     return [
         data_folder() / f"{name}.txt" if name in BUILT_IN else Path(os.path.expanduser(name))  # noqa: PTH111  (`~nobody` stays)
@@ -105,17 +105,17 @@ def named_paths(texts: Texts) -> list[Path]:
 
 
 def read_source(source: Source, what: str = "", on_progress: OnProgress = lambda *_: None) -> Iterator[Text]:
-    """Read the files of a corpus as one, piece by piece.
+    """Read the concatenated files of a corpus, piece by piece.
 
-    The separator is put between two files where the first does not end in it; empty files are left out.
+    The separator is put between two files unless the first ends in it; empty files are skipped.
 
     Args:
-        source: the files.
-        what: for `on_progress`.
-        on_progress: told how many of the bytes are read.
+        source: The files.
+        what: The task, for `on_progress`.
+        on_progress: Receives the progress in bytes.
 
     Yields:
-        Pieces of text, or of bytes where these are the tokens.
+        Pieces of text, or of bytes if the tokens are bytes.
 
     Raises:
         CorpusError: A file can't be read, is not text, or was changed since it was found.
@@ -123,7 +123,7 @@ def read_source(source: Source, what: str = "", on_progress: OnProgress = lambda
     is_text, separator = TOKENIZERS[source.config.tokens].is_text, source.config.separator
     separator = separator or "\n" * bool(source.config.field)
     between: Any = separator if is_text else as_bytes(separator)
-    last, before = between[:0], 0  # the end of what was read so far, and its bytes
+    last, before = between[:0], 0  # the last characters, and the bytes of the files read so far
     for file in source.files:
         is_first = True
         piece: Any
@@ -131,12 +131,12 @@ def read_source(source: Source, what: str = "", on_progress: OnProgress = lambda
         if source.config.field and kind_of_table(file.name):
             pieces = read_rows(pieces, file.name, source.config.field, separator)
         for piece, end in pieces:
-            if end > file.size:  # it may grow for as long as it is read
+            if end > file.size:  # the file grew while it was read
                 raise changed(source)
             if is_first and piece and last and not last.endswith(between):
                 piece = between + piece
             is_first = is_first and not piece
-            last = piece[-4:] or last  # a separator has 4 bytes at most
+            last = piece[-4:] or last  # a separator has at most 4 bytes
             on_progress(what, before + end, source.size)
             yield piece
         before += file.size
@@ -147,7 +147,7 @@ def read_source(source: Source, what: str = "", on_progress: OnProgress = lambda
 
 
 def changed(source: Source) -> CorpusError:
-    """Return the error about files that were written to while they were read."""
+    """Return the error for files that changed while they were read."""
     return CorpusError(f"{shown(source.name)} was changed while it was read: try again when it is complete")
 
 
@@ -196,9 +196,9 @@ def _find(name: str, on_progress: OnProgress) -> tuple[Path, list[File]]:
 
 
 def _below(folder: Path, name: str) -> list[File]:
-    """Return the regular files of a folder and of those in it, links to other folders not followed."""
-    # Without links and `..`, for one folder has many paths.
-    ours, real = map(Path, map(os.path.realpath, (tokens_folder(), folder)))
+    """Return the regular files below a folder; links to other folders are not followed."""
+    # Real paths, because a folder can have several paths.
+    cache, real = map(Path, map(os.path.realpath, (tokens_folder(), folder)))
     found: dict[tuple[str, ...], os.stat_result] = {}
     for here, folders, files in os.walk(folder, onerror=_refuse):
         parts = Path(here).relative_to(folder).parts
@@ -206,7 +206,7 @@ def _below(folder: Path, name: str) -> list[File]:
             each
             for each in folders
             if not each.startswith(".")
-            and real.joinpath(*parts, each) != ours
+            and real.joinpath(*parts, each) != cache
             and not _is_run(Path(here, each))
         ]
         for each in files:
@@ -228,7 +228,7 @@ def _is_run(folder: Path) -> bool:
 
 
 def _regular(path: Path) -> os.stat_result | None:
-    """Return the status of a regular file, or of one that a link leads to; None for anything else."""
+    """Return the status of a regular file or of a link to one; None for anything else."""
     try:
         status = path.stat()
     except OSError as error:

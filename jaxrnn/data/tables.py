@@ -13,7 +13,7 @@ _PACKED = (".gz", ".bz2", ".xz")
 
 
 def kind_of_table(name: str) -> str:
-    """Return "csv" or "jsonl", by the name of a file, compressed or not; "" where it is neither."""
+    """Return "csv" or "jsonl" by the name of a file, compressed or not; "" if it is neither."""
     suffixes = [suffix for suffix in PurePath(name.lower()).suffixes if suffix not in _PACKED]
     return {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl"}.get(suffixes[-1] if suffixes else "", "")
 
@@ -21,26 +21,26 @@ def kind_of_table(name: str) -> str:
 def read_rows(
     pieces: Iterable[tuple[Any, int]], name: str, field: str, between: str
 ) -> Iterator[tuple[str, int]]:
-    """Return one field of each row of a table as a text, piece by piece; empty rows are left out.
+    """Yield one field of each row of a table, joined into pieces of text; empty fields are skipped.
 
     Args:
-        pieces: of the file, from `texts.read_pieces`.
-        name: what messages call it; it ends as `kind_of_table` knows it.
-        field: the column, or the key.
-        between: what is put between two rows, where the first does not end in it.
+        pieces: The pieces of the file, from `texts.read_pieces`.
+        name: The name of the file, with the suffix of a table (see `kind_of_table`).
+        field: The column, or the key.
+        between: The separator put between two rows, unless the first ends in it.
 
     Yields:
         As `texts.read_pieces`.
 
     Raises:
-        CorpusError: It is no such table, or a row lacks the field.
+        CorpusError: The file is not CSV or JSON Lines, or a row lacks the field.
     """
     end = 0
 
     def lines() -> Iterator[str]:
         nonlocal end
         rest = ""
-        for piece, end in pieces:  # noqa: B007  (it is what was read so far)
+        for piece, end in pieces:  # noqa: B007  (`end` is yielded below)
             *whole, rest = (rest + piece).split("\n")
             yield from (f"{line}\n" for line in whole)
         if rest:
@@ -58,9 +58,7 @@ def read_rows(
 
 
 def _csv_rows(lines: Iterator[str], name: str, field: str) -> Iterator[str]:
-    csv.field_size_limit(
-        2**31 - 1
-    )  # a document may be longer than the 131,072 characters that are allowed otherwise
+    csv.field_size_limit(2**31 - 1)  # the default limit is 131,072 characters per document
     reader = csv.DictReader(lines, strict=True)
     try:
         if field not in (columns := reader.fieldnames or ()):

@@ -1,6 +1,6 @@
-r"""Files as text, the same on every system: strict UTF-8 in, `\n` at the end of each line out; or bytes unchanged.
+r"""Reading of files: strict UTF-8 with line ends normalized to `\n`, or bytes unchanged.
 
-Files that are compressed with gzip, bzip2 or xz are read decompressed.
+Files compressed with gzip, bzip2 or xz are decompressed.
 """
 
 import bz2
@@ -21,7 +21,7 @@ from jaxrnn.errors import CorpusError
 
 _PIECE = 1 << 21  # bytes
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-# Control characters, C0, DEL and C1, but a tab and a newline; and the lone surrogates that stand for bytes.
+# Control characters (C0, DEL and C1) except tab and newline; and the lone surrogates of surrogateescape.
 _UNREADABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\udc80-\udcff]+")
 _OTHER_ENCODINGS = {
     b"\xff\xfe\x00\x00": "UTF-32",
@@ -39,12 +39,12 @@ _ANY_FILE = 'a run with corpus.tokens = "bytes" learns from any file'
 
 
 def shown(name: str) -> str:
-    """Return a name as a one-line message shows it: unchanged, or escaped if it holds a newline or the like."""
+    """Return a name for a one-line message, escaped if it has unprintable characters."""
     return name if name.isprintable() else repr(name)
 
 
 def several(names: Texts) -> str:
-    """Return one name unchanged; of several, the first three at most and how many others there are."""
+    """Return one name unchanged; for several, the first three and the number of the others."""
     if isinstance(names, str):
         return names
     return ", ".join(names[:3]) + (f" and {len(names) - 3:,} more" if len(names) > 3 else "")
@@ -53,16 +53,16 @@ def several(names: Texts) -> str:
 def read_pieces(
     path: Path, name: str, *, is_text: bool, encoding: str = "utf-8"
 ) -> Iterator[tuple[str | bytes, int]]:
-    r"""Read a file piece by piece, in the memory of a piece.
+    r"""Read a file piece by piece.
 
     Args:
-        path: a regular file.
-        name: what messages call it.
-        is_text: whether to decode it, without a byte order mark, every line ending as `\n`.
-        encoding: of the text.
+        path: A regular file.
+        name: The name of the file in messages.
+        is_text: Whether to decode it, drop a byte order mark, and normalize line ends to `\n`.
+        encoding: The encoding of the text.
 
     Yields:
-        A piece, in which no character and no line end is cut in two; and how many bytes of the file are read.
+        A piece, which never ends inside a character or a line end; and the number of bytes read so far.
 
     Raises:
         CorpusError: The file can't be read or decompressed, or is binary or in another encoding; the first bad byte is
@@ -97,7 +97,7 @@ def read_pieces(
                         f"{name} is binary, not text (a NUL byte at offset {start + nul:,}): "
                         f"give a UTF-8 text file; {_ANY_FILE}"
                     )
-                start -= len(decoder.getstate()[0])  # of a character that began in the piece before
+                start -= len(decoder.getstate()[0])  # bytes of a character that began in the previous piece
                 yield newlines.decode(data, final=is_last), compressed.tell()
                 start = end
     except UnicodeDecodeError as error:
@@ -115,26 +115,26 @@ def read_pieces(
 
 
 def _decompressed(file: io.BufferedReader) -> contextlib.AbstractContextManager[BinaryIO]:
-    """Return what reads the content of a file that may be compressed."""
+    """Return a reader of the decompressed content of a file."""
     opened = _kind(file.peek(6), _COMPRESSED)
     return contextlib.nullcontext(file) if opened is None else opened(file)
 
 
 def _kind(data: bytes, by_mark: dict[bytes, Any]) -> Any:
-    """Return the format of a file by its first bytes; None if they are not among these marks."""
+    """Return the format of a file by its first bytes; None if they are not in `by_mark`."""
     return next((kind for mark, kind in by_mark.items() if data.startswith(mark)), None)
 
 
 def as_bytes(text: str | bytes) -> bytes:
-    """Return a text in UTF-8, lone surrogates as the bytes that they stand for; bytes unchanged."""
+    """Return a string in UTF-8 with surrogateescape; bytes are returned unchanged."""
     return text if isinstance(text, bytes) else text.encode("utf-8", "surrogateescape")
 
 
 def readable(text: str | bytes) -> str:
-    r"""Return bytes as text that a reader, an editor and a terminal take for text; text unchanged.
+    r"""Return bytes as printable text; a string is returned unchanged.
 
-    Bytes that are not UTF-8, and control characters but a newline and a tab, are spelled out byte by byte, as in
-    `\xff`. A backslash stays one, so that a byte that is spelled out looks like the same characters in the text.
+    Bytes that are not UTF-8, and control characters except newline and tab, are escaped as in `\xff`. Backslashes are
+    not escaped, so an escaped byte can't be distinguished from the same characters in the text.
 
     Example:
         >>> print(readable(b"caf\xc3\xa9 \xff\x00"))

@@ -1,7 +1,6 @@
-"""Token ids of a corpus, in memory or on disk: one type, the same ids.
+"""Token ids of a corpus, in memory or on disk.
 
-On disk they are read through a map of the file that is made anew for each read, so that the pages of earlier reads do
-not stay in the memory of the process, however much of the corpus it has read.
+A file is memory-mapped anew for each read, so that pages of earlier reads do not stay in the process's memory.
 """
 
 import mmap
@@ -24,30 +23,30 @@ _CHUNK = 1 << 20  # tokens
 
 @dataclass(frozen=True, eq=False)
 class TokenSource:
-    """A stretch of a corpus as ids of a vocabulary; from `in_memory` or `on_disk`."""
+    """A contiguous part of a corpus as ids of a vocabulary; made by `in_memory` or `on_disk`."""
 
     vocabulary: Vocabulary
-    stored: Callable[[], Ids]  # what is stored: of the whole corpus, and mostly in the ids of this vocabulary
+    stored: Callable[[], Ids]  # returns the stored ids of the whole corpus
     start: int
     stop: int
-    table: Ids | None = None  # the id in the vocabulary of each id that is stored, where the two differ
-    file: Path | None = None  # what is read; None: they are in memory
+    table: Ids | None = None  # maps stored ids to ids of `vocabulary`; None if they are the same
+    file: Path | None = None  # the file of the ids; None: in memory
 
     def __len__(self) -> int:
         return self.stop - self.start
 
     @property
     def nbytes(self) -> int:
-        """How many bytes of memory it takes: none on disk."""
+        """Memory in bytes; 0 if the ids are on disk."""
         return 0 if self.file else len(self) * id_type(self.vocabulary).itemsize
 
     def read(self, start: int = 0, stop: int | None = None) -> Ids:
-        """Return the ids from one position to another, not including the latter; None is the end."""
+        """Return the ids from `start` up to, not including, `stop`; None is the end."""
         stop = len(self) if stop is None else stop
         return self._translate(self.stored()[self.start + start : self.start + stop])
 
     def take(self, positions: npt.NDArray[Any]) -> npt.NDArray[np.int32]:
-        """Return the ids at these positions; before the first and after the last, the first and the last."""
+        """Return the ids at these positions; positions outside the part are clipped."""
         found = self.stored()[self.start + np.clip(positions, 0, len(self) - 1)]
         return self._translate(found).astype(np.int32)
 
@@ -65,14 +64,14 @@ class TokenSource:
             yield self.read(start, min(start + _CHUNK, len(self)))
 
     def part(self, start: int, stop: int) -> "TokenSource":
-        """Return the stretch from one position to another, not including the latter; nothing is copied."""
+        """Return the part from `start` up to, not including, `stop`, without copying."""
         return replace(self, start=self.start + start, stop=self.start + stop)
 
     def in_vocabulary(self, vocabulary: Vocabulary) -> "TokenSource":
-        """Return the same tokens as ids of another vocabulary, which has all of them.
+        """Return the same tokens as ids of another vocabulary.
 
         Raises:
-            ValueError: It lacks one.
+            ValueError: The other vocabulary lacks one of the tokens.
         """
         if vocabulary.characters == self.vocabulary.characters:
             return replace(self, vocabulary=vocabulary)
@@ -93,10 +92,10 @@ def in_memory(vocabulary: Vocabulary, ids: Ids) -> TokenSource:
 
 
 def on_disk(vocabulary: Vocabulary, file: Path, length: int) -> TokenSource:
-    """Return a file of so many ids of a vocabulary as a source; it may be deleted from then on.
+    """Return a file of `length` ids as a source; the file may be deleted while the source is in use.
 
     Raises:
-        OSError: It can't be opened. Of reading it later: `CorpusError`, if it was cut short.
+        OSError: The file can't be opened. Later reads raise `CorpusError` if it was truncated.
     """
     handle = os.open(file, os.O_RDONLY)
 

@@ -1,18 +1,18 @@
-"""Vocabularies and tokenizers: the tokens that a model knows, their ids, and how text becomes ids and ids become text.
+"""Vocabularies and tokenizers: encoding of text to token ids, and decoding.
 
-A vocabulary of characters is the distinct characters of a corpus in the order of their code points, so that the same
-corpus gives the same ids in every process and on every machine; the id of a character is its index.
+A character vocabulary has the distinct characters of a corpus, sorted by code point; the id of a character is its
+index. The same corpus thus has the same ids in every process and on every machine.
 
-Where the tokens are bytes there is one vocabulary, of all 256, and a byte is its own id. A `str` stands there for its
-bytes in UTF-8, and each byte that is not UTF-8 for the lone surrogate that Python has for it (PEP 383,
-"surrogateescape"), so that any bytes can be written as a `str` and come back unchanged.
+There is one byte vocabulary, of all 256 bytes; a byte is its own id. A `str` is encoded as UTF-8, and bytes that are
+not UTF-8 are represented by lone surrogates (PEP 383, "surrogateescape"), so that any bytes survive a round trip
+through `str`.
 
 Documents. A corpus of many short documents (names, messages, poems, articles) has a separator between them, one
-character or one byte. A document begins with the separator before it: the state of a model is reset just before it
-reads that token, so the predictions after it depend on nothing before it, in training, evaluation and sampling alike;
-and a sample whose prompt is the separator begins as every document did.
+character or one byte. The separator is the first token of the document after it: the state is reset just before the
+model reads it, in training, evaluation and sampling alike, so predictions depend only on the current document. A sample
+whose prompt is the separator starts a new document.
 
-Everything that depends on the kind of token is in `TOKENIZERS`; another tokenizer joins as another row.
+All code that depends on the kind of token is in `TOKENIZERS`; a new tokenizer is a new row.
 """
 
 import json
@@ -38,10 +38,10 @@ Text: TypeAlias = str | bytes
 
 
 class Vocabulary(NamedTuple):
-    """The characters a model knows: sorted by code point, each once; the id of a character is its index.
+    """The tokens of a model: distinct characters, sorted by code point; the id of a character is its index.
 
-    Where `tokens` are bytes, it is `byte_vocabulary()`, and the character of id i, `chr(i)`, stands for the byte i.
-    `separator` is the character at which a document begins; "" is none.
+    If `tokens` is "bytes", it equals `byte_vocabulary()`, and `chr(i)` represents the byte i. `separator` is the
+    character at which a document begins; "" means no separator.
     """
 
     characters: str
@@ -50,12 +50,12 @@ class Vocabulary(NamedTuple):
 
     @property
     def size(self) -> int:
-        """How many tokens there are."""
+        """Number of tokens."""
         return len(self.characters)
 
     @property
     def unit(self) -> str:
-        """The word for one token in messages."""
+        """The name of one token in messages: "character" or "byte"."""
         return TOKENIZERS[self.tokens].unit
 
     @property
@@ -65,18 +65,18 @@ class Vocabulary(NamedTuple):
 
 
 class Tokenizer(NamedTuple):
-    """All that depends on the kind of token; its name, the key in `TOKENIZERS`, is the plural of `unit`."""
+    """The functions of one kind of token; its key in `TOKENIZERS` is the plural of `unit`."""
 
-    unit: str  # what a message calls one token
-    is_text: bool  # whether a corpus is UTF-8 text whose line ends are normalized, or any bytes as they are
-    build: Callable[[Iterable[Any]], tuple[Vocabulary, Counts]]  # from pieces of a corpus; and its counts
+    unit: str  # the name of one token in messages
+    is_text: bool  # True: text with normalized line ends; False: raw bytes
+    build: Callable[[Iterable[Any]], tuple[Vocabulary, Counts]]  # from pieces of a corpus
     encode: Callable[[Vocabulary, Any], Ids]
-    spell: Callable[[Vocabulary, npt.NDArray[Any]], Text]  # the inverse; one element a token
+    spell: Callable[[Vocabulary, npt.NDArray[Any]], Text]  # the inverse of `encode`; one element per token
     knows: Callable[[Vocabulary], Callable[[str], bool]]  # whether a character can be encoded
 
 
 def byte_vocabulary() -> Vocabulary:
-    """Return the vocabulary of everything that is made of bytes: all 256 of them.
+    """Return the vocabulary of all 256 bytes.
 
     Example:
         >>> encode(byte_vocabulary(), "né")
@@ -86,10 +86,10 @@ def byte_vocabulary() -> Vocabulary:
 
 
 def build_vocabulary(text: Text) -> Vocabulary:
-    """Return the vocabulary of a text: each of its characters once; of bytes, all that there are.
+    """Return the vocabulary of a string, its distinct characters; for bytes, the byte vocabulary.
 
     Raises:
-        VocabularyError: The text has no characters, or more than 65,536 different ones.
+        VocabularyError: The string is empty, or has more than 65,536 distinct characters.
 
     Example:
         >>> build_vocabulary("hello").characters
@@ -105,9 +105,9 @@ def encode(vocabulary: Vocabulary, text: Text) -> Ids:
     """Return the ids of a text's tokens.
 
     Args:
-        vocabulary: the tokens that have ids.
-        text: S characters; with a vocabulary of bytes, a `str` stands for its bytes in UTF-8, and bytes are their own
-            ids, not copied and read-only.
+        vocabulary: The vocabulary.
+        text: S characters. With a byte vocabulary, a `str` is encoded as UTF-8, and bytes are returned as ids without a
+            copy, read-only.
 
     Returns:
         Ids [S]: uint8 for a vocabulary of up to 256 tokens, else uint16.
@@ -125,15 +125,15 @@ def encode(vocabulary: Vocabulary, text: Text) -> Ids:
 
 
 def decode(vocabulary: Vocabulary, ids: npt.ArrayLike | Sequence[int]) -> str:
-    """Return the text that ids spell; the inverse of `encode`.
+    """Decode ids to a string; the inverse of `encode`.
 
     Args:
-        vocabulary: the tokens that have ids.
-        ids: integers [S]. Where they are bytes, any of them: one that is not UTF-8 becomes a lone surrogate.
+        vocabulary: The vocabulary.
+        ids: Integers [S]. Bytes that are not UTF-8 become lone surrogates.
 
     Raises:
-        ValueError: The ids are not one row of integers.
-        VocabularyError: One of them is not an id of this vocabulary.
+        ValueError: The ids are not a 1-D array of integers.
+        VocabularyError: An id is not in the vocabulary.
 
     Example:
         >>> decode(Vocabulary("ehlo"), [1, 0, 2, 2, 3])
@@ -154,30 +154,30 @@ def decode(vocabulary: Vocabulary, ids: npt.ArrayLike | Sequence[int]) -> str:
 
 
 def spell(vocabulary: Vocabulary, ids: npt.NDArray[Any]) -> Text:
-    """Return what ids spell, one element a token: bytes where these are the tokens, else the text of `decode`."""
+    """Decode ids to one element per token: bytes if the tokens are bytes, else a string."""
     return TOKENIZERS[vocabulary.tokens].spell(vocabulary, ids)
 
 
 def as_in_corpus(vocabulary: Vocabulary, text: str) -> str:
-    r"""Return a text with every line ending as `\n`, as a corpus has them.
+    r"""Return a string with line ends normalized to `\n`, as in a corpus.
 
-    Unchanged where tokens are bytes, or where the vocabulary has a carriage return, as that of an imported model may.
+    It is unchanged if tokens are bytes, or if the vocabulary has a carriage return, as an imported model's may.
     """
     is_text = TOKENIZERS[vocabulary.tokens].is_text and "\r" not in vocabulary.characters
     return text.replace("\r\n", "\n").replace("\r", "\n") if is_text else text
 
 
 def in_tokens(vocabulary: Vocabulary, text: str) -> Text:
-    """Return a text as `spell` returns it: its bytes in UTF-8 where these are the tokens.
+    """Return a string in the type of `spell`: encoded as UTF-8 if the tokens are bytes.
 
     Raises:
-        VocabularyError: as `encode`, where tokens are bytes.
+        VocabularyError: As for `encode`, if tokens are bytes.
     """
     return text if TOKENIZERS[vocabulary.tokens].is_text else encode(vocabulary, text).tobytes()
 
 
 def display(vocabulary: Vocabulary, ids: npt.NDArray[Any]) -> str:
-    """Return what ids spell for people to read: of bytes, what `texts.readable` shows."""
+    """Decode ids for display; bytes are shown by `texts.readable`."""
     return readable(spell(vocabulary, ids))
 
 
@@ -187,7 +187,7 @@ def names_of_tokens(vocabulary: Vocabulary) -> Sequence[str | int]:
 
 
 def unknown_characters(vocabulary: Vocabulary, text: Text) -> list[tuple[int, str]]:
-    """Return every character of the text that the vocabulary lacks: (position counted from 0, character), in order."""
+    """Return the unknown characters of a text as (position counted from 0, character), in order."""
     if isinstance(text, bytes):
         _require_bytes(vocabulary)
         return []
@@ -196,7 +196,7 @@ def unknown_characters(vocabulary: Vocabulary, text: Text) -> list[tuple[int, st
 
 
 def count_unknown(vocabulary: Vocabulary, text: Text) -> dict[str, int]:
-    """Return how often each character occurs that the vocabulary lacks, the most frequent first.
+    """Return the count of each unknown character, most frequent first.
 
     Example:
         >>> count_unknown(Vocabulary("ehlo"), "hello, wow")
@@ -206,12 +206,12 @@ def count_unknown(vocabulary: Vocabulary, text: Text) -> dict[str, int]:
 
 
 def by_frequency(counts: dict[str, int]) -> dict[str, int]:
-    """Return the counts in order, the largest first; equal ones by character."""
+    """Return the counts sorted from largest to smallest; equal counts by character."""
     return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
 
 def drop_unknown(vocabulary: Vocabulary, text: Text) -> Text:
-    """Return the text without the characters that the vocabulary lacks.
+    """Return the text without unknown characters.
 
     Example:
         >>> drop_unknown(Vocabulary("ehlo"), "hello, wow")
@@ -224,10 +224,10 @@ def drop_unknown(vocabulary: Vocabulary, text: Text) -> Text:
 
 
 def merge(vocabulary: Vocabulary, other: Vocabulary) -> Vocabulary:
-    """Return the vocabulary of all characters of both.
+    """Return the union of two vocabularies.
 
     Raises:
-        VocabularyError: Together they have more than 65,536, or one is of characters and the other of bytes.
+        VocabularyError: The union has more than 65,536 characters, or one vocabulary has characters and one bytes.
 
     Example:
         >>> merge(Vocabulary("ehlo"), Vocabulary("low")).characters
@@ -250,8 +250,8 @@ def with_separator(vocabulary: Vocabulary, separator: str) -> Vocabulary:
     r"""Return the vocabulary with another separator.
 
     Args:
-        vocabulary: that of a corpus, or of a run.
-        separator: one of its characters, of bytes an ASCII one; "" is none.
+        vocabulary: The vocabulary of a corpus or a run.
+        separator: One of its characters; with a byte vocabulary, an ASCII character. "" means no separator.
 
     Raises:
         ConfigError: The vocabulary lacks the separator.
@@ -269,7 +269,7 @@ def with_separator(vocabulary: Vocabulary, separator: str) -> Vocabulary:
 
 
 def describe_character(c: str) -> str:
-    r"""Return a character as a message shows it: quoted, escaped where it is invisible, with its code point.
+    r"""Return a character for a message: quoted, escaped if invisible, with its code point.
 
     Example:
         >>> describe_character("é"), describe_character("\n")
@@ -279,9 +279,9 @@ def describe_character(c: str) -> str:
 
 
 def vocabulary_to_json(vocabulary: Vocabulary) -> str:
-    """Return the vocabulary as JSON text, in ASCII, so that no editor or encoding can change it.
+    """Return the vocabulary as JSON, in ASCII, so that no editor or encoding can change it.
 
-    The separator is not in it: that of a run is in its config.
+    The separator is not included; it is in the config of a run.
     """
     return json.dumps({"characters": vocabulary.characters, "tokens": vocabulary.tokens}) + "\n"
 
@@ -290,14 +290,14 @@ def vocabulary_from_json(text: str, source: str) -> Vocabulary:
     """Return the vocabulary that `vocabulary_to_json` wrote.
 
     Args:
-        text: the JSON.
-        source: where it comes from, for messages.
+        text: The JSON.
+        source: The name of the file, for messages.
 
     Raises:
-        VocabularyError: It is not JSON, or not a vocabulary: a string of characters, sorted, each once; or all bytes.
+        VocabularyError: It is not JSON, or not a vocabulary: distinct characters in order, or all bytes.
     """
     try:
-        # A corrupt file may hold anything: deep nesting and huge integers have their own exceptions.
+        # In a corrupt file, deep nesting and huge integers raise exceptions of their own.
         content = json.loads(text)
         vocabulary = Vocabulary(content["characters"], content["tokens"])
         is_bytes = vocabulary.tokens == "bytes"
@@ -356,7 +356,7 @@ def _encode_characters(vocabulary: Vocabulary, text: Text) -> Ids:
     if isinstance(text, bytes):
         raise TypeError("a vocabulary of characters reads a str, not bytes")
     known = _code_points(vocabulary.characters)
-    # The last place is for all code points above the largest.
+    # The last row is for all code points above the largest.
     table = np.full(int(known[-1]) + 2, -1, np.int32)
     table[known] = np.arange(vocabulary.size, dtype=np.int32)
     ids: Ids = np.empty(len(text), id_type(vocabulary))
@@ -372,7 +372,7 @@ def _spell_characters(vocabulary: Vocabulary, ids: npt.NDArray[Any]) -> str:
     return _from_code_points(_code_points(vocabulary.characters)[ids])
 
 
-# A command line can hand over lone surrogates (bytes that are not UTF-8): they pass here, to be named as unknown.
+# Command-line arguments may have lone surrogates (bytes that are not UTF-8); they are reported as unknown later.
 def _code_points(text: str) -> npt.NDArray[Any]:
     if text.isascii():
         return np.frombuffer(text.encode("ascii"), np.uint8)
@@ -417,7 +417,7 @@ TOKENIZERS = {
         build=_build_bytes,
         encode=_encode_bytes,
         spell=lambda _, ids: ids.astype(np.uint8).tobytes(),
-        # Each character has bytes, but for the surrogates that stand for none.
+        # All characters can be encoded except surrogates outside surrogateescape.
         knows=lambda _: lambda c: not "\ud800" <= c <= "\udfff" or "\udc80" <= c <= "\udcff",
     ),
 }

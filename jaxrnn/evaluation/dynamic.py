@@ -11,9 +11,9 @@ theta_0, the weights that training left:
     eps     a tenth of mean(RMS): a weight that training text hardly ever moves does not jump when it is moved at last
 
 A weight that the training text moves much takes small steps and is held tightly, the others may roam. eta and lambda
-are chosen on the end of the training text, never on the text that is scored. Gradients end where a segment begins; the
-state goes on. Nothing is scored with weights that have seen it, but a score under this protocol compares only with
-others under it: it is that of a model that goes on learning.
+are chosen on the end of the training corpus, never on the scored corpus. BPTT is truncated at segment boundaries; the
+state continues across them. Each token is scored before the weights are updated with it. Still, such a score compares
+only with other scores under this protocol, because the model keeps learning.
 
 RMS comes from streams side by side in one batch. Their gradients are as good as independent with a mean of nearly zero,
 so the square of the sum of R of them, divided by R, is on the mean the square of one.
@@ -45,7 +45,7 @@ _STATISTICS = 200_000  # tokens of the training text, at most, that RMS is taken
 _TUNING = 20_000  # tokens at its end, at most, on which the rates are chosen
 _BLOCK = 512  # segments a dispatch: a signal is answered and progress told in between
 
-# What is tried. Around these every length of segment from 5 to 20 gains about the same, and long ones are read faster.
+# Candidates. Around these, segments of 5 to 20 tokens gain about the same, and long segments are faster.
 RATES = (2e-4, 5e-4, 1e-3, 2e-3)
 DECAYS = (1e-3, 3e-3, 1e-2)
 
@@ -102,12 +102,12 @@ def score_dynamic(
 
     Args:
         config: the layers.
-        params: theta_0; they stay as they are.
+        params: theta_0; not changed.
         tokens: the corpus, at least two tokens.
         rms: from `gradient_rms`, for the same length of segment.
         rates: eta and lambda, 0 or more.
         segment: tokens from one step to the next.
-        on_progress: told how far it is, a few times a second.
+        on_progress: Receives the progress, a few times per second.
 
     Returns:
         The scores; not finite from where the weights ran away, if they did.

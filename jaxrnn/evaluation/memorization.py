@@ -5,12 +5,12 @@ text come from doubling, without a loop over its characters:
 
     hash of 2n characters at i  =  mix(hash of n at i) * K + hash of n at i + n        (mod 2^64)
 
-and any other n is made of powers of two alike. The source is gone through in pieces, so that what is held in memory is
+and any other n is made of powers of two alike. The source is read in pieces, so that the memory needed is that of
 the text's hashes and one piece's, however long the source is. Among 10 million strings and 20,000 others, the
 probability that two of them that differ have the same hash is about 1e-8.
 
-How often strings recur also in what a person writes depends on the text; so the number means something beside the same
-number for text that the model has not seen, of the same length.
+Human text repeats strings too, at a rate that depends on the corpus; compare the number with that of unseen text of the
+same length.
 """
 
 from collections.abc import Sequence

@@ -26,7 +26,7 @@ class ScoredText(NamedTuple):
     name: str  # of the corpus
     part: str  # "whole", or one of `SPLITS`
     length: int  # in tokens, of all of it
-    known: TokenSource  # what the model can read of it; the first token is read and not scored
+    known: TokenSource  # the tokens in the model's vocabulary; the first is read but not scored
     positions: np.ndarray  # [known tokens], where they are in all of it
     unseen: dict[str, int]  # how often each other token occurs, the most frequent first
 
@@ -42,7 +42,7 @@ class ScoredText(NamedTuple):
 
     @property
     def sha256(self) -> str:
-        """Of what is read: numbers compare where it is the same."""
+        """The SHA-256 of the tokens read; scores are comparable if it is equal."""
         return hashlib.sha256(as_bytes(spell(self.known.vocabulary, self.known.read()))).hexdigest()
 
 

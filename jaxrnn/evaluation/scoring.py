@@ -26,7 +26,7 @@ from jaxrnn.models import stack
 from jaxrnn.models.language_model import LanguageModel
 from jaxrnn.types import Array, Params
 
-# What a call of windows holds at a time: so many tokens, and fewer where the vocabulary is large.
+# Tokens per call with windows; fewer for a large vocabulary.
 _TOKENS = 2**14
 _ROWS = 1024  # windows side by side
 _CHUNK = 256  # tokens a window reads at a time
@@ -50,7 +50,7 @@ class Scores(NamedTuple):
 
     @property
     def perplexity(self) -> float:
-        """exp(mean_nll): as hard as a choice among so many; infinite beyond what a float holds."""
+        """exp(mean_nll), the number of equally likely choices with this NLL; infinite if it overflows a float."""
         return math.exp(self.mean_nll) if self.mean_nll < 700 else math.inf
 
     @property

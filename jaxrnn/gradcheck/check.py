@@ -1,6 +1,6 @@
 """Every hand-derived gradient against three independent oracles.
 
-| oracle        | what it is                                                        | error below |
+| oracle        | method                                                            | error below |
 |---------------|-------------------------------------------------------------------|-------------|
 | `autodiff`    | JAX differentiates the plain forward pass (`cases.py`)            | 1e-9        |
 | `reference`   | the NumPy layers, loop by loop (`jaxrnn.reference`)               | 1e-9        |
@@ -84,7 +84,7 @@ def _checks(
 ) -> Iterator[Check]:
     for name in names:
         layer = ON_TRIAL[name]
-        # A generator must not yield inside the context: the caller would go on under our setting.
+        # A generator must not yield inside the context, or the setting would apply to the caller.
         with jax.enable_x64(True):
             rng = np.random.default_rng(0)
             function = functions.get(name, layer.function)

@@ -4,7 +4,7 @@
 |----------------|--------------------------------------------------------------------|
 | `activity.py`  | every unit's state and gates at each character of a text           |
 | `lookback.py`  | how much an earlier state matters for a prediction                 |
-| `readable.py`  | what a reader sees in a text, and the units that follow it         |
+| `readable.py`  | features of the text, and the units that correlate with them       |
 | `packing.py`   | activities in few bits                                             |
 | `page.py`      | one HTML file of all that, from `page.html`, `page.css`, `page.js` |
 """

@@ -1,4 +1,4 @@
-"""What a model does as it reads a text: states and gates of each recurrent layer, and what it expects at each place."""
+"""Activations of a model on a text: states and gates of each recurrent layer, and the prediction at each position."""
 
 from functools import partial
 from typing import NamedTuple
@@ -17,7 +17,7 @@ from jaxrnn.models.language_model import LanguageModel
 from jaxrnn.models.registry import LAYERS, apply_layer
 from jaxrnn.types import Array, Carry, Params
 
-# What is tanh of something lies between -1 and 1, a gate between 0 and 1, a cell anywhere.
+# Ranges: tanh outputs are in [-1, 1], gates in [0, 1], cell states unbounded.
 STATES = ("h", "c")
 GATES = {"i": "input gate", "f": "forget gate", "o": "output gate", "r": "reset gate", "z": "update gate"}
 NAMES = {"h": "hidden state", "c": "cell", **GATES, "g": "candidate", "n": "candidate"}
@@ -32,7 +32,7 @@ class Track(NamedTuple):
 
 
 class Activity(NamedTuple):
-    """What a model did at each character of a text, after having read it."""
+    """The activations of a model after each token of a text."""
 
     nll: np.ndarray  # [characters - 1], float32, nats: the surprisal of each but the first
     ranks: np.ndarray  # [characters - 1], int32: 1 where it was the likeliest

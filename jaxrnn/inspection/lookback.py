@@ -66,7 +66,7 @@ def look_back(
     if steps < 1:
         return ()
     warm_up = min(_WARM_UP, ids.size - 2 - steps)
-    length = warm_up + steps + 2  # what is read, and the character that is predicted at the end
+    length = warm_up + steps + 2  # the tokens read, and the token predicted at the end
     places = np.unique(np.linspace(0, ids.size - length, _WINDOWS).astype(int))
     windows = ids[places[:, None] + np.arange(length)].astype(np.int32)
     norms = _norms(config, warm_up, separator_id, params, jnp.asarray(windows))

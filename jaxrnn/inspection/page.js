@@ -1,5 +1,5 @@
 "use strict";
-// Draws what the JSON in #data says. Texts of users only ever go into textContent.
+// Draws the JSON in #data. Text from users is only ever assigned to textContent.
 const data = JSON.parse(document.getElementById("data").textContent);
 const characters = Array.from(data.text);
 const vocabulary = Array.from(data.vocabulary);
@@ -39,7 +39,7 @@ async function activity(index, unit) {
   });
 }
 
-// Colours: one hue for surprisal, blue and orange for what has a sign; lightness alone tells them apart, too.
+// Colours: one hue for surprisal, blue and orange for signed values; they also differ in lightness.
 
 const isDark = () => document.documentElement.dataset.theme === "dark";
 const mix = (from, to, share) => from.map((value, i) => Math.round(value + (to[i] - value) * share));
@@ -115,7 +115,7 @@ function drawLegend() {
 }
 
 const EXPLAINED = {
-  surprisal: `How surprised the network was by each ${data.token}, given all before it: the stronger the colour, the less it expected it. The first has no surprisal, as nothing comes before it.`,
+  surprisal: `The surprisal of each ${data.token}, given all before it: the stronger the colour, the less likely it was to the network. The first has no surprisal, because nothing comes before it.`,
   h: "What this unit tells the layer above and the next step, between -1 and 1.",
   c: "What this unit's cell holds: it is only added to and scaled, so that it can last.",
   i: "How much of the candidate is written into the cell.",
@@ -124,7 +124,7 @@ const EXPLAINED = {
   o: "How much of the cell is shown.",
   r: "How much of the past the candidate sees.",
   z: "How much of the past is kept.",
-  n: "What the state would become without the past, between -1 and 1.",
+  n: "The candidate for the new state, between -1 and 1.",
 };
 
 let looking = 0; // so that an answer that comes late is not shown
@@ -162,7 +162,7 @@ function chooseUnit(unit) {
 }
 $("unit").addEventListener("change", () => chooseUnit(Number($("unit").value)));
 
-// One character: what was expected before it came, and what is expected after it.
+// One token: the prediction before it and the prediction after it.
 
 function guesses(t, came) {
   return data.likeliest[t].map((id, i) => {
@@ -268,7 +268,7 @@ $("tracking").tBodies[0].append(...data.tracking.map((found) => {
 }));
 if (data.tracking.length === 0) {
   const cell = make("td", { colspan: 4 });
-  cell.textContent = "This text is too short to tell, or has none of what is looked for.";
+  cell.textContent = "This text is too short, or has none of these features.";
   $("tracking").tBodies[0].append(make("tr", {}, cell));
 }
 
@@ -303,7 +303,7 @@ $("search").addEventListener("submit", async (event) => {
   try {
     flags = matches(new RegExp(source, "gu"));
   } catch (error) {
-    return say(`That is no regular expression: ${error.message}`);
+    return say(`Not a regular expression: ${error.message}`);
   }
   const count = flags.reduce((sum, flag) => sum + flag, 0);
   if (count === 0 || count === flags.length) return say(count ? "It matches everything." : "It matches nothing here.");

@@ -1,7 +1,7 @@
-"""One HTML file that shows what a model does as it reads a text: no network, no other file.
+"""One HTML file that shows the activations of a model on a text: no network, no other file.
 
-What the page shows is made here, in numbers, and put into it as JSON; `page.js` draws it. The text and all names come
-from users: they go through JSON alone, with every `<` escaped, and into the page as text, never as HTML.
+This module computes the numbers and embeds them as JSON; `page.js` draws them. The text and all names come from users:
+they are passed only as JSON, with every `<` escaped, and inserted into the page as text, never as HTML.
 """
 
 import html
@@ -20,15 +20,15 @@ from jaxrnn.inspection.packing import levels_per_byte, pack
 from jaxrnn.inspection.readable import Tracking, find_tracking
 from jaxrnn.models.language_model import LanguageModel
 
-# Shades of states and of gates, the finest first; those are taken with which all activities fit the budget. What
-# the page says of a value is then a range, as wide as its shade.
+# Numbers of shades for states and for gates, finest first; the first pair that fits the budget is used. A value on the
+# page is then a range, as wide as its shade.
 _SHADES = ((255, 255), (15, 15), (9, 9), (9, 5), (9, 3), (5, 3), (3, 3))
 _BUDGET = 1_700_000  # characters of base64, so that a page stays under 2 MB
 _EVERY = 8  # of the units, one in so many is packed to find out
 
 
 class Inspection(NamedTuple):
-    """What the page shows."""
+    """The content of the page."""
 
     text: Text
     activity: Activity
@@ -67,7 +67,7 @@ def render(model: LanguageModel, inspection: Inspection, about: Mapping[str, str
     Args:
         model: the model that was inspected.
         inspection: from `inspect`.
-        about: facts to show below the title, by what they are called.
+        about: Facts to show below the title, by label.
 
     Returns:
         An HTML document that needs nothing else.

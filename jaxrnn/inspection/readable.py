@@ -1,4 +1,4 @@
-"""What a reader sees in a text, and the units that follow it.
+"""Features that a reader sees in a text, and the units that follow it.
 
 A feature is a number at each character, known once that character has been read: is this inside quotes, how far into
 the line is it? A unit tracks a feature where its activity correlates with it (Pearson's r; its sign is a matter of the
@@ -35,8 +35,8 @@ class Tracking(NamedTuple):
 def features(text: str) -> dict[str, np.ndarray]:
     """Return what can be seen in a text: for each feature `[characters]`, 0 and 1 or a count.
 
-    Quotes are curly ones, guillemets or straight double ones; straight ones open and close in turn and end with a
-    paragraph at the latest, so that a forgotten one does no harm.
+    Quotes are curly, guillemets or straight double ones. Straight ones open and close alternately, and a paragraph ends
+    them, so that a missing quote has no effect beyond it.
     """
     characters = list(text)
     return {
@@ -115,8 +115,8 @@ def find_tracking(text: Text, tracks: Iterable[Track], best: int = 3) -> list[Tr
     """Return the units that follow each feature best, the best feature first.
 
     Args:
-        text: what was read.
-        tracks: what was observed; states are looked at, gates are not.
+        text: The text that the model read.
+        tracks: The observed activations; only states are used, not gates.
         best: how many units a feature.
 
     Returns:

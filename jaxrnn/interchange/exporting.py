@@ -66,7 +66,7 @@ def export(
                     return _export(trained, write, path, folder, inputs, overwrite)
                 finally:
                     try_remove_tree(folder)
-    except CheckpointError as error:  # named as the user knows it
+    except CheckpointError as error:  # name the destination, not the hidden folder
         raise type(error)(str(error).replace(str(folder), str(path))) from error
 
 

@@ -38,7 +38,7 @@ from jaxrnn.types import Params
 # Old enough for every onnxruntime since 1.12 (2022), in a browser too; the operators here have not changed since 14.
 OPSET = 17
 IR_VERSION = 8
-# A protobuf message is less than 2 GiB; what is not parameters gets what is above.
+# A protobuf message is smaller than 2 GiB; the difference is left for all that is not parameters.
 MAX_BYTES = 2_000_000_000
 
 

@@ -96,7 +96,7 @@ def open_safetensors(path: Path) -> TensorFile:
         raise InterchangeError(f"has {total:,} numbers; at most {MOST_NUMBERS:,} are read")
 
     def read(name: str) -> NDArray[np.float32]:
-        with np.errstate(over="ignore"):  # what is too large for float32 becomes infinite, and is refused
+        with np.errstate(over="ignore"):  # values too large for float32 become infinite, and are refused
             tensor: NDArray[np.float32] = np.asarray(file.get_tensor(name)).astype(np.float32)
         if not np.isfinite(tensor).all():
             raise InterchangeError(f"{name!r} has numbers that are not finite in float32")

@@ -49,7 +49,7 @@ class Module(NamedTuple):
     kind: str  # its class in torch.nn; a Linear without a bias is taken for an Embedding at first
     inputs: int  # features, or an embedding's rows
     outputs: int
-    tensors: dict[str, str]  # full names by what they are: weight, bias, weight_ih, ...
+    tensors: dict[str, str]  # full names by role: weight, bias, weight_ih, ...
 
 
 Modules = Mapping[str, list[Module]]  # by their prefixes, one entry a layer
@@ -119,7 +119,7 @@ def _module(name: str, tensors: dict[str, str], shapes: Mapping[str, Shape]) -> 
 
 
 def _as_linear(module: Module) -> Module:
-    """Return what stands after the first place: a table there is a linear layer without a bias."""
+    """Return a module after the first position: an embedding there is a linear layer without a bias."""
     name, kind, rows, size, tensors = module
     return Module(name, "Linear", size, rows, tensors) if kind == "Embedding" else module
 

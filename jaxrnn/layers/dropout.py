@@ -11,7 +11,7 @@ every time step or at none:
 
     backward    dx_t = dy_t * m
 
-A sequence is what one call reads, the chunk that truncated backpropagation through time cuts the text into.
+A sequence is the input of one call: with truncated BPTT, one chunk.
 
 The mask comes from an explicit key. It is drawn again in the backward pass from the same key rather than stored: that
 costs a few random bits and saves an array as large as x.

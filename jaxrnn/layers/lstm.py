@@ -103,7 +103,7 @@ def lstm(
         carry: `LSTMCarry(h, c)`, each `[batch, hidden]`, the state before the first step.
         xs: `[time, batch, input]`.
         mask: factors `[batch, hidden]` on h where it enters w_h, the same at all steps, for example from
-            `dropout_mask`; a constant, without a gradient. None is no mask.
+            `dropout_mask`; a constant, without a gradient. None: no mask.
         resets: bool `[time, batch]`, whether the state is reset to zeros before a step; None is never.
 
     Returns:
@@ -274,5 +274,5 @@ def widen(z: Array) -> Array:
 
 
 def masked(hs: Array, mask: Array | None) -> Array:
-    """Return `m * h`, or h where there is no mask."""
+    """Return `m * h`, or h without a mask."""
     return hs if mask is None else hs * jnp.broadcast_to(mask, hs.shape)

@@ -15,14 +15,14 @@ Step = Callable[[Any, Any, Any], tuple[Any, Any]]  # (carry, x_t, y_t) -> (carry
 def time_loop(step: Step, carry: Any, xs: Any, ys: Any, *, reverse: bool = False) -> tuple[Any, Any]:
     """Run `step` for every index t of the leading axis, first to last or, with `reverse`, last to first.
 
-    `lax.scan` writes its outputs into arrays of its own. Here they are given: what stands in them may be read at step t
-    before it is written over, so that a layer's gates take the place of its projections, which saves an array and a
-    pass through memory; and what is only written begins as `blank`. Reverse mode can't look into such a loop: it
+    `lax.scan` writes its outputs into new arrays. Here they are given: their content may be read at step t before it is
+    overwritten, so that a layer's gates replace its input projections, which saves an array and a
+    pass through memory. Arrays that are only written begin as `blank`. JAX can't differentiate such a loop: it
     belongs inside a `custom_vjp`.
 
     Args:
         step: one step; called once, to be traced.
-        carry: what the first step gets.
+        carry: the carry of the first step.
         xs: a tree of arrays `[time, ...]` that are read.
         ys: a tree of arrays `[time, ...]` that are written over.
         reverse: whether time runs backwards.
@@ -53,5 +53,5 @@ def time_loop(step: Step, carry: Any, xs: Any, ys: Any, *, reverse: bool = False
 
 
 def blank(length: int, like: Array) -> Array:
-    """An array of `length` rows like the given one, for `ys` that are only written; what stands in it means nothing."""
+    """Return an uninitialized array of `length` rows like the given one, for `ys` that are only written."""
     return jnp.empty((length, *like.shape), like.dtype)

@@ -30,7 +30,7 @@ def find_logger(name: str) -> Logger:
     """Return the logger of this name.
 
     Raises:
-        ConfigError: There is none, or the package that it needs is not installed.
+        ConfigError: No logger has this name, or its package is not installed.
     """
     known = {entry.name: entry for entry in entry_points(group="jaxrnn.loggers")}
     if name not in known:

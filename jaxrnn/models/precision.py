@@ -13,7 +13,7 @@ from jaxrnn.types import Array, Params
 
 
 def round_weights(params: Params, precision: str) -> Params:
-    """The parameters with the weights of products, the fields named `w...`, in `precision`; the others as they are.
+    """Return the parameters with the weights of matrix products, the fields named `w...`, cast to `precision`.
 
     Args:
         params: from `models.stack.init`.

@@ -28,7 +28,7 @@ def init(key: Key, config: ModelConfig, vocabulary_size: int, dtype: DTypeLike =
     """Draw the parameters: a tuple with one entry a layer, `()` for one that has none.
 
     Args:
-        key: what they are drawn from.
+        key: the random key.
         config: the layers.
         vocabulary_size: number of tokens.
         dtype: of every array.

@@ -129,7 +129,7 @@ def _put(tree: _Tree, layout: NamedSharding) -> _Tree:
 
 
 def whole(tree: _Tree) -> _Tree:
-    """Every array as one that this process can read; what others hold parts of is gathered, and all of them ask."""
+    """Return arrays that this process can read; sharded arrays are gathered, so all processes must call this."""
 
     def gather(leaf: Any) -> Any:
         if not isinstance(leaf, jax.Array) or leaf.is_fully_addressable or leaf.is_fully_replicated:
@@ -165,7 +165,7 @@ def place_rows(
     Args:
         mesh: the devices.
         shape: of the whole array.
-        read: from slices of the whole array to what stands there.
+        read: A function from slices of the whole array to its content there.
         axis: the batch axis.
     """
     return jax.make_array_from_callback(shape, _row_layout(mesh, shape, axis), read)

@@ -1,10 +1,10 @@
-"""Several processes that work on one model together, by JAX's own runtime: who am I, and what do the others say.
+"""Several processes that train one model, with JAX's distributed runtime: ranks and communication.
 
-Nothing here happens unless `join` was called: a process of its own is number 0 of 1, and hears itself at once.
+Without `join`, a single process is rank 0 of 1, and communication returns its own values.
 
-There are two ways to talk. Texts go by way of the coordinator, a service in process 0 that JAX keeps for such things (a
-store of keys and values), from any thread. Numbers and arrays go from device to device, as gradients do: all processes
-must ask for them in the same order, in the thread that trains.
+Strings are exchanged through the coordinator, a key-value store in process 0, from any thread. Numbers and arrays are
+exchanged between devices, like gradients: all processes must make these calls in the same order, in the training
+thread.
 """
 
 import ipaddress
@@ -23,12 +23,12 @@ from jax.experimental import multihost_utils
 from jaxrnn.errors import ConfigError, JoinError
 from jaxrnn.parallel.jax_internals import coordination_client, process_count, process_index
 
-CONNECT_SECONDS = 120.0  # how long to wait for the others to be there
-HEARTBEAT_SECONDS = 60.0  # how long to hear nothing from a process before it counts as lost
+CONNECT_SECONDS = 120.0  # timeout for all processes to join
+HEARTBEAT_SECONDS = 60.0  # a process without a heartbeat for this long counts as lost
 
 _SLICE = 500  # milliseconds of waiting in C++, where Python can't answer a Ctrl-C
 _FOUND_BY_JAX = "SLURM, Open MPI, Kubernetes, Cloud TPU"
-# How often each topic was talked about: the n-th time here is the n-th time there.
+# The number of exchanges per topic, which matches the n-th call here to the n-th call in other processes.
 _asked: Counter[str] = Counter()
 
 
@@ -40,20 +40,20 @@ def join(
     connect_seconds: float = CONNECT_SECONDS,
     heartbeat_seconds: float = HEARTBEAT_SECONDS,
 ) -> None:
-    """Joins the other processes; before JAX is used for anything else, and once.
+    """Join the other processes; call it once, before any other use of JAX.
 
     Args:
-        coordinator: `HOST:PORT` of process 0, which listens there and nowhere else (unless the environment's
-            `JAX_COORDINATOR_BIND_ADDRESS` says so); None lets JAX find all three in its surroundings.
-        num_processes: how many there are.
-        process_id: which one this is, from 0.
-        connect_seconds: how long to wait for the others.
-        heartbeat_seconds: after how long a silence a process counts as lost. JAX then ends the others.
+        coordinator: `HOST:PORT` of process 0, which listens only there (unless the environment variable
+            `JAX_COORDINATOR_BIND_ADDRESS` is set). None: JAX detects all three values from the cluster's environment.
+        num_processes: The number of processes.
+        process_id: The rank of this process, from 0.
+        connect_seconds: Timeout for the other processes to join.
+        heartbeat_seconds: A process without a heartbeat for this long counts as lost, and JAX ends the others.
 
     Raises:
-        ConfigError: JAX finds no surroundings that it knows.
-        JoinError: the port is taken, nobody listens there in time, or process 0 was told of another number of
-            processes. That some never come ends in an abort, JAX's own.
+        ConfigError: JAX detects no cluster environment that it supports.
+        JoinError: The port is taken, the coordinator can't be reached in time, or process 0 was started with another
+            number of processes. If some processes never join, JAX aborts.
     """
     begun = time.monotonic()
     bind = None
@@ -226,13 +226,13 @@ class Difference(NamedTuple):
     """A fact that is another one in two processes."""
 
     name: str
-    process: int  # the first one in which it is not what it is in process 0
+    process: int  # the first process whose value differs from that of process 0
     there: str
     first: str  # in process 0
 
 
 def differences(facts: dict[str, str]) -> list[Difference]:
-    """Returns what is not the same in all processes; all of them ask, and all get the same answer."""
+    """Return the facts that differ between processes; all processes must call this, and get the same result."""
     first, *others = (json.loads(text) for text in gather("facts", json.dumps(facts)))
     found: dict[str, Difference] = {}
     for process, there in enumerate(others, start=1):
@@ -262,7 +262,7 @@ def share(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     flat = np.zeros(-(-sum(sizes) // 4) * 4, np.uint8)
     if is_first():
         flat[: sum(sizes)] = np.frombuffer(b"".join(array.tobytes() for array in arrays.values()), np.uint8)
-    # Integers: it adds up what the processes have, and -0.0 + 0.0 would be another number.
+    # As integers, because the broadcast is a sum over processes, and -0.0 + 0.0 would change the sign bit.
     words = np.asarray(multihost_utils.broadcast_one_to_all(flat.view(np.uint32)))
     parts = np.split(words.view(np.uint8)[: sum(sizes)], np.cumsum(sizes)[:-1])
     return {

@@ -18,7 +18,7 @@ if (token !== null) {
 const headers = token === null ? {} : { Authorization: `Bearer ${token}` };
 
 let model = null;
-let seed = "", written = []; // what was typed, and what came: {character, nats, alternatives, units}
+let seed = "", written = []; // the prompt, and the generated tokens: {character, nats, alternatives, units}
 let current = null; // the request that writes now
 let here = null; // the character that is looked at
 let pinned = null; // the index of one that was clicked, and stays
@@ -172,7 +172,7 @@ function branch(index, character) {
   const probability = alternatives.find(([c]) => c === character)[1];
   written.length = index;
   for (const span of [...$("text").querySelectorAll("[data-index]")]) if (Number(span.dataset.index) >= index) span.remove();
-  if (isBytes()) for (let k = Math.max(0, index - 3); k < index; k++) showByte(k); // what is not whole any more
+  if (isBytes()) for (let k = Math.max(0, index - 3); k < index; k++) showByte(k); // characters that are now incomplete
   append({ character, nats: -Math.log(probability), alternatives, units }); // chosen from the same state
   look((pinned = index));
   $("text").focus();

@@ -64,7 +64,7 @@ _HEADERS = {
 
 
 class Asked(NamedTuple):
-    """What a request asks for, checked."""
+    """The validated parameters of a request."""
 
     ids: np.ndarray  # of the prompt
     layer: int  # which of the recurrent layers to show, from 0
@@ -107,7 +107,7 @@ def make_app(model: LanguageModel, hosts: list[str], token: str | None = None) -
 
 
 def describe(model: LanguageModel, layers: tuple[int, ...]) -> dict[str, Any]:
-    """Return what a page has to know of a model."""
+    """Return the description of a model for the page."""
     return {
         "name": model.name,
         "tokens": model.vocabulary.tokens,
@@ -180,7 +180,7 @@ def read_request(body: object, vocabulary: Vocabulary, num_layers: int) -> Asked
     """Check what `/write` was sent.
 
     Raises:
-        HTTPException: 422, with what is wrong.
+        HTTPException: 422, with the reason.
     """
     if not isinstance(body, dict):
         raise HTTPException(422, "the body must be a JSON object")

@@ -1,8 +1,8 @@
 """The layers once more, in plain NumPy, one time step after the other: to read, and to test against.
 
-Nothing here is fast, and nothing here knows how to differentiate: every gradient is written out by hand,
-each line beside the line of mathematics it comes from. The rest of the library computes the same
-numbers quickly; this is the place to learn what those numbers are.
+This code is slow and uses no automatic differentiation: every gradient is written by hand, each line next
+to its equation. The rest of the library computes the same numbers fast; read this package to learn how
+they are defined.
 
 Read in this order:
 
@@ -12,7 +12,7 @@ Read in this order:
     dropout.py      a mask
     losses.py       softmax cross-entropy: where gradients start
     rnn.py          backpropagation through time in its simplest form
-    lstm.py         gates and a second state that gradients can travel along
+    lstm.py         gates and a cell state
     mogrifier.py    an LSTM whose input and state gate each other first
     gru.py          gates without the second state
     block.py        layers in a row, and a way around them
@@ -20,10 +20,11 @@ Read in this order:
     model.py        a stack of layers that learns a text and writes one
 
 Conventions: sequences are time-major, `[T, B, ...]` (time, batch, features), token ids `[T, B]`.
-`layer_forward` returns its outputs and its *residuals*, what the way back will need. `layer_backward`
+`layer_forward` returns its outputs and its *residuals*, the inputs of the backward pass. `layer_backward`
 takes these and a *cotangent* for every output, which is the derivative of some number L (the loss, at the
-end of the model) by that output, and returns the derivative of L by every parameter and every input. A
-cotangent `d_y` always has the shape of `y`. All arithmetic stays in the dtype of the arguments.
+end of the model) with respect to that output, and returns the derivatives of L with respect to every
+parameter and every input. A cotangent `d_y` always has the shape of `y`. All
+arithmetic stays in the dtype of the arguments.
 """
 
 from jaxrnn.reference.block import RNNBlockParams as RNNBlockParams

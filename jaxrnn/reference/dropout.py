@@ -39,7 +39,7 @@ def draw_mask(
 
 
 def dropout_forward(mask: Array | None, xs: Array) -> tuple[Array, DropoutResiduals]:
-    """Map xs [T, B, E] to outputs [T, B, E] and residuals; without a mask, xs stay as they are."""
+    """Map xs [T, B, E] to outputs [T, B, E] and residuals; without a mask, xs are returned unchanged."""
     return (xs if mask is None else xs * mask), DropoutResiduals(mask)  # (1)
 
 

@@ -4,9 +4,9 @@ The model is a list of layers as a config names them (`jaxrnn.config`: an embedd
 dense layer without size at the end). Parameters and carry are tuples with one entry a layer, `()` where a
 layer has none.
 
-    forward     every layer in turn, from token ids to logits
+    forward     all layers in order, from token ids to logits
     loss        cross-entropy with the character that came next, mean over all positions
-    backward    every layer in turn, from the last to the first; each makes the gradients of its parameters,
+    backward    all layers in reverse order; each computes the gradients of its parameters,
                 and the cotangent of its inputs, which are the outputs of the layer below
     update      gradient descent or Adam
 
@@ -206,7 +206,7 @@ def model_backward(
     d_carry_before: list[Any] = []
     for layer, p, r, d_c in reversed(list(zip(layers, params, residuals, d_carry, strict=True))):
         backward = LAYERS[layer.type].backward
-        # The cotangents of what the layer read are those of what the layer below put out.
+        # The cotangents of this layer's inputs are those of the outputs of the layer below.
         d_p, d_c, d_ys = backward(config=layer, params=p, residuals=r, d_carry=d_c, d_ys=d_ys)
         d_params.append(d_p)
         d_carry_before.append(d_c)
@@ -254,7 +254,7 @@ def train(
     rng: np.random.Generator | None = None,
     separator_id: int | None = None,
 ) -> tuple[Params, list[float]]:
-    """Learn from (tokens, targets) batches, each [B, T], each going on where the one before ended.
+    """Learn from (tokens, targets) batches, each [B, T], each continuing where the previous one ended.
 
     Args:
         layers: the model.
@@ -263,7 +263,7 @@ def train(
         learning_rate: how far an update goes.
         optimizer: how it goes.
         rng: draws the dropout masks; None: nothing is dropped.
-        separator_id: the token before which all states are reset; None: there is none.
+        separator_id: the token before which all states are reset; None: no separator.
 
     Returns:
         The parameters after the last update, and the loss of each batch before its update, in nats a
@@ -297,18 +297,17 @@ def sample(
 ) -> list[int]:
     """Continue a text: read the seed once, then draw one character after the other, each read in its turn.
 
-    The carry holds all the model knows of what it has read, so a new character costs one step, however
-    long the text is.
+    The carry summarizes all tokens read, so a new token takes one step, however long the text is.
 
     Args:
         layers: the model.
         params: its parameters.
         prompt_ids: the text to continue, at least one id.
         length: how many ids to draw.
-        temperature: logits are divided by it: 1 draws what the model believes, below 1 the likely becomes
-            likelier, and 0 takes the likeliest each time.
+        temperature: logits are divided by it. 1 draws from the model's distribution; below 1, likely tokens
+            become likelier; 0 always takes the likeliest.
         rng: draws.
-        separator_id: the token before which all states are reset, drawn or given; None: there is none.
+        separator_id: the token before which all states are reset, drawn or given; None: no separator.
 
     Returns:
         The new ids, without the seed.

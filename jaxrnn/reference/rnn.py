@@ -8,8 +8,8 @@ One step makes a new state h from the input and the state before:
 Unrolled over time this is an ordinary deep network, one layer a step, whose layers happen to share their
 weights. So its gradient is ordinary backpropagation, from the last step to the first. Three thoughts make it.
 
-First, h_t is used twice: it is the output of step t, and the state that step t+1 starts from. What is used
-twice collects the sum of both gradients, and both are known when the loop, running backward, arrives at t:
+First, h_t is used twice: it is the output of step t, and the initial state of step t+1. Its gradient is
+the sum of both, and both are known when the loop, running backward, arrives at t:
 
     d_h_t = (as an output) + (from step t+1)                                         (3)
 

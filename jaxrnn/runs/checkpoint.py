@@ -3,12 +3,12 @@
     steps/200/arrays/           every array of the state by its name (`jaxrnn.training.leaves`), written by orbax
     steps/200/checkpoint.json   the manifest (`jaxrnn.runs.saved_steps`), with the SHA-256 of every file in arrays/
 
-Orbax keeps no checksum over the data and answers corrupt files with errors of many types and with tracebacks from its
-threads, so every load compares the files with their hashes before orbax sees them. A checkpoint is written in a hidden
-folder, flushed to the disk and renamed. Which ones a run keeps is decided in `jaxrnn.runs.saving`.
+Orbax stores no checksum of the data. On corrupt files it raises errors of many types and prints tracebacks from its
+threads. Every load therefore compares the files with their hashes before orbax reads them. A checkpoint is written in a
+hidden folder, flushed to the disk and renamed. `jaxrnn.runs.saving` decides which checkpoints a run keeps.
 
-Of several processes, process 0 writes all of a checkpoint. Orbax's v1 interface has no such saves: it exchanges arrays
-between all processes, in the thread that trains. Hence the older one.
+With several processes, process 0 writes the whole checkpoint. Orbax's v1 interface can't do that: it exchanges arrays
+between all processes, in the training thread. That is why this file uses the older interface.
 """
 
 import contextlib
@@ -32,7 +32,7 @@ from jaxrnn.runs.saved_steps import SavedStep, Which, find_step, step_numbers, w
 from jaxrnn.training.averaging import AVERAGED_PARTS
 from jaxrnn.training.leaves import Leaves, from_leaves, is_in, to_leaves
 
-MOST_AT_ONCE = 4  # checkpoints on the disk: the last two, the best, and the one that is being written
+MOST_AT_ONCE = 4  # checkpoints on the disk: the last two, the best, and the one being written
 
 _ARRAYS = "arrays"
 
@@ -41,19 +41,19 @@ _ARRAYS = "arrays"
 
 
 def load_params(run: Path, model_config: ModelConfig, vocabulary_size: int, which: Which = "best") -> Any:
-    """Load the parameters of a run that are to be used: the averaged ones where it has some.
+    """Load the parameters of a run for inference: the averaged ones if the run averages.
 
     Args:
         run: The run directory.
         model_config: The layers that the parameters are for.
         vocabulary_size: Number of tokens.
-        which: The best checkpoint by validation loss, the last, or that of a step.
+        which: "best" (by validation loss), "last", or the step of a checkpoint.
 
     Returns:
-        What `stack.init` returns, on the default device.
+        Parameters as `stack.init` returns them, on the default device.
 
     Raises:
-        CheckpointError: There is no such checkpoint, it is damaged, or its parameters have other shapes.
+        CheckpointError: The checkpoint is missing or corrupt, or its parameters have other shapes.
     """
     leaves = load_leaves(run, which)
     part = next((part for part in AVERAGED_PARTS if any(is_in(name, part) for name in leaves)), "params")
@@ -65,20 +65,20 @@ def load_leaves(run: Path, which: Which) -> Leaves:
     """Load all arrays of a checkpoint by name.
 
     Raises:
-        CheckpointError: There is no such checkpoint, or it is damaged.
+        CheckpointError: The checkpoint is missing or corrupt.
     """
     while True:
         saved = find_step(run, which)
         try:
             return read_leaves(run / STEPS, saved)
         except DamagedError as error:
-            # A training run in progress may have replaced this checkpoint by a newer one meanwhile.
+            # A training run in progress may have replaced this checkpoint by a newer one; then look again.
             if saved.step in step_numbers(run / STEPS):
                 raise DamagedError(f"{error}; {_describe_intact(run, saved.step)}") from error
 
 
 def _describe_intact(run: Path, damaged: int) -> str:
-    """Return which other checkpoint can be used, and how; the last of those that are intact."""
+    """Return the end of an error message: the last intact checkpoint, and the option that selects it."""
     for step in reversed(step_numbers(run / STEPS)):
         with contextlib.suppress(CheckpointError):
             if step != damaged:
@@ -88,27 +88,33 @@ def _describe_intact(run: Path, damaged: int) -> str:
 
 
 def read_leaves(steps: Path, saved: SavedStep) -> Leaves:
-    """Read the arrays of one checkpoint in `steps`, verified.
+    """Read the arrays of one checkpoint in `steps` and verify their hashes.
 
     Raises:
-        DamagedError: A file is not what was written.
-        CheckpointError: A file may not be read.
+        DamagedError: A file is missing or its hash does not match.
+        CheckpointError: Permission to read a file is denied.
     """
     place = steps / str(saved.step) / _ARRAYS
     with reading(place):
         found = _hash_files(place)
         for name, expected in saved.files.items():
             if found.get(name) != expected:
-                raise DamagedError(f"{place / name}: damaged: missing, or its checksum does not match")
+                raise DamagedError(f"{place / name}: corrupt: missing, or its checksum does not match")
         leaves: Leaves = _orbax().restore(orbax_path(place, to_write=False))
         return leaves
 
 
 def fit(place: Path, leaves: Leaves, abstract: Any, part: str = "") -> Any:
-    """Return a pytree like `abstract`, a part of a state, with these leaves.
+    """Return a pytree with the structure of `abstract` and these leaves.
+
+    Args:
+        place: The run or checkpoint, for messages.
+        leaves: Arrays by name.
+        abstract: A state, or the part of it called `part`; only shapes and dtypes are used.
+        part: The name of the part; "" for the whole state.
 
     Raises:
-        CheckpointError: They are of another structure, or have other shapes or dtypes.
+        CheckpointError: The leaves have another structure, or other shapes or dtypes.
     """
     try:
         return from_leaves(leaves, abstract, part)
@@ -120,15 +126,15 @@ def fit(place: Path, leaves: Leaves, abstract: Any, part: str = "") -> Any:
 
 
 def save_new(steps: Path, state: Any, saved: SavedStep) -> None:
-    """Save the first checkpoint of a run, and read it back to see that saving works here.
+    """Save the first checkpoint of a run, and read it back to check that saving works here.
 
     Args:
         steps: The folder of checkpoints; it exists.
         state: Any pytree of arrays, typed random keys included.
-        saved: Its step and what else is known of it, without files.
+        saved: The step and the other fields except `files`.
 
     Raises:
-        SaveError: It could not be written, was not read back as it was, or leaves no room for those to come.
+        SaveError: Writing failed, reading back gave other values, or the disk is too full for later checkpoints.
     """
     leaves = to_leaves(whole(state))
     check_space(steps, leaves, MOST_AT_ONCE)
@@ -141,33 +147,33 @@ def save_new(steps: Path, state: Any, saved: SavedStep) -> None:
 
 
 def help_save_new(state: Any) -> None:
-    """Take part, in every process but the first, in what `save_new` needs of all: the parts of the state."""
+    """Gather the state's shards for `save_new`; every process except process 0 calls this."""
     whole(state)
 
 
 def check_space(steps: Path, leaves: Leaves, count: int) -> None:
-    """Make sure that `count` checkpoints of this size can be written to `steps`.
+    """Check that the disk has space for `count` checkpoints of this size in `steps`.
 
     Raises:
-        SaveError: The disk has no room for them.
+        SaveError: The free space is too small.
     """
     with disk.writing(steps):
         disk.require_space(steps, count * _size(leaves))
 
 
 def write(steps: Path, saved: SavedStep, leaves: Leaves) -> SavedStep:
-    """Write a checkpoint; it appears by one rename, and replaces one of the same step.
+    """Write a checkpoint atomically, by one rename; it replaces a checkpoint of the same step.
 
     Args:
         steps: The folder of checkpoints.
-        saved: What is known of it, without files. A loss that is not finite counts as none.
+        saved: The step and the other fields except `files`. A loss that is not finite is recorded as None.
         leaves: The arrays.
 
     Returns:
-        What was saved, with files.
+        `saved` with the hashes of the files.
 
     Raises:
-        SaveError: It could not be written; nothing of it is left, and what was there is.
+        SaveError: Writing failed. The partial checkpoint is deleted; an earlier one of this step is kept.
     """
     final, new = steps / str(saved.step), hidden(steps, saved.step)
     try:
@@ -175,7 +181,7 @@ def write(steps: Path, saved: SavedStep, leaves: Leaves) -> SavedStep:
         new.mkdir()
         disk.reserve(new / "room", _size(leaves))
         _orbax().save(orbax_path(new) / _ARRAYS, leaves)
-        # It names the folder, and nothing reads it.
+        # Orbax writes the folder's path into this file; no reader needs it.
         (new / _ARRAYS / "commit_success.txt").unlink(missing_ok=True)
         loss = saved.val_loss if math.isfinite(saved.val_loss or 0.0) else None
         saved = saved._replace(val_loss=loss, files=_hash_files(new / _ARRAYS))
@@ -186,7 +192,7 @@ def write(steps: Path, saved: SavedStep, leaves: Leaves) -> SavedStep:
     except Exception as error:  # orbax raises errors of every type
         raise SaveError(f"{final}: can't be written: {disk.reason(error)}") from error
     finally:
-        disk.try_remove_tree(new)  # what was written of it, or what it has replaced
+        disk.try_remove_tree(new)  # the partial checkpoint, or the replaced one
 
 
 def hidden(steps: Path, step: int) -> Path:
@@ -195,15 +201,16 @@ def hidden(steps: Path, step: int) -> Path:
 
 
 def orbax_path(place: Path, *, to_write: bool = True) -> Path:
-    """Return the absolute path of a place, which is what orbax takes.
+    """Return the absolute path of a place, as orbax requires it.
 
     Raises:
-        CheckpointError: The path is one that orbax misreads: a backslash as a slash, and where it writes, as a pattern.
+        CheckpointError: Orbax would misread the path: it takes a backslash for a slash, and a path that it writes to
+            for a glob pattern.
     """
     path = place.resolve()
     if re.search(r"[\\\ud800-\udfff*?\[]" if to_write else r"[\\\ud800-\udfff]", str(path)):
         what = "a backslash, *, ?, [ or a byte that is not UTF-8"
-        raise CheckpointError(f"{path}: no place for checkpoints: the path has {what}; rename that")
+        raise CheckpointError(f"{path}: can't hold checkpoints: the path has {what}; rename the folder")
     return path
 
 
@@ -212,20 +219,20 @@ def _size(leaves: Leaves) -> int:
 
 
 def _hash_files(folder: Path) -> dict[str, str]:
-    """Return the SHA-256 of every file below `folder`, by its path in there."""
+    """Return the SHA-256 of every file below `folder`, keyed by relative path."""
     hashes = {}
     for path in sorted(folder.rglob("*")):
-        if path.is_file():  # neither a folder nor a device, which may never end
+        if path.is_file():  # not a device, whose data may never end
             with path.open("rb") as file:
                 hashes[path.relative_to(folder).as_posix()] = hashlib.file_digest(file, "sha256").hexdigest()
     return hashes
 
 
 def _orbax() -> Any:
-    """Return orbax's way to save and restore, in this process alone.
+    """Return an orbax checkpointer that works in this process alone.
 
-    It is imported at first use, which takes 0.3 s, and kept from logging: it logs every save, and the traceback of a
-    failed one four times.
+    Orbax is imported at first use, which takes 0.3 s. Its logging is turned off: it logs every save, and the traceback
+    of a failed save four times.
     """
     import orbax.checkpoint as ocp
 

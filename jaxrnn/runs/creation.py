@@ -1,7 +1,7 @@
-"""A new run: where one may be created, and how.
+"""Creation of a run directory.
 
-It is built in a hidden folder next to its destination and appears by one rename, complete, with a first checkpoint
-inside. A run that is overwritten changes places with the new one in one step, and is deleted then.
+A new run is built in a hidden folder next to its destination and renamed into place, complete with a first checkpoint.
+An overwritten run is swapped with the new one in one step and then deleted.
 """
 
 import contextlib
@@ -21,26 +21,26 @@ from jaxrnn.runs.directory import RunRecord, is_run
 from jaxrnn.runs.lock import LOCK, locked, remove_abandoned, unfinished
 from jaxrnn.runs.saved_steps import SavedStep
 
-# What file managers put into a folder that a user takes for empty.
+# Files that file managers create; a folder with only these counts as empty.
 _LITTER = (".DS_Store", "Thumbs.db", "desktop.ini")
 
 
 class RunExistsError(CheckpointError):
-    """A run is in the way of a new one: resume it, overwrite it, or write elsewhere."""
+    """A run already exists at the destination: resume it, overwrite it, or choose another directory."""
 
 
 def check_destination(path: Path, *, overwrite: bool = False, inputs: Sequence[Path] = ()) -> None:
-    """Refuse a place where no new run can be created; write nothing. Missing parents are fine.
+    """Check that a new run can be created at `path`; write nothing. Missing parent folders are allowed.
 
     Args:
-        path: Where the run is to appear.
-        overwrite: Whether a run that is there may be replaced.
-        inputs: Files and folders that the new run is made from.
+        path: The destination.
+        overwrite: Whether an existing run may be replaced.
+        inputs: Files and folders that the new run reads.
 
     Raises:
-        RunExistsError: A run is there, and `overwrite` is False.
-        CheckpointError: A file, a link to a run or a folder that is not a run is there, it lies inside another run or
-            is the working directory, it can't be written, its name can't be used, or an input lies in the run that
+        RunExistsError: `path` is a run, and `overwrite` is False.
+        CheckpointError: `path` is a file, a link to a run, a folder that is not a run, or the working directory; it
+            lies inside another run; it can't be written; its name can't be used; or an input lies inside the run that
             would be replaced.
     """
     try:
@@ -53,16 +53,16 @@ def _check_destination(path: Path, overwrite: bool, inputs: Sequence[Path]) -> N
     if path.name == ".." or "\0" in str(path):
         raise CheckpointError(f"{path}: not a name for a run directory")
     if any(each.name.startswith("~") and not each.exists() for each in (path, *path.parents)):
-        # A shell would take it for a home.
-        raise CheckpointError(f"{path}: no folder is made whose name begins with ~; name another one")
+        # A shell would expand the name to a home directory.
+        raise CheckpointError(f"{path}: a new folder's name can't begin with ~; name another run directory")
     if path.is_dir() and Path.cwd().is_relative_to(path.resolve()):
-        # The shell would be left in a folder that is gone.
-        raise CheckpointError(f"{path}: the working directory lies here; name another run directory")
+        # Otherwise the shell's working directory would be deleted.
+        raise CheckpointError(f"{path}: contains the working directory or is it; name another run directory")
     target = _resolve(path)
     orbax_path(target)  # raises for a path that orbax misreads
     if path.is_symlink() and is_run(target):
         raise CheckpointError(
-            f"{path}: a symbolic link to a run, which is not replaced by it; name its target"
+            f"{path}: a symbolic link to a run, and links are not followed here; name its target"
         )
     if target.is_dir():
         if is_run(target):
@@ -71,11 +71,11 @@ def _check_destination(path: Path, overwrite: bool, inputs: Sequence[Path]) -> N
             for given in inputs:
                 if Path(os.path.realpath(given)).is_relative_to(target):
                     raise CheckpointError(
-                        f"{path}: holds an input, {given}; copy that, or name another run directory"
+                        f"{path}: contains an input, {given}; copy that, or name another run directory"
                     )
         elif any(entry.name not in _LITTER for entry in target.iterdir()):
             raise CheckpointError(
-                f"{path}: a directory, but no run ({directory.why_no_run(target)}); left alone"
+                f"{path}: a directory that is not a run ({directory.why_no_run(target)}); name another run directory"
             )
     elif os.path.lexists(target):
         raise CheckpointError(f"{path}: a file is here; name another run directory")
@@ -99,24 +99,24 @@ def create_run(
     metrics: Sequence[Mapping[str, object]] = (),
     environment: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
-    """Create a run directory with its first checkpoint, step 0; it appears at `path` at once and complete.
+    """Create a run directory atomically, with its first checkpoint, step 0.
 
     Args:
-        path: Where; missing parents are made.
-        config: Resolved.
+        path: The destination; missing parent folders are created.
+        config: The resolved config.
         vocabulary: The tokens of the model.
-        record: What to remember of the corpus and the versions.
+        record: The content of run.json.
         state: The training state before the first step, any pytree of arrays.
-        overwrite: Whether to replace a run that is there. It is deleted when the new one is in its place; a process
-            killed at any moment leaves one of the two there.
-        val_loss: Of the state, in nats per token, where it is known.
-        metrics: Rows that metrics.csv begins with.
-        environment: What the run trains on, `jaxrnn.runs.environment`.
+        overwrite: Whether to replace an existing run. It is deleted once the new one is in place; if the process is
+            killed at any moment, one of the two is left at `path`.
+        val_loss: The validation loss of the state in nats per token, if known.
+        metrics: The first rows of metrics.csv.
+        environment: Devices and versions, from `jaxrnn.runs.environment`.
 
     Raises:
         CheckpointError: `path` can't be used (see `check_destination`); nothing was written.
-        LockedError: Another process creates this run, or writes to the one that is to be replaced.
-        SaveError: Writing failed; what was at `path` is still there.
+        LockedError: Another process creates this run, or writes to the run to be replaced.
+        SaveError: Writing failed; an existing run at `path` is unchanged.
     """
     check_destination(path, overwrite=overwrite)
     target = _resolve(path)
@@ -129,7 +129,7 @@ def create_run(
         with locked(new):
             try:
                 for entry in list(new.iterdir()):
-                    if entry.name != LOCK:  # left by a killed process
+                    if entry.name != LOCK:  # a file of a killed process
                         disk.remove_tree(entry)
                 directory.write_record(new, record)
                 directory.write_config(new, config)
@@ -148,13 +148,13 @@ def create_run(
                 with locked(target) if replace else contextlib.nullcontext():
                     disk.put_in_place(new, target, replace=replace)
             finally:
-                disk.try_remove_tree(new)  # half a run, or the one that was replaced
-    except CheckpointError as error:  # named as the user knows it
+                disk.try_remove_tree(new)  # the incomplete run, or the replaced one
+    except CheckpointError as error:  # name the destination, not the hidden folder
         raise type(error)(str(error).replace(str(new), str(path))) from error
     except OSError as error:
         raise SaveError(f"{path}: the run could not be created: {disk.reason(error)}") from error
 
 
 def _resolve(path: Path) -> Path:
-    """Return where a run at `path` would be: links lead to their targets, whether these exist or not."""
+    """Return the real path of `path`: links are followed, even to missing targets."""
     return Path(os.path.realpath(path))

@@ -1,15 +1,15 @@
-"""The run directory: one folder that holds all there is to know about one training run.
+"""The run directory: one folder with all files of one training run.
 
-    run.json          the format version, the corpus and its hash, the versions that wrote it
-    config.toml       every value the run used
+    run.json          the format version, the corpus and its hash, the versions of jaxrnn and JAX
+    config.toml       the resolved config
     vocabulary.json   the tokens, in the order of their ids
     metrics.csv       one row per event, `METRICS_COLUMNS`
     samples.txt       text sampled during training
     steps/            the last two checkpoints and the best (`jaxrnn.runs.saving`)
-    .lock             the process that writes to it, or did (`jaxrnn.runs.lock`)
+    .lock             the lock of the writing process (`jaxrnn.runs.lock`)
 
-A run is created in `jaxrnn.runs.creation`; here it is found, read and added to. metrics.csv and samples.txt only grow,
-and a checkpoint records their lengths: to resume from it is to cut them to those.
+`jaxrnn.runs.creation` creates a run; this file finds runs, reads them and appends to their logs. metrics.csv and
+samples.txt only grow. Each checkpoint records their lengths, and resuming from it truncates them to these.
 """
 
 import contextlib
@@ -44,15 +44,15 @@ METRICS_HEAD = (
 )
 METRICS_COLUMNS = tuple(METRICS_HEAD.split(","))
 
-_KIND = "jaxrnn run"  # in run.json: no folder without it is ever overwritten or deleted
+_KIND = "jaxrnn run"  # in run.json; a folder without it is never overwritten or deleted
 _SEAL = "# SHA-256 of the lines above: "
 
 
 class Ancestor(NamedTuple):
-    """A run that another was fine-tuned from, as it was then."""
+    """The run that another run was fine-tuned from."""
 
     run: str  # its name
-    step: int  # of the checkpoint that was loaded
+    step: int  # the step of the checkpoint that was loaded
     corpus: str
     corpus_sha256: str
 
@@ -60,21 +60,19 @@ class Ancestor(NamedTuple):
 class RunRecord(NamedTuple):
     """The content of run.json."""
 
-    corpus: str  # a built-in name, or the path as it was given; of several, in one line
+    corpus: str  # a built-in name, or the path as given; several are joined in one line
     corpus_path: Texts  # absolute
-    corpus_sha256: str  # of the normalized text in UTF-8, or of the bytes; "" where it has no corpus
-    vocabulary_sha256: str  # of vocabulary.json's characters in UTF-8; of bytes, after the word "bytes"
+    corpus_sha256: str  # of the normalized text in UTF-8, or of the bytes; "" without a corpus
+    vocabulary_sha256: str  # of the characters in UTF-8; a byte vocabulary is prefixed with "bytes"
     jaxrnn_version: str
     jax_version: str
     created: str  # ISO 8601, UTC
-    validation_path: Texts = ""  # absolute; "" where no text is for validation alone
-    validation_sha256: str = ""  # as of the corpus
-    test_path: Texts = ""  # as for validation; the text is not read before it is evaluated on
-    history: tuple[Ancestor, ...] = ()  # the runs it was fine-tuned from, the oldest first
-    imported_from: str = (
-        ""  # name of another program's file that its parameters are from; it has no corpus then
-    )
-    imported_sha256: str = ""  # of that file
+    validation_path: Texts = ""  # absolute path of a separate validation corpus; "" without one
+    validation_sha256: str = ""  # as `corpus_sha256`
+    test_path: Texts = ""  # as `validation_path`; the test corpus is read only when it is evaluated
+    history: tuple[Ancestor, ...] = ()  # the runs it was fine-tuned from, oldest first
+    imported_from: str = ""  # name of the imported file; such a run has no corpus
+    imported_sha256: str = ""  # of the imported file
     format_version: int = FORMAT_VERSION
 
 
@@ -85,7 +83,7 @@ def new_record(
     vocabulary: Vocabulary,
     history: tuple[Ancestor, ...] = (),
 ) -> RunRecord:
-    """Return the record of a run that starts now, with the versions installed here."""
+    """Return the record of a run that starts now, with the installed versions."""
     return RunRecord(
         corpus=corpus,
         corpus_path=as_recorded(corpus_path),
@@ -99,7 +97,7 @@ def new_record(
 
 
 def as_recorded(path: Path | tuple[Path, ...]) -> Texts:
-    """Return the absolute path of a corpus as text, or those of several."""
+    """Return the absolute path or paths of a corpus as strings."""
     return str(path.absolute()) if isinstance(path, Path) else tuple(str(each.absolute()) for each in path)
 
 
@@ -115,18 +113,18 @@ def is_run(path: Path) -> bool:
 
 
 def why_no_run(path: Path) -> str:
-    """Return what a path lacks that is not a run, for a message."""
-    return f"its {RECORD} can't be read as one" if (path / RECORD).exists() else f"it has no {RECORD}"
+    """Return why a path is not a run, for a message."""
+    return f"its {RECORD} is not the record of a run" if (path / RECORD).exists() else f"it has no {RECORD}"
 
 
 def default_run(config: str) -> Path:
-    """Return the run directory of a config without `--to`: `checkpoints/` and the name of the config.
+    """Return the default run directory of a config: `checkpoints/` and the name of the config.
 
     Args:
         config: The path or name of the config file, with or without `.toml`.
 
     Raises:
-        CheckpointError: No folder can have that name (such as `..`).
+        CheckpointError: The name can't be that of a folder, as `..`.
     """
     name = Path(config).name.removesuffix(".toml")
     if not _is_plain(name):
@@ -135,25 +133,25 @@ def default_run(config: str) -> Path:
 
 
 def find_destination(name: str) -> Path:
-    """Return the run directory that a user names for a new run: a path as it is, a bare name inside `checkpoints/`.
+    """Return the directory of a new run: a path stays unchanged, a bare name is put into `checkpoints/`.
 
     Raises:
-        CheckpointError: the name is empty.
+        CheckpointError: The name is empty.
     """
     if not name:
         raise CheckpointError("--to: is empty; name a run directory")
     is_path = "/" in name or name in (".", "..", "~")
-    return user_path(name) if is_path else RUNS / name  # also a hidden name
+    return user_path(name) if is_path else RUNS / name
 
 
 def find_run(name: str | None = None) -> Path:
-    """Find the run that a user means.
+    """Find a run by name.
 
     Args:
         name: A run directory, or the bare name of one in `checkpoints/`. None: the run there that saved last.
 
     Raises:
-        CheckpointError: There is no such run, or what is there is not one.
+        CheckpointError: The path is missing or is not a run.
     """
     if name is None:
         return _newest_run()
@@ -163,14 +161,14 @@ def find_run(name: str | None = None) -> Path:
             return path
     for path in candidates:
         if os.path.lexists(path):
-            raise CheckpointError(f"{path}: no run directory ({why_no_run(path)})")
+            raise CheckpointError(f"{path}: not a run directory ({why_no_run(path)}); name another")
     known = sorted(path.name for path in _runs())
     hint = did_you_mean(name, known) or f"; in {RUNS}/: {', '.join(known) or 'none'}"
     raise CheckpointError(f"{name or repr(name)}: no such run{hint}")
 
 
 def _newest_run() -> Path:
-    # A save renames a checkpoint into steps/, so this folder's time is the time of the last save.
+    # Each save renames a checkpoint into steps/, so the folder's modification time is that of the last save.
     runs = [((path / STEPS).stat().st_mtime_ns, path) for path in _runs() if (path / STEPS).is_dir()]
     if not runs:
         raise CheckpointError(f"{RUNS}: no run here yet; train one, or name a run directory")
@@ -185,7 +183,7 @@ def _runs() -> list[Path]:
 
 
 def _is_plain(name: str) -> bool:
-    """Return whether `name` is that of an entry of a directory, visible and inside it."""
+    """Return whether `name` is the name of a visible directory entry, not a path."""
     return bool(name) and not name.startswith(".") and not re.search(r"[/\x00-\x1f\x7f]", name)
 
 
@@ -193,10 +191,10 @@ def _is_plain(name: str) -> bool:
 
 
 def write_record(run: Path, record: RunRecord) -> None:
-    """Write run.json, which makes the folder `run` a run.
+    """Write run.json, which marks the folder `run` as a run.
 
     Raises:
-        OSError: It can't be written.
+        OSError: The file can't be written.
     """
     history = [ancestor._asdict() for ancestor in record.history]
     values = {"kind": _KIND, **record._asdict(), "history": history}
@@ -207,7 +205,7 @@ def read_record(run: Path) -> RunRecord:
     """Read run.json.
 
     Raises:
-        CheckpointError: It is missing or damaged, or has another format version.
+        CheckpointError: The file is missing or corrupt, or has another format version.
     """
     path = run / RECORD
     with reading(path):
@@ -221,23 +219,23 @@ def read_record(run: Path) -> RunRecord:
             pattern = r"([0-9a-f]{64})?" if name.endswith("sha256") else r"(?s:.*)"
             is_list = name.endswith("_path") and isinstance(value, list)
             for text in value if is_list else [value]:
-                if not re.fullmatch(pattern, text):  # a TypeError where it is no text
-                    raise DamagedError(f"{path}: damaged: {name} is {text!r}")
+                if not re.fullmatch(pattern, text):  # raises TypeError if the value is not a string
+                    raise DamagedError(f"{path}: corrupt: {name} is {text!r}")
             if is_list:
                 values[name] = tuple(value)
         return RunRecord(**values, history=history)
 
 
 def check_version(path: Path, version: object) -> None:
-    """Refuse a file of another format.
+    """Check the format version of a file.
 
     Raises:
         CheckpointError: The version is not `FORMAT_VERSION`.
     """
     if version != FORMAT_VERSION:
         raise CheckpointError(
-            f"{path}: format version {version}, but jaxrnn {jaxrnn.__version__} reads version {FORMAT_VERSION} alone; "
-            "use the jaxrnn that wrote it, or train again"
+            f"{path}: format version {version}, but jaxrnn {jaxrnn.__version__} reads only version {FORMAT_VERSION}; "
+            "use the jaxrnn version that wrote it, or train again"
         )
 
 
@@ -245,7 +243,7 @@ def write_config(run: Path, config: Config) -> None:
     """Write the config that the run resumes with.
 
     Raises:
-        SaveError: It can't be written.
+        SaveError: The file can't be written.
     """
     with writing(run / CONFIG):
         write_text(run / CONFIG, _seal(dump_config(config)))
@@ -255,37 +253,35 @@ def read_config(run: Path) -> Config:
     """Read the resolved config of a run.
 
     Raises:
-        DamagedError: config.toml is missing, or was changed since jaxrnn wrote it.
-        ConfigError: It does not hold a valid config.
+        DamagedError: config.toml is missing, or was changed after jaxrnn wrote it.
+        ConfigError: The config is not valid.
     """
     path = run / CONFIG
     with reading(path):
         text = read_file(path).decode()
     if text != _seal(text.rpartition(_SEAL)[0]):
-        raise DamagedError(
-            f"{path}: damaged, or edited since; undo that, and change values by --resume with --set"
-        )
+        raise DamagedError(f"{path}: corrupt or edited; restore it, and change values by --resume with --set")
     return parse_config(text, str(path))
 
 
 def files_read(run: Path) -> list[Path]:
-    """Return the files and folders of a run that are read later, and its corpus: no output may replace them.
+    """Return the files and folders of a run and its corpus, which no output may replace.
 
     Raises:
-        CheckpointError: run.json is damaged, or has another format version.
+        CheckpointError: run.json is corrupt, or has another format version.
     """
     corpus = read_record(run).corpus_path
-    texts = (corpus,) if isinstance(corpus, str) else corpus
-    ours = (RECORD, CONFIG, VOCABULARY, METRICS, SAMPLES, STEPS)
-    return [*(run / name for name in ours), *(Path(text) for text in texts if text)]
+    paths = (corpus,) if isinstance(corpus, str) else corpus
+    names = (RECORD, CONFIG, VOCABULARY, METRICS, SAMPLES, STEPS)
+    return [*(run / name for name in names), *(Path(path) for path in paths if path)]
 
 
 def read_vocabulary(run: Path) -> Vocabulary:
     """Read the vocabulary of a run, with the separator of its config.
 
     Raises:
-        DamagedError: vocabulary.json is missing, or not the vocabulary that the run was created with.
-        VocabularyError: It does not hold a vocabulary.
+        DamagedError: vocabulary.json is missing, or has another hash than the one in run.json.
+        VocabularyError: The file is not a vocabulary.
         ConfigError: The config is not valid.
     """
     path = run / VOCABULARY
@@ -293,25 +289,25 @@ def read_vocabulary(run: Path) -> Vocabulary:
         text = read_file(path).decode()
     vocabulary = vocabulary_from_json(text, str(path))
     if _hash(vocabulary) != read_record(run).vocabulary_sha256:
-        raise DamagedError(f"{path}: damaged: not the vocabulary that the run was created with")
+        raise DamagedError(f"{path}: corrupt: not the vocabulary that the run was created with")
     return with_separator(vocabulary, read_config(run).corpus.separator)
 
 
 def read_file(path: Path) -> bytes:
-    """Return the content of a file, unless it is one that may never end, such as a device."""
+    """Return the content of a regular file; refuse devices and pipes, whose data may never end."""
     if not stat.S_ISREG(path.stat().st_mode):
-        raise DamagedError(f"{path}: damaged: not a regular file")
+        raise DamagedError(f"{path}: corrupt: not a regular file")
     return path.read_bytes()
 
 
 @contextlib.contextmanager
 def reading(path: Path) -> Iterator[None]:
-    """Turn whatever goes wrong while a file of a run is read into one line that names it.
+    """Turn any error while a file of a run is read into a one-line message that names the file.
 
     Raises:
-        DamagedError: Any error but the next two.
-        CheckpointError: The file may not be read, which is no damage.
-        JaxrnnError: It was one already.
+        DamagedError: Any error except the next two.
+        CheckpointError: Permission to read the file is denied.
+        JaxrnnError: Raised in the context; passed on unchanged.
     """
     try:
         yield
@@ -319,8 +315,8 @@ def reading(path: Path) -> Iterator[None]:
         raise
     except PermissionError as error:
         raise CheckpointError(f"{path}: can't be read: {reason(error)}") from error
-    except Exception as error:  # JSON and orbax answer damage with errors of every type
-        raise DamagedError(f"{path}: damaged: {reason(error)}") from error
+    except Exception as error:  # JSON and orbax raise errors of many types for corrupt files
+        raise DamagedError(f"{path}: corrupt: {reason(error)}") from error
 
 
 # The logs.
@@ -331,7 +327,7 @@ def append_metrics(run: Path, row: Mapping[str, object]) -> None:
 
     Args:
         run: The run directory.
-        row: Values by column of `METRICS_COLUMNS`; a column that is absent or None stays empty.
+        row: Values by column of `METRICS_COLUMNS`; an absent or None value leaves the column empty.
 
     Raises:
         SaveError: The file can't be written.
@@ -344,7 +340,7 @@ def append_metrics(run: Path, row: Mapping[str, object]) -> None:
 
 
 def append_sample(run: Path, step: int, text: str) -> None:
-    """Append a text sampled after `step` steps to samples.txt.
+    """Append text sampled after `step` steps to samples.txt.
 
     Raises:
         SaveError: The file can't be written.
@@ -354,12 +350,12 @@ def append_sample(run: Path, step: int, text: str) -> None:
 
 
 def log_lengths(run: Path) -> dict[str, int]:
-    """Return how many bytes the logs of a run have: metrics.csv and samples.txt."""
+    """Return the sizes of metrics.csv and samples.txt in bytes."""
     return {path.name: path.lstat().st_size for path in (run / METRICS, run / SAMPLES) if path.exists()}
 
 
 def cut_logs(run: Path, lengths: Mapping[str, int]) -> None:
-    """Cut off the logs what was written after a checkpoint at which they had these lengths.
+    """Truncate the logs to their lengths in bytes at a checkpoint.
 
     Raises:
         SaveError: A log can't be written.
@@ -372,15 +368,15 @@ def cut_logs(run: Path, lengths: Mapping[str, int]) -> None:
 def _is_record(values: object) -> bool:
     if not isinstance(values, dict) or values.get("kind") != _KIND:
         return False
-    return type(values.get("format_version")) is int  # true is no version
+    return type(values.get("format_version")) is int  # not isinstance, which accepts True
 
 
 def _seal(config: str) -> str:
-    """Return a config with its hash in a last line, so that a changed bit or line is noticed."""
+    """Return a config with its SHA-256 as the last line, so that changes are detected."""
     return f"{config}{_SEAL}{hashlib.sha256(config.encode()).hexdigest()}\n"
 
 
 def _hash(vocabulary: Vocabulary) -> str:
-    # No characters in order begin like this word: a vocabulary of one kind is never taken for one of the other.
+    # Sorted characters can't begin with the word "bytes", so the two kinds of vocabulary never share a hash.
     kind = b"" if vocabulary.tokens == "characters" else vocabulary.tokens.encode()
     return hashlib.sha256(kind + vocabulary.characters.encode("utf-8", "surrogatepass")).hexdigest()

@@ -1,4 +1,4 @@
-"""The environment that a run's exact result depends on besides config and corpus: devices, versions, flags."""
+"""The environment that a run's exact result depends on, in addition to config and corpus: devices, versions, flags."""
 
 import importlib.metadata
 import os
@@ -15,9 +15,9 @@ _FLAGS = ("XLA_FLAGS", "JAX_DEFAULT_MATMUL_PRECISION", "JAX_ENABLE_X64", "JAX_DE
 
 
 def describe_environment(mesh: Mesh) -> dict[str, str]:
-    """Describe the environment of a training run on these devices, each value in words.
+    """Describe the environment of a training run on these devices.
 
-    Two training runs that agree in all of it, in their config and in their text end bitwise identical.
+    Two runs with equal environment, config and corpus are bitwise identical.
     """
     device = mesh.devices.flat[0]
     kind = device.device_kind
@@ -30,7 +30,7 @@ def describe_environment(mesh: Mesh) -> dict[str, str]:
 
 
 def describe_changes(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
-    """Return what differs, each as `jax 0.10.2 -> 0.11.0`."""
+    """Return the differences, each as `jax 0.10.2 -> 0.11.0`."""
     names = [name for name in {**before, **now} if before.get(name, "") != now.get(name, "")]
     return [f"{name} {before.get(name) or '(none)'} -> {now.get(name) or '(none)'}" for name in names]
 

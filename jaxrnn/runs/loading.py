@@ -1,4 +1,4 @@
-"""A run's trained model."""
+"""Loading of a run's trained model."""
 
 import os
 
@@ -12,12 +12,12 @@ def load(run: str | os.PathLike[str] | None = None, checkpoint: Which = "best") 
     """Load the trained model of a run.
 
     Args:
-        run: a run directory, or the name of one in `checkpoints/`; None is the run there that saved last. Nothing but
-            the directory is needed.
-        checkpoint: "best" (by validation loss), "last", or the step of a checkpoint that the run keeps.
+        run: A run directory, or the name of one in `checkpoints/`; None selects the run there that saved last. Only the
+            directory is needed, not the corpus.
+        checkpoint: "best" (by validation loss), "last", or the step of a saved checkpoint.
 
     Returns:
-        The model with its parameters on the default device; the averaged ones, where the run averages.
+        The model, with its parameters on the default device; the averaged parameters if the run averages.
 
     Raises:
         CheckpointError: The run or the checkpoint is missing or corrupt.

@@ -1,7 +1,7 @@
-"""One writer for a run directory: a lock that the kernel holds and releases however its process ends.
+"""Lock of a run directory: one process writes at a time.
 
-Readers don't take it. The file `.lock` stays in the run; what counts is who has it locked. Its text names that process
-until the lock is released.
+The kernel releases the lock whenever the process ends. Readers do not lock. The file `.lock` stays in the run and does
+not mean that the run is locked; while it is, the file names the process that holds the lock.
 """
 
 import contextlib
@@ -16,22 +16,22 @@ from jaxrnn.errors import LockedError
 
 LOCK = ".lock"
 
-# Ends the name of the hidden folder in which a run or an export is built, next to its destination.
+# Suffix of the hidden folder in which a run or an export is built, next to its destination.
 _UNFINISHED = ".jaxrnn-new"
 
 
 @contextlib.contextmanager
 def locked(run: Path) -> Iterator[int]:
-    """Lock a folder for writing, until the end of the context or of the process.
+    """Lock a folder for writing, until the context or the process ends.
 
     Yields:
-        The handle of the lock, for `is_held`.
+        The file descriptor of the lock, for `is_held`.
 
     Raises:
         LockedError: Another process writes to the folder.
         OSError: The folder can't be written.
     """
-    # Without O_NOFOLLOW a link put there would have us write into its target.
+    # Without O_NOFOLLOW, a symbolic link in place of the file would redirect the write to its target.
     handle = os.open(run / LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
     try:
         try:
@@ -45,20 +45,20 @@ def locked(run: Path) -> Iterator[int]:
             if error.errno not in NO_LOCKS:
                 raise
         if not is_held(handle, run):  # replaced between opening and locking
-            raise LockedError(f"{run}: has just been replaced by another process; look again")
+            raise LockedError(f"{run}: was replaced by another process just now; try again")
         os.ftruncate(handle, 0)
         os.pwrite(handle, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
         try:
             yield handle
         finally:
             with contextlib.suppress(OSError):
-                os.ftruncate(handle, 0)  # a run that is shared tells no host
+                os.ftruncate(handle, 0)  # a shared run must not reveal the host name
     finally:
         os.close(handle)
 
 
 def is_held(handle: int, run: Path) -> bool:
-    """Return whether the lock still is that of the folder of this name, which may have been moved or deleted."""
+    """Return whether the lock still belongs to the folder at this path; False if that was moved or deleted."""
     try:
         return os.path.samestat(os.fstat(handle), (run / LOCK).lstat())
     except OSError:
@@ -66,18 +66,18 @@ def is_held(handle: int, run: Path) -> bool:
 
 
 def unfinished(path: Path) -> Path:
-    """Return the hidden folder in which what is to appear at `path` is built, and locked meanwhile."""
+    """Return the hidden, locked folder in which a run or export is built before it is renamed to `path`."""
     return path.with_name(f".{path.name}{_UNFINISHED}")
 
 
 def remove_abandoned(parent: Path) -> None:
-    """Delete the unfinished folders in `parent` that killed processes left: those that nobody has locked."""
+    """Delete unfinished folders of killed processes in `parent`: those that no process has locked."""
     for folder in parent.glob(f".*{_UNFINISHED}"):
         if folder.is_symlink() or not (folder / LOCK).exists():
             continue
         with contextlib.suppress(OSError, LockedError), locked(folder):
             try:
-                with locked(folder):  # a file system without locks, where its writer may be alive
+                with locked(folder):  # succeeds only on a file system without locks: a writer may be alive
                     continue
             except LockedError:
                 try_remove_tree(folder)

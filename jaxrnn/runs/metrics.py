@@ -1,4 +1,4 @@
-"""The metrics of a run as columns: one NumPy array for each column of metrics.csv."""
+"""The metrics of a run: one NumPy array per column of metrics.csv."""
 
 import contextlib
 import csv
@@ -13,13 +13,13 @@ from jaxrnn.runs.directory import METRICS_COLUMNS
 
 Metrics = dict[str, "np.ndarray[Any, Any]"]
 
-_TYPES: dict[str, Any] = {"step": np.int64, "tokens": np.int64, "event": str}  # of the others: float64
+_TYPES: dict[str, Any] = {"step": np.int64, "tokens": np.int64, "event": str}  # the other columns are float64
 
 
 def metrics_columns(rows: Iterable[Mapping[str, object]]) -> Metrics:
-    """Return the columns of rows of metrics: `step` and `tokens` are integers, `event` is text, the others are floats.
+    """Return metrics as columns: `step` and `tokens` are integers, `event` is a string, the others are floats.
 
-    A value that is missing or empty is NaN, and 0 tokens. A row that a killed process cut off is left out.
+    A missing or empty value becomes NaN, or 0 in `tokens`. An incomplete row, left by a killed process, is skipped.
     """
     kept = [values for row in rows if (values := _parse(row))]
     return {
@@ -29,7 +29,7 @@ def metrics_columns(rows: Iterable[Mapping[str, object]]) -> Metrics:
 
 
 def curve(metrics: Metrics, column: str) -> tuple["np.ndarray[Any, Any]", "np.ndarray[Any, Any]"]:
-    """Return the steps at which a column of the metrics has a value, and the values."""
+    """Return the steps at which a column has a value, and the values."""
     values = metrics[column]
     has_value = ~np.isnan(values)
     return metrics["step"][has_value], values[has_value]
@@ -46,7 +46,7 @@ def read_metrics(path: Path) -> Metrics:
 
 
 def seconds_trained(path: Path) -> float:
-    """Return how long a run trained up to the last row of its metrics.csv; 0 where that is unknown."""
+    """Return the seconds of training up to the last row of a metrics.csv; 0 if unknown."""
     with contextlib.suppress(OSError):
         for seconds in read_metrics(path)["seconds"][-1:]:
             return max(0.0, float(seconds)) if math.isfinite(seconds) else 0.0
@@ -54,12 +54,12 @@ def seconds_trained(path: Path) -> float:
 
 
 def tokens_trained(path: Path, step: int, tokens_per_step: int) -> int:
-    """Return how many tokens a run has read at a step, by its metrics.csv.
+    """Return the number of tokens that a run has read up to a step, from its metrics.csv.
 
     Args:
-        path: of the file, up to this step.
-        step: the step.
-        tokens_per_step: of the steps since its last row.
+        path: The file, with no rows after this step.
+        step: The step.
+        tokens_per_step: Tokens per step since the last row.
     """
     with contextlib.suppress(OSError):
         metrics = read_metrics(path)
@@ -69,7 +69,7 @@ def tokens_trained(path: Path, step: int, tokens_per_step: int) -> int:
 
 
 def _parse(row: Mapping[str, object]) -> dict[str, Any] | None:
-    """Return the values of a row by column; None of one that was cut off."""
+    """Return the values of a row by column; None if the row is incomplete."""
     try:
         numbers: dict[str, Any] = {name: _number(row.get(name)) for name in METRICS_COLUMNS[:-1]}
         numbers |= {"step": int(str(row["step"])), "tokens": int(str(row.get("tokens") or 0))}

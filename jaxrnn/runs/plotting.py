@@ -1,4 +1,4 @@
-"""Curves of a run, or of several in one picture, from their metrics.csv. Needs matplotlib, the extra `[plot]`."""
+"""Plots of the metrics.csv of one run or of several runs. Needs matplotlib, the extra `[plot]`."""
 
 import contextlib
 import logging
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# What curves can be drawn over: the column of metrics.csv, and what an axis calls it.
+# The x axes: the column of metrics.csv, and the axis label.
 AXES = {
     "steps": ("step", "step"),
     "tokens": ("tokens", "tokens read"),
@@ -27,7 +27,7 @@ AXES = {
 
 @contextlib.contextmanager
 def _drawing() -> Iterator[None]:
-    """Draw names literally, and keep matplotlib's warnings (fonts, its cache folder) off the terminal."""
+    """Draw text without math markup, and suppress matplotlib's warnings (fonts, cache folder)."""
     logger = logging.getLogger("matplotlib")
     level = logger.level
     logger.setLevel(logging.CRITICAL)
@@ -43,21 +43,20 @@ def _drawing() -> Iterator[None]:
 
 @_drawing()
 def plot_losses(metrics: Path, picture: Path, token: str = "character") -> None:
-    """Draws the losses of a metrics.csv, in nats and in bits per character, into a PNG file.
+    """Plot the losses of a metrics.csv, in nats and bits per token, to a PNG file.
 
-    The file is replaced in one step: whoever looks at it finds the old curve or the new one. Before the first
-    evaluation there is nothing to draw, and no file.
+    The file is replaced atomically. Without rows, nothing is written.
 
     Args:
-        metrics: the file.
-        picture: where to.
-        token: what the losses are per: a "byte" where tokens are bytes.
+        metrics: Path of the metrics.csv.
+        picture: Path of the PNG file.
+        token: The unit of the y axis: "character" or "byte".
 
     Raises:
-        ImportError: There is no matplotlib.
+        ImportError: matplotlib is not installed.
         OSError: A file can't be read or written.
     """
-    # No pyplot: it would look for a window system, and keep global state in the caller's program.
+    # Not pyplot, which looks for a window system and keeps global state.
     from matplotlib.figure import Figure
 
     columns = read_metrics(metrics)
@@ -79,18 +78,18 @@ def plot_losses(metrics: Path, picture: Path, token: str = "character") -> None:
 def plot_runs(
     runs: Sequence[tuple[str, Metrics]], picture: Path, over: str = "steps", token: str = "character"
 ) -> None:
-    """Draws the losses, the learning rate and the gradient's norm of several runs into one PNG or SVG file.
+    """Plot the losses, the learning rate and the gradient norm of several runs to one PNG or SVG file.
 
-    A run has one color; its training loss is dashed and its held-out loss is not. The file is replaced in one step.
+    Each run has one color; its training loss is dashed, its validation loss solid. The file is replaced atomically.
 
     Args:
-        runs: names and metrics.
-        picture: where to; `.svg` makes an SVG, all else a PNG.
-        over: a key of `AXES`.
-        token: what the losses are per, a "byte" where tokens are bytes.
+        runs: Names and metrics.
+        picture: Path of the image; `.svg` selects SVG, any other suffix PNG.
+        over: The x axis, a key of `AXES`.
+        token: The unit of the losses: "character" or "byte".
 
     Raises:
-        ImportError: There is no matplotlib.
+        ImportError: matplotlib is not installed.
         OSError: The file can't be written.
     """
     from matplotlib.figure import Figure
@@ -99,7 +98,9 @@ def plot_runs(
     losses, rate, norm = figure.subplots(3, 1, sharex=True, height_ratios=(3, 1, 1))
     for index, (name, columns) in enumerate(runs):
         xs, color = columns[AXES[over][0]], f"C{index % 10}"
-        name = f" {name}" if name.startswith("_") else name  # which would be left out of the legend
+        name = (
+            f" {name}" if name.startswith("_") else name
+        )  # matplotlib's legend skips labels that begin with _
         dots = _dots(len(xs))
         losses.plot(xs, columns["train_loss"], f"{dots}--", color=color, label=f"{name}, training")
         evaluated = ~np.isnan(columns["val_loss"])
@@ -125,7 +126,7 @@ def plot_runs(
 
 
 def _dots(count: int) -> str:
-    """A marker at each of a few points; a line of one point would not be seen."""
+    """Return a marker for curves of few points: a line of one point would be invisible."""
     return "." if count < 40 else ""
 
 
@@ -135,8 +136,8 @@ def _show_bits(axes: "Axes", token: str) -> None:
 
 
 def _save(figure: "Figure", picture: Path, kind: str) -> None:
-    with replacing(picture) as beside:
-        figure.savefig(beside, format=kind)  # drawn without a screen
+    with replacing(picture) as new:
+        figure.savefig(new, format=kind)
 
 
 def _nats_to_bits(nats: Any) -> Any:

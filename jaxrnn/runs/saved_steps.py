@@ -1,6 +1,6 @@
-"""The saved steps of a run: the manifest of each checkpoint, and the choice of one.
+"""Checkpoint manifests, and the choice of a checkpoint.
 
-The manifest of a checkpoint, `checkpoint.json`, holds a `SavedStep` and the SHA-256 of all that it says.
+The manifest of a checkpoint, `checkpoint.json`, holds a `SavedStep` and a SHA-256 of its own content.
 """
 
 import hashlib
@@ -24,16 +24,16 @@ class SavedStep(NamedTuple):
 
     step: int
     val_loss: float | None = None  # nats per token; None: not evaluated at this step
-    logs: Mapping[str, int] = {}  # bytes that metrics.csv and samples.txt had when the state was reached
-    environment: Mapping[str, str] = {}  # what it was reached on, `jaxrnn.runs.environment`
-    files: Mapping[str, str] = {}  # SHA-256 by path in the folder of arrays
+    logs: Mapping[str, int] = {}  # sizes of metrics.csv and samples.txt at this step, in bytes
+    environment: Mapping[str, str] = {}  # devices and versions, `jaxrnn.runs.environment`
+    files: Mapping[str, str] = {}  # SHA-256 by path, relative to the folder of arrays
 
 
 def write_manifest(folder: Path, saved: SavedStep) -> None:
     """Write the manifest of the checkpoint in `folder`.
 
     Raises:
-        OSError: It can't be written.
+        OSError: The file can't be written.
     """
     content = {"format_version": FORMAT_VERSION, **saved._asdict()}
     write_text(folder / _FILE, json.dumps({**content, "sha256": _hash(content)}, indent=1) + "\n")
@@ -43,23 +43,23 @@ def read_manifest(steps: Path, step: int) -> SavedStep:
     """Read the manifest of one of the checkpoints in `steps`.
 
     Raises:
-        DamagedError: It is missing, damaged, or of another step.
-        CheckpointError: It has another format version, or may not be read.
+        DamagedError: The manifest is missing, corrupt, or belongs to another step.
+        CheckpointError: It has another format version, or permission to read it is denied.
     """
     path = steps / str(step) / _FILE
     with reading(path):
         content = json.loads(read_file(path))
         if content.pop("sha256") != _hash(content) or content["step"] != step:
-            raise DamagedError(f"{path}: damaged: its checksum does not match")
+            raise DamagedError(f"{path}: corrupt: its checksum does not match")
         check_version(path, content.pop("format_version"))
         return SavedStep(**content)
 
 
 def list_steps(run: Path) -> list[SavedStep]:
-    """Return the checkpoints of a run whose manifest can be read, the oldest first.
+    """Return the checkpoints of a run with a readable manifest, oldest first.
 
     Raises:
-        CheckpointError: There is none.
+        CheckpointError: No manifest is readable.
     """
     found, problem = [], CheckpointError(f"{run / STEPS}: no checkpoint here")
     for step in step_numbers(run / STEPS):
@@ -73,32 +73,32 @@ def list_steps(run: Path) -> list[SavedStep]:
 
 
 def damaged_steps(run: Path) -> list[int]:
-    """Return the checkpoints of a run that `list_steps` leaves out: a manifest can't be read.
+    """Return the steps whose manifest can't be read, which `list_steps` skips.
 
     Raises:
-        CheckpointError: None can be read.
+        CheckpointError: No manifest is readable.
     """
     return sorted({*step_numbers(run / STEPS)} - {saved.step for saved in list_steps(run)})
 
 
 def find_step(run: Path, which: Which = "best") -> SavedStep:
-    """Return one checkpoint of a run: the last, the best (of the lowest validation loss), or that of a step.
+    """Return a checkpoint of a run: the last, the best (lowest validation loss), or the one of a step.
 
-    Where no checkpoint was evaluated, the best is the last.
+    If no checkpoint was evaluated, the best is the last.
 
     Raises:
-        CheckpointError: There is none, or it is damaged.
+        CheckpointError: The checkpoint is missing or corrupt.
     """
-    if which in step_numbers(run / STEPS):  # whose damage is named, where `list_steps` leaves it out
+    if which in step_numbers(run / STEPS):  # reports a corrupt manifest, which `list_steps` skips
         return read_manifest(run / STEPS, int(which))
     return choose(list_steps(run), which)
 
 
 def choose(steps: Sequence[SavedStep], which: Which) -> SavedStep:
-    """Return the last or the best of these steps, the oldest first, or the one of a number; of equals the oldest.
+    """Choose from `steps`, which are sorted oldest first. Of equally good checkpoints, the oldest is the best.
 
     Raises:
-        CheckpointError: None has this number.
+        CheckpointError: The step asked for was not saved.
     """
     if isinstance(which, int):
         for saved in steps:
@@ -115,10 +115,10 @@ def choose(steps: Sequence[SavedStep], which: Which) -> SavedStep:
 
 
 def step_numbers(steps: Path) -> list[int]:
-    """Return the steps that the folder `steps` has checkpoints of, in order, without reading them.
+    """Return the steps of the checkpoints in the folder `steps`, ascending, without reading them.
 
     Raises:
-        CheckpointError: There is no such folder, or it can't be read.
+        CheckpointError: The folder is missing or can't be read.
     """
     try:
         return sorted(int(path.name) for path in steps.iterdir() if re.fullmatch(r"0|[1-9][0-9]*", path.name))

@@ -1,4 +1,4 @@
-"""The checkpoints of a run, open for writing: saved on a thread of their own, kept or deleted, and restored."""
+"""Asynchronous saving of checkpoints, retention, and restoring."""
 
 import contextlib
 import re
@@ -19,8 +19,8 @@ from jaxrnn.runs.lock import is_held, locked
 from jaxrnn.runs.saved_steps import SavedStep, choose, list_steps, read_manifest, step_numbers
 from jaxrnn.training.leaves import Leaves, to_leaves
 
-_LAST = 2  # how many of the last checkpoints are kept
-_RETRY_SECONDS = 1.0  # before a save that failed is tried a second time
+_LAST = 2  # number of most recent checkpoints to keep
+_RETRY_SECONDS = 1.0  # delay before a failed save is retried
 
 
 class Restored(NamedTuple):
@@ -28,25 +28,24 @@ class Restored(NamedTuple):
 
     state: Any
     step: int
-    environment: Mapping[str, str]  # what the state was reached on
-    damaged: tuple[str, ...]  # what was found wrong with other checkpoints, which are set aside
+    environment: Mapping[str, str]  # devices and versions that computed the state
+    damaged: tuple[str, ...]  # errors of the corrupt checkpoints that were renamed
 
 
 class Checkpoints:
-    """The checkpoints of a run, open for writing to one process alone.
+    """The checkpoints of a run, opened for writing.
 
-    The last two are kept, so that one is good should the other be damaged, the best, and those of every `keep_every`
-    steps; others are deleted. One worker thread writes them while training continues. Use it as a context manager:
-    entering locks the run and deletes what a killed process left; leaving waits for the save in progress and releases
-    the lock.
+    Kept are the last two (in case one is corrupt), the best, and one every `keep_every` steps; the others are deleted.
+    A worker thread writes them while training continues. Use this as a context manager: entering locks the run and
+    deletes temporary files of killed processes; leaving waits for the save in progress and releases the lock.
 
-    Of several processes all have one, and call it alike. Process 0's is the one that is described here. The others give
-    process 0 their parts of a state, and read the checkpoints that it names.
+    With several processes, each has an instance and makes the same calls. Process 0 writes. The others send it their
+    shards of a state, and restore the checkpoint that process 0 selects.
 
     Args:
         run: The run directory.
-        environment: What the run trains on, recorded with each checkpoint.
-        keep_every: Steps from one checkpoint that is kept for good to the next; 0 keeps none.
+        environment: Devices and versions, recorded with each checkpoint.
+        keep_every: Keep the checkpoints of every `keep_every` steps permanently; 0 keeps none.
 
     Raises:
         LockedError: On entering: another process writes to the run.
@@ -91,7 +90,7 @@ class Checkpoints:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         with self._stack:  # ends the worker, then releases the lock
-            if kind is None:  # else the error in the context matters more than that of a save
+            if kind is None:  # an error in the context takes precedence over a save's error
                 self.wait()
 
     @property
@@ -101,25 +100,25 @@ class Checkpoints:
 
     @property
     def best(self) -> SavedStep | None:
-        """The checkpoint on the disk with the lowest validation loss; the last where none was evaluated."""
+        """The checkpoint on the disk with the lowest validation loss; the last if none was evaluated."""
         return self._find("best")
 
     def _find(self, which: Literal["last", "best"]) -> SavedStep | None:
-        saved = self._saved.copy()  # the worker changes it
+        saved = self._saved.copy()  # the worker thread modifies it
         return choose([saved[step] for step in sorted(saved)], which) if saved else None
 
     def restore(self, abstract: Callable[[Leaves], Any]) -> Restored:
-        """Load the last good state, and take the run back to it.
+        """Restore the last intact state, and truncate the logs to its step.
 
-        The logs lose what was written after it. Checkpoints that are damaged are renamed to `N.damaged`.
+        Corrupt checkpoints are renamed to `N.damaged`.
 
         Args:
-            abstract: From the arrays that were saved to a pytree of the structure of the state; only shapes and dtypes
-                of its leaves are looked at.
+            abstract: A function from the saved arrays to a pytree with the structure of the state; only the shapes and
+                dtypes of its leaves are used.
 
         Raises:
-            CheckpointError: No checkpoint is good, or the last one is not of this structure.
-            SaveError: The run can't be written, or has no room for more checkpoints.
+            CheckpointError: No checkpoint is intact, or the last one has another structure.
+            SaveError: The run can't be written, or the disk is too full for more checkpoints.
         """
         self.wait()
         good: dict[int, SavedStep] = {}
@@ -134,7 +133,7 @@ class Checkpoints:
                     damaged[step] = str(error)
             if not good:
                 problem = damaged[max(damaged)] if damaged else f"{self._steps}: no checkpoint here"
-                raise CheckpointError(f"{problem}; no other checkpoint of this run is good")
+                raise CheckpointError(f"{problem}; no other checkpoint of this run is intact")
         last = read_manifest(self._steps, int(processes.tell("restore", str(max(good, default=0)))))
         leaves = read_leaves(self._steps, last)
         state = fit(self._steps / str(last.step), leaves, abstract(leaves))
@@ -151,19 +150,19 @@ class Checkpoints:
         return Restored(state, last.step, last.environment, tuple(damaged.values()))
 
     def save(self, step: int, state: Any, val_loss: float | None = None) -> None:
-        """Start to save a state, which must not be donated before the next call of this object.
+        """Start an asynchronous save. Do not donate `state` before the next call of this object.
 
-        Waits first for the save before it. If that one failed, twice, its error is raised here and nothing is saved;
-        the next call tries afresh.
+        Waits for the previous save first. If that failed, after one retry, its error is raised here and nothing is
+        saved; the next call saves again.
 
         Args:
-            step: The step the state was reached at. A checkpoint of the same step is replaced, and keeps its loss where
-                `val_loss` is None.
+            step: The step of the state. A checkpoint of the same step is replaced; its loss is kept if `val_loss` is
+                None.
             state: Any pytree of arrays, typed random keys included.
-            val_loss: Nats per token; None, or not finite: not evaluated.
+            val_loss: Nats per token; None or not finite: not evaluated.
 
         Raises:
-            SaveError: The save before could not be written, or the run was moved, replaced or deleted.
+            SaveError: The previous save failed, or the run was moved, replaced or deleted.
         """
         self.wait()
         state = whole(state)
@@ -177,33 +176,33 @@ class Checkpoints:
             self._saved = {step: SavedStep(step)}
 
     def check_in_place(self) -> None:
-        """Refuse to write to a run that is not the one that was opened; to be called before its logs are appended to.
+        """Check that the run's path still leads to the run that was opened; call this before appending to its logs.
 
         Raises:
-            SaveError: The run was moved, replaced or deleted meanwhile.
+            SaveError: The run was moved, replaced or deleted.
         """
         if self._lock is not None and not is_held(self._lock, self._run):
             with contextlib.suppress(SaveError):
-                self.wait()  # for a save that would count as one of this run
+                self.wait()  # a save in progress would add itself to `_saved` below
             self._saved = {}
             raise SaveError(f"{self._run}: was moved, replaced or deleted; nothing more is written to it")
 
     def wait(self) -> None:
-        """Return when what was saved is on the disk.
+        """Wait until the save in progress is on the disk.
 
         Raises:
-            SaveError: It could not be written.
+            SaveError: The save failed.
         """
         pending, self._pending = self._pending, None
         if pending is not None:
             pending.result()
 
     def _save(self, saved: SavedStep, state: Any) -> None:
-        """Write a checkpoint and delete others, in the worker thread."""
+        """Write a checkpoint and delete those no longer kept, in the worker thread."""
         leaves = to_leaves(state)
         try:
             saved = write(self._steps, saved, leaves)
-        except SaveError:  # a disk that was full for a moment, a file server that was away
+        except SaveError:  # may be temporary: a full disk, an unreachable file server
             time.sleep(_RETRY_SECONDS)
             saved = write(self._steps, saved, leaves)
         self._saved[saved.step] = saved
@@ -213,6 +212,6 @@ class Checkpoints:
                 continue
             del self._saved[step]
             gone = hidden(self._steps, step)
-            with contextlib.suppress(OSError):  # half of a checkpoint must never look like one
+            with contextlib.suppress(OSError):  # rename first: a half-deleted checkpoint must not look valid
                 (self._steps / str(step)).rename(gone)
             try_remove_tree(gone)

@@ -136,7 +136,7 @@ def sample(
         top_k: draw from the k most likely tokens only; 0 is all.
         top_p: draw from the most likely tokens that together have this probability; 1 is all.
         min_p: draw from the tokens at least this many times as likely as the most likely one; 0 is all.
-        repetition_penalty: makes tokens less likely that have occurred before; 1 is none.
+        repetition_penalty: makes tokens that have occurred before less likely; 1: no penalty.
         num_samples: samples side by side; sample i is the same whatever their number.
         rng_seed: the same integer draws the same tokens.
         separator_id: the token before which the state is reset (`Vocabulary.separator_id`), or None.

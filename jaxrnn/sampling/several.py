@@ -50,7 +50,7 @@ def one_by_one(
 ) -> Iterator[tuple[Iterable[Any], list[float]]]:
     """Yield the pieces of each sample, the first one's as they are made, and the NLL of its tokens.
 
-    The list of the first sample grows before the piece comes that it is about; its reader may remove what it has read.
+    The list of the first sample is extended before the corresponding piece is yielded; the caller may clear it.
     """
     seen: list[Block] = []
     nll: list[float] = []

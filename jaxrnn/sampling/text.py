@@ -32,7 +32,7 @@ def generate(
         top_k: draw from the k most likely tokens only; 0 is all.
         top_p: draw from the most likely tokens that together have this probability; 1 is all.
         min_p: draw from the tokens at least this many times as likely as the most likely one; 0 is all.
-        repetition_penalty: makes tokens less likely that occur in the prompt or the new text; 1 is none.
+        repetition_penalty: makes tokens that occur in the prompt or the new text less likely; 1: no penalty.
         stop: end where this text would begin; "" never ends early.
         rng_seed: the same integer draws the same text, as `jaxrnn sample --rng-seed` does.
 

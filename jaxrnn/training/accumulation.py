@@ -1,14 +1,12 @@
-"""The mean gradient of several batches, which devices exchange once (`train.accumulate_steps`).
+"""Gradient accumulation (`train.accumulate_steps`): devices exchange the mean gradient of several batches once.
 
-Each device adds up the gradients of its own rows, batch after batch, in sums of its own; only these are added up over
-devices. To the compiler, a sum is an array with one more axis in front, as long as there are devices, and shared out
-along it: what it adds to such an array, it need not send anywhere.
+Each device sums the gradients of its own rows over the batches; only the sums are reduced over devices. In JAX, the
+sums are one array with a leading device axis, sharded along it, so that adding to it needs no communication.
 
-    sums    [devices, ...]    += gradients [devices, ...]         at each batch, on every device alone
+    sums    [devices, ...]    += gradients [devices, ...]         per batch, without communication
     mean    [...]             = sums over devices / count         once
 
-Which mask dropout draws for a row follows from the number of the row, so that it does not depend on how many devices
-there are.
+The dropout mask of a row depends on the number of the row, not on the number of devices.
 """
 
 from collections.abc import Callable
@@ -36,17 +34,17 @@ def mean_gradient(
     count: int,
     mesh: Mesh | None = None,
 ) -> tuple[tuple[Array, Carry], Params]:
-    """The mean over batches `first`, `first + 1`, ..., `count` of them, each with the carry that the one before left.
+    """Return mean loss and gradient over `count` batches from number `first`; the carry passes from batch to batch.
 
     Args:
-        differentiate: the loss of one batch and its gradient; called on each device's rows alone.
-        read: a batch, `[batch, time]`.
-        params: what the gradient is taken with respect to.
-        carry: before the first batch, `[batch, ...]` each.
-        key: for dropout; of each batch and row its own is made of it.
-        first: the number of the first batch, an integer scalar.
-        count: how many batches.
-        mesh: the devices that share each batch; None for one.
+        differentiate: Returns the loss of one batch and its gradient; called on the rows of each device separately.
+        read: Returns a batch, `[batch, time]`.
+        params: The parameters that the gradient is taken with respect to.
+        carry: The carry before the first batch, `[batch, ...]` each.
+        key: Random key for dropout; each batch and row folds in its number.
+        first: The number of the first batch, an integer scalar.
+        count: The number of batches.
+        mesh: The devices that share each batch; None: one device.
 
     Returns:
         The mean loss and the carry after the last batch; and the mean gradient.
@@ -57,7 +55,7 @@ def mean_gradient(
         return tree if mesh is None else split_rows(mesh, tree)
 
     def share_out(tree: Any) -> Any:
-        """Rows `[batch, ...]` as `[devices, rows, ...]`."""
+        """Reshape `[batch, ...]` to `[devices, rows, ...]`."""
         return on_devices(jax.tree.map(lambda leaf: leaf.reshape(devices, -1, *leaf.shape[1:]), tree))
 
     def add(index: Array, sums: tuple[Carry, Array, Params]) -> tuple[Carry, Array, Params]:

@@ -1,4 +1,4 @@
-"""A running average of the parameters (`train.ema_decay`), used in their place because it generalizes better.
+"""Exponential moving average of the parameters (`train.ema_decay`), used for inference as it generalizes better.
 
 Each update moves the average towards the parameters p:
 
@@ -21,21 +21,21 @@ class Average(NamedTuple):
     """A running average of the parameters."""
 
     params: Params
-    updates: Array  # int32 scalar, how many it has seen
+    updates: Array  # int32 scalar, the number of updates averaged
 
 
-Averaging: TypeAlias = Average | tuple[()]  # () where nothing is averaged
+Averaging: TypeAlias = Average | tuple[()]  # () without averaging
 
-# Where a saved training state holds what `averaged` returns: the first of these parts that it has.
+# The part of a saved training state that `averaged` returns: the first of these that exists.
 AVERAGED_PARTS = ("average.params", "params")
 
 
 def averaged(params: Params, average: Averaging) -> Params:
-    """Return the parameters to evaluate, to sample from and to fine-tune: the average, or without one, `params`.
+    """Return the parameters for evaluation, sampling and fine-tuning: the average, or `params` without averaging.
 
     Args:
-        params: after the last update; training continues from these alone.
-        average: of the same training state.
+        params: The parameters after the last update, from which training continues.
+        average: The average in the same training state.
     """
     return average.params if isinstance(average, Average) else params
 
@@ -48,7 +48,7 @@ def init_average(config: TrainConfig, params: Params) -> Averaging:
 
 
 def update_average(config: TrainConfig, average: Averaging, params: Params) -> Averaging:
-    """Return the average after one more update, which led to `params`."""
+    """Return the average after one more update; `params` are the new parameters."""
     if not isinstance(average, Average):
         return ()
     seen = average.updates.astype(jnp.float32)

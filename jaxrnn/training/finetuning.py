@@ -1,7 +1,6 @@
-"""Fine-tuning: the parameters of a model taken to another vocabulary, character by character.
+"""Adaptation of a model's parameters to a larger vocabulary, for fine-tuning.
 
-An id is a place in a sorted list, and one new character moves all that come after it: weights kept by position would
-turn the old text into a cipher.
+Ids are positions in a sorted list, and a new character shifts the ids after it. Rows are therefore mapped by character.
 """
 
 import jax.numpy as jnp
@@ -13,27 +12,27 @@ from jaxrnn.types import Key, Params
 
 
 def adapt_params(params: Params, old: Vocabulary, new: Vocabulary, key: Key) -> Params:
-    """Moves the parameters of a model to a larger vocabulary, character by character.
+    """Extend the parameters of a model to a larger vocabulary.
 
-    A known character keeps its row of the embedding and its column of the last dense layer, bit for bit; all between
-    them stays as it is. A new character gets an embedding as `init_embedding` draws them, so that no two are alike; a
-    column of the last layer that is the mean of all others, for that says nothing about when it comes; and the lowest
-    bias there is, so that the model goes on to expect it as rarely as its rarest character until it learns better.
+    Known characters keep their embedding rows and their columns of the output layer unchanged, and so do the layers
+    between. A new character gets a freshly initialized embedding row. Its output column is the mean of all columns,
+    which favors no context, and its bias is the lowest one, so that the model initially predicts it as rarely as its
+    rarest character.
 
     Args:
-        params: of a model with the vocabulary `old`.
-        old: the characters it knows.
-        new: those and others.
-        key: for the embeddings of the others.
+        params: Parameters of a model with the vocabulary `old`.
+        old: The vocabulary of the model.
+        new: A vocabulary that contains `old`.
+        key: Random key for the new embedding rows.
 
     Returns:
         The parameters of a model with the vocabulary `new`.
 
     Raises:
-        ValueError: `new` lacks a character of `old`, or the one is of characters and the other of bytes.
+        ValueError: `new` lacks a character of `old`, or one has characters and the other bytes.
     """
     if old.tokens != new.tokens:
-        raise ValueError(f"weights of {old.tokens} are no weights of {new.tokens}")
+        raise ValueError(f"the weights are for {old.tokens}, but the new vocabulary has {new.tokens}")
     kept = translation(old, new)
     if (kept < 0).any():
         raise ValueError("a vocabulary can only be extended: the new one lacks a character of the old one")

@@ -1,7 +1,7 @@
-"""The leaves of a training state: host arrays by name ("params.1.w_x"), and the way back into the pytree.
+"""Conversion of a training state to host arrays by name ("params.1.w_x"), and back.
 
 In this form a checkpoint does not depend on devices or Python types: a state saved by 8 GPUs loads on one CPU. A part
-of a state, such as "params", is the leaves whose names begin with it; "" is all of them.
+of a state, such as "params", has the leaves whose names begin with it; "" is the whole state.
 """
 
 from collections.abc import Mapping
@@ -15,9 +15,9 @@ Leaves = dict[str, np.ndarray[Any, Any]]
 
 
 def to_leaves(state: Any) -> Leaves:
-    """Return the arrays of a state by name, on the host; a typed random key becomes its integers.
+    """Return the arrays of a state by name, on the host; typed random keys become integers.
 
-    On the CPU they share the memory of the state, which must not be donated while they are in use.
+    On the CPU they share memory with the state, which must not be donated while they are in use.
     """
     paths, _ = jax.tree_util.tree_flatten_with_path(state)
     leaves: Leaves = jax.device_get({_name(path, ""): _as_data(leaf) for path, leaf in paths})
@@ -25,22 +25,22 @@ def to_leaves(state: Any) -> Leaves:
 
 
 def from_leaves(leaves: Mapping[str, np.ndarray[Any, Any]], abstract: Any, part: str = "") -> Any:
-    """Return a pytree like `abstract`, a part of a state, with these leaves: the inverse of `to_leaves`.
+    """Return a pytree with the structure of `abstract` and these leaves; the inverse of `to_leaves`.
 
-    Its arrays are on the default device but not committed to it: a computation may still move them to another.
+    The arrays are on the default device but not committed to it, so JAX may move them to another.
 
     Raises:
-        ValueError: A leaf of this part is missing, is not asked for, or has another shape or dtype.
+        ValueError: A leaf of this part is missing, unexpected, or has another shape or dtype.
     """
     paths, tree = jax.tree_util.tree_flatten_with_path(abstract)
     asked = {_name(path, part): leaf for path, leaf in paths}
-    # eval_shape for keys alone: without x64 it would take the int64 of a NumPy array for an int32.
+    # eval_shape only for keys: without x64 it would turn the int64 of a NumPy array into int32.
     like = {name: jax.eval_shape(_as_data, leaf) if _is_key(leaf) else leaf for name, leaf in asked.items()}
     there = {name: leaf for name, leaf in leaves.items() if is_in(name, part)}
     for name in sorted(there.keys() | like.keys()):
         found, wanted = _describe(there.get(name)), _describe(like.get(name))
         if found != wanted:
-            raise ValueError(f"{name} is {found}, but {wanted} is asked for")
+            raise ValueError(f"{name} is {found}, expected {wanted}")
     return jax.tree.unflatten(tree, [_like(jnp.array(there[name]), leaf) for name, leaf in asked.items()])
 
 
@@ -67,7 +67,7 @@ def _as_data(leaf: Any) -> Any:
 
 
 def _like(data: jax.Array, like: Any) -> jax.Array:
-    """Return `data`, as a typed random key of the kind of `like` where that is one; `like` may be abstract."""
+    """Return `data`, converted to a typed random key if `like` is one; `like` may be abstract."""
     if not _is_key(like):
         return data
     kinds: list[Any] = []

@@ -1,7 +1,6 @@
-"""The training loop, as a stream of the events a run is made of.
+"""The training loop, a generator of events.
 
-Nothing here prints or writes. `train` is a generator of events; whoever drives it shows them, saves the state when a
-`Save` comes by, and may stop it at any time.
+It prints and writes nothing. The caller displays the events, saves the state at each `Save`, and may stop at any time.
 """
 
 import math
@@ -30,7 +29,7 @@ from jaxrnn.training.optimizer import update_plateau
 from jaxrnn.training.state import TrainState, place, stops_early
 from jaxrnn.training.step import MAX_SKIPPED, run_steps, split_key
 
-_DISPATCH_SECONDS = 0.3  # how long Python waits for the device: a signal is answered within that time
+_DISPATCH_SECONDS = 0.3  # target time of a dispatch; signals are handled between dispatches
 
 
 class Progress(NamedTuple):
@@ -41,9 +40,9 @@ class Progress(NamedTuple):
     train_loss: float  # nats per token, mean over the dispatch
     learning_rate: float  # of the last update
     grad_norm: float  # of the last gradient, before clipping
-    tokens_per_second: float  # over the dispatch, evaluation and saving not counted
+    tokens_per_second: float  # over the dispatch, without evaluation and saving
     seconds: float  # since training began
-    skipped: int  # updates of the dispatch that were skipped, their loss or gradient not being finite
+    skipped: int  # updates skipped in the dispatch because the loss or the gradient was not finite
 
 
 class Logged(NamedTuple):
@@ -56,7 +55,7 @@ class Logged(NamedTuple):
     )
     learning_rate: float
     grad_norm: float
-    tokens_per_second: float  # over the steps since then
+    tokens_per_second: float  # over the steps since the last `Logged` or `Evaluated`
     seconds: float
     skipped: int  # in the last dispatch
 
@@ -80,7 +79,7 @@ class Evaluated(NamedTuple):
 
     @property
     def score(self) -> float:
-        """What `is_best` compares, nats per token: the validation loss, or without one the training loss."""
+        """The loss that `is_best` compares, in nats per token: validation loss, or training loss without one."""
         return self.train_loss if self.val_loss is None else self.val_loss
 
     @property
@@ -90,18 +89,18 @@ class Evaluated(NamedTuple):
 
 
 class Sampled(NamedTuple):
-    """Text that the model writes as it learns."""
+    """A sample from the model during training."""
 
     step: int
-    text: str  # of bytes, what `jaxrnn.data.texts.readable` shows of them
+    text: str  # bytes are shown by `jaxrnn.data.texts.readable`
 
 
 class Save(NamedTuple):
-    """The state is to be saved; its buffers are never used again, so it may be kept."""
+    """A request to save the state. The state is a copy that is never donated, so the caller may keep it."""
 
     step: int
     state: TrainState
-    val_loss: float | None  # at this very step, where it was evaluated
+    val_loss: float | None  # nats per token; None if not evaluated at this step
 
     def __repr__(self) -> str:
         return f"Save(step={self.step}, val_loss={self.val_loss})"
@@ -124,25 +123,25 @@ def train(
     """Train from `state` to `config.train.steps`, as a stream of events.
 
     Args:
-        config: the run's.
-        state: from `init_state`, or loaded.
-        train_ids: the training split, in memory or on disk: the result is bitwise the same. States are reset at the
+        config: The config of the run.
+        state: From `init_state`, or restored.
+        train_ids: The training split, in memory or on disk with bitwise identical results. States are reset at the
             separator of its vocabulary.
-        val_ids: the validation split: empty, or at least two tokens.
-        should_stop: asked after every dispatch (a fraction of a second); once true, in one of several processes, a last
-            `Save` ends the stream, in all of them.
-        seconds: how long the training took that led to `state`, for the events to count on.
-        tokens: how many it read, likewise; None where all steps read as many as these.
-        donate: whether the buffers of `state` may be used up, which saves their memory.
+        val_ids: The validation split: empty, or at least two tokens.
+        should_stop: Called after every dispatch (a fraction of a second). Once it returns True in any process, all
+            processes yield a last `Save` and end.
+        seconds: Training time up to `state`, added to `seconds` of the events.
+        tokens: Tokens read up to `state`; None if all steps had the current batch sizes.
+        donate: Whether to donate the buffers of `state`, which saves memory.
 
     Yields:
-        `Progress` after every dispatch; `Logged` or `Evaluated`, `Sampled` and `Save`, in this order, where they are
-        due. The end of training, early or not, is always evaluated and saved, and a new best is always saved. In
-        several processes each has the same events at the same steps, but for `Sampled`, which is process 0's.
+        `Progress` after every dispatch; then `Logged` or `Evaluated`, `Sampled` and `Save` when due, in this order. The
+        last step, early or not, is always evaluated and saved, and so is every new best. With several processes, all
+        yield the same events at the same steps, except `Sampled`, which only process 0 yields.
 
     Raises:
-        DivergenceError: Five updates in a row were skipped, or the held-out loss or a parameter is not finite; states
-            saved before are good.
+        DivergenceError: Five updates in a row were skipped, or the validation loss or a parameter is not finite;
+            states saved before are intact.
 
     Example:
         >>> from jaxrnn.config import Config, DenseConfig, EmbeddingConfig, LSTMConfig, ModelConfig, TrainConfig
@@ -173,7 +172,7 @@ def train(
     skipped_tokens = 0 if tokens is None else tokens - step * tokens_per_step
     began = time.monotonic() - seconds
     seconds_per_step = math.inf  # so that the first dispatch, which compiles, is a single step
-    timed_steps, timed_seconds = 0, 0.0  # since the last row of the metrics, compilation not counted
+    timed_steps, timed_seconds = 0, 0.0  # since the last row of the metrics, without compilation
 
     is_end = step >= every.steps or stops_early(every, state)
     while not is_end:
@@ -181,12 +180,12 @@ def train(
         ids, end = feed(step)
         stop = min(_next_stop(every, step), end)
         num_steps = max(1, min(stop - step, int(_DISPATCH_SECONDS / seconds_per_step)))
-        # Clocks and signals differ between processes; what they do must not.
-        told = processes.gather_numbers((should_stop(), num_steps))
-        if told[:, 0].any():
+        # Clocks and signals differ between processes, but all must run the same steps.
+        gathered = processes.gather_numbers((should_stop(), num_steps))
+        if gathered[:, 0].any():
             yield Save(step, _copy(state), None)
             return
-        num_steps = int(told[0, 1])
+        num_steps = int(gathered[0, 1])
         state, tally, is_finite = run_steps(
             config.model,
             every,
@@ -223,7 +222,7 @@ def train(
             params = averaged(state.params, state.average)
             try:
                 val_loss = validation.evaluate(config.model, params, segments)
-            except Exception:  # out of memory, for example: the steps before it are not lost
+            except Exception:  # out of memory, for example: save the steps before it
                 yield Save(step, _copy(state), None)
                 raise
             if not math.isfinite(val_loss):
@@ -238,7 +237,7 @@ def train(
                 evaluated = Evaluated(*logged, val_loss, is_best=False)
                 evaluated = evaluated._replace(is_best=evaluated.score < float(state.best_val_loss))
                 changed |= _note_evaluation(every, state, evaluated)
-            # On every device again, as it was: another layout would compile the steps anew.
+            # Replicated, as before: another sharding would compile the steps again.
             state = state._replace(**replicate(mesh, changed))
             if is_evaluation:
                 is_best, is_early = evaluated.is_best, stops_early(every, state)
@@ -261,7 +260,7 @@ def train(
 
 @jax.jit
 def _copy(state: TrainState) -> TrainState:
-    """The state in buffers of its own."""
+    """Return a copy of the state in new buffers."""
     copied: TrainState = jax.tree.map(jnp.copy, state)
     return copied
 
@@ -271,7 +270,7 @@ def _is_due(every: int, step: int) -> bool:
 
 
 def _next_stop(config: TrainConfig, step: int) -> int:
-    """The next step at which something is logged, evaluated, sampled or saved."""
+    """Return the next step with logging, evaluation, sampling or saving."""
     periods = (config.log_every, config.eval_every, config.save_every, config.keep_every, config.sample_every)
     return min([config.steps, *(step - step % every + every for every in periods if every > 0)])
 
@@ -282,7 +281,7 @@ def _logged(progress: Progress, state: TrainState) -> Logged:
 
 
 def _note_evaluation(config: TrainConfig, state: TrainState, evaluated: Evaluated) -> dict[str, Any]:
-    """The fields of the state that an evaluation changes."""
+    """Return the fields of the state that an evaluation changes."""
     is_measured = not math.isnan(evaluated.score)
     improved = evaluated.is_best
     return {

@@ -1,4 +1,4 @@
-"""From the config to an optax chain (clipping, an optimizer) and to the learning rate its updates are taken with."""
+"""The optimizer, an optax chain with gradient clipping, and the learning-rate schedule."""
 
 from functools import partial
 from typing import NamedTuple
@@ -13,10 +13,10 @@ from jaxrnn.types import Array, Params
 
 
 def learning_rate(config: TrainConfig, step: Array) -> Array:
-    """The rate of update `step` (0 is the first), before what `plateau` makes of it.
+    """Return the scheduled learning rate of update `step` (0 is the first), without the factor of `plateau`.
 
-    It rises linearly over `warmup_steps`, then falls to zero just after the last step (`linear`, `cosine`) or stays
-    (`constant`, `plateau`). A warm-up longer than the training lasts as long as the training.
+    It rises linearly over `warmup_steps`, then decays to zero just after the last step (`linear`, `cosine`) or stays
+    constant (`constant`, `plateau`). The warm-up is at most `steps` long.
 
     Returns:
         A float32 scalar.
@@ -36,13 +36,13 @@ def learning_rate(config: TrainConfig, step: Array) -> Array:
 
 
 def make_optimizer(config: TrainConfig) -> optax.GradientTransformation:
-    """Clip by the global norm, then the config's optimizer, with decoupled weight decay on matrices only.
+    """Return the optimizer: clipping by global norm, then AdamW or Muon, with decoupled weight decay on matrices only.
 
-    `adamw` (Loshchilov and Hutter, 2019). beta2 is 0.99 rather than 0.999: runs are short, and the second moment should
-    follow. `muon` (Jordan, 2024): see `_scale_by_muon`.
+    `adamw` (Loshchilov and Hutter, 2019). beta2 is 0.99, not 0.999, because runs are short and the second moment must
+    adapt faster. `muon` (Jordan, 2024): see `_scale_by_muon`.
 
-    Their updates are for a learning rate of 1 and wait to be multiplied by the step's: the rate hangs on the step
-    alone, whatever number of updates the optimizer has counted.
+    The updates are for a learning rate of 1; the caller multiplies them by the learning rate. So the learning rate
+    depends on the step alone, not on the number of updates that the optimizer has counted.
     """
     scale = _scale_by_muon if config.optimizer == "muon" else optax.scale_by_adam
     return optax.chain(
@@ -58,11 +58,11 @@ def _matrices(params: Params) -> Params:
 
 
 def _scale_by_muon(beta1: float, beta2: float) -> optax.GradientTransformation:
-    """Muon for the matrices between embedding and head, Adam for all else.
+    """Return Muon for the matrices between the embedding and the output layer, Adam for all other parameters.
 
-    The running mean of a matrix's gradient (beta1) is brought near an orthogonal matrix by five Newton-Schulz steps,
-    and scaled to the size of AdamW's updates (Liu et al., 2025), so that one learning rate and one weight decay do for
-    both. The gates of a recurrent layer, one matrix, are treated as one.
+    The running mean of a matrix's gradient (beta1) is approximately orthogonalized by five Newton-Schulz steps and
+    scaled to the RMS of AdamW's updates (Liu et al., 2025), so that both share one learning rate and weight decay. The
+    gates of a recurrent layer are one matrix and are treated as one.
     """
     as_matrices = partial(jax.tree.map, lambda _: contrib.MuonDimensionNumbers())  # of masked trees as well
     muon = optax.chain(
@@ -91,12 +91,12 @@ class Plateau(NamedTuple):
 
 
 def init_plateau() -> Plateau:
-    """No decay yet, nothing waited for."""
+    """Return the state before the first evaluation."""
     return Plateau(scale=jnp.ones((), jnp.float32), waited=jnp.zeros((), jnp.int32))
 
 
 def update_plateau(config: TrainConfig, plateau: Plateau, *, improved: bool) -> Plateau:
-    """After an evaluation: `patience` of them without a new best multiply the rate by `plateau_factor`."""
+    """Update the state after an evaluation: `plateau_patience` without improvement apply `plateau_factor`."""
     if config.schedule != "plateau":
         return plateau
     waited = 0 if improved else int(plateau.waited) + 1

@@ -1,4 +1,4 @@
-"""The state of a training run: all that the next step depends on, in one tree of arrays that is saved whole."""
+"""The training state: one pytree of arrays with all inputs of the next step, which checkpoints save."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -23,54 +23,54 @@ _ROLLBACK_FACTOR = 0.25
 
 
 class TrainState(NamedTuple):
-    """All that the next step depends on; a tree of arrays, saved whole."""
+    """The training state, a pytree of arrays; a checkpoint saves all of it."""
 
     step: Array  # int32 scalar, updates made so far
     params: Params
     opt_state: Any  # optax's
     carry: Carry  # of the training streams
     layout: Array  # int32 [3]: batch_size, seq_len and accumulate_steps of the steps so far
-    shift: Array  # int32 scalar, what is added to the number of a batch; not 0 once these have changed
-    key: Key  # of the whole run; each step folds its number in
+    shift: Array  # int32 scalar, the offset of batch numbers; not 0 after a change of the layout
+    key: Key  # of the run; each step folds in its number
     plateau: Plateau
     rate_scale: Array  # float32 scalar, a factor on the learning rate: below 1 after a rollback
-    skipped: Array  # int32 scalar, updates skipped in a row, the last one included, as they were not finite
+    skipped: Array  # int32 scalar, consecutive skipped (not finite) updates up to the last one
     best_val_loss: Array  # float32 scalar, nats per token; infinity before the first evaluation
     stale: Array  # int32 scalar, evaluations since the best one
     loss_sum: Array  # float32 scalar, the sum of the training losses since the last row of the metrics
-    loss_count: Array  # int32 scalar, how many
-    average: Averaging = ()  # of the parameters, to be used in their place (`averaging.averaged`)
+    loss_count: Array  # int32 scalar, the number of these losses
+    average: Averaging = ()  # averaged parameters for inference (`averaging.averaged`)
 
 
 def init_state(config: Config, vocabulary_size: int) -> TrainState:
-    """Draw the state before the first step from `config.train.rng_seed`.
+    """Initialize the state before the first step from `config.train.rng_seed`.
 
     Args:
-        config: the run's; its `train.batch_size` is that of the carry.
-        vocabulary_size: number of tokens.
+        config: The config of the run; the carry has its `train.batch_size`.
+        vocabulary_size: Number of tokens.
     """
     params = _init_params(config.model, config.train, vocabulary_size)
     return start_state(config, params)
 
 
 def start_state(config: Config, params: Params) -> TrainState:
-    """Make the state before the first step of a training run that begins with parameters of another.
+    """Return the state before the first step, with given parameters.
 
     Args:
-        config: the run's; its `train.batch_size` is that of the carry.
-        params: of its layers.
+        config: The config of the run; the carry has its `train.batch_size`.
+        params: The parameters of the layers.
     """
     state: TrainState = _start_state(config.model, config.train, params)
     return state
 
 
 def run_keys(config: TrainConfig) -> tuple[Key, Key]:
-    """Return the key that parameters are drawn from, and that of everything else in the run."""
+    """Return the key of the initial parameters, and the key of all other random numbers of the run."""
     params_key, key = jax.random.split(jax.random.key(config.rng_seed))
     return params_key, key
 
 
-@partial(jax.jit, static_argnums=(0, 1, 2))  # one compilation instead of one for every kind of array
+@partial(jax.jit, static_argnums=(0, 1, 2))  # one compilation instead of one per array shape
 def _init_params(model_config: ModelConfig, config: TrainConfig, vocabulary_size: int) -> Params:
     params_key, _ = run_keys(config)
     return stack.init(params_key, model_config, vocabulary_size)
@@ -99,9 +99,9 @@ def _start_state(model_config: ModelConfig, config: TrainConfig, params: Params)
 
 
 def place(mesh: Mesh, state: TrainState) -> TrainState:
-    """The state on these devices: the carry with the streams that it belongs to, everything else on each of them.
+    """Place the state on the devices: the carry is sharded like the streams, everything else is replicated.
 
-    Several processes all begin with the state of process 0, to the last bit. One that is there already is left alone.
+    With several processes, all start with the state of process 0. A state that is already placed is not changed.
     """
     if processes.are_several() and state.step.is_fully_addressable:
         state = from_leaves(processes.share(to_leaves(state)), state)
@@ -114,20 +114,21 @@ def layout(config: TrainConfig) -> tuple[int, int, int]:
 
 
 def with_layout(config: TrainConfig, sizes: Iterable[int]) -> TrainConfig:
-    """The config with these sizes in place of its own."""
+    """Return the config with these sizes."""
     batch_size, seq_len, accumulate_steps = map(int, sizes)
     return replace(config, batch_size=batch_size, seq_len=seq_len, accumulate_steps=accumulate_steps)
 
 
 def in_layout(config: Config, state: TrainState, num_tokens: int) -> TrainState:
-    """The state taken to the config's sizes of batches; unchanged where it has them.
+    """Return the state for the config's batch sizes; unchanged if they are the same.
 
-    It goes on in the same epoch, as far through it to within a step, with carries at zero: the streams are others.
+    Training continues at the same position of the epoch, to within one step. Carries are zero, because the streams
+    differ.
 
     Args:
-        config: the run's, with the sizes to go on with.
-        state: as it was saved.
-        num_tokens: of the training split.
+        config: The config of the run, with the new sizes.
+        state: The saved state.
+        num_tokens: Length of the training split.
     """
     train, before = config.train, with_layout(config.train, state.layout)
     if before == train:
@@ -146,13 +147,10 @@ def in_layout(config: Config, state: TrainState, num_tokens: int) -> TrainState:
 
 
 def stops_early(config: TrainConfig, state: TrainState) -> bool:
-    """Whether `early_stopping` evaluations in a row were no better than the best before them."""
+    """Return whether the last `early_stopping` evaluations did not improve on the best one."""
     return 0 < config.early_stopping <= int(state.stale)
 
 
 def after_rollback(state: TrainState) -> TrainState:
-    """A saved state to which a run that diverged has gone back: it goes on with a quarter of the learning rate.
-
-    The average is the saved one as well: nothing of what diverged is in it.
-    """
+    """Return a restored state of a diverged run with a quarter of the learning rate."""
     return state._replace(rate_scale=state.rate_scale * jnp.float32(_ROLLBACK_FACTOR))

@@ -1,8 +1,8 @@
-"""One update of the parameters, and many of them in one call.
+"""The update of the parameters, and a loop of updates in one call.
 
 loss function, optimizer -> step                        `make_step`: for any loss; our model is one caller
 batch -> loss -> gradients -> optimizer -> state        `update`: the step of our model
-update, update, update, ...                             `run_steps`: jitted, its buffers donated
+update, update, update, ...                             `run_steps`: jitted, with donated buffers
 """
 
 from collections.abc import Callable
@@ -27,16 +27,16 @@ from jaxrnn.training.optimizer import learning_rate, make_optimizer
 from jaxrnn.training.state import TrainState
 from jaxrnn.types import Array, Carry, Key, Params
 
-MAX_SKIPPED = 5  # updates in a row that may fail to be finite before training counts as diverged
-_RESETS = 2  # the number of the key that resets are drawn from; batches and dropout have 0 and 1
+MAX_SKIPPED = 5  # consecutive skipped updates after which the run has diverged
+_RESETS = 2  # folded into the key of the run for resets; splitting it for batches and dropout uses 0 and 1
 
 
 class Update(NamedTuple):
     """The result of a step."""
 
-    params: Params  # as before the step, where it was skipped
-    opt_state: Any  # likewise
-    aux: Any  # what the loss function returned beside the loss
+    params: Params  # unchanged if the update was skipped
+    opt_state: Any  # unchanged if the update was skipped
+    aux: Any  # the second result of the loss function
     loss: Array  # scalar
     grad_norm: Array  # scalar, of all gradients together, before the optimizer
     is_finite: Array  # bool scalar; False: loss or gradient is not finite, and the update was skipped
@@ -50,17 +50,17 @@ def make_step(
 ) -> Callable[..., Update]:
     """Make a training step from a loss function and an optimizer.
 
-    A loss or a gradient that is not finite does not touch what was learned: the update is skipped.
+    If the loss or a gradient is not finite, the update is skipped.
 
     Args:
-        loss_fn: `(params, *args) -> (loss, aux)`: a scalar, and anything else, such as a carry.
-        optimizer: an optax gradient transformation.
-        value_and_grad: the transformation that differentiates `loss_fn`, called as `jax.value_and_grad` with
+        loss_fn: `(params, *args) -> (loss, aux)`: a scalar, and any pytree, such as a carry.
+        optimizer: An optax gradient transformation.
+        value_and_grad: The transformation that differentiates `loss_fn`; called as `jax.value_and_grad` with
             `has_aux=True`.
 
     Returns:
         `step(params, opt_state, *args, rate=1.0) -> Update`, a pure function to be jitted. The optimizer's updates are
-        multiplied by `rate`, a scalar that may differ from call to call.
+        multiplied by `rate`, a scalar that may change from call to call.
 
     Example:
         >>> import optax
@@ -96,7 +96,7 @@ def make_step(
 
 @jax.jit
 def split_key(key: Key) -> tuple[Key, Key]:
-    """Return the keys of batches and of dropout, from that of the whole run, which stays in use."""
+    """Return the keys of batches and of dropout, derived from the key of the run."""
     copy: Key = jax.random.clone(key)  # type: ignore[no-untyped-call]
     batch_key, dropout_key = jax.random.split(copy)
     return batch_key, dropout_key
@@ -110,25 +110,25 @@ def update(
     mesh: Mesh | None = None,
     separator_id: int | None = None,
 ) -> tuple[TrainState, Array, Array]:
-    """Update the state of our model with what `state.step` stands for, a batch or several: a pure function.
+    """Update the training state with the batch or batches of step `state.step`; a pure function.
 
-    After a skipped update the carry starts anew, and training goes on with the next batch.
+    After a skipped update, the carry is reset to zero and training continues with the next batch.
 
     Args:
-        model_config: the layers.
-        config: the other hyperparameters.
-        state: before the step.
-        ids: the training split `[tokens]`, or a block of it that has the step.
-        mesh: the devices that share the batch; None leaves everything where it is.
-        separator_id: the token before which the carry is reset; None: there is none.
+        model_config: The layers.
+        config: The other hyperparameters.
+        state: The state before the step.
+        ids: The training split `[tokens]`, or a block that contains the step.
+        mesh: The devices that share the batch; None does not move arrays.
+        separator_id: The token before which the carry is reset; None: no separator.
 
     Returns:
-        The state after the step; the mean loss of its tokens, nats each; the gradient's global norm.
+        The state after the step; the mean loss in nats per token; the global norm of the gradient.
     """
     batch_key, dropout_key = split_key(state.key)
 
     def read(number: Array, carry: Carry) -> tuple[Array, Array, Carry]:
-        """Inputs and targets of a batch, and the carry that it begins with."""
+        """Return inputs and targets of a batch, and its initial carry."""
         inputs, targets, is_fresh = batching.batch(config, batch_key, number + state.shift, ids)
         if mesh is not None:
             inputs, targets = split_rows(mesh, (inputs, targets))
@@ -146,7 +146,7 @@ def update(
         return softmax_cross_entropy(logits, targets).mean(), carry_out
 
     def over_batches(loss_fn: Callable[..., tuple[Array, Carry]], has_aux: bool) -> Callable[..., Any]:
-        """`jax.value_and_grad` of the mean loss of several batches, from a function of params and carry."""
+        """Replace `jax.value_and_grad`: differentiate the mean loss of several batches."""
         differentiate = jax.value_and_grad(loss_fn, has_aux=has_aux)
         first, count = state.step * config.accumulate_steps, config.accumulate_steps
 
@@ -183,18 +183,18 @@ def update(
 
 
 def current_rate(config: TrainConfig, state: TrainState) -> Array:
-    """The learning rate of the update that comes next: the schedule's, the plateau's and a rollback's factor on it."""
+    """Return the learning rate of the next update: the schedule times the factors of plateau and rollback."""
     return learning_rate(config, state.step) * state.plateau.scale * state.rate_scale
 
 
 class Tally(NamedTuple):
-    """The report of a dispatch of steps, all scalars."""
+    """Statistics of a dispatch of steps, all scalars."""
 
-    loss_sum: Array  # of the updates that were not skipped
-    updates: Array  # how many these are
+    loss_sum: Array  # over the updates that were not skipped
+    updates: Array  # number of updates that were not skipped
     loss: Array  # of the last step
-    grad_norm: Array  # likewise
-    learning_rate: Array  # likewise
+    grad_norm: Array  # of the last step
+    learning_rate: Array  # of the last step
 
 
 @partial(jax.jit, static_argnums=(0, 1, 2), static_argnames="separator_id", donate_argnums=3)
@@ -208,14 +208,14 @@ def run_steps(
     *,
     separator_id: int | None = None,
 ) -> tuple[TrainState, Tally, Array]:
-    """`num_steps` updates in one call, or fewer if too many in a row were skipped; and whether what it holds is finite.
+    """Run `num_steps` updates, or fewer if too many in a row are skipped; also return if the parameters are finite.
 
-    A loop, not a `scan`: its length may differ from call to call without compiling again, so that a dispatch is as long
-    as fits in a fraction of a second and ends exactly where an evaluation is due.
+    A `while_loop`, not a `scan`: its length can change from call to call without a new compilation, so a dispatch takes
+    a fraction of a second and ends exactly where an evaluation is due.
     """
     end = state.step + num_steps
 
-    def goes_on(loop: tuple[TrainState, Tally]) -> Array:
+    def should_continue(loop: tuple[TrainState, Tally]) -> Array:
         state, _ = loop
         return (state.step < end) & (state.skipped < MAX_SKIPPED)
 
@@ -234,7 +234,7 @@ def run_steps(
 
     zero = jnp.zeros((), jnp.float32)
     loop = (state, Tally(zero, jnp.zeros((), jnp.int32), zero, zero, zero))
-    state, tally = jax.lax.while_loop(goes_on, body, loop)
-    # Finite gradients can still carry a weight that no batch has looked at beyond what a float holds.
+    state, tally = jax.lax.while_loop(should_continue, body, loop)
+    # Finite gradients can still overflow a weight that no later batch has used.
     is_finite = jnp.all(jnp.array([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(state.params)]))
     return state, tally, is_finite

@@ -1,4 +1,4 @@
-"""The corpus of a training run: found, tokenized, checked and split."""
+"""Loading, checking and splitting of the corpus of a training run."""
 
 import shlex
 from dataclasses import replace
@@ -42,20 +42,20 @@ class Data(NamedTuple):
 
 
 def load_data(job: Job, *, on_event: OnNote = ignore, on_progress: OnProgress = lambda *_: None) -> Data:
-    """Tokenize the corpus of a job, or fetch it first, and check that there is enough of it.
+    """Load, tokenize and split the corpus of a job; a built-in corpus is fetched the first time.
 
     Args:
-        job: what is to be trained.
-        on_event: gets a `Note` for what a user should know.
-        on_progress: told how downloads and tokenization go.
+        job: The training run.
+        on_event: Receives a `Note` for each message to the user.
+        on_progress: Receives the progress of downloads and tokenization.
 
     Raises:
-        CorpusError: There is no such corpus, it can't be read, or it is too short for the config; or the corpus of a
-            resumed run is not found, or another one stands in its place.
-        ConfigError: The vocabulary lacks a character of the prompt or the stop text of samples, or of the separator.
-        VocabularyError: The corpus has a character that the fine-tuned model does not know, and `on_unknown` is
-            "error".
-        SaveError: The corpus is to be streamed, and the token cache can't be written.
+        CorpusError: The corpus is missing, can't be read, or is too short for the config; or the corpus of a resumed
+            run is missing or was changed.
+        ConfigError: The prompt, the stop text or the separator has a character that is not in the vocabulary.
+        VocabularyError: The corpus has a character that is not in the vocabulary of the fine-tuned model, and
+            `on_unknown` is "error".
+        SaveError: The corpus is streamed, and the token cache can't be written.
     """
     config = job.config
     if job.path and job.begun:
@@ -75,7 +75,7 @@ def load_data(job: Job, *, on_event: OnNote = ignore, on_progress: OnProgress = 
     if validation:
         held_out = read_corpus(validation, on_progress=on_progress)
         if held_out.sha256 == corpus.sha256:
-            raise ConfigError("corpus.validation: is the text that is trained on; name another one")
+            raise ConfigError("corpus.validation: is the training corpus; name another one")
         on_unknown: OnUnknown = job.on_unknown if job.source else "extend"
         val_ids, coverage = cover(tokens.vocabulary, held_out, on_unknown, on_progress=on_progress)
         if coverage.new:
@@ -92,21 +92,21 @@ def load_data(job: Job, *, on_event: OnNote = ignore, on_progress: OnProgress = 
 
 
 def _find_split(config: Config, split: str, on_progress: OnProgress) -> Source | None:
-    """Return the text of its own that a split has; None where it has none."""
+    """Return the separate corpus of a split; None without one."""
     text: Texts = getattr(config.corpus, split)
     return find_source(replace(config.corpus, text=text), on_progress=on_progress) if text else None
 
 
 def own_corpus(run: Path, config: Config, on_progress: OnProgress = lambda *_: None) -> Corpus:
-    """Find the corpus that a run learned from, where it was or wherever it is now.
+    """Find the training corpus of a run, even if it was moved.
 
     Args:
-        run: the run directory.
-        config: its config, or the one that it resumes with.
-        on_progress: told how tokenization goes.
+        run: The run directory.
+        config: The config of the run, or the one that it resumes with.
+        on_progress: Receives the progress of tokenization.
 
     Raises:
-        CorpusError: It is not found, or the run was imported and has none.
+        CorpusError: The corpus is not found, or the run was imported and has none.
     """
     record = read_record(run)
     if record.imported_from or not record.corpus_sha256:
@@ -118,19 +118,19 @@ def own_corpus(run: Path, config: Config, on_progress: OnProgress = lambda *_: N
 def own_split(
     run: Path, config: Config, split: str, on_progress: OnProgress = lambda *_: None
 ) -> Corpus | None:
-    """Find the text of its own that a split of a run has, where it was or wherever it is now.
+    """Find the separate corpus of a run's validation or test split, even if it was moved.
 
     Args:
-        run: the run directory.
-        config: its config, or the one that it resumes with.
-        split: one of `SPLITS`.
-        on_progress: told how tokenization goes.
+        run: The run directory.
+        config: The config of the run, or the one that it resumes with.
+        split: One of `SPLITS`.
+        on_progress: Receives the progress of tokenization.
 
     Returns:
-        The text; None where the split is the end of the run's corpus, or there is no such split.
+        The corpus; None if the split is a part of the run's training corpus, or the run has no such split.
 
     Raises:
-        CorpusError: It is not found.
+        CorpusError: The corpus is not found.
     """
     text: Texts = getattr(config.corpus, split)
     if not text:
@@ -145,7 +145,7 @@ def own_split(
 
 
 def _load_again(run: Path, config: Config, begun: Begun, on_progress: OnProgress) -> Data:
-    """Return the corpus of a run that is resumed; another `corpus.text` must name the same corpus."""
+    """Return the corpus of a resumed run; a changed `corpus.text` must name the same corpus."""
     before = begun.config.corpus.text
     try:
         if config.corpus.text == before:
@@ -157,7 +157,7 @@ def _load_again(run: Path, config: Config, begun: Begun, on_progress: OnProgress
         was = "" if config.corpus.text == before else f" ({several(before)})"
         remedy = f"jaxrnn finetune --from {shlex.quote(str(run))} --corpus TEXT"
         raise type(error)(f"{error}{was}; to train on another corpus: {remedy}") from None
-    # Characters that the run does not have were dropped when it began; most runs have them all.
+    # Characters not in the run's vocabulary were dropped when it began.
     tokens = keep_known(begun.vocabulary, corpus, on_progress=on_progress)
     held_out = own_split(run, config, "validation", on_progress)
     val_ids = held_out and keep_known(begun.vocabulary, held_out, on_progress=on_progress)
@@ -171,10 +171,10 @@ def _cover(
     on_event: OnNote,
     on_progress: OnProgress,
 ) -> TokenSource:
-    """Return the corpus that a trained model is to learn; report how many of its characters are new to the model."""
+    """Return the tokens for fine-tuning, and report unknown characters."""
     vocabulary = read_vocabulary(source)
     tokens, coverage = cover(vocabulary, corpus, on_unknown, on_progress=on_progress)
-    if TOKENIZERS[vocabulary.tokens].is_text:  # a model of bytes knows them all
+    if TOKENIZERS[vocabulary.tokens].is_text:  # a byte vocabulary has all bytes
         on_event(Note(describe_coverage(coverage, on_unknown)))
     return tokens
 
@@ -188,7 +188,7 @@ def _history(source: Path, checkpoint: Which) -> tuple[Ancestor, ...]:
 def _prepare(config: Config, record: RunRecord, tokens: TokenSource, val_ids: TokenSource | None) -> Data:
     check_length(record.corpus, len(tokens), config)
     for key, check in (("prompt", prompt_ids), ("stop", stop_text)):
-        try:  # now, not at the first sample of a long training run
+        try:  # before training, not at the first sample
             check(tokens.vocabulary, getattr(config.sample, key))
         except VocabularyError as error:
             raise ConfigError(f"sample.{key}: {error}") from None

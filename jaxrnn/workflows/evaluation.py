@@ -1,4 +1,4 @@
-"""A run scored on a corpus, as a record that goes into a table or into JSON."""
+"""Evaluation of a run on a corpus; the result is a record for a table or JSON."""
 
 import math
 from dataclasses import replace
@@ -29,9 +29,9 @@ from jaxrnn.workflows.corpus import own_corpus, own_split
 from jaxrnn.workflows.job import Note, OnNote, ignore
 
 PROTOCOLS = ("stateful", "windows", "dynamic")
-MOST = 5_000_000  # tokens that are scored of a corpus that is streamed from disk
+MOST = 5_000_000  # default number of tokens scored from a streamed corpus
 _MORE = "--limit N scores more"
-_STATISTICS = 50_000  # characters that the model writes to stand in for its training text
+_STATISTICS = 50_000  # tokens sampled for gradient statistics if the training corpus is missing
 
 
 class EvaluationOptions(NamedTuple):
@@ -40,16 +40,16 @@ class EvaluationOptions(NamedTuple):
     protocols: tuple[str, ...]
     corpus: str | None
     window: int  # tokens, for windows
-    segment: int  # tokens between two adaptations, for dynamic
+    segment: int  # tokens between two updates, for dynamic
     rates: Rates | None
     memorization: bool
-    length: int  # tokens that the model writes for it
+    length: int  # tokens to sample, for memorization
     rng_seed: int
-    limit: int | None = None  # tokens to score at most
-    checkpoint: Which = "best"  # the one to score, as for `jaxrnn.load`
-    split: str = "validation"  # or "test": what the run held out for that is scored where `corpus` is None
-    on_event: OnNote = ignore  # gets a `Note` for what a user should know
-    on_progress: OnProgress = lambda *_: None  # told how downloads, tokenization and dynamic evaluation go
+    limit: int | None = None  # maximal number of tokens to score
+    checkpoint: Which = "best"  # the checkpoint to score, as for `jaxrnn.load`
+    split: str = "validation"  # or "test": the split of the run to score if `corpus` is None
+    on_event: OnNote = ignore  # receives a `Note` for each message to the user
+    on_progress: OnProgress = lambda *_: None  # progress of downloads, tokenization and dynamic evaluation
 
 
 class Evaluation(NamedTuple):
@@ -66,14 +66,14 @@ class _Evaluated(NamedTuple):
     vocabulary: Vocabulary
     params: Any
     scored: ScoredText
-    training: TokenSource | None  # None where it is not needed, or not found
+    training: TokenSource | None  # None if not needed or not found
 
 
 def evaluate_run(path: Path, options: EvaluationOptions) -> Evaluation:
     """Score a checkpoint of a run.
 
     Raises:
-        JaxrnnError: The run or a text is missing or damaged, or there is nothing to score.
+        JaxrnnError: The run or a corpus is missing or corrupt, or the corpus has no tokens to score.
         DivergenceError: A loss is not finite.
     """
     config, vocabulary = read_config(path), read_vocabulary(path)
@@ -120,7 +120,7 @@ def _describe(scored: ScoredText) -> dict[str, Any]:
 def _read_tokens(
     path: Path, config: Config, vocabulary: Vocabulary, options: EvaluationOptions
 ) -> tuple[ScoredText, TokenSource | None]:
-    """Return what to score, and the training split where it is needed and found."""
+    """Return the corpus to score; and the training split, if it is needed and found."""
     record, fractions, split = read_record(path), config.corpus.held_out, SPLITS.index(options.split)
     corpus_config = replace(config.corpus, tokens=vocabulary.tokens)
     needs_training = options.memorization or "dynamic" in options.protocols
@@ -129,8 +129,8 @@ def _read_tokens(
         given = _read_given(options.corpus, corpus_config, record, options)
         if given.sha256 == record.corpus_sha256 and fractions[split] > 0:
             own = given
-            what = f"only what it held out for {options.split} is scored"
-            _say(f"{given.name} is what {path} learned from: {what}", options)
+            what = f"only its {options.split} split is scored"
+            _note(f"{given.name} is the training corpus of {path}: {what}", options)
         else:
             scored = find_known(vocabulary, given.name, "whole", _limit(given.tokens, options))
     elif held_out := own_split(path, config, options.split, options.on_progress):
@@ -142,13 +142,15 @@ def _read_tokens(
             own = own_corpus(path, config, options.on_progress)
         except CorpusError as error:
             if scored is None:
-                remedy = "give one" if record.imported_from else "or say where the run's text is, or another,"
+                remedy = "give one" if record.imported_from else "or name the run's corpus, or another one,"
                 raise CorpusError(f"{error}; {remedy} with --corpus TEXT") from None
             _check_without_training(error, options)
             return scored, None
     if scored is None:
         part = split_whole(vocabulary, own, *fractions)[1 + split]
-        scored = find_known(vocabulary, own.name, options.split, _limit(part, options, " held out"))
+        scored = find_known(
+            vocabulary, own.name, options.split, _limit(part, options, f" of the {options.split} split")
+        )
     if not needs_training:
         return scored, None
     known = keep_known(vocabulary, own, on_progress=options.on_progress)
@@ -156,35 +158,35 @@ def _read_tokens(
 
 
 def _read_given(name: str, config: CorpusConfig, record: RunRecord, options: EvaluationOptions) -> Corpus:
-    """Return the corpus of `--corpus`; the beginning of a large one, unless it is the run's own."""
+    """Return the corpus of `--corpus`; only the beginning of a large one, unless it is the run's training corpus."""
     source = find_source(replace(config, text=name, streamed="auto"), on_progress=options.on_progress)
     if not source.is_streamed or hash_corpus(source, options.on_progress) == record.corpus_sha256:
         return read_corpus(source, on_progress=options.on_progress)
     corpus = read_first(source, options.limit or MOST)
     first = f"its first {len(corpus.tokens):,} {config.tokens} are scored"
-    _say(f"{source.name} is large: {first}; {_MORE}", options)
+    _note(f"{source.name} is large: {first}; {_MORE}", options)
     return corpus
 
 
 def _limit(tokens: TokenSource, options: EvaluationOptions, part: str = "") -> TokenSource:
-    """Return as many tokens as are to be scored."""
+    """Return the tokens to score, at most `options.limit`."""
     most = min(len(tokens), options.limit or (MOST if tokens.file else len(tokens)))
     if tokens.file and most < len(tokens):
         kind = tokens.vocabulary.tokens
-        _say(f"of the {len(tokens):,} {kind}{part}, the first {most:,} are scored; {_MORE}", options)
+        _note(f"of the {len(tokens):,} {kind}{part}, the first {most:,} are scored; {_MORE}", options)
     return tokens.part(0, most)
 
 
-def _say(message: str, options: EvaluationOptions) -> None:
+def _note(message: str, options: EvaluationOptions) -> None:
     options.on_event(Note(message))
 
 
 def _check_without_training(error: Exception, options: EvaluationOptions) -> None:
     if options.memorization:
-        raise CorpusError(f"{error}; --memorization needs the run's training text") from None
+        raise CorpusError(f"{error}; --memorization needs the run's training corpus") from None
     if "dynamic" in options.protocols and options.rates is None:
         raise CorpusError(
-            f"{error}; dynamic evaluation chooses its rates on the run's training text: "
+            f"{error}; dynamic evaluation chooses its rates on the run's training corpus: "
             "give --dynamic-rate and --dynamic-decay"
         ) from None
 
@@ -232,9 +234,9 @@ def _score_dynamic(run: _Evaluated, options: EvaluationOptions) -> tuple[dict[st
 
 def _means(protocol: str, run: _Evaluated, scores: Scores) -> dict[str, Any]:
     if not math.isfinite(scores.mean_nll):
-        why = "its parameters are no good, the training diverged"
+        why = "its parameters are not usable, the training run diverged"
         if protocol == "dynamic":
-            why = "the weights ran away; try a smaller --dynamic-rate"
+            why = "the adapted weights diverged; try a smaller --dynamic-rate"
         raise DivergenceError(f"{run.path}: the {protocol} loss is not finite: {why}")
     return {
         "nll": scores.mean_nll,
@@ -246,15 +248,15 @@ def _means(protocol: str, run: _Evaluated, scores: Scores) -> dict[str, Any]:
 
 
 def _finite(value: float) -> float | None:
-    """The number, or None where JSON has no word for it."""
+    """Return the number, or None if it is not finite, which JSON can't represent."""
     return value if math.isfinite(value) else None
 
 
-# What the model writes.
+# Samples.
 
 
 def _write(run: _Evaluated, length: int, num_samples: int, rng_seed: int) -> np.ndarray:
-    """The ids of text in the model's own words, at temperature 1, its samples one after the other."""
+    """Return the ids of samples at temperature 1, concatenated."""
     blocks = sample(
         run.config.model,
         run.params,
@@ -268,7 +270,7 @@ def _write(run: _Evaluated, length: int, num_samples: int, rng_seed: int) -> np.
 
 
 def _memorization(run: _Evaluated, options: EvaluationOptions) -> dict[str, Any]:
-    """Return what is in the training split of what the model writes, and of as much of the text that is scored."""
+    """Return how much of a sample, and of an equally long part of the scored corpus, is in the training split."""
     assert run.training is not None
     texts = {
         "sample": _write(run, options.length, 1, options.rng_seed),
@@ -290,12 +292,12 @@ def _memorization(run: _Evaluated, options: EvaluationOptions) -> dict[str, Any]
 
 
 def validation_text(run: Path, most: int, *, on_progress: OnProgress = lambda *_: None) -> Text:
-    """Return the validation split of a run; the whole corpus where nothing is held out.
+    """Return the validation split of a run, or its whole corpus if it has no validation split.
 
     Args:
-        run: the run directory.
-        most: tokens of a corpus that is streamed from disk.
-        on_progress: told how downloads and tokenization go.
+        run: The run directory.
+        most: Maximal number of tokens from a streamed corpus.
+        on_progress: Receives the progress of downloads and tokenization.
 
     Raises:
         CorpusError: The run's corpus is not found.

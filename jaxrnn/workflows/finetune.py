@@ -1,4 +1,4 @@
-"""Fine-tuning: a trained model learns another corpus."""
+"""Fine-tuning: a trained model is trained on another corpus."""
 
 import os
 from collections.abc import Callable, Iterable, Mapping
@@ -35,31 +35,31 @@ def finetune(
     on_progress: OnProgress = lambda *_: None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Run:
-    """Fine-tune a run on another corpus, as `jaxrnn finetune` does; print nothing.
+    """Fine-tune a run on another corpus, as `jaxrnn finetune` does, without printing.
 
-    Layers and parameters are the run's. Characters already in the vocabulary keep their embedding and output rows, new
-    ones get freshly initialized ones.
+    Layers and parameters are those of the run. Characters already in the vocabulary keep their embedding and output
+    rows, new characters get freshly initialized ones.
 
     Args:
-        source: the run to fine-tune: a directory, or the name of one in `checkpoints/`.
-        corpus: what to learn: a file, a folder, a built-in corpus, or a list of these; None takes the config's.
-        overrides: values that replace the config's.
-        config: a TOML file, or the name of a config that comes with jaxrnn; None takes gentle values.
-        to: the run directory to create; a bare name goes into `checkpoints/`. None trains in memory.
-        checkpoint: of the run to fine-tune, as for `jaxrnn.load`.
-        on_unknown: what to do about characters that the model does not know: "extend" the vocabulary, "drop" them from
-            the corpus, or "error".
-        resume: as for `pretrain`; so are the other arguments.
-        overwrite: likewise.
-        log_to: likewise.
-        on_event: likewise.
-        on_progress: likewise.
-        should_stop: likewise.
+        source: The run to fine-tune: a directory, or the name of one in `checkpoints/`.
+        corpus: The corpus: a file, a folder, a built-in corpus, or a list of these; None uses the config's.
+        overrides: Values that replace the config's.
+        config: A TOML file, or the name of a shipped config; None uses the defaults of fine-tuning.
+        to: The run directory to create; a bare name is put into `checkpoints/`. None trains in memory.
+        checkpoint: The checkpoint to fine-tune, as for `jaxrnn.load`.
+        on_unknown: How to handle unknown characters: "extend" the vocabulary, "drop" them from the corpus,
+            or raise an "error".
+        resume: As for `pretrain`, like the other arguments.
+        overwrite: As for `pretrain`.
+        log_to: As for `pretrain`.
+        on_event: As for `pretrain`.
+        on_progress: As for `pretrain`.
+        should_stop: As for `pretrain`.
 
     Raises:
-        ConfigError: The config is not valid, does not fit the run's, or the run can't be resumed with it.
-        CheckpointError: There is no run to fine-tune, or no run can be made at `to`.
-        JaxrnnError: as `workflows.load_data` and `workflows.train`.
+        ConfigError: The config is not valid, does not match the run's, or the run can't be resumed with it.
+        CheckpointError: The run to fine-tune is missing, or no run can be created at `to`.
+        JaxrnnError: As for `workflows.load_data` and `workflows.train`.
     """
     job = open_finetuning(
         source, corpus, overrides, config=config, checkpoint=checkpoint, on_unknown=on_unknown
@@ -79,11 +79,11 @@ def open_finetuning(
     checkpoint: Which = "best",
     on_unknown: OnUnknown = "extend",
 ) -> Job:
-    """Read the config of a fine-tuning; the arguments are those of `finetune`.
+    """Return the job of a fine-tuning run; the arguments are those of `finetune`.
 
     Raises:
-        ConfigError: The config is not valid, or does not fit the run's.
-        CheckpointError: There is no run to fine-tune, or no such checkpoint of it.
+        ConfigError: The config is not valid, or does not match the run's.
+        CheckpointError: The run to fine-tune or its checkpoint is missing.
     """
     found = find_run(os.fspath(source))
     find_step(found, checkpoint)

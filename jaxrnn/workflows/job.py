@@ -1,4 +1,4 @@
-"""A training run before its first step: its config, its run directory, and the run that it resumes."""
+"""The specification of a training run: its config, its run directory, and the run that it resumes."""
 
 import os
 from collections.abc import Callable, Iterable
@@ -27,7 +27,7 @@ PathLike: TypeAlias = str | os.PathLike[str]
 
 
 class Note(NamedTuple):
-    """An event of a workflow: one line about what it does, for people."""
+    """An event of a workflow: a one-line message to the user."""
 
     message: str
 
@@ -36,7 +36,7 @@ OnNote: TypeAlias = Callable[[Note], None]
 
 
 def ignore(_event: object) -> None:
-    """Do nothing: the callback where none is given."""
+    """Do nothing; the default callback."""
 
 
 class Begun(NamedTuple):
@@ -45,11 +45,11 @@ class Begun(NamedTuple):
     record: RunRecord
     config: Config
     vocabulary: Vocabulary
-    changes: list[str]  # what differs in the config that it resumes with
+    changes: list[str]  # the changes of the config
 
 
 class Job(NamedTuple):
-    """A training run that is about to start or to resume; nothing is written yet."""
+    """A training run before it starts or resumes; nothing is written yet."""
 
     config: Config
     path: Path | None = None  # the run directory; None trains in memory
@@ -58,7 +58,7 @@ class Job(NamedTuple):
     checkpoint: Which = "best"  # of the run that is fine-tuned
     on_unknown: OnUnknown = "extend"
     overwrite: bool = False
-    log_to: tuple[str, ...] = ()  # loggers that the metrics are sent to as well
+    log_to: tuple[str, ...] = ()  # names of loggers for the metrics
 
 
 def write_to(
@@ -72,16 +72,16 @@ def write_to(
     """Return the job with the run directory that it creates or resumes; write nothing.
 
     Args:
-        job: what to train.
-        to: a path as it is, a bare name inside `checkpoints/`; None trains in memory.
-        resume: whether to resume the run that is there, with the job's config; where there is none, a new one is made.
-        overwrite: whether to replace the run that is there.
-        log_to: names of loggers that the metrics are sent to as well, for example "tensorboard".
+        job: The training run.
+        to: A path, or a bare name inside `checkpoints/`; None trains in memory.
+        resume: Whether to resume an existing run with the job's config; a missing run is created.
+        overwrite: Whether to replace an existing run.
+        log_to: Names of loggers that also receive the metrics, for example "tensorboard".
 
     Raises:
-        CheckpointError: No run can be made there, or the one that is there can't be read.
-        ConfigError: The run can't resume with this config, both `resume` and `overwrite` are given, or there is no such
-            logger.
+        CheckpointError: No run can be created at `to`, or the existing run can't be read.
+        ConfigError: The run can't resume with this config, `resume` and `overwrite` are both given, or a logger does
+            not exist.
     """
     if resume and overwrite:
         raise ConfigError("--resume: can't be combined with --overwrite; choose one")

@@ -1,4 +1,4 @@
-"""The memory that a training run would take and the files that it would write, before it is started."""
+"""Estimates for a dry run: the memory that a training run needs, and the files that it writes."""
 
 import importlib.util
 from typing import Any, NamedTuple
@@ -15,26 +15,26 @@ from jaxrnn.workflows.training import LOSS_CURVE
 
 
 class Memory(NamedTuple):
-    """The memory of a training run; all but the first in bytes."""
+    """The memory of a training run; all fields except the first are in bytes."""
 
-    parameters: int  # how many numbers are learned
-    state: int  # parameters, optimizer, carried state
-    update: int  # gradients, and what the backward pass keeps of the forward pass
+    parameters: int  # number of parameters
+    state: int  # parameters, optimizer state, carry
+    update: int  # gradients and residuals of the backward pass
     corpus: int
 
     @property
     def total(self) -> int:
-        """All of it together, without what Python and XLA need for themselves."""
+        """The total, without the overhead of Python and XLA."""
         return self.state + self.update + self.corpus
 
 
 def estimate_memory(data: Data) -> Memory:
-    """Estimate the memory of a training run from the shapes alone; nothing is computed."""
+    """Estimate the memory of a training run from array shapes, without computing."""
     config = data.config
     state = jax.eval_shape(lambda: init_state(config, data.vocabulary.size))
 
     def backward(params: Any, carry: Any, key: Any) -> Any:
-        """The backward pass as a function, which holds all that it needs of the forward pass."""
+        """Return the backward pass, a function that holds its residuals."""
         tokens = jnp.zeros((config.train.batch_size, config.train.seq_len), jnp.int32)
 
         def loss(params: Any) -> Any:
@@ -44,7 +44,9 @@ def estimate_memory(data: Data) -> Memory:
         return jax.vjp(loss, params)[1]
 
     kept = jax.eval_shape(backward, state.params, state.carry, state.key)
-    gradients = 2 if config.train.accumulate_steps > 1 else 1  # of the batches so far, and of this one
+    gradients = (
+        2 if config.train.accumulate_steps > 1 else 1
+    )  # the sum over batches, and the gradient of one batch
     return Memory(
         parameters=count_parameters(state.params),
         state=_bytes(state),

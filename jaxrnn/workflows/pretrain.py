@@ -24,27 +24,27 @@ def pretrain(
     on_progress: OnProgress = lambda *_: None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Run:
-    """Train a new language model, as `jaxrnn pretrain` does; print nothing.
+    """Train a new language model, as `jaxrnn pretrain` does, without printing.
 
-    With the same config and RNG seed on the same devices, the checkpoints are bitwise those of the command line. On a
-    CPU that JAX has not started yet, JAX is set to split it into as many devices as train fastest.
+    With the same config and RNG seed on the same devices, the checkpoints are bitwise identical to those of the command
+    line. If JAX has not been initialized yet, the CPU is split into the number of devices that trains fastest.
 
     Args:
-        config: a TOML file, the name of a config that comes with jaxrnn, or a `Config`.
-        overrides: values that replace the config's, such as `{"corpus.text": "my.txt", "train.steps": 400}`.
-        to: the run directory to create; a bare name goes into `checkpoints/`. None trains in memory.
-        resume: whether to resume the run that is there, from its last checkpoint.
-        overwrite: whether to replace the run that is there.
-        log_to: names of loggers that the metrics are sent to as well: "tensorboard", "wandb", "mlflow", or an entry
-            point of the group `jaxrnn.loggers`.
-        on_event: gets each event: `Progress`, `Logged`, `Evaluated`, `Sampled`, `Save` and `Note`.
-        on_progress: told how downloads and tokenization go, as (what, done, total).
-        should_stop: asked a few times a second; once true, the state is saved and the run is returned.
+        config: A TOML file, the name of a shipped config, or a `Config`.
+        overrides: Values that replace the config's, such as `{"corpus.text": "my.txt", "train.steps": 400}`.
+        to: The run directory to create; a bare name is put into `checkpoints/`. None trains in memory.
+        resume: Whether to resume an existing run from its last checkpoint.
+        overwrite: Whether to replace an existing run.
+        log_to: Names of loggers that also receive the metrics: "tensorboard", "wandb", "mlflow", or an entry point of
+            the group `jaxrnn.loggers`.
+        on_event: Receives each event: `Progress`, `Logged`, `Evaluated`, `Sampled`, `Save` and `Note`.
+        on_progress: Receives the progress of downloads and tokenization as (task, done, total).
+        should_stop: Called a few times per second; once it returns True, the state is saved and the run is returned.
 
     Raises:
         ConfigError: The config is not valid, or the run can't be resumed with it.
-        CheckpointError: No run can be made at `to`.
-        JaxrnnError: as `workflows.load_data` and `workflows.train`.
+        CheckpointError: No run can be created at `to`.
+        JaxrnnError: As for `workflows.load_data` and `workflows.train`.
 
     Example:
         >>> text = getfixture("tmp_path") / "my.txt"

@@ -23,7 +23,7 @@ class Run(NamedTuple):
     """A training run that has ended, or was stopped.
 
     Example:
-        >>> run = getfixture("run")  # what `jaxrnn.pretrain` returned
+        >>> run = getfixture("run")  # returned by `jaxrnn.pretrain`
         >>> steps, losses = run.curve("val_loss")
         >>> steps, losses.shape
         (array([ 4,  8, 12]), (3,))
@@ -34,15 +34,15 @@ class Run(NamedTuple):
     config: Config
     vocabulary: Vocabulary
     metrics: Metrics  # arrays by column of metrics.csv; losses in nats per token, NaN: none
-    path: Path | None  # the run directory; None where it was trained in memory
+    path: Path | None  # the run directory; None if trained in memory
     step: int  # of the last checkpoint
     states: SavedStates  # in memory: the last state, the best, and those of `train.keep_every`
 
     def model(self, checkpoint: Which = "best") -> LanguageModel:
-        """Return a trained model of this run: the best by validation loss, the last, or that of a kept step.
+        """Return a trained model of this run: the best by validation loss, the last, or the one of a saved step.
 
         Raises:
-            CheckpointError: There is no such checkpoint.
+            CheckpointError: The checkpoint does not exist.
         """
         if self.path is not None:
             return load(self.path, checkpoint)
@@ -65,10 +65,10 @@ def _choose(states: Mapping[int, "tuple[Any, float | None]"], which: Which) -> S
 
 
 class MemoryCheckpoints:
-    """The checkpoints of a run that is trained in memory, as `runs.saving.Checkpoints`, but of the last only one."""
+    """In-memory checkpoints with the interface of `runs.saving.Checkpoints`; only one last checkpoint is kept."""
 
     def __init__(self, keep_every: int) -> None:
-        """Begin without any."""
+        """Start without checkpoints."""
         self.states: dict[int, tuple[TrainState, float | None]] = {}
         self._keep_every = keep_every
 
@@ -83,7 +83,7 @@ class MemoryCheckpoints:
         return _choose(self.states, "best") if self.states else None
 
     def save(self, step: int, state: TrainState, val_loss: float | None = None) -> None:
-        """Keep a state, of those before it the best, and every one of so many steps."""
+        """Save a state; keep the best one too, and those of every `keep_every` steps."""
         self.states[step] = state, val_loss
         kept = {step, _choose(self.states, "best").step}
         if self._keep_every:
@@ -96,7 +96,7 @@ class MemoryCheckpoints:
         return Restored(self.states[step][0], step, {}, ())
 
     def wait(self) -> None:
-        """Return: nothing is under way."""
+        """Do nothing: saves are synchronous."""
 
     def check_in_place(self) -> None:
-        """Return: nobody can move it away."""
+        """Do nothing: there is no directory."""

@@ -1,4 +1,4 @@
-"""A training run from its first step to its last: created or resumed, recorded, saved, rolled back, stopped."""
+"""Execution of a training run: creating or resuming it, recording metrics, saving, rolling back, stopping."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -61,13 +61,13 @@ OnEvent: TypeAlias = Callable[[Event | Note], None]
 
 
 class _Training(NamedTuple):
-    """What stays the same while a run trains."""
+    """The constants of a training run."""
 
     path: Path | None
     config: Config
     data: Data
     checkpoints: Checkpoints | MemoryCheckpoints
-    rows: list[dict[str, object]]  # of the metrics, where there is no file for them
+    rows: list[dict[str, object]]  # the metrics, if trained in memory
     on_event: OnEvent
     should_stop: Callable[[], bool]
     log_to: tuple[str, ...]
@@ -91,15 +91,15 @@ def train(
     """Create or resume the run of a job, and train it to its end.
 
     Args:
-        job: what to train, and where it is written.
-        data: its corpus.
-        on_event: gets each event of the training loop and a `Note` for what a user should know.
-        should_stop: asked a few times a second; once true, the state is saved and the run is returned.
+        job: The training run and its directory.
+        data: Its corpus.
+        on_event: Receives each event of the training loop, and a `Note` for each message to the user.
+        should_stop: Called a few times per second; once it returns True, the state is saved and the run is returned.
 
     Raises:
-        DivergenceError: The loss is not finite any more; the last good checkpoint stays.
+        DivergenceError: The loss is no longer finite; the last good checkpoint is kept.
         LockedError: Another process writes to the run.
-        CheckpointError: No checkpoint of a resumed run is intact, or it is not one of this model.
+        CheckpointError: No checkpoint of a resumed run is intact, or the checkpoint is of another model.
         SaveError: The run can't be written.
     """
     config, path = data.config, job.path
@@ -212,7 +212,7 @@ def _resume(
     for damage in restored.damaged:
         on_event(Note(f"{damage}; set aside"))
     if restored.damaged:
-        on_event(Note(f"step {restored.step} is the last good checkpoint"))
+        on_event(Note(f"step {restored.step} is the last intact checkpoint"))
     if begun.changes:
         on_event(Note(f"changed since the run began: {', '.join(begun.changes)}"))
     if restored.step >= config.train.steps:
@@ -225,7 +225,9 @@ def _resume(
     if schedule := describe_schedule(begun.config.train, config.train, restored.step):
         on_event(Note(schedule))
     if changed := describe_changes(restored.environment, _environment(config)):
-        on_event(Note(f"the environment has changed, so the last bits may differ: {', '.join(changed)}"))
+        on_event(
+            Note(f"the environment has changed, results may not be bitwise identical: {', '.join(changed)}")
+        )
     if config != begun.config and processes.is_first():
         write_config(path, config)
     _report_reading(data, on_event)
@@ -234,7 +236,7 @@ def _resume(
 
 
 def _abstract(data: Data, leaves: Leaves) -> TrainState:
-    """The structure of the state that these leaves were, whatever the sizes of its batches."""
+    """Return the structure of the saved state, with the batch sizes that it was saved with."""
     config = data.config
     if "layout" in leaves:
         config = replace(config, train=with_layout(config.train, leaves["layout"]))
@@ -271,7 +273,7 @@ def _report_reading(data: Data, on_event: OnEvent) -> None:
         on_event(
             Note(
                 f"an evaluation reads {most:,} of the {held_out:,} validation {data.config.corpus.tokens}, in "
-                "stretches spread over all of them (train.eval_tokens)"
+                "segments spread over all of them (train.eval_tokens)"
             )
         )
 
@@ -376,7 +378,7 @@ def _roll_back(training: _Training, seconds: float) -> TrainState:
 
 
 def _describe_last(training: _Training) -> str:
-    with contextlib.suppress(SaveError):  # then the one before it stands
+    with contextlib.suppress(SaveError):  # the previous checkpoint is the last one then
         training.checkpoints.wait()
     if training.path is None or not (last := training.checkpoints.last):
         return ""
@@ -384,10 +386,10 @@ def _describe_last(training: _Training) -> str:
 
 
 def _draw_losses(run: Path, unit: str, on_event: OnEvent) -> None:
-    """Draw the loss curve, where that is possible; a run is complete without it."""
+    """Draw the loss curve; a failure is reported, but does not fail the run."""
     try:
         plot_losses(run / METRICS, run / LOSS_CURVE, unit)
     except ImportError:
         on_event(Note(f"no {LOSS_CURVE}: for it, pip install matplotlib"))
-    except Exception as error:  # whatever matplotlib trips over
+    except Exception as error:  # any error in matplotlib
         on_event(Note(f"no {LOSS_CURVE}: {' '.join(str(error).split())}"))

@@ -92,7 +92,7 @@ def test_an_override_applies_to_the_layers_of_the_run() -> None:
     # The size of a block is that of its input, so giving it changes nothing.
     kept = load_finetune_config(None, base, [*text, "model.layers.1.size=8"]).model
     assert [layer.type for layer in kept.layers] == [layer.type for layer in layers]
-    with pytest.raises(ConfigError, match=r"model\.layers\[2\] is .*gru"):
+    with pytest.raises(ConfigError, match=r"model\.layers\[2\] of the run is .*gru"):
         load_finetune_config(None, base, [*text, "model.layers.2.cell=rnn"])
 
 
@@ -119,6 +119,6 @@ def test_tokens_other_than_those_of_the_run_are_refused(tmp_path: Path, there: s
     assert load_finetune_config(None, base, ["corpus.text=a"]).corpus == CorpusConfig(text="a", tokens=there)
     path = tmp_path / "ft.toml"
     path.write_text(f'[corpus]\ntext = "a"\ntokens = "{here}"\n')
-    words = rf"corpus\.tokens = \"{here}\": the run's tokens are {there}, .* of {here}; leave it out"
+    words = rf"corpus\.tokens = \"{here}\": the run's tokens are {there}, .* for {here}; leave this key out"
     with pytest.raises(ConfigError, match=f"ft.toml: {words}"):
         load_finetune_config(path, base)

@@ -155,8 +155,8 @@ def test_an_error_from_a_value_and_an_override_names_both():
     ("text", "override", "message"),
     [
         ("train = 1", "train.steps=5", "[train] is not a section of the file"),
-        ("model.layers = 1", "model.layers.0.size=5", "model.layers is no list in the file"),
-        ("model.layers = [1]", "model.layers.0.size=5", "model.layers[0] is no table in the file"),
+        ("model.layers = 1", "model.layers.0.size=5", "model.layers in the file is not a list"),
+        ("model.layers = [1]", "model.layers.0.size=5", "model.layers[0] in the file is not a table"),
         (
             "model.layers = [{type=1}]",
             "model.layers.0.size=5",

@@ -208,7 +208,7 @@ def test_valid_layers_are_accepted(layers):
         ([E, DenseConfig(size=65)], r"^layers\[1\]\.size: leave it out"),
         (
             [E, RNNBlockConfig(size=9), D],
-            r"^layers\[1\]\.size = 9: .* must be the input's size, 8, or left out$",
+            r"^layers\[1\]\.size = 9: .* set the input's size, 8, or leave this key out$",
         ),
         (
             [E, GRUConfig(size=4), DropoutConfig(rate=0), RNNBlockConfig(size=8), D],
@@ -230,7 +230,7 @@ def test_resets_need_a_carried_state():
     with pytest.raises(ConfigError, match=r"^accumulate_steps = 2: with steps = 1073741824"):
         TrainConfig(accumulate_steps=2, steps=2**30)
     assert TrainConfig(accumulate_steps=2, steps=2**30 - 1, batch_size=3, seq_len=5).tokens_per_step == 30
-    with pytest.raises(ConfigError, match=r"^reset_rate = 0\.1: without stateful"):
+    with pytest.raises(ConfigError, match=r"^reset_rate = 0\.1: with stateful = false"):
         TrainConfig(reset_rate=0.1, stateful=False)
 
 

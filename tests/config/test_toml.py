@@ -148,7 +148,7 @@ def test_a_path_that_is_not_a_file_is_refused_by_name(tmp_path):
         read_text(tmp_path / "file" / "a.toml")
     with pytest.raises(ConfigError, match=r": can't be read \(File name too long\)"):
         read_text(tmp_path / ("a" * 1000))
-    with pytest.raises(ConfigError, match=r"a\\u0000b: is no file name"):
+    with pytest.raises(ConfigError, match=r"a\\u0000b: not a file name"):
         read_text(tmp_path / "a\0b")
 
 

@@ -178,7 +178,7 @@ def test_a_failure_leaves_no_files(put: Put, monkeypatch: pytest.MonkeyPatch, wh
         read_corpus(find("t.txt", streamed="always"), on_progress=on_progress)
     if isinstance(caught.value, SaveError):
         assert "token ids can't be written" in str(caught.value)
-        assert "another folder in JAXRNN_TOKENS" in str(caught.value)
+        assert "set JAXRNN_TOKENS to another folder" in str(caught.value)
     assert not tokens_folder().exists() or entries() == []
 
 

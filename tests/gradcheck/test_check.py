@@ -93,8 +93,10 @@ def test_a_layer_equals_its_plain_forward_pass(layer):
     with jax.enable_x64(True):
         trial = ON_TRIAL[layer]
         for case in cases_of(layer):
-            outputs = jax.jit(partial(case.call, trial.function))(case.arguments)
-            expected = jax.jit(partial(case.call, trial.plain))(case.arguments)
+            calls = [partial(case.call, function) for function in (trial.function, trial.plain)]
+            outputs, expected = jax.jit(lambda arguments, calls=calls: [call(arguments) for call in calls])(
+                case.arguments
+            )
             assert jax.tree.structure(outputs) == jax.tree.structure(expected)
             for output, twin in zip(jax.tree.leaves(outputs), jax.tree.leaves(expected), strict=True):
                 assert output.dtype == twin.dtype == jnp.float64

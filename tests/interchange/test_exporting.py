@@ -52,7 +52,7 @@ def test_existing_files_are_replaced_only_with_overwrite(tmp_path: Path, trained
     path, beside = tmp_path / "model.safetensors", tmp_path / "model.json"
     for there in (path, beside):
         there.write_text("mine")
-        with pytest.raises(InterchangeError, match="is there already; --overwrite"):
+        with pytest.raises(InterchangeError, match="already exists; --overwrite"):
             export(trained, SAFETENSORS, path)
         assert [(file.name, file.read_text()) for file in tmp_path.iterdir()] == [(there.name, "mine")]
         export(trained, SAFETENSORS, path, overwrite=True)

@@ -125,11 +125,16 @@ def random_like(seed: int, tree: Any) -> Any:
 
 @cache
 def draw(layer: Layer, seed: int = 0, dtype: Any = jnp.float32) -> Arguments:
-    """Parameters with biases, a carry and inputs: normal numbers, small enough not to saturate gates."""
-    params = layer.init(jax.random.key(seed), dtype)
-    xs = jnp.zeros((TIME, BATCH, layer.input_size), dtype)
-    noise = random_like(seed, Arguments(params, layer.carry(params, BATCH), xs))
-    return Arguments(*jax.tree.map(lambda leaf: leaf / 2, noise))
+    """Parameters, biases too, a carry and inputs: normal numbers, all small enough to leave gates half open."""
+
+    def zeros(key: jax.Array) -> Arguments:
+        params = layer.init(key, dtype)
+        return Arguments(
+            params, layer.carry(params, BATCH), jnp.zeros((TIME, BATCH, layer.input_size), dtype)
+        )
+
+    noise = random_like(seed, jax.eval_shape(zeros, jax.random.key(seed)))
+    return Arguments(*jax.tree.map(lambda leaf: jnp.asarray(np.asarray(leaf) / 2), noise))
 
 
 @cache
@@ -181,12 +186,11 @@ def test_single_steps_equal_the_whole_sequence_forward_and_backward(
     d_outputs = random_like(9, layer.jitted(*arguments))
 
     def in_steps(params: Any, carry: Any, xs: Any) -> Any:
-        hs = []
-        for t in range(TIME):
-            reset = None if resets is None else resets[t]
-            carry, h = layer.step(params, carry, xs[t], reset=reset, **options)
-            hs.append(h)
-        return carry, jnp.stack(hs)
+        def step(carry: Any, now: Any) -> Any:
+            x, reset = now
+            return layer.step(params, carry, x, reset=reset, **options)
+
+        return jax.lax.scan(step, carry, (xs, resets))
 
     @partial(jax.jit, static_argnums=0)
     def run(function: Callable[..., Any], *given: Any) -> Any:
@@ -408,11 +412,16 @@ def test_vmap_equals_a_loop_over_inputs_and_carries(layer: Layer) -> None:
     assert_close(batched, stack(layer.jitted(params, a.carry, a.xs) for a in many))
 
 
-def test_vmap_of_grad_equals_a_loop_over_models(layer: Layer) -> None:
-    gradient = jax.grad(partial(weigh, layer), (0, 1, 2))
+@cache
+def gradient(layer: Layer) -> Callable[..., Any]:
+    """(params, carry, xs) -> the gradient of `weigh` with respect to each."""
+    return jax.jit(jax.grad(partial(weigh, layer), (0, 1, 2)))
+
+
+def test_vmap_of_grad_is_a_loop_over_whole_models(layer: Layer) -> None:
     many = [draw(layer, seed) for seed in range(3)]
-    one_by_one = jax.jit(gradient)
-    assert_close(jax.jit(jax.vmap(gradient))(*stack(many)), stack(one_by_one(*a) for a in many), 1e-4)
+    together = jax.jit(jax.vmap(gradient(layer)))(*stack(many))
+    assert_close(together, stack(gradient(layer)(*a) for a in many), 1e-4)
 
 
 def test_jit_of_grad_of_vmap_equals_the_sum_of_gradients(layer: Layer) -> None:
@@ -424,10 +433,9 @@ def test_jit_of_grad_of_vmap_equals_the_sum_of_gradients(layer: Layer) -> None:
     def together(params: Any, carries: Any, xs: jax.Array) -> jax.Array:
         return jax.vmap(partial(weigh, layer), (None, 0, 0))(params, carries, xs).sum()
 
-    one_by_one = jax.jit(jax.grad(partial(weigh, layer)))
-    expected = stack(one_by_one(params, a.carry, a.xs) for a in many)
-    gradient = together(params, stack(a.carry for a in many), stack(a.xs for a in many))
-    assert_close(gradient, jax.tree.map(lambda leaves: leaves.sum(axis=0), expected), 1e-4)
+    expected = stack(gradient(layer)(params, a.carry, a.xs)[0] for a in many)
+    found = together(params, stack(a.carry for a in many), stack(a.xs for a in many))
+    assert_close(found, jax.tree.map(lambda leaves: leaves.sum(axis=0), expected), 1e-4)
 
 
 # Errors

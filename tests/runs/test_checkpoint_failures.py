@@ -121,7 +121,8 @@ def test_a_path_that_orbax_misreads_is_refused(run: Path) -> None:
     for name in ("back\\slash", os.fsdecode(b"latin-\xe9")):
         moved = run.rename(run.with_name(name))
         with pytest.raises(
-            CheckpointError, match=r"(latin|back).*a backslash, .* or a byte that is not UTF-8; rename that"
+            CheckpointError,
+            match=r"(latin|back).*a backslash, .* or a byte that is not UTF-8; rename the folder",
         ) as error:
             step_read(moved)
         assert not isinstance(error.value, DamagedError)
@@ -134,7 +135,7 @@ def test_a_path_that_orbax_misreads_is_refused(run: Path) -> None:
 def test_a_path_with_glob_characters_is_read_and_never_written(run: Path, name: str) -> None:
     moved = run.rename(run.with_name(name))
     assert step_read(moved) == 0
-    with pytest.raises(CheckpointError, match="rename that"), Checkpoints(moved):
+    with pytest.raises(CheckpointError, match="rename the folder"), Checkpoints(moved):
         pass
 
 

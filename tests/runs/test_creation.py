@@ -159,8 +159,8 @@ def make_link_to_run(work: Path) -> None:
     ("make", "words"),
     [
         (make_file, "a file is here"),
-        (make_foreign_folder, "no run (it has no run.json)"),
-        (make_folder_with_another_record, "no run (its run.json can't be read as one)"),
+        (make_foreign_folder, "not a run (it has no run.json)"),
+        (make_folder_with_another_record, "not a run (its run.json is not the record of a run)"),
         (make_link_to_run, "symbolic link"),
     ],
 )

@@ -103,7 +103,7 @@ def test_a_missing_newest_run_is_an_error(work: Path, make: Callable[[Path], Non
         ("shakespear", "did you mean shakespeare?"),
         ("zzz", "in checkpoints/: shakespeare"),
         ("", "no such run"),
-        ("file", "no run directory (it has no run.json)"),
+        ("file", "not a run directory (it has no run.json)"),
         ("folder", "it has no run.json"),
         ("missing/run", "no such run"),
         ("run\0", "no such run"),
@@ -223,7 +223,7 @@ def change_record(**values: object) -> None:
 def test_an_invalid_value_in_the_record_is_refused(name: str, value: object) -> None:
     create("run")
     change_record(**{name: value})
-    with pytest.raises(DamagedError, match=r"run/run\.json: damaged") as error:
+    with pytest.raises(DamagedError, match=r"run/run\.json: corrupt") as error:
         read_record(Path("run"))
     one_line(error)
 
@@ -266,7 +266,7 @@ def test_a_run_of_another_format_version_is_refused(version: int) -> None:
     change_record(format_version=version)
     assert is_run(Path("run"))
     with pytest.raises(
-        CheckpointError, match=f"format version {version}, but jaxrnn .* version 2 alone"
+        CheckpointError, match=f"format version {version}, but jaxrnn .* reads only version 2"
     ) as error:
         read_record(Path("run"))
     one_line(error)

@@ -8,8 +8,8 @@ from pathlib import Path
 
 def test_a_repeatedly_killed_run_is_bitwise_identical(users_environment: dict[str, str]) -> None:
     root = Path(__file__).parents[2]
-    trial = [sys.executable, "-m", "benchmarks.kill_and_resume", "--rounds", "5", "--steps", "1500"]
+    trial = [sys.executable, "-m", "benchmarks.kill_and_resume", "--rounds", "3", "--steps", "1000"]
     done = subprocess.run(trial, cwd=root, env=users_environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     kills = re.search(r"killed (\d) times", done.stdout)
-    assert kills is not None and int(kills[1]) >= 3, done.stdout  # a fast machine may finish before
+    assert kills is not None and int(kills[1]) >= 2, done.stdout  # a fast machine may reach the end before

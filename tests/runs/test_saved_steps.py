@@ -132,7 +132,7 @@ def test_an_invalid_manifest_is_refused(run: Path, path: Path, text: str | None)
     path.unlink()
     if text is not None:
         path.write_bytes(text.encode("latin-1"))
-    with pytest.raises(DamagedError, match="damaged") as error:
+    with pytest.raises(DamagedError, match="corrupt") as error:
         read_manifest(run / "steps", 3)
     assert one_line(error).startswith(str(path))
 
@@ -150,7 +150,7 @@ def test_a_manifest_of_another_format_version_is_refused(
     monkeypatch.setattr("jaxrnn.runs.saved_steps.FORMAT_VERSION", version)
     write_manifest(path.parent, SAVED)
     with pytest.raises(
-        CheckpointError, match=f"format version {version}, but jaxrnn .* reads version 2"
+        CheckpointError, match=f"format version {version}, but jaxrnn .* reads only version 2"
     ) as error:
         read_manifest(run / "steps", 3)
     assert not isinstance(error.value, DamagedError)

@@ -62,5 +62,5 @@ def test_an_equal_vocabulary_is_accepted_and_a_smaller_one_refused(params) -> No
 
 def test_a_byte_model_is_not_mapped_to_characters(params) -> None:
     bytes_, characters = byte_vocabulary(), Vocabulary(byte_vocabulary().characters)
-    with pytest.raises(ValueError, match="weights of characters are no weights of bytes"):
+    with pytest.raises(ValueError, match="the weights are for characters, but the new vocabulary has bytes"):
         adapt_params(params, characters, bytes_, jax.random.key(0))

@@ -311,7 +311,7 @@ OPTIONS: list[dict[str, object]] = [
 def test_a_resumed_run_with_options_is_bitwise_identical(
     config: Config, vocabulary: Vocabulary, ids: np.ndarray, options: dict[str, object]
 ) -> None:
-    config = with_train(config, **options)
+    config = with_train(config, save_every=1, **options)
     events = run(config, vocabulary, ids)
     (middle,) = (event.state for event in events if isinstance(event, Save) and event.step == 6)
     rest = run(config, vocabulary, ids, middle)

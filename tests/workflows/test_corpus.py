@@ -66,8 +66,8 @@ def scored(
     return {key: value for key, value in record.items() if key != "run"}, notes
 
 
-@pytest.mark.usefixtures("place", "optimised")  # two programs, which must round alike
-def test_runs_fine_tuned_runs_and_scores_are_bitwise_identical() -> None:
+@pytest.mark.usefixtures("place")
+def test_whole_runs_are_bitwise_the_same_and_so_are_their_fine_tunings_and_scores() -> None:
     documents = {"corpus.separator": " "}
     runs = [train("a", **documents), train("b", **documents, **STREAMED)]
     assert bits(runs[0]) == bits(runs[1])
@@ -90,9 +90,9 @@ def test_runs_fine_tuned_runs_and_scores_are_bitwise_identical() -> None:
     assert longer.step == 5
 
 
-@pytest.mark.usefixtures("place", "optimised")
-def test_a_run_resumes_streamed_or_not_from_a_moved_corpus(text: str) -> None:
-    constant = {"train.schedule": "constant"}  # learning rates that do not depend on the number of steps
+@pytest.mark.usefixtures("place")
+def test_a_run_is_resumed_streamed_or_not_from_wherever_its_corpus_is(text: str) -> None:
+    constant = {"train.schedule": "constant"}  # the same rates, however long it is to be
     expected = bits(train("whole", **constant, **{"train.steps": 16}))
     run = train("run", **constant, **{"train.steps": 4})
 
@@ -112,7 +112,7 @@ def test_a_run_resumes_streamed_or_not_from_a_moved_corpus(text: str) -> None:
     assert bits(run) == expected
 
 
-@pytest.mark.usefixtures("place", "optimised")
+@pytest.mark.usefixtures("place")
 @pytest.mark.parametrize("streamed", ["never", "always"])
 def test_a_corpus_folder_that_contains_its_run_is_resumed_evaluated_and_inspected(
     streamed: str, monkeypatch: pytest.MonkeyPatch
@@ -151,10 +151,12 @@ def test_scoring_a_part_of_a_large_corpus_is_reported(text: str, monkeypatch: py
     monkeypatch.setattr(module, "MOST", 100)
     part, notes = scored(run, "stateful")
     assert part["text"]["scored_tokens"] == 99
-    assert notes == ["of the 120 characters held out, the first 100 are scored; --limit N scores more"]
+    assert notes == [
+        "of the 120 characters of the validation split, the first 100 are scored; --limit N scores more"
+    ]
     again, notes = scored(run, "stateful", corpus="text.txt", limit=50)
     assert again["text"]["scored_tokens"] == 49
-    assert "only what it held out for validation is scored" in notes[0]
+    assert "only its validation split is scored" in notes[0]
     other, notes = scored(run, "stateful", corpus="other.txt")
     assert (other["text"]["part"], other["text"]["scored_tokens"] + other["text"]["unseen_tokens"]) == (
         "whole",

@@ -120,12 +120,12 @@ def test_the_vocabulary_includes_the_validation_corpus() -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"corpus.validation": "training.txt"}, "corpus.validation: is the text that is trained on"),
-        ({"corpus.test_fraction": 0.1}, "corpus.test has the text to test on; must be 0"),
+        ({"corpus.validation": "training.txt"}, "corpus.validation: is the training corpus"),
+        ({"corpus.test_fraction": 0.1}, "corpus.test names the test corpus; must be 0"),
         ({"corpus.test": "", "corpus.test_fraction": 1.0}, "must be a number from 0 to below 1"),
         (
             {"corpus.validation": "", "corpus.test": "", "corpus.test_fraction": 0.9},
-            "with validation_fraction = 0.1 nothing is left to train on",
+            "with validation_fraction = 0.1 the training split is empty",
         ),
     ],
 )

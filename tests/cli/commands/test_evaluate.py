@@ -181,7 +181,7 @@ def test_diverging_dynamic_weights_are_reported(evaluate, monkeypatch) -> None:
     rates = ["--dynamic-rate", "1", "--dynamic-decay", "0"]
     code, out, err = evaluate("--protocol", "dynamic", *rates)
     assert (code, out) == (3, "")
-    assert "the dynamic loss is not finite: the weights ran away; try a smaller --dynamic-rate" in err
+    assert "the dynamic loss is not finite: the adapted weights diverged; try a smaller --dynamic-rate" in err
 
 
 # Each character, several runs, memorization.

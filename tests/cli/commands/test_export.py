@@ -121,7 +121,7 @@ def test_file_names_with_special_characters(jaxrnn: Command, model: Path, place:
     [
         (("export", "--format", "safetensor"), "did you mean safetensors"),
         (("export", "--format", "safetensors", "--output", "."), "is a directory"),
-        (("export", "--format", "safetensors", "--output", "text.txt"), "text.txt: is there already; --over"),
+        (("export", "--format", "safetensors", "--output", "text.txt"), "text.txt: already exists; --over"),
         (("import", "."), ".: a directory; give a safetensors file"),
         (("import", "text.txt"), "neither a safetensors file nor JSON"),
         (("import", "text.txt", "--format", "original"), "not JSON"),

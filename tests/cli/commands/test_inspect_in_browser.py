@@ -140,7 +140,7 @@ def test_a_pattern_finds_units_and_marks_its_matches(show) -> None:
     marked = page.locator("#text .match").count()
     assert marked == 5 * text.count("ROMEO") + 6 * text.count("JULIET") > 0
     assert page.locator("#found tbody tr").count() == 8
-    for pattern, answer in (("(", "no regular expression"), ("zzz", "nothing"), ("[^]", "everything")):
+    for pattern, answer in (("(", "Not a regular expression"), ("zzz", "nothing"), ("[^]", "everything")):
         page.locator("#pattern").fill(pattern)
         page.locator("#search button").click()
         page.locator("#found-note", has_text=answer).wait_for()

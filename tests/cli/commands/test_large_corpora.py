@@ -68,7 +68,7 @@ def test_a_fine_tuned_run_is_named_after_its_corpus_folder(
 def test_evaluate_limit_is_applied_and_reported(jaxrnn: Command, trained: Path, place: Path) -> None:
     limited = ("evaluate", "--from", trained, "--protocol", "stateful", "--limit", "30")
     found = jaxrnn(*limited, "--corpus", "text.txt")
-    assert "only what it held out for validation is scored" in found.err
+    assert "only its validation split is scored" in found.err
     assert "29 characters scored" in found.out
     (place / "other.txt").write_text("ROMEO:\n" * 100)
     assert "29 characters scored" in jaxrnn(*limited, "--corpus", "other.txt").out

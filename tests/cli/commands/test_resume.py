@@ -72,7 +72,7 @@ def test_more_steps_prolong_a_run_with_a_note_on_the_schedule(jaxrnn, trained: P
     code, _, err = jaxrnn("pretrain", "tiny.toml", "--resume", "--set", "train.steps=30")
     assert code == 0
     assert "train.steps 20 -> 30" in err
-    assert "the linear schedule is drawn anew and ends at step 30" in err
+    assert "the linear schedule is recomputed and ends at step 30" in err
     assert read_config(RUN).train.steps == 30
     assert [row["step"] for row in read_metrics(RUN)] == ["10", "20", "30"]
 
@@ -120,8 +120,8 @@ def test_a_corrupt_last_checkpoint_is_reported_and_the_previous_one_restored(jax
     (RUN / "steps/20/checkpoint.json").write_text("{}", encoding="utf-8")
     code, _, err = jaxrnn("pretrain", "tiny.toml", "--resume")
     assert code == 0
-    assert "steps/20/checkpoint.json: damaged" in err
-    assert "step 10 is the last good checkpoint" in err
+    assert "steps/20/checkpoint.json: corrupt" in err
+    assert "step 10 is the last intact checkpoint" in err
     assert arrays(RUN) == arrays(trained)
     assert read_metrics(RUN) == read_metrics(trained)
 

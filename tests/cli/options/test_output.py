@@ -42,7 +42,7 @@ def write(request: pytest.FixtureRequest, jaxrnn: Command, place: Path, trained:
 def test_an_existing_file_is_replaced_only_with_overwrite(write: Callable, place: Path) -> None:
     (place / "out.svg").write_text("mine")
     before = contents(place)
-    assert "out.svg: is there already; --overwrite replaces it" in write("out.svg").error
+    assert "out.svg: already exists; --overwrite replaces it" in write("out.svg").error
     assert contents(place) == before
     assert write("out.svg", "--overwrite").code == 0
     assert (place / "out.svg").read_bytes()[:4] != b"mine"
@@ -104,5 +104,5 @@ def test_a_new_run_does_not_replace_the_run_that_contains_its_input(
         ("finetune", "--from", trained, "--corpus", run / "text.txt", "--to", "tiny", "--overwrite"),
         ("import", run / "old.json", "--to", "tiny", "--overwrite"),
     ):
-        assert "checkpoints/tiny: holds an input" in jaxrnn(*command).error
+        assert "checkpoints/tiny: contains an input" in jaxrnn(*command).error
     assert contents(place) == before
