@@ -39,16 +39,15 @@ os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.1"
 jax.config.update("jax_compilation_cache_dir", os.environ["JAX_COMPILATION_CACHE_DIR"])  # type: ignore[no-untyped-call]
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)  # type: ignore[no-untyped-call]
 
-# Compiling is most of what these tests do, and what runs for a millisecond need not be compiled to run fast; results
-# are the same to rounding. So it is for the processes that tests start, too. Tests of bits in which the compiler has
-# a say ask for a fixture, `optimised` or, for a process of their own, `users_environment`.
-# `JAX_DISABLE_MOST_OPTIMIZATIONS=false pytest` runs every test as users have it.
+# Compilation takes most of the tests' time, so optimizations are disabled here and in the processes that tests start;
+# results are equal to rounding. Tests of bitwise equality that depend on the compiler use a fixture, `optimised`, or
+# `users_environment` for a new process. `JAX_DISABLE_MOST_OPTIMIZATIONS=false pytest` runs every test optimized.
 _USERS_FLAGS = os.environ.get("XLA_FLAGS", "")
 _QUICKLY = os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "true") == "true"
 if _QUICKLY:
     jax.config.update("jax_disable_most_optimizations", True)  # type: ignore[no-untyped-call]  # JAX is imported already
-# Fusions by way of MLIR would take half of the time that is left, and code generated in up to 32 parts a fifth. XLA
-# reads its flags only once in a process. jaxlib 0.11 lacks the first, and ends the process over one it does not know.
+# Fusion with MLIR would take half of the remaining time, and code generation in up to 32 parts a fifth. XLA reads its
+# flags once per process. jaxlib 0.11 removed the first flag and aborts on unknown flags.
 _FLAGS = "--xla_cpu_use_fusion_emitters=false", "--xla_cpu_parallel_codegen_split_count=1"
 if _QUICKLY and jax.__version_info__ < (0, 11):
     os.environ["XLA_FLAGS"] = " ".join(dict.fromkeys([*_USERS_FLAGS.split(), *_FLAGS]))
@@ -74,7 +73,7 @@ def optimised() -> Iterator[None]:
 
 @pytest.fixture
 def users_environment() -> dict[str, str]:
-    """The environment of a process that compiles as users have it."""
+    """The environment of a process that compiles with optimizations."""
     flags = " ".join(flag for flag in _USERS_FLAGS.split() if flag not in _FLAGS)
     return {**os.environ, "JAX_DISABLE_MOST_OPTIMIZATIONS": "false", "XLA_FLAGS": flags}
 

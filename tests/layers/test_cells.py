@@ -125,7 +125,7 @@ def random_like(seed: int, tree: Any) -> Any:
 
 @cache
 def draw(layer: Layer, seed: int = 0, dtype: Any = jnp.float32) -> Arguments:
-    """Parameters, biases too, a carry and inputs: normal numbers, all small enough to leave gates half open."""
+    """Parameters with biases, a carry and inputs: normal numbers, small enough not to saturate gates."""
 
     def zeros(key: jax.Array) -> Arguments:
         params = layer.init(key, dtype)
@@ -418,7 +418,7 @@ def gradient(layer: Layer) -> Callable[..., Any]:
     return jax.jit(jax.grad(partial(weigh, layer), (0, 1, 2)))
 
 
-def test_vmap_of_grad_is_a_loop_over_whole_models(layer: Layer) -> None:
+def test_vmap_of_grad_equals_a_loop_over_models(layer: Layer) -> None:
     many = [draw(layer, seed) for seed in range(3)]
     together = jax.jit(jax.vmap(gradient(layer)))(*stack(many))
     assert_close(together, stack(gradient(layer)(*a) for a in many), 1e-4)

@@ -58,7 +58,7 @@ def assert_close(a: object, b: object) -> None:
 def test_a_stack_applies_its_layers_in_order(name: str) -> None:
     config = layers_of(SECOND[name])
     params, carry, tokens = begin(config)
-    params = jax.tree.map(lambda leaf: 2 * leaf, params)  # so that gates move
+    params = jax.tree.map(lambda leaf: 2 * leaf, params)  # so that gates vary
     assert_close(apply(config, params, carry, tokens), plain(config, params, carry, tokens))
 
 
@@ -114,7 +114,7 @@ def test_the_projected_table_gives_the_same_logits_and_gradients(
     def loss_and_gradients() -> tuple[jax.Array, Params]:
         def loss(
             params: Params,
-        ) -> jax.Array:  # a new function each time: JAX would not trace the same one again
+        ) -> jax.Array:  # a new function, because JAX does not trace the same one again
             _, logits = stack.apply(config, params, carry, tokens)
             return softmax_cross_entropy(logits, tokens).mean()
 

@@ -92,7 +92,7 @@ def test_the_sample_depends_on_the_rng_seed() -> None:
 def write_beside_others(size: int, layers: int) -> None:
     recurrent = [RNNConfig(size=size)] * layers
     config = ModelConfig(layers=(EmbeddingConfig(size=size), *recurrent, DenseConfig()))
-    # Weights so large that the states are chaotic: another last bit is another text fifty characters on.
+    # Weights so large that the states are chaotic: a rounding error changes the text after 50 characters.
     rng = np.random.default_rng(0)
     shapes = jax.eval_shape(lambda key: stack.init(key, config, 65), jax.random.key(0))
     params = jax.tree.map(

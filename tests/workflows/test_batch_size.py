@@ -61,7 +61,7 @@ def test_a_run_with_changed_sizes_resumes_bitwise_identically(sizes: dict[str, i
     ]
 
 
-def test_from_disk_it_reads_the_same_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_streamed_corpus_is_read_at_the_same_position(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("JAXRNN_TOKENS", "tokens")
     for run in ("resident", "streamed"):
         train(run, 4)

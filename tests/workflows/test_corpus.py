@@ -67,7 +67,7 @@ def scored(
 
 
 @pytest.mark.usefixtures("place")
-def test_whole_runs_are_bitwise_the_same_and_so_are_their_fine_tunings_and_scores() -> None:
+def test_runs_fine_tuned_runs_and_scores_are_bitwise_identical() -> None:
     documents = {"corpus.separator": " "}
     runs = [train("a", **documents), train("b", **documents, **STREAMED)]
     assert bits(runs[0]) == bits(runs[1])
@@ -91,8 +91,8 @@ def test_whole_runs_are_bitwise_the_same_and_so_are_their_fine_tunings_and_score
 
 
 @pytest.mark.usefixtures("place")
-def test_a_run_is_resumed_streamed_or_not_from_wherever_its_corpus_is(text: str) -> None:
-    constant = {"train.schedule": "constant"}  # the same rates, however long it is to be
+def test_a_run_resumes_streamed_or_not_from_a_moved_corpus(text: str) -> None:
+    constant = {"train.schedule": "constant"}  # learning rates that do not depend on the number of steps
     expected = bits(train("whole", **constant, **{"train.steps": 16}))
     run = train("run", **constant, **{"train.steps": 4})
 
