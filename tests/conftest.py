@@ -1,4 +1,4 @@
-"""What all tests share."""
+"""Settings and fixtures that all tests share."""
 
 import atexit
 import os
@@ -27,11 +27,11 @@ from jaxrnn.data.vocabulary import Vocabulary, build_vocabulary, encode
 from jaxrnn.models import LanguageModel, stack
 from jaxrnn.workflows import Run, pretrain
 
-# A shell that starts pytest in the background has it, and the processes it starts, ignore Ctrl-C.
+# A shell that starts pytest in the background makes it and its processes ignore Ctrl-C.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# Neither these tests nor the processes that they start write into the user's cache: they share one of their own, so
-# that no two of them compile the same.
+# The tests and the processes that they start share one compilation cache, separate from the user's, so that nothing is
+# compiled twice.
 if "PYTEST_XDIST_WORKER" not in os.environ:
     os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="jaxrnn-tests-")
     atexit.register(shutil.rmtree, os.environ["JAX_COMPILATION_CACHE_DIR"], ignore_errors=True)
@@ -39,26 +39,25 @@ os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.1"
 jax.config.update("jax_compilation_cache_dir", os.environ["JAX_COMPILATION_CACHE_DIR"])  # type: ignore[no-untyped-call]
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)  # type: ignore[no-untyped-call]
 
-# Compiling is most of what these tests do, and what runs for a millisecond need not be compiled to run fast; results
-# are the same to rounding. So it is for the processes that tests start, too. Tests of bits in which the compiler has
-# a say ask for a fixture, `optimised` or, for a process of their own, `users_environment`.
-# `JAX_DISABLE_MOST_OPTIMIZATIONS=false pytest` runs every test as users have it.
+# Compilation takes most of the tests' time, so optimizations are disabled here and in the processes that tests start;
+# results are equal to rounding. Tests of bitwise equality that depend on the compiler use a fixture, `optimised`, or
+# `users_environment` for a new process. `JAX_DISABLE_MOST_OPTIMIZATIONS=false pytest` runs every test optimized.
 _USERS_FLAGS = os.environ.get("XLA_FLAGS", "")
 _QUICKLY = os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "true") == "true"
 if _QUICKLY:
     jax.config.update("jax_disable_most_optimizations", True)  # type: ignore[no-untyped-call]  # JAX is imported already
-# Fusions by way of MLIR would take half of the time that is left, and code generated in up to 32 parts a fifth. XLA
-# reads its flags only once in a process. jaxlib 0.11 lacks the first, and ends the process over one it does not know.
+# Fusion with MLIR would take half of the remaining time, and code generation in up to 32 parts a fifth. XLA reads its
+# flags once per process. jaxlib 0.11 removed the first flag and aborts on unknown flags.
 _FLAGS = "--xla_cpu_use_fusion_emitters=false", "--xla_cpu_parallel_codegen_split_count=1"
 if _QUICKLY and jax.__version_info__ < (0, 11):
     os.environ["XLA_FLAGS"] = " ".join(dict.fromkeys([*_USERS_FLAGS.split(), *_FLAGS]))
 
-# Ours is code that says what type it computes in; what optax leaves to promotion runs in a context of its own.
+# jaxrnn's code states its types; calls into optax, which relies on promotion, run in their own context.
 jax.config.update("jax_numpy_dtype_promotion", "strict")  # type: ignore[no-untyped-call]
 
 
 def _compile_quickly(quickly: bool) -> None:
-    """From here on, in this process and in those it starts."""
+    """Disable optimizations from now on, in this process and in those it starts."""
     jax.clear_caches()
     os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = str(quickly).lower()
     jax.config.update("jax_disable_most_optimizations", quickly)  # type: ignore[no-untyped-call]
@@ -66,7 +65,7 @@ def _compile_quickly(quickly: bool) -> None:
 
 @pytest.fixture
 def optimised() -> Iterator[None]:
-    """All is compiled with optimisations; nothing is used that was not."""
+    """Compile with optimizations, and use no cached program compiled without."""
     _compile_quickly(False)
     yield
     _compile_quickly(_QUICKLY)
@@ -74,14 +73,14 @@ def optimised() -> Iterator[None]:
 
 @pytest.fixture
 def users_environment() -> dict[str, str]:
-    """The environment of a process that compiles as users have it."""
+    """The environment of a process that compiles with optimizations."""
     flags = " ".join(flag for flag in _USERS_FLAGS.split() if flag not in _FLAGS)
     return {**os.environ, "JAX_DISABLE_MOST_OPTIMIZATIONS": "false", "XLA_FLAGS": flags}
 
 
 @pytest.fixture(scope="session")
 def text() -> str:
-    """A text that a small model soon knows by heart, of 1200 characters, 7 of them distinct."""
+    """A text of 1200 characters, 7 distinct, that a small model soon memorizes."""
     return "to be or not " * 92 + "to b"
 
 
@@ -97,7 +96,7 @@ def ids(vocabulary: Vocabulary, text: str) -> np.ndarray:
 
 @pytest.fixture(scope="session")
 def config() -> Config:
-    """A small LSTM on short sequences; a run of 12 steps at which something or other is due."""
+    """A small LSTM on short sequences; 12 steps with different events."""
     return Config(
         model=ModelConfig(layers=(EmbeddingConfig(size=5), LSTMConfig(size=8), DenseConfig())),
         train=TrainConfig(
@@ -122,15 +121,15 @@ def kill_after():
 
 
 def _kill_after(command: Sequence[str | Path], appears: Path, seconds: float, timeout: float = 120) -> bool:
-    """Starts `command`, waits until the path `appears`, and kills it with SIGKILL some seconds later.
+    """Start `command`, wait until the path `appears`, and kill it with SIGKILL some seconds later.
 
-    Processes that it started are killed with it.
+    Its child processes are killed too.
 
     Returns:
-        Whether it was killed; False when it had finished by itself, and well.
+        Whether it was killed; False if it had already finished successfully.
 
     Raises:
-        AssertionError: it failed by itself, or `appears` did not within `timeout` seconds.
+        AssertionError: It failed, or the path did not appear within `timeout` seconds.
     """
     with tempfile.TemporaryFile() as output:
         process = subprocess.Popen(command, stdout=output, stderr=output, start_new_session=True)
@@ -151,7 +150,7 @@ def _kill_after(command: Sequence[str | Path], appears: Path, seconds: float, ti
 
 @pytest.fixture(scope="session")
 def language_model(config: Config, vocabulary: Vocabulary) -> LanguageModel:
-    """A model that has learned nothing."""
+    """An untrained model."""
     return LanguageModel(
         config.model, stack.init(jax.random.key(0), config.model, vocabulary.size), vocabulary
     )
@@ -159,7 +158,7 @@ def language_model(config: Config, vocabulary: Vocabulary) -> LanguageModel:
 
 @pytest.fixture(scope="session")
 def run(config: Config, text: str, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """A run that was trained in memory."""
+    """A run trained in memory."""
     corpus = tmp_path_factory.mktemp("corpus") / "text.txt"
     corpus.write_text(text, encoding="utf-8")
     return pretrain(config, {"corpus.text": corpus})

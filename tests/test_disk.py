@@ -1,4 +1,4 @@
-"""Files and folders that appear whole, and deletions that stay where they are."""
+"""Atomic writes of files and folders, and deletions that do not follow links."""
 
 import errno
 import os
@@ -12,21 +12,21 @@ from jaxrnn.disk import append_text, cut, require_space
 from jaxrnn.errors import SaveError
 
 
-def test_a_text_replaces_the_old_one_and_leaves_nothing_beside_it(tmp_path):
+def test_a_text_replaces_the_old_one_without_leftovers(tmp_path):
     disk.write_text(tmp_path / "a.txt", "old\r\n")
     disk.write_text(tmp_path / "a.txt", "né\r\n")
     assert (tmp_path / "a.txt").read_bytes() == "né\r\n".encode()
     assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
 
 
-def test_a_text_that_can_not_be_written_leaves_the_old_one(tmp_path):
+def test_a_failed_write_keeps_the_old_text(tmp_path):
     disk.write_text(tmp_path / "a.txt", "old")
     with pytest.raises(UnicodeEncodeError):
         disk.write_text(tmp_path / "a.txt", "new \ud800")
     assert (tmp_path / "a.txt").read_text() == "old"
 
 
-def test_text_is_appended_as_it_is(tmp_path):
+def test_text_is_appended_unchanged(tmp_path):
     (tmp_path / "a.txt").touch()
     for text in ("one\n", "é\r\n"):
         disk.append_text(tmp_path / "a.txt", text)
@@ -47,7 +47,7 @@ def names_in(folder):
 
 
 @pytest.mark.parametrize("is_there", [False, True], ids=["nothing", "an empty folder"])
-def test_a_folder_is_put_where_nothing_is_in_its_way(folders, is_there):
+def test_a_folder_is_put_at_a_free_path(folders, is_there):
     disk.remove_tree(folders / "place")
     if is_there:
         (folders / "place").mkdir()
@@ -55,31 +55,31 @@ def test_a_folder_is_put_where_nothing_is_in_its_way(folders, is_there):
     assert names_in(folders) == ["place", "place/new"]
 
 
-def test_a_folder_does_not_push_away_what_it_was_not_told_to(folders):
+def test_a_folder_does_not_replace_another_without_replace(folders):
     with pytest.raises(OSError, match="not empty"):
         disk.put_in_place(folders / "new", folders / "place")
     assert (folders / "place" / "place").exists()
 
 
 @pytest.mark.parametrize("can_exchange", [True, False])
-def test_a_folder_changes_places_with_the_one_that_it_replaces(folders, monkeypatch, can_exchange):
+def test_a_folder_is_exchanged_with_the_one_it_replaces(folders, monkeypatch, can_exchange):
     if not can_exchange:
         monkeypatch.setattr(disk.ctypes, "CDLL", lambda _: None)
     elif sys.platform == "linux":
         monkeypatch.setattr(
             Path, "rename", None
-        )  # two names are swapped in one step: the place is never empty
+        )  # the names are exchanged atomically, so the path always exists
     disk.put_in_place(folders / "new", folders / "place", replace=True)
     assert names_in(folders) == ["new", "new/place", "place", "place/new"]
 
 
-def test_what_was_moved_aside_comes_back_when_the_new_folder_can_not_be_put_there(folders):
+def test_the_old_folder_is_restored_if_the_new_one_can_not_replace_it(folders):
     with pytest.raises(FileNotFoundError):
         disk.put_in_place(folders / "missing", folders / "place", replace=True)
     assert names_in(folders) == ["new", "new/new", "place", "place/place"]
 
 
-def test_a_tree_is_removed_but_nothing_behind_its_links(tmp_path):
+def test_removing_a_tree_does_not_follow_links(tmp_path):
     (tmp_path / "outside").mkdir()
     (tmp_path / "outside" / "precious").touch()
     (tmp_path / "tree" / "deep").mkdir(parents=True)
@@ -90,14 +90,14 @@ def test_a_tree_is_removed_but_nothing_behind_its_links(tmp_path):
     assert names_in(tmp_path) == ["outside", "outside/precious"]
 
 
-def test_room_that_is_there_is_found_and_none_is_taken(tmp_path):
-    disk.reserve(tmp_path / "room", 1000)
+def test_available_space_is_reserved_and_freed(tmp_path):
+    disk.reserve(tmp_path / "space", 1000)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_room_that_is_not_there_is_refused_and_none_is_taken(tmp_path):
+def test_missing_space_is_refused_and_nothing_reserved(tmp_path):
     with pytest.raises(OSError, match=r"No space left|too large"):
-        disk.reserve(tmp_path / "room", 2**62)
+        disk.reserve(tmp_path / "space", 2**62)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -122,9 +122,7 @@ def test_a_reason_does_not_repeat_the_path(error: Exception, words: str) -> None
 # Logs.
 
 
-def test_what_can_not_be_appended_whole_is_not_appended_at_all(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_incomplete_append_is_undone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "log"
     path.write_text("first\n")
     write = os.write
@@ -140,7 +138,7 @@ def test_what_can_not_be_appended_whole_is_not_appended_at_all(
     assert path.read_text() == "first\n"
 
 
-def test_a_file_is_cut_to_a_length_and_never_stretched(tmp_path: Path) -> None:
+def test_a_file_is_truncated_and_never_extended(tmp_path: Path) -> None:
     path = tmp_path / "log"
     path.write_text("first\nsecond\n")
     cut(path, 6)
@@ -148,7 +146,7 @@ def test_a_file_is_cut_to_a_length_and_never_stretched(tmp_path: Path) -> None:
     assert path.read_text() == "first\n"
 
 
-def test_a_symbolic_link_is_neither_appended_to_nor_cut(tmp_path: Path) -> None:
+def test_a_symbolic_link_is_neither_appended_to_nor_truncated(tmp_path: Path) -> None:
     (tmp_path / "precious").write_text("gold")
     (tmp_path / "log").symlink_to(tmp_path / "precious")
     for write in (lambda path: append_text(path, "x"), lambda path: cut(path, 0)):
@@ -157,12 +155,12 @@ def test_a_symbolic_link_is_neither_appended_to_nor_cut(tmp_path: Path) -> None:
     assert (tmp_path / "precious").read_text() == "gold"
 
 
-def test_a_failed_write_is_one_line_with_its_place() -> None:
+def test_a_failed_write_is_one_line_with_its_path() -> None:
     with pytest.raises(SaveError, match="x: can't be written: Permission denied"), disk.writing(Path("x")):
         raise PermissionError(13, "Permission denied", "secret/path")
 
 
-def test_room_on_the_disk_is_asked_for(tmp_path: Path) -> None:
+def test_missing_disk_space_is_an_error(tmp_path: Path) -> None:
     require_space(tmp_path, 1)
     with pytest.raises(OSError, match="are needed"):
         require_space(tmp_path, 10**18)

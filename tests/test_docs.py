@@ -1,4 +1,4 @@
-"""What the documents point at exists: files, functions, sections; and the code points back at the right section."""
+"""The documentation: links, quoted messages, options and commands exist, and its programs run."""
 
 import ast
 import re
@@ -38,16 +38,16 @@ class Link(NamedTuple):
 
 
 def links(markdown: str) -> list[Link]:
-    """Every link that stays in the repository."""
+    """Every link within the repository."""
     markdown = re.sub(
         r"^```.*?^```$", "", markdown, flags=re.DOTALL | re.MULTILINE
-    )  # code has brackets of its own
+    )  # because code has brackets
     found = re.findall(r"\[([^\]]+)\]\(([^)#\s]*)#?([^)\s]*)\)", markdown)
     return [Link(*parts) for parts in found if "://" not in parts[1]]
 
 
 def anchors(markdown: str) -> set[str]:
-    """The headings as a browser jumps to them: lower case, no punctuation, hyphens for spaces."""
+    """The anchors of the headings: lower case, no punctuation, hyphens for spaces."""
     headings = re.findall(r"^#+ (.*)$", markdown, flags=re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
@@ -57,7 +57,7 @@ def defined(source: Path) -> set[str]:
 
 
 def leads_somewhere(document: Path, markdown: str, link: Link) -> bool:
-    """Whether there is the file, in it the heading, and in source the function."""
+    """Return whether the file exists, with the linked heading or function."""
     target = document.parent / link.path if link.path else document
     if not target.exists():
         return False
@@ -72,7 +72,7 @@ def broken(document: Path, markdown: str) -> list[Link]:
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
-def test_every_link_points_at_something(document: Path) -> None:
+def test_every_link_has_a_target(document: Path) -> None:
     assert broken(document, document.read_text(encoding="utf-8")) == []
 
 
@@ -85,7 +85,7 @@ def test_every_link_points_at_something(document: Path) -> None:
         "[x](results.md#no-such-heading)",
     ],
 )
-def test_a_link_to_nothing_would_be_noticed(link: str) -> None:
+def test_a_broken_link_is_detected(link: str) -> None:
     assert len(broken(MATHS, link)) == 1
 
 
@@ -107,7 +107,7 @@ def test_every_layer_s_section_links_its_function_and_the_numpy_twin(number: int
     assert len(functions) > len(in_numpy)
 
 
-# The rooms of the layers and of the loss, here and in NumPy.
+# The modules of the layers and the loss, in JAX and NumPy.
 LAYERS = [
     path
     for path in SOURCES
@@ -116,7 +116,7 @@ LAYERS = [
 
 
 @pytest.mark.parametrize("source", LAYERS, ids=lambda path: str(path.relative_to(ROOT)))
-def test_every_layer_points_back_at_the_section_that_links_it(source: Path) -> None:
+def test_every_layer_links_back_to_its_section(source: Path) -> None:
     numbers = re.findall(r"docs/maths\.md, section (\d+)", source.read_text())
     assert numbers
     for number in numbers:
@@ -124,7 +124,7 @@ def test_every_layer_points_back_at_the_section_that_links_it(source: Path) -> N
         assert source in linked
 
 
-def test_there_are_eighteen_of_them() -> None:
+def test_there_are_18_layer_modules() -> None:
     assert len(LAYERS) == 18
 
 
@@ -132,7 +132,7 @@ def numbers(cell: str) -> np.ndarray:
     return np.array([float(number) for number in re.findall(r"-?\d+\.\d+", cell)])
 
 
-def test_the_numbers_of_the_worked_example_are_those_of_the_numpy_twins() -> None:
+def test_the_worked_example_agrees_with_the_numpy_twins() -> None:
     rows = re.findall(
         r"^\| \$`([^`]+)`\$ \| [^|]+ \| ([^|\n]+)(?: \| ([^|\n]+))? \|$", sections()[15], re.MULTILINE
     )
@@ -160,7 +160,7 @@ def test_the_numbers_of_the_worked_example_are_those_of_the_numpy_twins() -> Non
         "dw": d_head.w,
         "dh_0": d_carry.h,
     }
-    # Through time, which the twin keeps to itself: dz_1 is db less dz_2, and dz_2 comes from the output alone.
+    # The twin does not return dz per step: dz_1 is db minus dz_2, and dz_2 depends on the output only.
     dz_2 = d_hs[1] * (1 - hs[1] ** 2)
     expected["dz_t"] = np.stack([grads.b - dz_2, dz_2])
     expected["dh_t"] = expected["dz_t"] / (1 - hs**2)
@@ -170,8 +170,8 @@ def test_the_numbers_of_the_worked_example_are_those_of_the_numpy_twins() -> Non
     assert f"= {losses.mean():.4f}`$ nats" in sections()[15]
 
 
-def test_maths_stands_where_it_is_drawn() -> None:
-    """Blocks are fenced as `math` and inline formulas are in backquotes; a dollar alone would be shown as one."""
+def test_maths_is_fenced_so_that_it_is_rendered() -> None:
+    """Blocks are fenced as `math` and inline formulas are in backquotes; a lone dollar would be shown literally."""
     text = re.sub(
         r"^```math\n.*?^```$", "", MATHS.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE
     )
@@ -183,12 +183,12 @@ def test_the_tutorial_runs_from_top_to_bottom(capsys: pytest.CaptureFixture[str]
         r"^```python\n(.*?)^```", (ROOT / "docs/tutorial.md").read_text(), re.DOTALL | re.MULTILINE
     )
     assert len(blocks) >= 6
-    with jax.numpy_dtype_promotion("standard"):  # as in a reader's own session
+    with jax.numpy_dtype_promotion("standard"):  # as in a user's session
         exec(compile("\n".join(blocks), "docs/tutorial.md", "exec"), {})
     assert "quick brown fox" in capsys.readouterr().out
 
 
-def test_the_python_of_the_page_on_bytes_runs() -> None:
+def test_the_python_code_of_bytes_md_runs() -> None:
     (block,) = re.findall(
         r"^```python\n(.*?)^```", (ROOT / "docs/bytes.md").read_text(), re.DOTALL | re.MULTILINE
     )
@@ -196,7 +196,7 @@ def test_the_python_of_the_page_on_bytes_runs() -> None:
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
-def test_commands_are_ones_that_the_command_line_takes(document: Path) -> None:
+def test_commands_are_accepted_by_the_command_line(document: Path) -> None:
     text = document.read_text(encoding="utf-8")
     shell = re.findall(r"^```bash\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
     lines = [line for block in shell for line in block.splitlines()]
@@ -210,7 +210,7 @@ GUIDES = [ROOT / "docs" / name for name in ("faq.md", "coming_from.md")]
 
 
 def spans(document: Path) -> list[str]:
-    """What stands in backquotes, and the lines of blocks of text, which quote messages."""
+    """The texts in backquotes, and the lines of text blocks, which quote messages."""
     text = document.read_text(encoding="utf-8")
     blocks = re.findall(r"^```text\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
     prose = re.sub(r"^```.*?^```$", "", text, flags=re.DOTALL | re.MULTILINE)
@@ -225,7 +225,7 @@ def is_message(span: str) -> bool:
 
 
 @pytest.mark.parametrize("guide", GUIDES, ids=lambda path: path.name)
-def test_the_guides_name_options_and_keys_that_there_are(guide: Path) -> None:
+def test_options_and_keys_in_the_guides_exist(guide: Path) -> None:
     options = {
         name
         for command in (app.command, *app.command.commands.values())
@@ -242,7 +242,7 @@ def test_the_guides_name_options_and_keys_that_there_are(guide: Path) -> None:
 
 
 @pytest.mark.parametrize("guide", GUIDES, ids=lambda path: path.name)
-def test_the_guides_quote_messages_that_there_are(guide: Path) -> None:
+def test_messages_quoted_in_the_guides_exist(guide: Path) -> None:
     sources = [*SOURCES, *(ROOT / "cli").rglob("*.py")]
     nodes = (node for source in sources for node in ast.walk(ast.parse(source.read_text(encoding="utf-8"))))
     strings = "\n".join(str(node.value) for node in nodes if isinstance(node, ast.Constant))
@@ -275,7 +275,7 @@ def test_the_design_lists_the_packages_as_contributing_does() -> None:
     assert re.findall(r"`(\w+)/`", "\n".join(cells)) == packages != []
 
 
-def test_pictures_are_small() -> None:
+def test_figures_are_small() -> None:
     pictures = list((ROOT / "docs" / "pictures").iterdir())
     assert pictures
     assert {path.name for path in pictures if path.stat().st_size > 300_000} == set()

@@ -1,4 +1,4 @@
-"""What messages have in common."""
+"""Helpers of error messages."""
 
 import pytest
 
@@ -9,5 +9,5 @@ from jaxrnn.errors import counted
     ("count", "shown"),
     [(0, "0 characters"), (1, "1 character"), (2, "2 characters"), (1000, "1,000 characters")],
 )
-def test_one_thing_is_singular_and_large_numbers_have_commas(count: int, shown: str) -> None:
+def test_counts_are_singular_for_1_and_have_commas(count: int, shown: str) -> None:
     assert counted(count, "character") == shown

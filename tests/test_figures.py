@@ -1,4 +1,4 @@
-"""The figures in docs/pictures/ are those that docs/figures.py draws."""
+"""The figures in docs/pictures/ match docs/figures.py."""
 
 import re
 from pathlib import Path
@@ -23,25 +23,25 @@ def labels(picture: Path) -> list[str]:
 
 
 def shapes(picture: Path) -> list[list[float]]:
-    """The coordinates of boxes and arrows; letters are left out, as they differ between versions of matplotlib."""
+    """The coordinates of boxes and arrows without text, which differs between versions of matplotlib."""
     paths = re.findall(r'id="patch_\d+">\s*<path d="([^"]+)"', picture.read_text(encoding="utf-8"))
     return [[float(number) for number in re.findall(r"-?\d+\.?\d*", path)] for path in paths]
 
 
 @pytest.mark.parametrize("name", figures.FIGURES)
-def test_a_committed_figure_is_the_one_that_is_drawn(name: str, drawn: Path) -> None:
+def test_a_committed_figure_is_up_to_date(name: str, drawn: Path) -> None:
     committed, new = figures.PICTURES / f"{name}.svg", drawn / f"{name}.svg"
     assert labels(committed) == labels(new)
     for there, here in zip(shapes(committed), shapes(new), strict=True):
         np.testing.assert_allclose(there, here, atol=0.01)
 
 
-def test_a_figure_is_drawn_the_same_again(drawn: Path, tmp_path: Path) -> None:
+def test_drawing_a_figure_is_deterministic(drawn: Path, tmp_path: Path) -> None:
     figures.draw({"gru": figures.gru}, tmp_path)
     assert (tmp_path / "gru.svg").read_bytes() == (drawn / "gru.svg").read_bytes()
 
 
-def test_every_picture_is_shown_somewhere() -> None:
+def test_every_figure_is_used() -> None:
     pages = [*figures.PICTURES.parent.glob("*.md"), figures.PICTURES.parents[1] / "README.md"]
     shown = {
         name for page in pages for name in re.findall(r"pictures/([\w.]+)", page.read_text(encoding="utf-8"))

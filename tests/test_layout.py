@@ -1,4 +1,4 @@
-"""The packages of jaxrnn depend downward only, and no private name crosses from one to another."""
+"""The packages of jaxrnn import only lower packages, and no private names of other packages."""
 
 import ast
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ import pytest
 import jaxrnn
 
 ROOT = Path(jaxrnn.__file__).parent
-# The lowest first: a package imports itself and what stands before it.
+# Lowest first: a package imports only itself and earlier ones.
 ORDER = (
     ("errors",),
     ("disk", "types"),
@@ -32,7 +32,7 @@ MODULES = [path for path in SOURCES if path != Path("__init__.py")]
 
 
 def imports(path: Path) -> Iterator[tuple[str, str]]:
-    """What a module imports of jaxrnn, anywhere in it: (package, name)."""
+    """All imports of jaxrnn in a module, as (package, name)."""
     for node in ast.walk(ast.parse(SOURCES[path])):
         if isinstance(node, ast.ImportFrom) and node.module == "jaxrnn":
             yield from ((alias.name, "") for alias in node.names)
@@ -42,7 +42,7 @@ def imports(path: Path) -> Iterator[tuple[str, str]]:
                 yield package, f"{module}.{alias.name}" if module else alias.name
 
 
-def test_every_package_has_its_place_and_its_purpose() -> None:
+def test_every_package_is_listed_with_its_purpose() -> None:
     found = {path.parts[0].removesuffix(".py") for path in MODULES}
     assert found == set(HEIGHT)
     assert len([path for path in SOURCES if len(path.parts) == 1]) <= 4
@@ -52,7 +52,7 @@ def test_every_package_has_its_place_and_its_purpose() -> None:
 
 
 @pytest.mark.parametrize("path", MODULES, ids=str)
-def test_no_module_imports_a_package_above_it_or_beside_it(path: Path) -> None:
+def test_no_module_imports_a_higher_package(path: Path) -> None:
     package = path.parts[0].removesuffix(".py")
     for other, name in imports(path):
         assert other == package or HEIGHT[other] < HEIGHT[package], f"{path} imports {other}.{name}"

@@ -1,4 +1,4 @@
-"""`from jaxrnn import ...`: what a reader's own program can count on, and what it does not drag in."""
+"""The public names of `jaxrnn`, and the imports that they do not cause."""
 
 import ast
 import doctest
@@ -21,7 +21,7 @@ MODULES = {
 }
 
 
-def test_the_names_resolved_at_run_time_are_those_that_type_checkers_see() -> None:
+def test_names_at_run_time_match_those_of_type_checkers() -> None:
     tree = ast.parse(Path(jaxrnn.__file__).with_suffix(".pyi").read_text(encoding="utf-8"))
     imported = (node for node in tree.body if isinstance(node, ast.ImportFrom))
     seen = {(node.module, alias.name) for node in imported for alias in node.names}
@@ -37,7 +37,7 @@ def test_an_import_does_not_import_jax(module: str) -> None:
     subprocess.run([sys.executable, "-c", check], check=True)
 
 
-def test_every_name_says_what_it_is_and_belongs_to_the_library() -> None:
+def test_every_name_has_a_docstring_and_belongs_to_the_library() -> None:
     for name in PUBLIC:
         public = getattr(jaxrnn, name)
         assert inspect.getdoc(public), name
@@ -56,7 +56,7 @@ def test_recurrent_layers_take_parameters_carry_and_inputs_in_this_order() -> No
 
 
 @pytest.mark.parametrize("module", [name for name, source in MODULES.items() if ">>> " in source])
-def test_the_examples_show_what_really_comes_out(module: str, request: pytest.FixtureRequest) -> None:
+def test_the_examples_show_the_real_output(module: str, request: pytest.FixtureRequest) -> None:
     results = doctest.testmod(
         importlib.import_module(module), extraglobs={"getfixture": request.getfixturevalue}
     )
@@ -72,13 +72,13 @@ def imports(source: str) -> Iterator[str]:
             yield node.module or ""
 
 
-def test_the_library_knows_no_command_line() -> None:
+def test_the_library_does_not_import_the_command_line() -> None:
     for path, source in SOURCES.items():
         packages = {name.partition(".")[0] for name in imports(source)}
         assert not packages & {"jaxrnn_cli", "typer", "rich", "argparse"}, path
 
 
-def test_orbax_is_known_to_one_file() -> None:
+def test_only_one_file_imports_orbax() -> None:
     known = [
         path.name for path, source in SOURCES.items() if any("orbax" in name for name in imports(source))
     ]

@@ -1,4 +1,4 @@
-"""The README's commands parse, its programs run, its links lead somewhere; CONTRIBUTING.md shows the real layout."""
+"""The README's commands parse, its programs run, its links have targets; CONTRIBUTING.md has the real layout."""
 
 import re
 import shlex
@@ -23,19 +23,19 @@ def jaxrnn_commands() -> list[list[str]]:
     return [shlex.split(part, comments=True)[1:] for part in parts if part.startswith("jaxrnn ")]
 
 
-def test_the_two_commands_stand_in_the_readme_as_promised() -> None:
+def test_the_readme_has_the_two_commands() -> None:
     assert "pip install -e . && jaxrnn pretrain configs/shakespeare.toml\n" in README
     assert "pip install -e '.[test]' && pytest\n" in README
 
 
 @pytest.mark.parametrize("args", jaxrnn_commands(), ids=" ".join)
-def test_every_command_is_one_that_the_command_line_takes(args: list[str]) -> None:
+def test_every_command_is_accepted_by_the_command_line(args: list[str]) -> None:
     if args == ["--help"]:
-        return  # an exit of its own, tested with the command line
+        return  # exits, tested with the command line
     app.command.commands[args[0]].make_context(args[0], args[1:])
 
 
-def test_a_command_that_the_command_line_does_not_take_would_be_noticed() -> None:
+def test_an_invalid_command_is_detected() -> None:
     with pytest.raises(Exception, match="No such option"):
         app.command.commands["sample"].make_context("sample", ["--sed", "ROMEO:"])
 
@@ -57,7 +57,7 @@ def test_every_link_points_at_a_file() -> None:
     assert [link for link in links if not (ROOT / link).exists()] == []
 
 
-def test_the_layout_names_the_packages_that_there_are() -> None:
+def test_the_layout_lists_the_existing_packages() -> None:
     contributing = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     (layout,) = re.findall(r"^```text\n(jaxrnn/ .*?)^```", contributing, flags=re.DOTALL | re.MULTILINE)
     names = re.findall(r"^(  )?(\S+)", layout, flags=re.MULTILINE)

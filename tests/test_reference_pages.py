@@ -1,4 +1,4 @@
-"""The generated pages of the documentation hold every public name, command and key."""
+"""The generated pages of the documentation have every public name, command and key."""
 
 import inspect
 import re
@@ -36,7 +36,7 @@ def public_functions() -> dict[str, FunctionType]:
 
 
 @pytest.mark.parametrize("name", public_functions())
-def test_every_array_that_is_passed_has_a_shape(name: str) -> None:
+def test_every_array_argument_has_a_shape(name: str) -> None:
     function = public_functions()[name]
     described = inspect.getdoc(function) or ""
     arguments = dict(re.findall(r"^    (\w+): (.+(?:\n     .+)*)", described, re.MULTILINE))
@@ -44,7 +44,7 @@ def test_every_array_that_is_passed_has_a_shape(name: str) -> None:
     arrays = [
         each for each in arguments if re.fullmatch(r"[^\[]*\b(Array|ndarray)\b.*", annotations.get(each, ""))
     ]
-    # Made by another function; as the argument before it; a key.
+    # Exceptions: made by another function; shaped as the argument before it; a key.
     elsewhere = {"projected", "val_ids", "key"}
     for each in arrays:
         assert each in elsewhere or re.search(r"\[.*\]|any shape", arguments[each]), each

@@ -1,4 +1,4 @@
-"""JAX's strict settings: a training step, an evaluation and a sample work under each of them."""
+"""A training step, an evaluation and a sample work under each of JAX's strict settings."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
@@ -28,7 +28,7 @@ from jaxrnn.sampling.text import generate
 from jaxrnn.training.loop import Save, train
 from jaxrnn.training.state import init_state
 
-# Of 64 bits a model makes other programs: for itself. Strict dtype promotion holds in all tests.
+# 64-bit types are left out because they change the programs. All tests use strict dtype promotion.
 SETTINGS: dict[str, tuple[Callable[[], AbstractContextManager[Any]], ...]] = {
     "strict": (
         lambda: jax.numpy_rank_promotion("raise"),
@@ -51,7 +51,7 @@ LAYERS = (
 
 
 @pytest.mark.parametrize("name", SETTINGS)
-def test_a_model_is_trained_evaluated_and_sampled_from(name: str) -> None:
+def test_a_model_is_trained_evaluated_and_sampled(name: str) -> None:
     text = "to be or not to be, " * 20
     vocabulary = with_separator(build_vocabulary(text), ",")
     tokens = in_memory(vocabulary, encode(vocabulary, text))

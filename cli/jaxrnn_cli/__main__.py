@@ -1,4 +1,4 @@
-"""The entry point: `jaxrnn`, or `python -m jaxrnn_cli`."""
+"""Entry point of `jaxrnn` and `python -m jaxrnn_cli`."""
 
 import signal
 
@@ -6,10 +6,10 @@ from jaxrnn_cli.startup import streams
 
 
 def main() -> None:
-    """Prepare the process before anything else is imported, and run the command line."""
+    """Prepare streams and signals before the other imports, then run the command line."""
     streams.open_closed()
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends an import without a traceback
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C during an import prints no traceback
 
     from jaxrnn_cli.app import main as run_app
 

@@ -1,9 +1,9 @@
-"""The `jaxrnn` command: what it can do, and the one place where an error becomes a line and an exit code.
+"""The `jaxrnn` command: its subcommands, and the conversion of errors to one line and an exit code.
 
-`import jaxrnn` does not import jax: help, completion and usage errors are answered at once.
+Help, completion and usage errors are fast because `import jaxrnn` does not import jax.
 
-Exit codes: 0 fine, 1 failure at run time, 2 what the user gave is wrong, 3 training diverged, 128 + the number of the
-signal that stopped a command, such as 130 for Ctrl-C and 143 for SIGTERM.
+Exit codes: 0 success, 1 failure at run time, 2 usage error, 3 training diverged, 128 + the number of the signal that
+stopped a command, such as 130 for Ctrl-C and 143 for SIGTERM.
 """
 
 import importlib.metadata
@@ -47,13 +47,13 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "gradcheck": gradcheck.gradcheck,
 }
 
-# The root of everything that can be wrong on a command line. Where it lives depends on typer's version.
+# Base class of typer's usage errors. Its module depends on typer's version.
 _UsageError = cast("type[Exception]", typer.BadParameter.__bases__[0])
 
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        try:  # without importing it, which takes a second
+        try:  # from the metadata, because importing jax takes about 1 s
             jax_version = importlib.metadata.version("jax")
         except importlib.metadata.PackageNotFoundError:
             jax_version = "not installed"
@@ -73,7 +73,7 @@ def _root(
 app = typer.Typer(
     name=PROGRAM,
     callback=_root,
-    rich_markup_mode=None,  # plain help: importing rich for it costs more than all else together
+    rich_markup_mode=None,  # plain help: importing rich takes longer than the rest of --help
     pretty_exceptions_enable=False,
     context_settings={
         "help_option_names": ["-h", "--help"],
@@ -82,14 +82,14 @@ app = typer.Typer(
 )
 for _name, _function in COMMANDS.items():
     app.command(_name)(_function)
-command: Any = typer.main.get_command(app)  # a group; its type, too, depends on typer's version
+command: Any = typer.main.get_command(app)  # a group; its type also depends on typer's version
 
 
 def main() -> None:
-    """Runs the command line and exits; the entry point."""
-    if f"_{PROGRAM.upper()}_COMPLETE" in os.environ:  # a shell asks what comes next
+    """Run the command line and exit the process."""
+    if f"_{PROGRAM.upper()}_COMPLETE" in os.environ:  # shell completion
         command.main(prog_name=PROGRAM)
-    # These models are small: take what they need of a GPU, not three quarters of it.
+    # The models are small: allocate GPU memory on demand instead of 75% of it at the start.
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     quiet.quiet_threads()
     signals.interrupt_imports()
@@ -98,7 +98,7 @@ def main() -> None:
 
 
 def run(args: Sequence[str]) -> int:
-    """Runs one command line, reports what goes wrong as one line on stderr, and returns the exit code."""
+    """Run one command line, print an error as one line on stderr, and return the exit code."""
     console.use_utf8()
     try:
         with command.make_context(PROGRAM, list(args) or ["--help"]) as context:
@@ -127,7 +127,7 @@ def _fail(line: str, code: int) -> int:
 
 
 def _explain(error: Exception) -> tuple[str, int]:
-    """Returns what to say of an error, and the exit code."""
+    """Return the error message and the exit code."""
     match error:
         case errors.DivergenceError():
             return str(error), 3
@@ -141,14 +141,14 @@ def _explain(error: Exception) -> tuple[str, int]:
         return "out of memory; try a smaller batch_size, seq_len, model, or number of samples", 1
     if ending.are_several() and (lost := ending.explain_lost(error)):
         return lost, 1
-    hint = "set JAXRNN_TRACEBACK=1 to see where"
+    hint = "set JAXRNN_TRACEBACK=1 to see the traceback"
     return f"unexpected {type(error).__name__}: {console.one_line(str(error))} ({hint})", 1
 
 
 def _usage_line(error: Any, args: Sequence[str]) -> str:
-    """Returns what is wrong with a command line, with the nearest thing that would be right.
+    """Return the message of a usage error, with the nearest valid name.
 
-    Unknown names get our own words: the framework's, and its guesses, depend on its version.
+    Unknown names get a message of our own, because typer's message and suggestions depend on its version.
     """
     message = console.one_line(error.format_message()).rstrip(".")
     here = next((name for name in args[:1] if name in COMMANDS), None)

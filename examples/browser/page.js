@@ -1,11 +1,11 @@
-// Takes a model from a file, lets it write, and shows what comes. Text only ever goes into textContent.
+// The page: opens a model file, samples from it, and shows the text. Text is only set as textContent, never as HTML.
 const $ = (id) => document.getElementById(id);
 
-let model = null; // what is open
-let opening = null, writing = null; // what goes on now, each an object of its own: another one has taken its place
+let model = null; // the open model
+let opening = null, writing = null; // identities of the current tasks; a task that sees another object there has been replaced
 
 const number = new Intl.NumberFormat("en");
-const pause = () => new Promise((resolve) => setTimeout(resolve)); // lets the page be drawn and clicked
+const pause = () => new Promise((resolve) => setTimeout(resolve)); // lets the browser redraw and handle clicks
 
 function complain(message) {
   $("error").textContent = message;
@@ -32,7 +32,7 @@ async function open(name, getBytes) {
     if (opening !== here) return opened.release();
     model = opened;
     const layers = model.about.layers.map((layer) => [layer.type, layer.size].filter((part) => part !== undefined).join(" "));
-    const alphabet = model.about.vocabulary.tokens === "bytes" ? "reads bytes" : `knows ${number.format(model.about.size)} characters`;
+    const alphabet = model.about.vocabulary.tokens === "bytes" ? "reads bytes" : `has a vocabulary of ${number.format(model.about.size)} characters`;
     $("about").textContent = `${model.about.name || name}: ${layers.join(", ")}; it ${alphabet}.`;
     show("ready");
   } catch (error) {
@@ -53,12 +53,12 @@ async function write() {
   show("writing");
   const start = performance.now();
   let count = 0, waiting = "", shown = start;
-  const tell = (end) => {
+  const update = (end) => {
     const box = $("text"), atEnd = box.scrollTop + box.clientHeight > box.scrollHeight - 40;
     $("written").append(waiting); // a text node
     waiting = "";
     const speed = Math.round((1000 * count) / Math.max(1, performance.now() - start));
-    $("status").textContent = `${number.format(count)} characters, ${number.format(speed)} a second, rng seed ${rngSeed}${end}`;
+    $("status").textContent = `${number.format(count)} characters, ${number.format(speed)} characters/s, RNG seed ${rngSeed}${end}`;
     if (atEnd) box.scrollTop = box.scrollHeight;
   };
   try {
@@ -66,12 +66,12 @@ async function write() {
       waiting += piece;
       count++;
       if (performance.now() - shown < 30) continue;
-      tell("");
+      update("");
       await pause();
       if (writing !== here) break;
       shown = performance.now();
     }
-    tell(writing === here ? "" : ", stopped");
+    update(writing === here ? "" : ", stopped");
   } catch (error) {
     complain(error.message);
   }
@@ -87,22 +87,22 @@ $("stop").addEventListener("click", () => { writing = null; });
 $("seed").addEventListener("keydown", (event) => {
   if (event.key === "Enter" && (event.ctrlKey || event.metaKey) && !$("write").disabled) write();
 });
-const tellTemperature = () => { $("temperature-value").textContent = $("temperature").value; };
-$("temperature").addEventListener("input", tellTemperature);
-tellTemperature();
+const showTemperature = () => { $("temperature-value").textContent = $("temperature").value; };
+$("temperature").addEventListener("input", showTemperature);
+showTemperature();
 
 show("empty");
 const library = import("./model.js").catch(() => {
-  throw new Error("onnxruntime-web is not beside this page: say `npm install` in its folder, and load it again");
+  throw new Error("onnxruntime-web is missing: run `npm install` in the folder of this page, and reload");
 });
 library.catch((error) => complain(error.message));
 
-// ?model=shakespeare.onnx opens a file that lies beside the page.
-const beside = new URLSearchParams(location.search).get("model");
-if (beside !== null) {
-  open(beside, async () => {
-    const response = await fetch(beside).catch(() => null); // the page's policy forbids other hosts
-    if (!response?.ok) throw new Error("there is no such file beside this page");
+// ?model=shakespeare.onnx opens a file from the folder of the page.
+const requested = new URLSearchParams(location.search).get("model");
+if (requested !== null) {
+  open(requested, async () => {
+    const response = await fetch(requested).catch(() => null); // the page's policy forbids other hosts
+    if (!response?.ok) throw new Error("not found in the folder of this page; check the name");
     return response.arrayBuffer();
   });
 }

@@ -1,4 +1,4 @@
-"""The operations of a step, held against those of a step written out and differentiated, product by product."""
+"""The counted operations of a step against the products in the jaxpr of a real step and its gradient."""
 
 import math
 from dataclasses import replace
@@ -13,7 +13,7 @@ CASE = Case(embedding=5, hidden=3, layers=2, batch=4, time=6, vocabulary=7)
 
 
 def loss(params, carry, tokens, case: Case):
-    """Some recurrent net with this case's products; the vocabulary is small, so its table is projected."""
+    """A recurrent model with the products of this case; its vocabulary is small, so its table is projected."""
     xs = None
     for layer in range(case.layers):
         w_x, w_h, h = params["w_x"][layer], params["w_h"][layer], carry[layer]
@@ -50,15 +50,15 @@ def counted_flop(case: Case) -> int:
 @pytest.mark.parametrize(
     "case", [CASE, replace(CASE, layers=1), replace(CASE, layers=3, cell="gru"), replace(CASE, cell="rnn")]
 )
-def test_the_operations_of_a_step_are_those_of_its_products(case: Case) -> None:
+def test_the_operations_of_a_step_equal_those_of_its_products(case: Case) -> None:
     assert step_flop(case) == counted_flop(case)
 
 
-def test_a_vocabulary_larger_than_the_batch_is_not_projected_whole() -> None:
+def test_a_vocabulary_larger_than_the_batch_is_not_projected() -> None:
     assert step_flop(replace(CASE, vocabulary=25)) - step_flop(replace(CASE, vocabulary=24)) == 6 * 3 * 24
 
 
-def test_the_measured_cases_have_names_of_their_own() -> None:
+def test_the_names_of_the_cases_are_unique() -> None:
     for platform in ("cpu", "gpu"):
         names = [case.name for case in train_cases(platform, quick=False)]
         assert len(set(names)) == len(names)

@@ -19,7 +19,7 @@ ENTRY %main.9 (p: f32[3,4]) -> f32[3,4] {
 """
 
 
-def test_operations_between_devices_are_found_with_their_bytes_and_where_they_stand() -> None:
+def test_collectives_are_found_with_their_bytes_and_computation() -> None:
     assert find_collectives(HLO) == [
         Collective("all-reduce", 3 * 4 * 4 + 8 * 2 + 1, "body.2"),
         Collective("all-gather", 2 * 4, "body.2"),

@@ -1,4 +1,4 @@
-"""What compressors make of a text's end: their own count of bytes, and next to nothing for what was read before."""
+"""Compressed size of the end of a text, alone and with the text before it as history."""
 
 import json
 import lzma
@@ -12,7 +12,7 @@ LETTERS = random.Random(0)
 NOISE = "".join(LETTERS.choice("abcdefghé") for _ in range(20_000))
 
 
-def test_bits_per_character_and_byte_are_of_the_held_out_end() -> None:
+def test_bits_per_character_and_byte_of_the_validation_split() -> None:
     end = NOISE[15_000:]
     for row in measure("noise", NOISE, 0.25):
         compressed = 8 * len(compressors(len(NOISE.encode()))[row.tool](end.encode()))
@@ -21,7 +21,7 @@ def test_bits_per_character_and_byte_are_of_the_held_out_end() -> None:
         assert row.with_history_per_byte < row.with_history  # é has two bytes
 
 
-def test_an_end_that_stands_in_the_training_text_costs_next_to_nothing() -> None:
+def test_an_end_contained_in_the_training_text_compresses_to_almost_nothing() -> None:
     rows = {row.tool: row for row in measure("twice", NOISE + NOISE[:5_000], 0.2)}
     assert {"bz2 -9", "lzma, extreme, without a container"} <= set(rows)
     for tool, row in rows.items():
@@ -30,7 +30,7 @@ def test_an_end_that_stands_in_the_training_text_costs_next_to_nothing() -> None
 
 
 @pytest.mark.parametrize("tool", compressors(10))
-def test_what_was_compressed_can_be_had_back(tool: str) -> None:
+def test_decompression_restores_the_text(tool: str) -> None:
     compressed = compressors(len(NOISE.encode()))[tool](NOISE.encode())
     assert 3 / 8 < len(compressed) / len(NOISE) < 0.6
     if tool.startswith("xz"):
@@ -45,6 +45,6 @@ def test_a_table_is_printed_and_json_written(tmp_path, capsys) -> None:
     assert all(f"{row['tool']:36} {row['alone']:8.3f}" in capsys.readouterr().out for row in rows[:1])
 
 
-def test_a_text_that_is_missing_is_one_line(tmp_path, capsys) -> None:
+def test_a_missing_text_is_one_line(tmp_path, capsys) -> None:
     assert main(["--corpus", str(tmp_path / "none.txt")]) == 2
     assert len(capsys.readouterr().err.strip().splitlines()) == 1

@@ -1,11 +1,11 @@
-"""The texts that memory and speed are measured on; that everything runs is seen with --sizes 1 --seconds 1."""
+"""The corpora of the benchmark; run it with --sizes 1 --seconds 1 to test the rest."""
 
 from pathlib import Path
 
 from benchmarks.large_corpora import _UNKNOWN, write_text
 
 
-def test_texts_are_as_large_as_asked_and_only_one_has_what_the_model_lacks(tmp_path: Path) -> None:
+def test_corpora_have_the_requested_size_and_only_one_has_unknown_characters(tmp_path: Path) -> None:
     paths = [tmp_path / name for name in ("first", "again", "second")]
     for path, seed in zip(paths, (0, 0, 1), strict=True):
         write_text(path, 0.3, seed)

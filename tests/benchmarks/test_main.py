@@ -19,14 +19,14 @@ def test_the_help_names_every_benchmark() -> None:
 @pytest.mark.parametrize(
     "arguments", [["--only", "nothing"], ["--peers", "ours,theirs"], ["--cases", "x"], ["--rounds", "0"]]
 )
-def test_what_is_not_there_is_a_mistake(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unknown_benchmark_is_refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as end:
         main(arguments)
     assert end.value.code == 2
     assert "error: " in capsys.readouterr().err
 
 
-def test_a_quick_measurement_from_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_quick_measurement_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "measured.json"
     options = [
         "--quick",

@@ -6,7 +6,7 @@ import pytest
 from benchmarks.report import milliseconds, number, spread, table, write_json
 
 
-def test_columns_are_aligned_numbers_to_the_right_words_to_the_left() -> None:
+def test_numbers_are_right_aligned_and_words_left_aligned() -> None:
     shown = table("seconds", ["", "a", "note"], [["one", "1.0", "x"], ["eleven", "10.25", ""]])
     assert shown == "seconds\n              a  note\n  one       1.0  x\n  eleven  10.25\n"
 
@@ -14,7 +14,7 @@ def test_columns_are_aligned_numbers_to_the_right_words_to_the_left() -> None:
 @pytest.mark.parametrize(
     ("value", "shown"), [(0.12345, "0.123"), (83.14, "83.1"), (100.4, "100"), (12345.6, "12,346")]
 )
-def test_a_number_has_the_digits_that_mean_something(value: float, shown: str) -> None:
+def test_numbers_have_significant_digits_only(value: float, shown: str) -> None:
     assert number(value) == shown
 
 
@@ -22,12 +22,12 @@ def test_seconds_are_shown_as_milliseconds() -> None:
     assert milliseconds(0.0831) == "83.1"
 
 
-def test_a_spread_is_the_least_and_the_most() -> None:
+def test_a_spread_is_the_minimum_and_the_maximum() -> None:
     assert spread([0.09, 0.08, 0.1], 1e3) == "80..100"
     assert spread([]) == "-"
 
 
-def test_the_json_holds_everything(tmp_path: Path) -> None:
+def test_the_json_has_every_measurement(tmp_path: Path) -> None:
     write_json(tmp_path / "a.json", {"cores": 2}, {"rounds": 3}, {"startup": [{"seconds": [1.5]}]})
     assert json.loads((tmp_path / "a.json").read_text()) == {
         "machine": {"cores": 2},

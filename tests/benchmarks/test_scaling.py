@@ -13,7 +13,7 @@ def test_an_all_reduce_sends_almost_twice_the_gradient_in_small_parts() -> None:
     assert all_reduce_seconds(link, 1e9, 100) == pytest.approx(1.98 + 198e-6)
 
 
-def test_efficiency_is_what_is_left_and_accumulation_wins_it_back() -> None:
+def test_efficiency_falls_with_communication_and_rises_with_accumulation() -> None:
     link = Link("", 1e9, 0.0)
     assert efficiency(link, 1e9, 2, seconds=1.0) == pytest.approx(0.5)
     assert efficiency(link, 1e9, 2, seconds=1.0, accumulate=9) == pytest.approx(0.9)
@@ -26,11 +26,11 @@ def test_devices_share_the_work_and_exchange_the_gradient_once(capsys: pytest.Ca
     strong, weak, accumulated = (part.splitlines()[2:4] for part in shown.split("scaling, ")[1:])
     one, two = (line.split() for line in strong)
     assert (one[3], one[4]) == ("0", "0")
-    assert float(two[2]) == pytest.approx(float(one[2]) / 2, rel=0.2)  # the projected table is not shared out
+    assert float(two[2]) == pytest.approx(float(one[2]) / 2, rel=0.2)  # the projected table is not divided
     assert int(two[3]) >= 1
     assert [line.split()[1] for line in weak] == ["4", "8"]
     assert weak[0].split()[2] == weak[1].split()[2]
-    assert accumulated[1].split()[3:5] == two[3:5]  # four batches, and no more sent
+    assert accumulated[1].split()[3:5] == two[3:5]  # 4 batches with the same communication
     assert float(accumulated[1].split()[2]) == pytest.approx(4 * float(two[2]), rel=0.01)
 
 

@@ -11,7 +11,7 @@ from benchmarks.soak.running import Result
 WRONG = Command(1, "sample", ["sample", "--length", "-1"], frozenset({2}))
 
 
-def test_a_command_that_ends_as_it_must_is_well() -> None:
+def test_an_expected_exit_passes() -> None:
     assert judge(WRONG, Result(2, "jaxrnn: error: --length: must be 1 or more\n")) == []
 
 
@@ -24,12 +24,12 @@ def test_a_command_that_ends_as_it_must_is_well() -> None:
         (Result(137, "", hung=True), "hangs"),
     ],
 )
-def test_a_command_that_ends_otherwise_is_a_failure(result: Result, problem: str) -> None:
+def test_an_unexpected_exit_fails(result: Result, problem: str) -> None:
     (found,) = judge(WRONG, result)
     assert problem in found
 
 
-def test_a_lost_checkpoint_and_a_file_changed_elsewhere_are_failures(tmp_path: Path) -> None:
+def test_a_lost_checkpoint_and_a_file_changed_elsewhere_fail(tmp_path: Path) -> None:
     lost = why_lost(tmp_path / "run")
     before = files_of(tmp_path)
     (tmp_path / "new").touch()
@@ -38,12 +38,12 @@ def test_a_lost_checkpoint_and_a_file_changed_elsewhere_are_failures(tmp_path: P
     assert len(judge(WRONG, Result(2, ""), lost=lost, changed="new")) == 2
 
 
-def test_a_seed_gives_the_same_commands_again() -> None:
+def test_a_seed_reproduces_the_commands() -> None:
     first, again = ([choose(rng, n) for n in range(50)] for rng in (random.Random(3), random.Random(3)))
     assert first == again
 
 
-def test_what_never_ends_by_itself_is_interrupted() -> None:
+def test_endless_commands_are_interrupted() -> None:
     rng = random.Random(0)
     commands = [choose(rng, number) for number in range(300)]
     endless = [command for command in commands if command.name == "play" or "--forever" in command.arguments]
@@ -51,6 +51,6 @@ def test_what_never_ends_by_itself_is_interrupted() -> None:
     assert {command.signal for command in endless} == {signal.SIGINT}
 
 
-def test_trouble_is_in_the_line_that_repeats_it() -> None:
+def test_faults_are_part_of_the_line_that_reproduces_them() -> None:
     command = WRONG._replace(redirections=">&- 2>&-", blocks=4)
     assert command.line("python") == "ulimit -f 4; exec python -m jaxrnn_cli sample --length -1 >&- 2>&-"

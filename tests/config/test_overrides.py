@@ -1,4 +1,4 @@
-"""Values given as KEY=VALUE on top of a config."""
+"""Overrides of config values by KEY=VALUE."""
 
 import pytest
 
@@ -34,7 +34,7 @@ def test_an_override_replaces_the_default_and_the_file():
 @pytest.mark.parametrize(
     "key", ["train.batch_size", "train.batch-size", "Train.Batch-Size", " train.batch_size "]
 )
-def test_hyphens_capitals_and_blanks_do_not_matter_in_a_key(key):
+def test_hyphens_capitals_and_spaces_in_a_key_are_normalized(key):
     assert read(f"{key}=8").train.batch_size == 8
 
 
@@ -63,7 +63,7 @@ def test_hyphens_capitals_and_blanks_do_not_matter_in_a_key(key):
         ("sample.stop=\n", "\n"),
     ],
 )
-def test_a_value_is_read_as_its_keys_type(override, value):
+def test_a_value_has_the_type_of_its_key(override, value):
     section, name = override.partition("=")[0].split(".")
     found = getattr(getattr(read(override), section), name)
     assert (found, type(found)) == (value, type(value))
@@ -122,7 +122,7 @@ def test_a_layer_is_named_by_its_index():
         ),
     ],
 )
-def test_a_bad_override_is_refused_by_name(override, message):
+def test_an_invalid_override_is_refused_by_name(override, message):
     assert refused(override) == f"--set {override}: {message}"
 
 
@@ -133,18 +133,18 @@ def test_an_override_is_shown_on_one_short_line():
     assert len(refused("train.steps=" + "9" * 9000)) < 200
 
 
-def test_of_two_overrides_the_one_that_set_the_value_is_named():
+def test_the_override_that_set_the_value_is_named():
     layers = "model.layers=[{type='embedding', size=3}, {type='dense'}]"
     assert refused(layers, "model.layers.0.size=0").startswith("--set model.layers.0.size=0: must be")
     assert refused(layers.replace("3", "0"), "model.layers.1.type=dense").startswith("--set model.layers=[")
 
 
-def test_a_layer_that_becomes_another_needs_what_the_other_needs():
+def test_a_changed_layer_type_needs_the_keys_of_the_new_type():
     error = refused("model.layers.2.type=gru")
     assert error.startswith("my.toml with --set model.layers.2.type=gru: model.layers[2].size: is missing")
 
 
-def test_a_value_that_only_an_override_makes_wrong_names_both():
+def test_an_error_from_a_value_and_an_override_names_both():
     layers = "{type='embedding', size=3}, {type='rnn_block', size=3}, {type='dense'}"
     expected = (
         "my.toml with --set model.layers.0.size=4: model.layers[1].size = 3: an rnn_block adds to its input"
@@ -167,5 +167,5 @@ def test_a_value_that_only_an_override_makes_wrong_names_both():
         ),
     ],
 )
-def test_an_override_of_what_the_file_has_wrong_says_so(text, override, message):
+def test_an_override_of_an_invalid_part_of_the_file_is_refused(text, override, message):
     assert refused(override, text=text).startswith(f"--set {override}: {message}")

@@ -1,4 +1,4 @@
-"""A config's TOML: strict, and kind where it refuses."""
+"""Strict reading of a config, with helpful errors."""
 
 import pytest
 
@@ -39,11 +39,11 @@ def refused(text):
 
 
 @pytest.mark.parametrize("text", ["", "\ufeff", "# nothing", "[corpus]\n[model]\n[train]\n[sample]"])
-def test_what_is_left_out_has_its_default(text):
+def test_missing_keys_have_defaults(text):
     assert parse_config(text, "my.toml") == Config()
 
 
-def test_what_is_given_is_read():
+def test_given_values_are_read():
     config = parse_config(
         "[train]\nsteps = 30\nmax_grad_norm = 5\nstateful = false\n[sample]\nprompt = 'A'", "my.toml"
     )
@@ -61,7 +61,7 @@ def test_what_is_given_is_read():
         "[[model.layers]]\ntype='dropout'\nrate=0\n[[model.layers]]\ntype='dense'",
     ],
 )
-def test_layers_are_read_in_either_of_tomls_notations(text):
+def test_layers_are_read_in_both_toml_notations(text):
     layers = (EmbeddingConfig(size=8), RNNBlockConfig(cell="gru"), DropoutConfig(rate=0.0), DenseConfig())
     assert parse_config(text, "my.toml").model == ModelConfig(layers=layers)
 
@@ -109,11 +109,11 @@ def test_layers_are_read_in_either_of_tomls_notations(text):
         ),
     ],
 )
-def test_an_unknown_name_is_refused_with_the_nearest_or_with_all_there_are(text, message):
+def test_an_unknown_name_is_refused_with_the_nearest_or_all_names(text, message):
     assert refused(text) == message
 
 
-def test_a_key_of_any_length_is_refused_in_a_short_line():
+def test_a_long_unknown_key_is_refused_in_a_short_line():
     assert len(refused("[sample]\n" + "s" * 900_000 + " = 1")) < 200
 
 
@@ -166,23 +166,23 @@ def test_a_key_of_any_length_is_refused_in_a_short_line():
     ],
     ids=lambda value: value[:40],
 )
-def test_a_value_that_cannot_be_meant_is_refused_with_what_is_allowed(text, message):
+def test_an_invalid_value_is_refused_with_the_allowed_values(text, message):
     assert refused(text) == message
 
 
 @pytest.mark.parametrize("names", ["a.txt", ("a.txt",), ("a.txt", "b/", "hamlet")])
-def test_a_text_is_one_name_or_a_list_and_is_written_as_it_was_read(names: str | tuple[str, ...]) -> None:
+def test_a_corpus_is_one_name_or_a_list_and_survives_a_round_trip(names: str | tuple[str, ...]) -> None:
     config = Config(corpus=CorpusConfig(text=names))
     assert parse_config(dump_config(config), "again") == config
 
 
 @pytest.mark.parametrize("value", ["[]", '["a", 3]', '[""]', '[["a"]]', '["a\\u0000"]'])
-def test_a_list_of_texts_holds_names_and_at_least_one(value: str) -> None:
+def test_a_list_of_corpora_must_have_names(value: str) -> None:
     with pytest.raises(ConfigError, match=r"corpus\.text = .*must be"):
         parse_config(f"[corpus]\ntext = {value}\n", "file")
 
 
-def test_a_list_of_texts_is_set_as_toml_has_it() -> None:
+def test_a_list_of_corpora_can_be_set_by_an_override() -> None:
     def text(value: str) -> object:
         return parse_config("", "file", [f"corpus.text={value}"]).corpus.text
 
@@ -190,7 +190,7 @@ def test_a_list_of_texts_is_set_as_toml_has_it() -> None:
     assert text("[draft].txt") == "[draft].txt"
 
 
-def test_a_name_of_another_tool_is_refused_with_a_key_that_exists() -> None:
+def test_a_key_of_another_tool_is_refused_with_the_corresponding_key() -> None:
     keys = {"corpus.text", "model.layers", *PATHS.values()}
     for name, ours in OTHER_NAMES.items():
         assert name not in PATHS, f"{name} is a key of ours"

@@ -1,4 +1,4 @@
-"""The records themselves: defaults, limits, and which layers fit together."""
+"""The config dataclasses: defaults, limits, and valid combinations of layers."""
 
 import dataclasses
 import math
@@ -32,7 +32,7 @@ from jaxrnn.errors import ConfigError
 
 COUNT = 2**31 - 1
 
-# record, field, the values on the edge of what is allowed, and the nearest that are not
+# dataclass, field, the limits of the allowed range, and the nearest values outside it
 LIMITS: list[tuple[Any, str, list[Any], list[Any]]] = [
     (CorpusConfig, "tokens", ["characters", "bytes"], ["", "byte", "words"]),
     (CorpusConfig, "streamed", ["auto", "always", "never"], ["", "Always", "sometimes"]),
@@ -136,7 +136,7 @@ def test_the_limits_of_every_field_are_tested():
 
 @pytest.mark.parametrize(("record", "name"), NUMBERS)
 @pytest.mark.parametrize("value", [True, False, "1", [1], {}, math.nan, math.inf, -math.inf])
-def test_no_number_is_made_of_what_is_none(record, name, value):
+def test_non_numbers_are_not_converted(record, name, value):
     with pytest.raises(ConfigError, match=rf"^{name} = .*: must be a"):
         make(record, **{name: value})
 
@@ -154,7 +154,7 @@ def test_an_integer_given_for_a_float_becomes_one():
 
 
 @pytest.mark.parametrize("value", [0, 1, "true", None])
-def test_only_true_and_false_are_true_or_false(value):
+def test_only_booleans_are_booleans(value):
     with pytest.raises(ConfigError, match=r"^stateful = .*: must be true or false"):
         TrainConfig(stateful=value)
     with pytest.raises(ConfigError, match=r"^variational = .*: must be true or false"):
@@ -165,17 +165,17 @@ def test_only_true_and_false_are_true_or_false(value):
     ("record", "name"), [(CorpusConfig, "text"), (SampleConfig, "prompt"), (SampleConfig, "stop")]
 )
 @pytest.mark.parametrize("value", [1, True, None, "\ud800", "a\udcff"])
-def test_a_text_is_a_string_of_real_characters(record, name, value):
+def test_a_string_must_be_valid_unicode(record, name, value):
     with pytest.raises(ConfigError, match=f"^{name} = "):
         record(**{name: value})
 
 
 @pytest.mark.parametrize("value", ["ROMEO", "\0", "\r\n", "🎭", "\ud7ff", "\ue000", ""])
-def test_any_text_can_stop_a_sample(value):
+def test_any_string_can_be_a_stop_text(value):
     assert SampleConfig(stop=value).stop == value
 
 
-def test_a_run_can_be_shortened_without_a_thought_to_its_warm_up():
+def test_steps_may_be_fewer_than_warmup_steps():
     assert TrainConfig(steps=5).warmup_steps == TrainConfig().warmup_steps > 5
 
 
@@ -184,7 +184,7 @@ def test_the_defaults_are_a_small_lstm():
     assert sizes == [("embedding", 192), ("lstm", 192), ("dense", None)]
 
 
-def test_a_config_can_be_a_key_and_cannot_be_changed():
+def test_a_config_is_hashable_and_immutable():
     assert hash(Config()) == hash(Config())
     assert hash(ModelConfig(layers=[EmbeddingConfig(size=1), DenseConfig()]))
     with pytest.raises(dataclasses.FrozenInstanceError):
@@ -204,7 +204,7 @@ E, D = EmbeddingConfig(size=8), DenseConfig()
         [E, *[RNNBlockConfig()] * 998, D],
     ],
 )
-def test_layers_that_fit_together_are_a_model(layers):
+def test_valid_layers_are_accepted(layers):
     assert ModelConfig(layers=layers).layers == tuple(layers)
 
 
@@ -232,15 +232,15 @@ def test_layers_that_fit_together_are_a_model(layers):
         ([E, "lstm", D], r"^layers\[1\] = \"lstm\": must be a layer's config$"),
     ],
 )
-def test_layers_that_do_not_fit_are_refused_by_index_and_type(layers, message):
+def test_invalid_layers_are_refused_by_index_and_type(layers, message):
     with pytest.raises(ConfigError, match=message):
         ModelConfig(layers=layers)
 
 
-# Options that need others, or exclude them.
+# Options that require or exclude others.
 
 
-def test_resets_need_a_state_that_is_carried():
+def test_resets_need_a_carried_state():
     with pytest.raises(ConfigError, match=r"^accumulate_steps = 2: with steps = 1073741824"):
         TrainConfig(accumulate_steps=2, steps=2**30)
     assert TrainConfig(accumulate_steps=2, steps=2**30 - 1, batch_size=3, seq_len=5).tokens_per_step == 30
@@ -256,7 +256,7 @@ def separator_refused(text: str, *overrides: str) -> str:
     return message
 
 
-def test_a_separator_is_written_as_toml_writes_characters() -> None:
+def test_an_error_shows_the_separator_as_toml() -> None:
     for written, character in (("\\n", "\n"), ("\\u001E", "\x1e"), (";", ";")):
         text = f'[corpus]\nseparator = "{written}"'
         assert parse_config(text, "my.toml").corpus.separator == character
@@ -277,7 +277,7 @@ def test_a_separator_of_bytes_is_an_ascii_character() -> None:
     assert "must be one token" in separator_refused('[corpus]\ntokens = "bytes"\nseparator = "é"')
 
 
-def test_an_escape_in_a_separator_that_was_not_read_as_one_says_how_to_write_it() -> None:
+def test_an_unexpanded_escape_in_a_separator_is_refused_with_the_syntax() -> None:
     for message in (
         separator_refused("[corpus]\nseparator = '\\n'"),
         separator_refused("", r"corpus.separator=\n"),

@@ -1,4 +1,4 @@
-"""TOML texts and files: what comes in whole, and the one line that answers what does not."""
+"""Reading and writing TOML, and its one-line errors."""
 
 import errno
 import os
@@ -35,13 +35,13 @@ ODD_STRINGS = [
 
 
 @pytest.mark.parametrize("text", ODD_STRINGS)
-def test_any_string_comes_back_from_the_one_line_it_is_written_on(text):
+def test_any_string_survives_a_round_trip_on_one_line(text):
     written = toml_string(text)
     assert written.isprintable()
     assert tomllib.loads(f"x = {written}") == {"x": text}
 
 
-def test_numbers_come_back_as_they_were():
+def test_numbers_survive_a_round_trip():
     generator = random.Random(0)
     numbers = [0.1, 1e-5, 1e22, 5e-324, 1.7e308, 1.0, 0, -3, 2**31 - 1]
     numbers += [generator.uniform(0, 1) * 10 ** generator.randint(-30, 30) for _ in range(200)]
@@ -50,12 +50,12 @@ def test_numbers_come_back_as_they_were():
         assert (back, type(back)) == (number, type(number))
 
 
-def test_tables_are_written_for_reading():
+def test_tables_are_written_readably():
     text = format_toml({"a": {"x": True}, "b": {"list": [{"k": "v"}, {"k": 2.5}]}})
     assert text == '[a]\nx = true\n\n[b]\nlist = [\n  { k = "v" },\n  { k = 2.5 },\n]\n'
 
 
-def test_what_toml_has_no_word_for_is_not_written():
+def test_values_that_toml_lacks_are_refused():
     with pytest.raises(TypeError, match="bytes"):
         format_toml({"a": {"x": b""}})
 
@@ -77,19 +77,19 @@ def test_what_toml_has_no_word_for_is_not_written():
     ],
     ids=lambda value: value[:12],
 )
-def test_a_text_that_is_no_toml_is_refused_in_one_line(text, message):
+def test_invalid_toml_is_refused_in_one_line(text, message):
     with pytest.raises(ConfigError, match=f"^{message}") as caught:
         parse_toml(text, "x.toml")
     assert str(caught.value).isprintable()
 
 
-def test_many_dots_in_a_string_are_no_nested_keys():
+def test_many_dots_in_a_string_are_accepted():
     seed = "." * 3000 + "a." * 3000
     assert parse_toml(f"a = {toml_string(seed)}", "x") == {"a": seed}
 
 
 @pytest.mark.parametrize("text", ["1\nb = 2", "", "[", "ROMEO"])
-def test_one_value_is_one_value(text):
+def test_only_a_single_value_is_parsed(text):
     with pytest.raises(ConfigError):
         parse_value(text)
 
@@ -102,7 +102,7 @@ def test_a_file_is_read_as_utf8_with_or_without_a_byte_order_mark(tmp_path):
 
 
 @pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
-def test_a_byte_that_is_not_utf8_is_named_by_its_offset_in_the_file(tmp_path, mark):
+def test_an_invalid_utf8_byte_is_named_by_its_offset(tmp_path, mark):
     path = tmp_path / "a.toml"
     path.write_bytes(mark + b"a = 1\nb = '\xe9'\n")
     with pytest.raises(
@@ -111,17 +111,17 @@ def test_a_byte_that_is_not_utf8_is_named_by_its_offset_in_the_file(tmp_path, ma
         read_text(path)
 
 
-def test_a_file_is_refused_by_its_size_before_it_is_read_whole(tmp_path):
+def test_a_large_file_is_refused_before_it_is_read(tmp_path):
     path = tmp_path / "a.toml"
     path.write_bytes(b"#" * MAX_BYTES)
     assert len(read_text(path)) == MAX_BYTES
     with path.open("ab") as file:
-        file.truncate(10**12)  # sparse: reading it all would not end well
+        file.truncate(10**12)  # sparse, too large to read
     with pytest.raises(ConfigError, match=r"a\.toml: has more than 1000000 bytes"):
         read_text(path)
 
 
-def test_a_missing_file_brings_up_the_ones_with_a_name_like_it(tmp_path, monkeypatch):
+def test_a_missing_file_is_refused_with_similar_names(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "configs").mkdir()
     (tmp_path / "configs" / "shakespeare.toml").touch()
@@ -140,7 +140,7 @@ def test_a_missing_file_brings_up_the_ones_with_a_name_like_it(tmp_path, monkeyp
             read_text(Path(given))
 
 
-def test_what_is_no_file_is_refused_by_name(tmp_path):
+def test_a_path_that_is_not_a_file_is_refused_by_name(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(ConfigError, match=r": is a directory"):
         read_text(tmp_path)
@@ -154,9 +154,7 @@ def test_what_is_no_file_is_refused_by_name(tmp_path):
 
 def test_an_unreadable_file_is_refused_by_name(tmp_path, monkeypatch):
     def refuse(path, _mode):
-        raise PermissionError(
-            errno.EACCES, os.strerror(errno.EACCES), path
-        )  # a mode of 0 would not stop root
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)  # root can read files of mode 0
 
     monkeypatch.setattr(Path, "open", refuse)
     path = tmp_path / "a.toml"
@@ -164,5 +162,5 @@ def test_an_unreadable_file_is_refused_by_name(tmp_path, monkeypatch):
         read_text(path)
 
 
-def test_a_name_is_shown_on_one_line_whatever_it_holds():
+def test_any_name_is_shown_on_one_line():
     assert printable("a b\n\x1b[31m\udcff é") == "a b\\u000a\\u001b[31m\\udcff é"

@@ -1,4 +1,4 @@
-"""A working directory of its own, and files that are old enough for their hashes to be remembered."""
+"""A new working directory, and files old enough for their hashes to be cached."""
 
 import os
 from collections.abc import Callable
@@ -36,7 +36,7 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def put(tmp_path: Path) -> Put:
-    """Writes a file that was last changed a minute ago."""
+    """Write a file whose modification time is 60 s ago."""
 
     def write(name: str, content: str | bytes) -> Path:
         path = tmp_path / name
@@ -51,7 +51,7 @@ def put(tmp_path: Path) -> Put:
 
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Many pieces of a small text."""
+    """Small pieces, so that a small text has many."""
     from jaxrnn.data import texts, tokens, vocabulary
 
     monkeypatch.setattr(texts, "_PIECE", 64)

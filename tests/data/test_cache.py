@@ -1,4 +1,4 @@
-"""The token cache: written once, by one process; verified to the last bit; never in the way; and never too large."""
+"""The token cache: written once by one process, verified, optional, and limited in size."""
 
 import errno
 import fcntl
@@ -31,13 +31,13 @@ def entries() -> list[str]:
 
 
 def stream(put: Put, name: str, text: str) -> Path:
-    """The folder of the ids of a text."""
+    """Return the cache entry of a text."""
     file = load(str(put(name, text)), streamed="always").tokens.file
     assert file is not None
     return file.parent
 
 
-def test_an_entry_is_known_by_the_content_and_several_files_are_one_corpus(put: Put) -> None:
+def test_an_entry_is_keyed_by_content_and_several_files_are_one_corpus(put: Put) -> None:
     for name in "abc":
         put(f"t/{name}", f"text {name}")
     corpus = load("t", separator="|", streamed="always")
@@ -55,12 +55,12 @@ def test_a_corpus_is_read_once_until_a_file_changes(put: Put, monkeypatch: pytes
         assert hash_corpus(find("t.txt")) == first.sha256
     date = path.stat()
     path.write_text("other text")
-    os.utime(path, ns=(date.st_atime_ns, date.st_mtime_ns))  # of the same size, and under the same date
+    os.utime(path, ns=(date.st_atime_ns, date.st_mtime_ns))  # same size and modification time
     assert text_of(load("t.txt", streamed="always").tokens) == "other text"
 
 
 @pytest.mark.parametrize(("seconds", "is_known"), [(-1, False), (0, False), (-3, True), (3600, True)])
-def test_a_file_so_new_that_it_could_change_unseen_is_read_again_and_one_of_the_future_is_not(
+def test_a_just_modified_file_is_read_again_but_not_one_from_the_future(
     put: Put, monkeypatch: pytest.MonkeyPatch, seconds: float, is_known: bool
 ) -> None:
     path = put("t.txt", "some text")
@@ -72,7 +72,7 @@ def test_a_file_so_new_that_it_could_change_unseen_is_read_again_and_one_of_the_
     assert (tokens_folder() / "known").exists() == is_known
 
 
-def test_a_corpus_in_memory_leaves_nothing_in_the_cache_and_a_streamed_one_reports_its_progress(
+def test_only_a_streamed_corpus_is_cached_and_reports_progress(
     put: Put,
 ) -> None:
     put("t.txt", "some text")
@@ -85,10 +85,10 @@ def test_a_corpus_in_memory_leaves_nothing_in_the_cache_and_a_streamed_one_repor
     assert ("reading t.txt", 9, 9) in told
 
 
-# Damage.
+# Corrupt entries.
 
 
-def test_flipped_bits_of_an_entry_are_found_and_the_entry_made_again(put: Put) -> None:
+def test_flipped_bits_are_detected_and_the_entry_is_rebuilt(put: Put) -> None:
     folder = stream(put, "t.txt", "hä")
     sizes = {path: path.stat().st_size for path in folder.iterdir()}
     assert sorted(path.name for path in sizes) == ["ids", "tokens.json"]
@@ -100,7 +100,7 @@ def test_flipped_bits_of_an_entry_are_found_and_the_entry_made_again(put: Put) -
         whole[bit // 8] ^= 1 << bit % 8
         path.write_bytes(damaged)
         found = open_entry(folder)
-        # What means the same is no damage: "\\u00e4" and "\\u00E4", a space and a newline after the record.
+        # Equivalent JSON is not corrupt: "\\u00e4" and "\\u00E4", a space or a newline after the record.
         assert found is None or (text_of(found[0]), found[1].tolist()) == ("hä", [1, 1]), (path, bit)
         assert found is None or path.name == "tokens.json"
         path.write_bytes(whole)
@@ -112,7 +112,7 @@ def test_flipped_bits_of_an_entry_are_found_and_the_entry_made_again(put: Put) -
 
 
 @pytest.mark.parametrize("damage", ["short", "gone", "garbage", "deep", "another", "folder"])
-def test_an_entry_that_is_none_is_made_again(put: Put, damage: str) -> None:
+def test_an_invalid_entry_is_rebuilt(put: Put, damage: str) -> None:
     folder = stream(put, "t.txt", "some text")
     ids, record = folder / "ids", folder / "tokens.json"
     match damage:
@@ -124,7 +124,7 @@ def test_an_entry_that_is_none_is_made_again(put: Put, damage: str) -> None:
             record.write_text("[]")
         case "deep":
             record.write_text("[" * 100_000)
-        case "another":  # with a hash of its own
+        case "another":  # with its own valid hash
             values = json.loads(record.read_text()) | {
                 "vocabulary": '{"characters": "ba", "tokens": "characters"}'
             }
@@ -139,7 +139,7 @@ def test_an_entry_that_is_none_is_made_again(put: Put, damage: str) -> None:
 
 
 @pytest.mark.parametrize("content", ["", "{}", '{"sha256": "../../x"}', '{"sha256": 5}', "[" * 100_000])
-def test_what_is_known_of_files_is_a_hash_or_nothing(put: Put, content: str) -> None:
+def test_invalid_cached_hashes_are_ignored(put: Put, content: str) -> None:
     stream(put, "t.txt", "some text")
     (known,) = (tokens_folder() / "known").iterdir()
     known.write_text(content)
@@ -147,10 +147,10 @@ def test_what_is_known_of_files_is_a_hash_or_nothing(put: Put, content: str) -> 
     assert json.loads(known.read_text()) == {"sha256": hash_corpus(find("t.txt"))}
 
 
-# What can't be written.
+# Failed writes.
 
 
-def test_the_cache_can_be_elsewhere(put: Put, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_cache_folder_can_be_set(put: Put, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("JAXRNN_TOKENS", "scratch/ids")
     assert stream(put, "t.txt", "some text").parent == tmp_path / "scratch/ids"
 
@@ -158,7 +158,7 @@ def test_the_cache_can_be_elsewhere(put: Put, tmp_path: Path, monkeypatch: pytes
 @pytest.mark.parametrize(
     "what", ["is not UTF-8", "was changed while it was read", "No space left", "MB are needed"]
 )
-def test_what_fails_leaves_nothing_behind(put: Put, monkeypatch: pytest.MonkeyPatch, what: str) -> None:
+def test_a_failure_leaves_no_files(put: Put, monkeypatch: pytest.MonkeyPatch, what: str) -> None:
     path = put("t.txt", b"some text\xff" if "UTF-8" in what else b"some text")
     tokenized: list[str] = []
 
@@ -183,11 +183,11 @@ def test_what_fails_leaves_nothing_behind(put: Put, monkeypatch: pytest.MonkeyPa
 
 
 def test_a_file_that_changes_between_two_passes_is_refused(put: Put) -> None:
-    for other in ("other text", "some"):  # with new characters, and with fewer
+    for other in ("other text", "some"):  # with new characters, and shorter
         path = put("t.txt", "some text")
         load("t.txt", streamed="always")
         for name in entries():
-            shutil.rmtree(tokens_folder() / name)  # so that the ids of what is known are written again
+            shutil.rmtree(tokens_folder() / name)  # so that the token ids are written again
 
         def change(doing: str, *_: int, path: Path = path, other: str = other) -> None:
             if doing.startswith("reading"):
@@ -211,7 +211,7 @@ load_corpus(CorpusConfig(text="t.txt", streamed="always"), on_progress=lambda *_
 """
 
 
-def test_killed_or_two_at_once_all_ends_well(put: Put) -> None:
+def test_killed_and_concurrent_writers(put: Put) -> None:
     put("t.txt", "some text, and more of it\n" * 10_000)
     killed, waiting = (subprocess.Popen([sys.executable, "-c", SLOWLY]) for _ in range(2))
     while not list(tokens_folder().glob("partial-*/ids")):
@@ -228,9 +228,7 @@ def test_killed_or_two_at_once_all_ends_well(put: Put) -> None:
     np.testing.assert_array_equal(found[0].read(), corpus.tokens.read())
 
 
-def test_a_process_that_waits_finds_what_another_has_written(
-    put: Put, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_waiting_process_uses_the_entry_of_another(put: Put, monkeypatch: pytest.MonkeyPatch) -> None:
     source: Source = find(str(put("t.txt", "some text")), streamed="always")
     lock, told = fcntl.flock, []
 
@@ -248,7 +246,7 @@ def test_a_process_that_waits_finds_what_another_has_written(
 
 
 @pytest.mark.parametrize("has_locks", [True, False])
-def test_what_a_killed_process_left_is_deleted_where_locks_tell_that_it_is_not_writing(
+def test_leftovers_of_a_killed_process_are_deleted_if_locks_work(
     put: Put, monkeypatch: pytest.MonkeyPatch, has_locks: bool
 ) -> None:
     def refuse(*_: object) -> None:
@@ -265,7 +263,7 @@ def test_what_a_killed_process_left_is_deleted_where_locks_tell_that_it_is_not_w
 # The limit.
 
 
-def test_entries_that_were_not_used_for_the_longest_time_are_deleted_above_the_limit(
+def test_the_least_recently_used_entries_above_the_limit_are_deleted(
     put: Put, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folders = [stream(put, f"{name}.txt", f"the text of {name}" * 50) for name in "abc"]
@@ -279,10 +277,10 @@ def test_entries_that_were_not_used_for_the_longest_time_are_deleted_above_the_l
     assert not folders[1].exists()
     monkeypatch.setattr(cache, "LIMIT", 0)
     newest = stream(put, "e.txt", "the text of e")
-    assert entries() == [newest.name]  # what is in use stays, whatever its size
+    assert entries() == [newest.name]  # an entry in use stays, whatever its size
 
 
-def test_a_corpus_goes_on_being_read_when_its_entry_is_deleted(
+def test_an_open_corpus_stays_readable_after_its_entry_is_deleted(
     put: Put, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cache, "LIMIT", 0)

@@ -1,4 +1,4 @@
-"""A corpus by name or path, in memory or streamed: the same tokens; found again by its content; and split."""
+"""Corpora by name or path, in memory or streamed; lookup by hash; splits."""
 
 import hashlib
 import re
@@ -27,7 +27,7 @@ from jaxrnn.errors import CorpusError, VocabularyError
 
 from .conftest import Put, find, load, text_of
 
-WIDE = "".join(map(chr, range(0x4E00, 0x4E00 + 300)))  # more characters than a byte can count
+WIDE = "".join(map(chr, range(0x4E00, 0x4E00 + 300)))  # more characters than a byte can index
 TEXTS = ["hello\r\nworld " * 40, "\ufeffnaïve — 😀\r" * 40, "few " * 90 + WIDE * 2 + " few", "ab"]
 TEXT = "the text, naïve — of a run " * 9
 
@@ -35,7 +35,7 @@ TEXT = "the text, naïve — of a run " * 9
 @pytest.mark.usefixtures("small")
 @pytest.mark.parametrize("text", TEXTS)
 @pytest.mark.parametrize("streamed", ["never", "always"])
-def test_tokens_vocabulary_counts_and_hash_are_those_of_the_text(put: Put, text: str, streamed: str) -> None:
+def test_tokens_vocabulary_counts_and_hash_match_the_text(put: Put, text: str, streamed: str) -> None:
     put("t.txt", text)
     plain = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
     corpus = load("./t.txt", streamed=streamed)
@@ -56,7 +56,7 @@ def test_tokens_vocabulary_counts_and_hash_are_those_of_the_text(put: Put, text:
 
 
 @pytest.mark.parametrize("streamed", ["never", "always"])
-def test_a_corpus_too_short_or_of_too_many_characters_is_refused(
+def test_a_corpus_too_short_or_with_too_many_characters_is_refused(
     put: Put, monkeypatch: pytest.MonkeyPatch, streamed: str
 ) -> None:
     for data, found in {
@@ -75,9 +75,7 @@ def test_a_corpus_too_short_or_of_too_many_characters_is_refused(
         load("t.txt", streamed=streamed)
 
 
-def test_a_corpus_that_does_not_fit_on_a_device_can_not_be_in_memory(
-    put: Put, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_corpus_too_large_for_a_device_must_be_streamed(put: Put, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "LARGEST_RESIDENT", 8)
     put("t.txt", "nine char")
     with pytest.raises(
@@ -86,7 +84,7 @@ def test_a_corpus_that_does_not_fit_on_a_device_can_not_be_in_memory(
         load("t.txt")
 
 
-def test_a_built_in_name_wins_over_a_file_and_a_path_forces_the_file(
+def test_a_built_in_name_takes_precedence_unless_a_path_is_given(
     put: Put, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put("hamlet", "mine")
@@ -98,7 +96,7 @@ def test_a_built_in_name_wins_over_a_file_and_a_path_forces_the_file(
 
 
 @pytest.mark.parametrize("name", ["shakespeare", "hamlet"])
-def test_the_plays_have_the_form_of_tiny_shakespeare(name, pytestconfig, monkeypatch):
+def test_the_plays_have_the_format_of_tiny_shakespeare(name, pytestconfig, monkeypatch):
     monkeypatch.chdir(pytestconfig.rootpath)
     if not (data_folder() / f"{name}.txt").exists():
         pytest.skip(f"the corpus {name} has not been fetched")
@@ -113,7 +111,7 @@ def test_the_plays_have_the_form_of_tiny_shakespeare(name, pytestconfig, monkeyp
         assert all(line == line.strip() for line in lines)
 
 
-# Found again.
+# Lookup by hash.
 
 
 def found(names: list[Texts], sha256: str, streamed: str = "auto", tokens: str = "characters") -> Corpus:
@@ -122,7 +120,7 @@ def found(names: list[Texts], sha256: str, streamed: str = "auto", tokens: str =
 
 @pytest.mark.parametrize("streamed", ["always", "never"])
 @pytest.mark.parametrize("name", ["a.txt", "b.txt", "data/c.txt"])
-def test_a_corpus_is_found_by_its_hash_where_it_may_be_or_in_the_data_folder(
+def test_a_corpus_is_found_by_hash_at_its_path_or_in_the_data_folder(
     put: Put, name: str, streamed: str
 ) -> None:
     for each in ("a.txt", "b.txt", "data/c.txt", "data/d.txt"):
@@ -135,7 +133,7 @@ def test_a_corpus_is_found_by_its_hash_where_it_may_be_or_in_the_data_folder(
     assert (again.tokens.file is not None) == (streamed == "always")
 
 
-def test_any_file_of_the_data_folder_is_looked_at_for_bytes(put: Put) -> None:
+def test_any_file_of_the_data_folder_can_be_a_byte_corpus(put: Put) -> None:
     data = b"\xef\xbb\xbfa\r\n\0\xff\xfe"
     put("data/image.png", data)
     put("data/tokens/known/x", b"")
@@ -145,7 +143,7 @@ def test_any_file_of_the_data_folder_is_looked_at_for_bytes(put: Put) -> None:
         found(["gone.png"], sha256)
 
 
-def test_the_token_ids_alone_are_enough(put: Put) -> None:
+def test_cached_token_ids_are_sufficient(put: Put) -> None:
     path = put("t.txt", TEXT)
     corpus = load("t.txt", streamed="always")
     path.unlink()
@@ -158,7 +156,7 @@ def test_the_token_ids_alone_are_enough(put: Put) -> None:
 
 
 @pytest.mark.parametrize("streamed", ["always", "never"])
-def test_another_corpus_in_its_place_is_reported_and_its_ids_are_not_written(put: Put, streamed: str) -> None:
+def test_another_corpus_at_the_path_is_reported_and_not_cached(put: Put, streamed: str) -> None:
     put("a.txt", TEXT)
     with pytest.raises(CorpusError, match=r"a\.txt is not the corpus that the run began with"):
         found(["a.txt", "nowhere.txt"], "0" * 64, streamed)
@@ -166,19 +164,19 @@ def test_another_corpus_in_its_place_is_reported_and_its_ids_are_not_written(put
 
 
 @pytest.mark.parametrize("sha256", ["../../../outside", "0" * 63, "0" * 63 + "/", "G" * 64])
-def test_a_hash_that_is_none_never_becomes_a_path(put: Put, sha256: str) -> None:
+def test_an_invalid_hash_is_never_used_as_a_path(put: Put, sha256: str) -> None:
     put("a.txt", TEXT)
     with pytest.raises(CorpusError, match="is not the SHA-256 of a corpus; restore "):
         found(["gone.txt"], sha256)
 
 
-# The beginning of a large one.
+# The start of a large corpus.
 
 
 @pytest.mark.usefixtures("small")
-def test_the_first_part_of_a_corpus_is_read_and_no_more(put: Put, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_the_start_of_a_corpus_is_read(put: Put, monkeypatch: pytest.MonkeyPatch) -> None:
     put("t/a", TEXT)
-    put("t/b", b"\xff")  # which is no text, and not reached
+    put("t/b", b"\xff")  # invalid UTF-8, not reached
     assert text_of(read_first(find("t"), 30).tokens) == TEXT[:30]
     assert text_of(read_first(find("t", tokens="bytes"), 300).tokens) == (TEXT.encode() + b"\xff")[:300]
     with pytest.raises(CorpusError, match="t/b is not UTF-8"):
@@ -189,26 +187,26 @@ def test_the_first_part_of_a_corpus_is_read_and_no_more(put: Put, monkeypatch: p
     assert read_start("t/a", "bytes", 30) == TEXT.encode()[:30]
 
 
-# Training and validation.
+# Training and validation splits.
 
 
 @pytest.mark.parametrize("length", [0, 1, 2, 9, 10, 11, 1_115_394])
 @pytest.mark.parametrize("fraction", [0.0, 0.05, 0.1, 0.3, 0.5, 0.9, 0.999])
-def test_the_parts_make_up_the_whole_and_are_as_large_as_asked(length, fraction):
+def test_the_splits_cover_the_corpus_with_the_given_fractions(length, fraction):
     training, held_out = split_lengths(length, fraction)
     assert training + held_out == length
     assert abs(held_out - length * fraction) < 1
 
 
-def test_a_whole_number_of_tokens_is_never_lost_to_rounding():
+def test_split_lengths_are_not_off_by_rounding():
     for tenth in range(10):
         assert split_lengths(1000, tenth / 10) == [1000 - 100 * tenth, 100 * tenth]
-    assert split_lengths(1_115_394, 0.1) == [1_003_854, 111_540]  # tiny shakespeare, as in published numbers
+    assert split_lengths(1_115_394, 0.1) == [1_003_854, 111_540]  # Tiny Shakespeare, as in published results
     assert split_lengths(1000, 0.2, 0.1) == [700, 200, 100]
     assert split_lengths(1000, 0.0, 0.3) == [700, 0, 300]
 
 
-def test_the_end_is_for_validation_and_nothing_is_copied():
+def test_the_validation_split_is_a_view_of_the_end():
     ids = np.arange(10, dtype=np.uint8)
     training, held_out = split_corpus(in_memory(Vocabulary("abcdefghij"), ids), 0.2)
     assert training.read().tolist() == [*range(8)]
@@ -230,14 +228,14 @@ def config(**sizes):
         ({"batch_size": 4, "seq_len": 5, "stateful": False}, 6),
     ],
 )
-def test_the_least_that_a_batch_needs_is_enough_and_one_less_is_not(sizes, least):
+def test_the_minimum_length_for_a_batch(sizes, least):
     sizes["validation_fraction"] = 0.0
     check_length("t.txt", least, config(**sizes))
     with pytest.raises(CorpusError, match=f"needs {least} for training"):
         check_length("t.txt", least - 1, config(**sizes))
 
 
-def test_a_corpus_too_short_is_refused_with_the_numbers_and_what_would_fit():
+def test_a_short_corpus_is_refused_with_sizes_that_fit():
     with pytest.raises(CorpusError) as caught:
         check_length("t.txt", 100, config(batch_size=32, seq_len=32))
     assert str(caught.value) == (
@@ -249,7 +247,7 @@ def test_a_corpus_too_short_is_refused_with_the_numbers_and_what_would_fit():
 @pytest.mark.parametrize("stateful", [True, False])
 @pytest.mark.parametrize("length", [4, 10, 100, 1000])
 @pytest.mark.parametrize(("batch_size", "seq_len"), [(32, 32), (1000, 1000), (2, 5000), (5000, 2)])
-def test_every_proposal_fits(length, batch_size, seq_len, stateful):
+def test_every_proposed_size_fits(length, batch_size, seq_len, stateful):
     asked = {"batch_size": batch_size, "seq_len": seq_len, "stateful": stateful, "validation_fraction": 0.0}
     with_batch_of = "batch_size = (\\d+)( with seq_len = (\\d+))?|seq_len = (\\d+)"
     try:
@@ -266,10 +264,10 @@ def test_every_proposal_fits(length, batch_size, seq_len, stateful):
             with pytest.raises(CorpusError):
                 check_length("t.txt", length, config(**{**asked, **larger}))
     else:
-        assert length > seq_len  # long enough after all
+        assert length > seq_len  # long enough
 
 
-def test_validation_needs_two_tokens_or_none_at_all():
+def test_a_validation_split_has_0_or_at_least_2_tokens():
     sizes = {"batch_size": 1, "seq_len": 1}
     check_length("t.txt", 20, config(**sizes))
     check_length("t.txt", 10, config(**sizes, validation_fraction=0.0))

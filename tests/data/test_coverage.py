@@ -1,4 +1,4 @@
-"""What a model knows of a corpus: the same, and the same message, whether it is in memory or streamed."""
+"""Coverage of a corpus by a vocabulary: equal results and messages in memory and streamed."""
 
 from collections import Counter
 
@@ -23,7 +23,7 @@ def streamed(request: pytest.FixtureRequest) -> str:
 @pytest.mark.parametrize(
     "known", ["the x", TEXT, "zq", "the tx,nav—ofrun ", "".join(map(chr, range(300, 600)))]
 )
-def test_new_characters_extend_the_vocabulary_or_are_dropped(put: Put, known: str, streamed: str) -> None:
+def test_unknown_characters_extend_the_vocabulary_or_are_dropped(put: Put, known: str, streamed: str) -> None:
     put("t.txt", TEXT)
     vocabulary, corpus = build_vocabulary(known), load("t.txt", streamed=streamed)
     tokens, coverage = cover(vocabulary, corpus, "extend")
@@ -40,10 +40,10 @@ def test_new_characters_extend_the_vocabulary_or_are_dropped(put: Put, known: st
     tokens, again = cover(vocabulary, corpus, "drop")
     assert (tokens.vocabulary, text_of(tokens), again) == (vocabulary, kept, coverage)
     assert (tokens.file is None) == (streamed == "never")
-    assert text_of(keep_known(vocabulary, corpus)) == kept  # from the token cache now
+    assert text_of(keep_known(vocabulary, corpus)) == kept  # now from the token cache
 
 
-def test_a_first_new_character_is_named_with_its_position(put: Put, streamed: str) -> None:
+def test_the_first_unknown_character_is_named_with_its_position(put: Put, streamed: str) -> None:
     put("t.txt", TEXT)
     corpus = load("t.txt", streamed=streamed)
     with pytest.raises(
@@ -58,7 +58,7 @@ def test_a_first_new_character_is_named_with_its_position(put: Put, streamed: st
 
 
 @pytest.mark.parametrize("on_unknown", ["extend", "drop", "error"])
-def test_bytes_are_all_known_and_characters_are_no_bytes(
+def test_a_byte_vocabulary_covers_all_bytes_and_no_characters(
     put: Put, on_unknown: OnUnknown, streamed: str
 ) -> None:
     put("t.txt", TEXT)
@@ -72,7 +72,7 @@ def test_bytes_are_all_known_and_characters_are_no_bytes(
 @pytest.mark.usefixtures("small")
 @pytest.mark.parametrize("known", [TEXT, "the tx,navofrun"])
 @pytest.mark.parametrize("fractions", [(0.0, 0.0), (0.3, 0.0), (0.3, 0.2), (0.0, 0.5), (0.9, 0.05)])
-def test_the_whole_corpus_is_split_as_it_is_without_what_was_dropped(
+def test_splits_of_the_whole_corpus_match_those_after_dropping(
     put: Put, streamed: str, known: str, fractions: tuple[float, float]
 ) -> None:
     put("t.txt", TEXT)
@@ -84,7 +84,7 @@ def test_the_whole_corpus_is_split_as_it_is_without_what_was_dropped(
     assert all(part[0] in vocabulary.characters for part in parts if part)
 
 
-def test_a_report_names_the_most_frequent_and_says_what_happens(put: Put) -> None:
+def test_a_report_names_the_most_frequent_characters_and_the_action(put: Put) -> None:
     put("t.txt", "aaa bb cdefghijk" + "a" * 30_000)
     corpus = load("t.txt")
     _, coverage = cover(build_vocabulary("a"), corpus, "extend")

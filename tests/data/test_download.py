@@ -16,7 +16,7 @@ class Told(list):
         self.append(progress)
 
 
-def test_data_with_another_hash_is_refused_with_both_and_what_to_do():
+def test_a_wrong_hash_is_refused_with_both_hashes_and_a_remedy():
     found = hashlib.sha256(b"text").hexdigest()
     assert verify(b"text", found, "it", "sigh") == b"text"
     words = rf"^it has the wrong SHA-256 \({found[:12]}\.\.\., not 000000000000\.\.\.\): sigh$"
@@ -26,7 +26,7 @@ def test_data_with_another_hash_is_refused_with_both_and_what_to_do():
 
 @pytest.fixture
 def pip(tmp_path, monkeypatch):
-    """Puts a shell script in Python's place; in it, $folder is where the wheel is to go."""
+    """Replace Python by a shell script, in which $folder is the destination of the wheel."""
 
     def install(script):
         python = tmp_path / "python"
@@ -48,7 +48,7 @@ def test_pip_downloads_one_wheel_and_installs_nothing(tmp_path, pip, capfd):
     assert capfd.readouterr() == ("", "")
 
 
-def test_pip_runs_in_the_users_own_settings(tmp_path, pip, monkeypatch):
+def test_pip_uses_the_users_settings(tmp_path, pip, monkeypatch):
     monkeypatch.setenv("PIP_INDEX_URL", "the user's")
     pip(f'echo "$PIP_INDEX_URL" >"{tmp_path}/index"; pwd >>"{tmp_path}/index"; printf wheel >"$folder/p.whl"')
     monkeypatch.chdir(tmp_path)
@@ -78,7 +78,7 @@ def test_pip_runs_in_the_users_own_settings(tmp_path, pip, monkeypatch):
         ("echo 'ERROR: something else' >&2; exit 3", "pip ended with exit code 3"),
     ],
 )
-def test_what_went_wrong_in_pip_is_said_in_one_line_of_our_own(pip, capfd, script, reason):
+def test_a_failure_of_pip_is_one_line(pip, capfd, script, reason):
     pip(script)
     with pytest.raises(DownloadError) as caught:
         fetch_wheel("p==1", "sigh", Told(), timeout=0.3 if "sleep" in script else 60)
@@ -90,21 +90,21 @@ def test_what_went_wrong_in_pip_is_said_in_one_line_of_our_own(pip, capfd, scrip
     assert capfd.readouterr() == ("", "")
 
 
-def test_more_than_the_wheel_can_be_is_refused_while_it_comes(pip):
+def test_a_download_larger_than_the_wheel_is_aborted(pip):
     for endless in ("exec yes >$TMPDIR/unpacked", 'head -c 2000 /dev/zero >"$folder/p.whl"'):
         pip(endless)
         with pytest.raises(DownloadError, match=r"p==1 \(it has more than 1,000 bytes"):
             fetch_wheel("p==1", "sigh", Told(), limit=1000)
 
 
-def test_a_child_of_pip_that_stays_behind_is_not_waited_for(tmp_path, pip):
+def test_a_remaining_child_of_pip_is_not_waited_for(tmp_path, pip):
     pip(f'sleep 60 & echo $! >"{tmp_path}/child"; printf wheel >"$folder/p.whl"')
     assert fetch_wheel("p==1", "sigh", Told()) == b"wheel"
-    os.kill(int((tmp_path / "child").read_text()), signal.SIGTERM)  # still there: nobody waited for its end
+    os.kill(int((tmp_path / "child").read_text()), signal.SIGTERM)  # still running
 
 
 @pytest.mark.parametrize("executable", ["", None, "/nowhere/python"])
-def test_a_python_that_cant_be_started_is_an_error(monkeypatch, executable):
+def test_a_python_that_can_not_start_is_an_error(monkeypatch, executable):
     monkeypatch.setattr(sys, "executable", executable)
     with pytest.raises(DownloadError, match=r"could not fetch p==1 \(.*\): sigh"):
         fetch_wheel("p==1", "sigh", Told())
@@ -143,7 +143,7 @@ def server(monkeypatch):
         server.shutdown()
 
 
-def test_a_file_is_fetched_by_its_address_with_progress_in_bytes(server):
+def test_a_file_is_downloaded_by_url_with_progress_in_bytes(server):
     told = Told()
     assert fetch_url(f"{server}/file", "it", "sigh", told, limit=1 << 20) == BODY
     assert told[0] == ("fetching it", 0, 0)

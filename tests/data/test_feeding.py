@@ -1,4 +1,4 @@
-"""A training run on a corpus on disk is bitwise the one on a corpus in memory."""
+"""Training from disk is bitwise identical to training from memory."""
 
 import threading
 from dataclasses import replace
@@ -34,7 +34,7 @@ def streamed(vocabulary: Vocabulary, ids: np.ndarray) -> TokenSource:
 def events_of(
     config: Config, tokens: TokenSource, state: TrainState | None = None, stop_at: int | None = None
 ) -> list[Event]:
-    """All events of a training run but its speed."""
+    """Return all events of a training run without its speed."""
     found: list[Event] = []
     steps: list[int] = []
     state = state or init_state(config, tokens.vocabulary.size)
@@ -58,15 +58,15 @@ def assert_same(found: list[Event], expected: list[Event]) -> None:
         jax.tree.map(np.testing.assert_array_equal, *states)
 
 
-@pytest.mark.usefixtures("optimised")  # two programs, which the compiler must not round apart
-def test_states_and_metrics_are_bitwise_the_same_also_after_a_stop(
+@pytest.mark.usefixtures("optimised")  # two programs, which must round alike
+def test_states_and_metrics_are_bitwise_identical_even_after_a_stop(
     config: Config,
     resident: TokenSource,
     streamed: TokenSource,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(feeding, "BLOCK_BYTES", 5 * 4 * 7)  # a block is 5 steps
-    # 60 steps are more than an epoch.
+    # 60 steps are more than 1 epoch.
     few = {"steps": 60, "save_every": 23, "eval_every": 20, "sample_every": 0}
     many = {"reset_rate": 0.5, "accumulate_steps": 2}
     config = replace(config, train=replace(config.train, **few, **many))  # type: ignore[arg-type]
@@ -79,11 +79,11 @@ def test_states_and_metrics_are_bitwise_the_same_also_after_a_stop(
     assert_same(resumed[-1:], expected[-1:])
     for thread in threading.enumerate():
         if "jaxrnn-reader" in thread.name:
-            thread.join(10)  # it ends with the training, if not in the same moment
+            thread.join(10)  # it ends soon after training
             assert not thread.is_alive()
 
 
-def test_a_validation_split_is_read_in_pieces_where_it_is_long(
+def test_a_long_validation_split_is_read_in_pieces(
     config: Config, resident: TokenSource, streamed: TokenSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     params = init_state(config, resident.vocabulary.size).params
@@ -123,7 +123,7 @@ def test_a_block_holds_the_batches_of_its_steps(
             np.testing.assert_array_equal(found, expected)
 
 
-def test_a_block_has_no_more_steps_than_there_are_and_one_at_least() -> None:
+def test_a_block_has_at_least_1_and_at_most_all_steps() -> None:
     train = TrainConfig(batch_size=4, seq_len=7)
     assert feeding.steps_per_block(train, 1, 10) == 10
     assert feeding.steps_per_block(train, 1, 10**9) == feeding.BLOCK_BYTES // 32
@@ -131,9 +131,7 @@ def test_a_block_has_no_more_steps_than_there_are_and_one_at_least() -> None:
     assert feeding.steps_per_block(TrainConfig(batch_size=2**20, seq_len=2**20), 1, 5) == 1
 
 
-def test_ids_that_were_cut_short_meanwhile_end_a_training_run_in_one_line(
-    config: Config, streamed: TokenSource
-) -> None:
+def test_token_ids_truncated_during_training_are_one_line(config: Config, streamed: TokenSource) -> None:
     with Path("ids").open("r+b") as file:
         file.truncate(500)
     with pytest.raises(CorpusError, match="was cut short: delete its folder and start again"):

@@ -1,4 +1,4 @@
-"""Which files a corpus is made of, in which order, and what stands between them."""
+"""The files of a corpus, their order, and the separators between them."""
 
 import errno
 import os
@@ -22,13 +22,13 @@ def refusal(names: Texts) -> str:
     return message
 
 
-def test_a_folder_is_its_files_by_path_without_hidden_ones_and_the_token_cache(put: Put) -> None:
+def test_a_folder_means_its_files_by_path_without_hidden_ones_and_the_token_cache(put: Put) -> None:
     for name in ("b.txt", "a/z.txt", "a/a/y", "a.txt", ".hidden", "a/.git/c.txt", "é.txt"):
         put(f"data/{name}", name)
     put("data/tokens/known/x.json", "{}")
     os.mkfifo("data/pipe")
     Path("data/nowhere").symlink_to("gone")
-    Path("data/again").symlink_to("a")  # a link to a folder could lead round in a circle
+    Path("data/again").symlink_to("a")  # a link to a folder could be a cycle
     Path("data/round").symlink_to("round")
     source = find("data/")
     names = ["data/a/a/y", "data/a/z.txt", "data/a.txt", "data/b.txt", "data/é.txt"]
@@ -39,7 +39,7 @@ def test_a_folder_is_its_files_by_path_without_hidden_ones_and_the_token_cache(p
 
 
 @pytest.mark.parametrize("name", ["data/../data", "link"])
-def test_the_token_cache_is_left_out_whatever_the_folder_is_called(put: Put, name: str) -> None:
+def test_the_token_cache_is_left_out_under_any_name(put: Put, name: str) -> None:
     put("data/a.txt", "fine")
     put("data/tokens/known/x.json", "{}")
     Path("link").symlink_to("data")
@@ -68,9 +68,9 @@ def test_a_list_keeps_its_order_and_may_hold_folders(put: Put) -> None:
     assert find(("a.txt",) * 5).name == "a.txt, a.txt, a.txt and 2 more"
 
 
-def test_files_are_joined_as_they_are_or_by_a_separator_where_one_is_missing(put: Put) -> None:
+def test_files_are_joined_with_missing_separators_added(put: Put) -> None:
     put("u/a", "one")
-    put("u/b", "\r")  # which is not known to be a line end before the file ends
+    put("u/b", "\r")  # a line end only if the file ends here
     assert text_of(load("u", separator="|").tokens) == "one|\n"
     for name, text in {"a": "one\r\n", "b": "\ufefftwo", "c": "", "d": "\ufeff", "e": "three"}.items():
         put(f"t/{name}", text)
@@ -80,7 +80,7 @@ def test_files_are_joined_as_they_are_or_by_a_separator_where_one_is_missing(put
     assert joined == b"one\r\n\xef\xbb\xbftwo\n\xef\xbb\xbf\nthree"
 
 
-def test_what_is_wrong_with_one_file_of_many_names_it(put: Put) -> None:
+def test_an_error_in_one_of_many_files_names_it(put: Put) -> None:
     put("t/a.txt", "fine")
     put("t/b.txt", b"caf\xe9!")
     with pytest.raises(CorpusError, match=r"t/b\.txt is not UTF-8: bad byte 0xe9 at offset 3"):
@@ -96,11 +96,11 @@ def test_a_file_that_grows_while_it_is_read_is_refused(put: Put) -> None:
 
 
 @pytest.mark.parametrize("typo", ["shakespear", "Shakespeare", "shakespaere"])
-def test_a_name_that_is_nearly_built_in_is_answered_with_it(typo: str) -> None:
+def test_a_misspelled_built_in_name_is_suggested(typo: str) -> None:
     assert refusal(typo).endswith("; did you mean shakespeare?")
 
 
-def test_what_can_be_no_corpus_is_refused_in_one_line(put: Put, tmp_path: Path) -> None:
+def test_an_invalid_corpus_is_refused_in_one_line(put: Put, tmp_path: Path) -> None:
     put("a.txt", "fine")
     (tmp_path / "empty").mkdir()
     (tmp_path / "t.txt").symlink_to("gone.txt")
@@ -127,7 +127,7 @@ def test_a_pattern_stands_for_the_files_that_match(put: Put) -> None:
 
 
 @pytest.mark.parametrize("name", ["-", "pipe"])
-def test_what_can_be_read_only_once_is_kept(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_pipe_is_read_once_and_kept(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     content = "naïve text\r\n" * 9
     monkeypatch.setenv("JAXRNN_TOKENS", "cache")
     os.mkfifo("pipe")
@@ -158,15 +158,13 @@ def test_the_home_directory_may_be_written_as_a_tilde(put: Put, monkeypatch: pyt
     assert find("~/t.txt").path == path
 
 
-def test_a_file_of_a_folder_that_cannot_be_looked_at_is_refused(
-    put: Put, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_unreadable_file_of_a_folder_is_refused(put: Put, monkeypatch: pytest.MonkeyPatch) -> None:
     put("t/a.txt", "fine")
     put("t/b.txt", "hidden")
     look = Path.stat
 
     def stat(self: Path, **options: bool) -> os.stat_result:
-        if self.name == "b.txt":  # as in a folder that may be listed and no more
+        if self.name == "b.txt":  # as in a folder with list permission only
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(self))
         return look(self, **options)
 
@@ -177,7 +175,7 @@ def test_a_file_of_a_folder_that_cannot_be_looked_at_is_refused(
 @pytest.mark.parametrize(
     ("streamed", "of_small", "of_large"), [("auto", 0, 1), ("always", 1, 1), ("never", 0, 0)]
 )
-def test_auto_streams_what_is_larger_than_it_says(
+def test_auto_streams_corpora_above_the_limit(
     put: Put, streamed: str, of_small: bool, of_large: bool
 ) -> None:
     source = find(str(put("a.txt", "fine")), streamed=streamed)

@@ -35,7 +35,7 @@ def cut(text: str, size: int) -> Iterator[tuple[str, int]]:
 
 @pytest.mark.parametrize("size", [7, 1000, 10**6])
 @pytest.mark.parametrize(("name", "write"), [("t.csv", as_csv), ("t.jsonl", as_json)])
-def test_the_rows_are_read_wherever_the_pieces_are_cut(
+def test_rows_do_not_depend_on_how_the_file_is_split(
     name: str, write: "object", size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tables, "_PIECE", 1000)
@@ -57,7 +57,7 @@ def test_the_rows_are_read_wherever_the_pieces_are_cut(
         ("csv", ""),
     ],
 )
-def test_a_table_is_known_by_its_name(name: str, kind: str) -> None:
+def test_a_table_is_recognized_by_its_extension(name: str, kind: str) -> None:
     assert kind_of_table(name) == kind
 
 
@@ -74,7 +74,7 @@ def test_a_table_is_known_by_its_name(name: str, kind: str) -> None:
         ("t.jsonl", "[1]", "t.jsonl, line 1: has no text 'text'"),
     ],
 )
-def test_what_is_wrong_with_a_row_is_said_with_its_line(name: str, text: str, message: str) -> None:
+def test_an_error_in_a_row_names_its_line(name: str, text: str, message: str) -> None:
     with pytest.raises(CorpusError) as error:
         list(read_rows(cut(text, 5), name, "text", "\n"))
     assert str(error.value).startswith(message)

@@ -1,4 +1,4 @@
-"""Token ids in memory and on disk: read alike, in any vocabulary, at positions that 32 bits can't count."""
+"""Token ids in memory and on disk: equal reads, any vocabulary, positions beyond 32 bits."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -35,11 +35,11 @@ def make(request: pytest.FixtureRequest) -> Callable[[Vocabulary, np.ndarray], T
 def tokens(
     request: pytest.FixtureRequest, make: Callable[[Vocabulary, np.ndarray], TokenSource]
 ) -> TokenSource:
-    """In the vocabulary that they are stored in, and in larger ones."""
+    """The tokens in their own vocabulary and in larger ones."""
     return make(VOCABULARY, encode(VOCABULARY, TEXT)).in_vocabulary(build_vocabulary(TEXT + request.param))
 
 
-def test_whatever_is_read_is_that_of_an_array(tokens: TokenSource) -> None:
+def test_every_read_equals_that_of_an_array(tokens: TokenSource) -> None:
     ids = encode(tokens.vocabulary, TEXT)
     assert len(tokens) == len(ids)
     assert tokens.nbytes == (0 if tokens.file else ids.nbytes)
@@ -55,14 +55,14 @@ def test_whatever_is_read_is_that_of_an_array(tokens: TokenSource) -> None:
     assert part.take(np.array([-1, 99])).tolist() == ids[[6, 11]].tolist()
 
 
-def test_chunks_are_all_of_it(tokens: TokenSource, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_chunks_cover_all_tokens(tokens: TokenSource, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("jaxrnn.data.tokens._CHUNK", 5)
     chunks = list(tokens.part(1, 18).chunks())
     assert [len(chunk) for chunk in chunks] == [5, 5, 5, 2]
     np.testing.assert_array_equal(np.concatenate(chunks), tokens.read(1))
 
 
-def test_a_vocabulary_can_grow_and_grow_again(tokens: TokenSource) -> None:
+def test_a_vocabulary_can_be_extended_repeatedly(tokens: TokenSource) -> None:
     for more in "!", "!?":
         larger = build_vocabulary(more + tokens.vocabulary.characters)
         tokens = tokens.in_vocabulary(larger)
@@ -71,7 +71,7 @@ def test_a_vocabulary_can_grow_and_grow_again(tokens: TokenSource) -> None:
         tokens.in_vocabulary(Vocabulary("abc"))
 
 
-def test_a_file_that_was_cut_short_meanwhile_is_reported_in_one_line() -> None:
+def test_a_truncated_file_is_reported_in_one_line() -> None:
     tokens = write(VOCABULARY, encode(VOCABULARY, TEXT))
     for length, words in {5: "was cut short", 0: "can't read"}.items():
         Path("ids").write_bytes(b"\0" * length)
@@ -79,13 +79,13 @@ def test_a_file_that_was_cut_short_meanwhile_is_reported_in_one_line() -> None:
             tokens.read()
 
 
-def test_a_file_that_was_deleted_meanwhile_is_read_all_the_same() -> None:
+def test_an_open_file_stays_readable_after_it_is_deleted() -> None:
     tokens = write(VOCABULARY, encode(VOCABULARY, TEXT))
     Path("ids").unlink()
     assert text_of(tokens.part(0, 5)) == "to be"
 
 
-# More tokens than 32 bits can count: a file with a hole in it, which is all zeros but for its ends.
+# More tokens than 32 bits can index: a sparse file, all zeros except at its ends.
 
 FAR = 2**32 + 1000
 
@@ -111,7 +111,7 @@ def test_positions_far_beyond_32_bits_are_read(far: TokenSource) -> None:
     assert far.part(2**32, FAR).windows(np.array([0]), 1).tolist() == [[5]]
 
 
-def test_streams_of_a_corpus_that_long_lie_side_by_side(far: TokenSource) -> None:
+def test_streams_beyond_32_bits_are_adjacent(far: TokenSource) -> None:
     train = TrainConfig(batch_size=4, seq_len=100, steps=2**31 - 1)
     key = jax.random.key(0)
     chunks = batching.chunks_per_epoch(train, FAR)
@@ -127,7 +127,7 @@ def test_streams_of_a_corpus_that_long_lie_side_by_side(far: TokenSource) -> Non
     np.testing.assert_array_equal(block.windows[0], far.windows(starts[0], 101))
 
 
-def test_windows_of_a_corpus_that_long_lie_anywhere_in_it() -> None:
+def test_windows_beyond_32_bits_start_anywhere() -> None:
     train = TrainConfig(batch_size=256, seq_len=100, stateful=False)
     for end in (2**40, FAR):
         starts, is_fresh = batching.find_starts(train, jax.random.key(0), 5, 40, end)

@@ -34,7 +34,7 @@ from jaxrnn.errors import ConfigError, VocabularyError
 MIXED = "To be,\r\n\tor nöt — 日本語 😀 \u0301\U0010ffff"
 
 
-def test_a_vocabulary_is_the_characters_of_a_text_sorted_by_code_point_whatever_their_order():
+def test_a_vocabulary_has_the_characters_sorted_by_code_point():
     shuffled = list(MIXED)
     random.Random(0).shuffle(shuffled)
     for text in (MIXED, "".join(shuffled)):
@@ -42,8 +42,8 @@ def test_a_vocabulary_is_the_characters_of_a_text_sorted_by_code_point_whatever_
     assert build_vocabulary("hello").size == 4
 
 
-@pytest.mark.parametrize("chunk", [1, 3, 1 << 20])  # texts shorter and longer than a chunk must not differ
-def test_an_id_is_the_index_of_its_character_and_decoding_undoes_encoding(chunk, monkeypatch):
+@pytest.mark.parametrize("chunk", [1, 3, 1 << 20])  # texts shorter and longer than a chunk
+def test_an_id_is_the_index_of_its_character_and_decoding_inverts_encoding(chunk, monkeypatch):
     monkeypatch.setattr(module, "_CHUNK", chunk)
     vocabulary = build_vocabulary(MIXED)
     assert encode(vocabulary, MIXED).tolist() == [vocabulary.characters.index(c) for c in MIXED]
@@ -59,14 +59,14 @@ def test_every_unknown_character_is_listed_with_its_position():
 @pytest.mark.parametrize(
     ("size", "dtype"), [(1, np.uint8), (256, np.uint8), (257, np.uint16), (65_536, np.uint16)]
 )
-def test_ids_take_one_byte_up_to_256_characters_and_two_above(size, dtype):
+def test_ids_have_1_byte_up_to_256_characters_and_2_above(size, dtype):
     text = "".join(map(chr, range(0x10000, 0x10000 + size)))
     ids = encode(build_vocabulary(text), text)
     assert ids.dtype == dtype
     assert ids.tolist() == list(range(size))
 
 
-def test_more_characters_than_two_bytes_can_tell_apart_are_refused():
+def test_more_characters_than_fit_2_bytes_are_refused():
     with pytest.raises(VocabularyError, match="65,537 different characters"):
         build_vocabulary("".join(map(chr, range(0x10000, 0x20001))))
 
@@ -80,12 +80,12 @@ def test_an_empty_text_has_no_vocabulary_and_no_ids():
 
 
 @pytest.mark.parametrize(("text", "ending"), [("abx", r"from 0\)$"), ("xax", "and 1 more is missing$")])
-def test_the_message_says_only_as_much_as_is_missing(text, ending):
+def test_the_message_of_missing_characters_is_short(text, ending):
     with pytest.raises(VocabularyError, match=ending):
         encode(Vocabulary("ab"), text)
 
 
-def test_bytes_of_a_command_line_that_are_no_text_are_named_too():
+def test_undecodable_bytes_of_a_command_line_are_named():
     with pytest.raises(VocabularyError, match=r"'\\udcff' \(U\+DCFF\)"):
         encode(Vocabulary("ab"), b"a\xff".decode("utf-8", "surrogateescape"))
 
@@ -97,7 +97,7 @@ def test_an_id_outside_the_vocabulary_is_refused(ids):
 
 
 @pytest.mark.parametrize("ids", [[[0, 1]], 0, [0.0, 1.0], [True]])
-def test_only_one_row_of_integers_can_be_decoded(ids):
+def test_only_1d_integers_can_be_decoded(ids):
     with pytest.raises(ValueError, match="ids must be"):
         decode(Vocabulary("ab"), ids)
 
@@ -113,11 +113,11 @@ def test_only_one_row_of_integers_can_be_decoded(ids):
         ("😀", "'😀' (U+1F600)"),
     ],
 )
-def test_a_character_is_described_so_that_it_can_be_seen(character, shown):
+def test_invisible_characters_are_described(character, shown):
     assert describe_character(character) == shown
 
 
-def test_json_keeps_a_vocabulary_and_is_plain_ascii():
+def test_a_vocabulary_survives_a_round_trip_through_ascii_json():
     vocabulary = build_vocabulary(MIXED)
     text = vocabulary_to_json(vocabulary)
     assert text.isascii()
@@ -150,37 +150,37 @@ def test_json_keeps_a_vocabulary_and_is_plain_ascii():
         ),
     ],
 )
-def test_what_is_no_vocabulary_is_refused_by_the_name_of_its_file(text):
+def test_an_invalid_vocabulary_is_refused_by_its_file_name(text):
     with pytest.raises(
         VocabularyError, match=r"^v\.json is not a vocabulary.*: restore it from a copy of the run$"
     ):
         vocabulary_from_json(text, "v.json")
 
 
-# What a vocabulary lacks.
+# Unknown characters.
 
 LONG = "to be, or not to be: é" * 3 + "\U0001f600"
 
 
 @pytest.mark.parametrize("known", ["be", "xyz", "".join(sorted(set(LONG)))])
-def test_unknown_characters_are_counted_the_most_frequent_first(known: str) -> None:
+def test_unknown_characters_are_counted_by_frequency(known: str) -> None:
     counts = count_unknown(Vocabulary(known), LONG)
     expected = Counter(character for character in LONG if character not in known)
     assert counts == expected
     assert list(counts) == sorted(expected, key=lambda character: (-expected[character], character))
 
 
-def test_dropping_keeps_the_order_of_what_is_known() -> None:
+def test_dropping_keeps_the_order_of_known_characters() -> None:
     assert drop_unknown(Vocabulary("abc"), "cxbxa") == "cba"
     assert drop_unknown(Vocabulary("abc"), "xyz") == ""
 
 
-def test_merging_is_the_union_in_order() -> None:
+def test_merging_gives_the_sorted_union() -> None:
     assert merge(Vocabulary("bd"), Vocabulary("abc")) == Vocabulary("abcd")
     assert merge(Vocabulary("bd"), Vocabulary("bd")) == Vocabulary("bd")
 
 
-def test_merging_keeps_to_what_two_bytes_can_tell_apart() -> None:
+def test_merging_refuses_more_characters_than_fit_2_bytes() -> None:
     full = Vocabulary("".join(map(chr, range(0x10000, 0x20000))))
     assert merge(full, Vocabulary(full.characters[5])) == full
     with pytest.raises(VocabularyError, match="together have 65,537 different characters"):
@@ -192,12 +192,12 @@ def test_merging_keeps_to_what_two_bytes_can_tell_apart() -> None:
 BYTES = byte_vocabulary()
 
 
-def test_any_bytes_are_their_own_ids_and_come_back_through_text() -> None:
+def test_bytes_are_their_own_ids_and_survive_a_round_trip_through_text() -> None:
     rng = random.Random(0)
     alphabet = [
         *range(256),
         *"né日😀".encode() * 30,
-    ]  # noise, and more than chance would have of what UTF-8 is made of
+    ]  # noise, with more UTF-8 sequences than chance
     for data in [bytes(range(256)), *(bytes(rng.choices(alphabet, k=rng.randrange(40))) for _ in range(500))]:
         ids = encode(BYTES, data)
         assert ids.dtype == np.uint8
@@ -206,14 +206,14 @@ def test_any_bytes_are_their_own_ids_and_come_back_through_text() -> None:
         assert spell(BYTES, ids) == in_tokens(BYTES, decode(BYTES, ids)) == data
 
 
-def test_a_text_is_its_bytes_in_utf_8() -> None:
+def test_a_text_is_encoded_as_its_utf_8_bytes() -> None:
     assert encode(BYTES, MIXED).tolist() == list(MIXED.encode())
     assert decode(BYTES, np.array(list(MIXED.encode()), np.int32)) == MIXED
     assert in_tokens(build_vocabulary(MIXED), MIXED) == MIXED
     assert spell(build_vocabulary("ab"), np.array([1, 0])) == "ba"
 
 
-def test_a_vocabulary_of_bytes_has_all_that_is_bytes() -> None:
+def test_a_byte_vocabulary_covers_all_bytes() -> None:
     assert build_vocabulary(b"\0\xff") == BYTES
     assert (BYTES.size, merge(BYTES, BYTES)) == (256, BYTES)
     for text in (b"\0\xff\xd0", MIXED, "a\udc80\udcff"):
@@ -222,7 +222,7 @@ def test_a_vocabulary_of_bytes_has_all_that_is_bytes() -> None:
         assert drop_unknown(BYTES, text) == text
 
 
-def test_a_surrogate_that_stands_for_no_byte_is_unknown() -> None:
+def test_a_surrogate_without_a_byte_is_unknown() -> None:
     text = "a\ud800\udc80\udc7f\udd00"
     assert unknown_characters(BYTES, text) == [(1, "\ud800"), (3, "\udc7f"), (4, "\udd00")]
     assert drop_unknown(BYTES, text) == "a\udc80"
@@ -230,7 +230,7 @@ def test_a_surrogate_that_stands_for_no_byte_is_unknown() -> None:
         encode(BYTES, text)
 
 
-def test_bytes_and_characters_do_not_mix() -> None:
+def test_byte_and_character_vocabularies_do_not_mix() -> None:
     characters = Vocabulary(BYTES.characters)
     assert characters != BYTES
     for function in (encode, unknown_characters, count_unknown, drop_unknown):
@@ -240,11 +240,11 @@ def test_bytes_and_characters_do_not_mix() -> None:
         merge(characters, BYTES)
 
 
-def test_a_vocabulary_of_bytes_reads_back_from_json() -> None:
+def test_a_byte_vocabulary_survives_a_round_trip_through_json() -> None:
     assert vocabulary_from_json(vocabulary_to_json(BYTES), "v") == BYTES
 
 
-# What other modules ask of a tokenizer, whichever it is.
+# The interface of every tokenizer.
 
 
 @pytest.mark.parametrize(("name", "text"), [("characters", MIXED), ("bytes", MIXED.encode() + b"\xff")])
@@ -260,7 +260,7 @@ def test_a_tokenizer_builds_a_vocabulary_from_pieces_and_counts_its_tokens(name:
     assert display(vocabulary, ids) == (MIXED if name == "characters" else readable(text))
 
 
-def test_ids_are_translated_from_one_vocabulary_to_another() -> None:
+def test_ids_are_mapped_from_one_vocabulary_to_another() -> None:
     assert translation(Vocabulary("abd"), Vocabulary("bcd")).tolist() == [-1, 0, 2]
 
 
@@ -268,7 +268,7 @@ def test_counts_are_ordered_by_frequency_then_by_character() -> None:
     assert list(by_frequency({"b": 1, "c": 2, "a": 1})) == ["c", "a", "b"]
 
 
-def test_a_separator_is_one_of_the_characters_and_in_no_file() -> None:
+def test_a_separator_is_in_the_vocabulary_and_not_in_its_json() -> None:
     names = with_separator(Vocabulary("\nabc"), "b")
     assert (names.separator, names.separator_id, Vocabulary("abc").separator_id) == ("b", 2, None)
     assert vocabulary_from_json(vocabulary_to_json(names), "v.json") == Vocabulary("\nabc")

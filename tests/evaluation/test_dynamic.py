@@ -1,4 +1,4 @@
-"""Dynamic evaluation against the NumPy model, segment by segment."""
+"""Dynamic evaluation against the NumPy model."""
 
 from functools import partial
 from typing import Any
@@ -40,7 +40,7 @@ def source(ids: np.ndarray, separator: str = "") -> TokenSource:
 
 
 def segments(ids: np.ndarray, length: int) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Inputs and targets `[1, length]` each; the last may be shorter."""
+    """Inputs and targets of each segment, `[1, length]`; the last may be shorter."""
     starts = range(0, len(ids) - 1, length)
     return [
         (ids[None, i : i + length][:, : len(ids) - 1 - i], ids[None, i + 1 : i + length + 1]) for i in starts
@@ -48,7 +48,7 @@ def segments(ids: np.ndarray, length: int) -> list[tuple[np.ndarray, np.ndarray]
 
 
 def slow_rms(config: ModelConfig, streams: np.ndarray, length: int, separator_id: int | None = None):
-    """Streams `[rows, characters]`: the mean square over segments of the rows' summed gradients, by row."""
+    """The root mean square over segments of the gradients summed over `streams` `[rows, characters]`."""
     params = jax.device_get(init(config))
     squares = map_leaves(np.zeros_like, params)
     carries = [reference.initial_carry(config.layers, params, 1) for _ in streams]
@@ -98,14 +98,14 @@ LENGTHS = [(2, 5), (6, 5), (64, 5), (64, 1), (50, 7), (9, 20)]
     ("config", "length", "segment", "separator"),
     [*((CONFIG, *sizes, "") for sizes in LENGTHS), (GRU, 64, 5, ""), (GRU, 64, 5, "d")],
 )
-def test_it_is_score_then_learn_segment_by_segment(
+def test_each_segment_is_scored_before_the_update(
     monkeypatch, config, length: int, segment: int, separator: str
 ) -> None:
-    monkeypatch.setattr(dynamic, "_BLOCK", 3)  # so that the weights pass from one call to the next
+    monkeypatch.setattr(dynamic, "_BLOCK", 3)  # so that weights are carried across calls
     ids, rates = (
         text(length),
         Rates(rate=0.02, decay=0.6),
-    )  # a decay at which some weights go all the way back
+    )  # a decay that fully restores some weights
     tokens = source(ids, separator)
     separator_id = tokens.vocabulary.separator_id
     rms = slow_rms(config, text(101, seed=1)[None], segment, separator_id)
@@ -121,8 +121,8 @@ def test_it_is_score_then_learn_segment_by_segment(
         assert abs(nats - slow_nats(config, rms, ids, Rates(0, 0), segment, separator_id)).max() > 0.01
 
 
-def test_the_statistics_are_of_streams_spread_over_the_text() -> None:
-    ids = text(241, seed=1)  # 240 to predict: 12 streams of 20, four segments of 5 each
+def test_the_statistics_use_streams_spread_over_the_text() -> None:
+    ids = text(241, seed=1)  # 240 predictions: 12 streams of 20 tokens, 4 segments of 5 each
     streams = np.stack([ids[k * 20 : k * 20 + 21] for k in range(12)])
     expected = jax.tree.leaves(slow_rms(CONFIG, streams, 5))
     for leaf, oracle in zip(
@@ -137,7 +137,7 @@ def test_a_short_text_has_statistics_too(length: int) -> None:
         assert np.isfinite(leaf).all()
 
 
-def test_at_a_rate_of_zero_it_is_stateful_and_the_parameters_stay() -> None:
+def test_a_rate_of_zero_equals_stateful_and_parameters_are_unchanged() -> None:
     ids = source(text(203))
     before = jax.tree.map(np.array, PARAMS)
     rms = gradient_rms(CONFIG, PARAMS, ids)
@@ -149,7 +149,7 @@ def test_at_a_rate_of_zero_it_is_stateful_and_the_parameters_stay() -> None:
     jax.tree.map(np.testing.assert_array_equal, PARAMS, before)
 
 
-def test_no_character_is_scored_with_what_comes_after_it() -> None:
+def test_scores_do_not_depend_on_later_characters() -> None:
     ids = text(60)
     other = np.concatenate([ids[:31], (ids[31:] + 1) % VOCABULARY])
     rms = gradient_rms(CONFIG, PARAMS, source(ids))
@@ -158,7 +158,7 @@ def test_no_character_is_scored_with_what_comes_after_it() -> None:
     assert (one[30:] != two[30:]).all()
 
 
-def test_on_a_text_that_repeats_itself_adapting_pays_and_tuning_finds_that_out() -> None:
+def test_adaptation_helps_on_a_repeating_text_and_tuning_selects_it() -> None:
     train_ids, ids = source(np.tile(text(20), 40)), source(np.tile(text(20, seed=3), 40))
     rms = gradient_rms(CONFIG, PARAMS, train_ids)
     told = []
@@ -169,7 +169,7 @@ def test_on_a_text_that_repeats_itself_adapting_pays_and_tuning_finds_that_out()
     assert adapted < score_stateful(CONFIG, PARAMS, ids).nll.mean() - 0.01
 
 
-def test_the_rates_are_chosen_on_the_end_of_the_training_text_alone(monkeypatch) -> None:
+def test_rates_are_selected_on_the_end_of_the_training_split(monkeypatch) -> None:
     monkeypatch.setattr(dynamic, "_TUNING", 100)
     rms = gradient_rms(CONFIG, PARAMS, source(text(500)))
     one = tune(CONFIG, PARAMS, source(text(500)), rms)
@@ -179,7 +179,7 @@ def test_the_rates_are_chosen_on_the_end_of_the_training_text_alone(monkeypatch)
     assert one[0].nll == pytest.approx(expected.mean(dtype=np.float64))
 
 
-def test_weights_that_run_away_are_infinitely_bad(monkeypatch) -> None:
+def test_diverging_weights_have_an_infinite_loss(monkeypatch) -> None:
     monkeypatch.setattr(dynamic, "RATES", (1e-3, 1e38))
     ids = source(text(300))
     trials = tune(CONFIG, PARAMS, ids, gradient_rms(CONFIG, PARAMS, ids))
@@ -187,7 +187,7 @@ def test_weights_that_run_away_are_infinitely_bad(monkeypatch) -> None:
     assert trials[-1].nll == np.inf
 
 
-def test_nothing_to_predict_is_refused() -> None:
+def test_a_text_without_predictions_is_refused() -> None:
     rms = gradient_rms(CONFIG, PARAMS, source(text(9)))
     with pytest.raises(ValueError, match="tokens must be at least 2, the first is only read; got 1"):
         score_dynamic(CONFIG, PARAMS, source(text(1)), rms, Rates(0.1, 0.1))
@@ -197,7 +197,7 @@ def test_nothing_to_predict_is_refused() -> None:
         score_dynamic(CONFIG, PARAMS, source(text(9)), rms, Rates(0.1, 0.1), segment=0)
 
 
-def test_of_one_repeated_character_all_gradients_vanish_and_nothing_runs_away() -> None:
+def test_vanishing_gradients_of_a_repeated_character_do_not_diverge() -> None:
     config = ModelConfig(layers=(EmbeddingConfig(size=3), LSTMConfig(size=4), DenseConfig()))
     params = stack.init(jax.random.key(0), config, 1)
     tokens = in_memory(Vocabulary("a"), np.zeros(50, np.uint8))
@@ -207,7 +207,7 @@ def test_of_one_repeated_character_all_gradients_vanish_and_nothing_runs_away() 
         np.testing.assert_array_equal(score_dynamic(config, params, tokens, rms, rates, 5).nll, 0)
 
 
-def test_a_segment_is_read_in_chunks_where_the_vocabulary_is_large_and_its_gradient_is_the_same(
+def test_chunking_for_a_large_vocabulary_does_not_change_the_gradient(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     size, rows, segment = 500, 3, 120
@@ -215,7 +215,7 @@ def test_a_segment_is_read_in_chunks_where_the_vocabulary_is_large_and_its_gradi
     ids = np.random.default_rng(0).integers(0, size, (rows, segment + 1)).astype(np.int32)
     given = (params, stack.initial_carry(GRU, params, rows), ids[:, :-1], ids[:, 1:])
     found, bytes_used = [], []
-    for most in (stack.MOST_LOGITS, size * rows * 7):  # chunks of 7 tokens at most: of 6
+    for most in (stack.MOST_LOGITS, size * rows * 7):  # chunks of at most 7 tokens, here 6
         monkeypatch.setattr(stack, "MOST_LOGITS", most)
         compiled = jax.jit(partial(dynamic._segment_gradient, GRU, 3)).lower(*given).compile()
         found.append(jax.tree.leaves(compiled(*given)))

@@ -1,4 +1,4 @@
-"""What stands in another text, against looking for every string."""
+"""Copied strings, against a search for every string."""
 
 import random
 
@@ -35,7 +35,7 @@ def brute_force(text: str, source: str, lengths: tuple[int, ...]) -> tuple[dict[
 
 @pytest.mark.parametrize("piece", [7, 64, 2**20])
 @pytest.mark.parametrize("seed", range(6))
-def test_it_finds_what_looking_for_every_string_finds(monkeypatch, seed: int, piece: int) -> None:
+def test_it_agrees_with_a_search_for_every_string(monkeypatch, seed: int, piece: int) -> None:
     monkeypatch.setattr(memorization, "_PIECE", piece)
     rng = random.Random(seed)
     source = "".join(rng.choices("ab", k=300))
@@ -46,7 +46,7 @@ def test_it_finds_what_looking_for_every_string_finds(monkeypatch, seed: int, pi
     assert find_copied(as_ids(text), as_ids(source), lengths) == brute_force(text, source, lengths)
 
 
-def test_a_text_is_copied_from_itself_whole_and_from_nothing_not_at_all() -> None:
+def test_a_text_is_copied_from_itself_and_not_from_an_empty_source() -> None:
     text = as_ids("to be or not to be, that is the question: whether 'tis nobler in the mind")
     assert find_copied(text, text) == ({16: 1.0, 32: 1.0, 64: 1.0}, len(text), 0)
     none = ({16: 0.0, 32: 0.0, 64: 0.0}, 0, 0)
@@ -54,12 +54,12 @@ def test_a_text_is_copied_from_itself_whole_and_from_nothing_not_at_all() -> Non
     assert find_copied(text, text + 1000) == none
 
 
-def test_a_text_of_one_character_over_and_over_is_no_trouble() -> None:
+def test_a_text_of_one_repeated_character() -> None:
     found = find_copied(np.zeros(5000, np.uint8), np.zeros(3000, np.uint8))
     assert found == ({16: 1.0, 32: 1.0, 64: 1.0}, 3000, 0)
 
 
-def test_ids_and_their_place_count_not_only_which_they_are() -> None:
+def test_the_order_of_ids_matters() -> None:
     source = np.arange(64, dtype=np.uint8)
     assert find_copied(source[::-1], source, (2,)) == ({2: 0.0}, 1, 0)
     swapped = source.copy()

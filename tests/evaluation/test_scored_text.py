@@ -1,4 +1,4 @@
-"""Which tokens of a text are scored, and their table."""
+"""The scored tokens of a text, and the table of their scores."""
 
 import csv
 import hashlib
@@ -28,28 +28,26 @@ def zeros(scored: ScoredText) -> Scores:
     return Scores(np.zeros(scored.num_scored, np.float32), np.ones(scored.num_scored, np.int32))
 
 
-def test_what_is_unseen_is_counted_and_left_out() -> None:
+def test_unseen_characters_are_counted_and_left_out() -> None:
     scored = known("xéab€xcx")
     assert (scored.name, scored.part, scored.length) == ("text.txt", "whole", 8)
     assert spell(scored.known.vocabulary, scored.known.read()) == "éabc"
     assert scored.known.vocabulary == VOCABULARY
     assert list(scored.unseen.items()) == [("x", 3), ("€", 1)]
     assert scored.positions.tolist() == [1, 2, 3, 6]
-    assert (scored.num_scored, scored.num_bytes) == (3, 3)  # the two bytes of the first do not count
+    assert (scored.num_scored, scored.num_bytes) == (3, 3)  # without the 2 bytes of the first character
     assert known("abé").num_bytes == 3
     assert scored.sha256 == hashlib.sha256("éabc".encode()).hexdigest()
 
 
 @pytest.mark.parametrize(("text", "words"), [("xyz", "none of its 3"), ("xyza", "only 1 of its 4")])
 @pytest.mark.parametrize("part", ["whole", "test"])
-def test_a_text_of_which_nothing_can_be_predicted_is_refused(
-    text: str, words: str, part: Literal["test", "whole"]
-) -> None:
+def test_a_text_without_predictions_is_refused(text: str, words: str, part: Literal["test", "whole"]) -> None:
     with pytest.raises(CorpusError, match=f"the model knows {words} characters"):
         known(text, part=part)
 
 
-def test_where_nothing_is_held_out_that_is_said() -> None:
+def test_an_empty_split_is_refused() -> None:
     for text, held_out in (("", "0 characters"), ("a", "1 character")):
         with pytest.raises(
             CorpusError, match=rf"holds out {held_out} of text\.txt for test: score another text"
@@ -57,7 +55,7 @@ def test_where_nothing_is_held_out_that_is_said() -> None:
             known(text, part="test")
 
 
-def test_the_table_reads_back_with_positions_in_all_of_the_text(tmp_path: Path) -> None:
+def test_the_table_has_positions_in_the_whole_text(tmp_path: Path) -> None:
     scored = known('xa\n€,"bé\n\nc')
     scores = Scores(
         np.linspace(0, 3, scored.num_scored, dtype=np.float32), np.arange(1, scored.num_scored + 1)
@@ -73,7 +71,7 @@ def test_the_table_reads_back_with_positions_in_all_of_the_text(tmp_path: Path) 
     np.testing.assert_array_equal(np.array(ranks), scores.ranks)
 
 
-def test_a_table_that_can_not_be_written_is_an_error_in_one_line(tmp_path: Path) -> None:
+def test_a_table_that_can_not_be_written_is_a_one_line_error(tmp_path: Path) -> None:
     scored = known("abc")
     with pytest.raises(SaveError, match="can't be written: No such file or directory"):
         write_csv(tmp_path / "nowhere" / "rows.csv", scored, zeros(scored))
@@ -82,7 +80,7 @@ def test_a_table_that_can_not_be_written_is_an_error_in_one_line(tmp_path: Path)
             write_csv(Path("/dev/full"), scored, zeros(scored))
 
 
-def test_bytes_are_scored_one_by_one_and_none_is_unseen(tmp_path: Path) -> None:
+def test_every_byte_is_scored(tmp_path: Path) -> None:
     data = "né".encode() + b'\0\xff",\r'
     scored = known(data, byte_vocabulary())
     assert (scored.length, scored.unseen, scored.num_scored, scored.num_bytes) == (8, {}, 7, 7)

@@ -1,4 +1,4 @@
-"""Each protocol against an obvious and slow one: the NumPy model, one character at a time."""
+"""Each protocol against the NumPy model, one character at a time."""
 
 import itertools
 import math
@@ -31,7 +31,7 @@ def source(ids: np.ndarray, separator: str = "") -> TokenSource:
 
 
 def slow(ids: np.ndarray, window: int, separator_id: int | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """Nats and ranks of every character but the first, the state zero again after every `window` characters."""
+    """NLL and rank of every character after the first; the state is reset every `window` characters."""
     params = jax.device_get(PARAMS)
     nats, ranks = [], []
     carry = None
@@ -49,7 +49,7 @@ def slow(ids: np.ndarray, window: int, separator_id: int | None = None) -> tuple
 
 
 @pytest.mark.parametrize("length", [2, 3, 700])
-def test_stateful_is_one_pass_character_by_character(length: int) -> None:
+def test_stateful_equals_one_sequential_pass(length: int) -> None:
     ids = text(length)
     nats, ranks = slow(ids, window=length)
     scores = score_stateful(CONFIG, PARAMS, source(ids))
@@ -57,7 +57,7 @@ def test_stateful_is_one_pass_character_by_character(length: int) -> None:
     np.testing.assert_array_equal(scores.ranks, ranks)
 
 
-def test_with_a_separator_every_protocol_reads_documents() -> None:
+def test_every_protocol_resets_the_state_at_a_separator() -> None:
     ids = text(1201)
     documents = source(ids, separator="d")
     assert validation.segment(documents).warm_up.shape[0] > 1
@@ -72,7 +72,7 @@ def test_with_a_separator_every_protocol_reads_documents() -> None:
     np.testing.assert_allclose(windows.nll, slow(ids[:300], 7, separator_id=3)[0], rtol=1e-4, atol=1e-5)
 
 
-def test_stateful_is_what_training_measures_and_in_the_order_of_the_text() -> None:
+def test_stateful_equals_the_validation_loss_of_training() -> None:
     ids = text(3001)
     scores = score_stateful(CONFIG, PARAMS, source(ids))
     assert scores.nll.shape == scores.ranks.shape == (3000,)
@@ -85,7 +85,7 @@ def test_stateful_is_what_training_measures_and_in_the_order_of_the_text() -> No
 @pytest.mark.parametrize(
     ("length", "window"), [(2, 256), (300, 7), (300, 299), (300, 300), (300, 1), (1000, 3)]
 )
-def test_windows_begin_from_a_zero_state_and_the_last_one_is_scored_too(length: int, window: int) -> None:
+def test_windows_start_from_a_zero_state_and_the_last_one_is_scored(length: int, window: int) -> None:
     ids = text(length)
     nats, ranks = slow(ids, window)
     scores = score_windows(CONFIG, PARAMS, source(ids), window)
@@ -94,12 +94,10 @@ def test_windows_begin_from_a_zero_state_and_the_last_one_is_scored_too(length: 
 
 
 @pytest.mark.parametrize("rows", [1, 2, 64])
-def test_however_windows_are_laid_out_and_read_in_pieces_the_scores_are_the_same(
-    monkeypatch, rows: int
-) -> None:
+def test_the_layout_of_windows_does_not_change_scores(monkeypatch, rows: int) -> None:
     ids = text(700)
     nats, ranks = slow(ids, window=150)
-    monkeypatch.setattr(scoring, "_CHUNK", 40)  # so that a window is read in four pieces, the last one padded
+    monkeypatch.setattr(scoring, "_CHUNK", 40)  # so that a window is read in 4 pieces, the last one padded
     monkeypatch.setattr(scoring, "_ROWS", rows)
     scores = score_windows(CONFIG, PARAMS, source(ids), 150)
     np.testing.assert_allclose(scores.nll, nats, rtol=1e-4, atol=1e-5)
@@ -115,7 +113,7 @@ def test_scores_have_every_unit() -> None:
     assert Scores(np.array([800.0]), np.array([2])).perplexity == math.inf
 
 
-def test_score_reads_text_by_either_protocol() -> None:
+def test_score_supports_both_protocols() -> None:
     model = LanguageModel(CONFIG, PARAMS, Vocabulary("abcde"))
     ids = source(np.array([2, 0, 1, 4, 3, 1], np.uint8))
     np.testing.assert_array_equal(score(model, "cabedb").nll, score_stateful(CONFIG, PARAMS, ids).nll)
@@ -127,7 +125,7 @@ def test_score_reads_text_by_either_protocol() -> None:
         score(model, "ab", protocol="dynamic")  # type: ignore[arg-type]
 
 
-def test_nothing_to_predict_is_refused() -> None:
+def test_a_text_without_predictions_is_refused() -> None:
     one = source(text(1))
     for score_text in (
         lambda: score_stateful(CONFIG, PARAMS, one),

@@ -1,4 +1,4 @@
-"""The programs of `examples/` run, print what their docstrings say, and learn what they claim to."""
+"""The programs in `examples/` run, print the output in their docstrings, and reach the claimed results."""
 
 import re
 import runpy
@@ -11,13 +11,13 @@ EXAMPLES = Path(__file__).parent.parent.parent / "examples"
 
 
 def run(name: str) -> dict[str, float]:
-    with jax.numpy_dtype_promotion("standard"):  # as in a reader's own session
+    with jax.numpy_dtype_promotion("standard"):  # as in a user's session
         result: dict[str, float] = runpy.run_path(str(EXAMPLES / name))["main"]()
         return result
 
 
 def shown(name: str) -> str:
-    """The output at the end of a docstring, its numbers left out: their last digits depend on the machine."""
+    """The output at the end of a docstring without its numbers, whose last digits depend on the machine."""
     docstring = (EXAMPLES / name).read_text(encoding="utf-8").split('"""')[1]
     return numberless(docstring.rstrip().rpartition("\n\n")[2])
 

@@ -40,7 +40,7 @@ SINGLE_LAYERS = [layer for layer in ON_TRIAL if layer != "projected_table"]
 
 
 def cases_of(layer):
-    """To be called under 64-bit."""
+    """Return the cases of a layer; call it with 64-bit types enabled."""
     return ON_TRIAL[layer].cases(np.random.default_rng(0), Sizes())
 
 
@@ -114,13 +114,13 @@ def test_every_hand_derived_gradient_agrees_with_three_oracles(layer):
 
 
 @pytest.mark.parametrize("layer", SINGLE_LAYERS)
-def test_gradients_agree_where_sizes_are_one(layer):
+def test_gradients_agree_for_sizes_of_1(layer):
     sizes = Sizes(batch_size=1, input_size=1, hidden_size=1, vocabulary_size=1)
     assert [check for check in check_gradients(layer, sizes=sizes) if not check.passed] == []
 
 
 @pytest.mark.parametrize("layer", ON_TRIAL)
-def test_a_layer_computes_what_its_plain_twin_computes(layer):
+def test_a_layer_equals_its_plain_forward_pass(layer):
     with jax.enable_x64(True):
         trial = ON_TRIAL[layer]
         for case in cases_of(layer):
@@ -134,19 +134,19 @@ def test_a_layer_computes_what_its_plain_twin_computes(layer):
                 np.testing.assert_allclose(output, twin, rtol=1e-12, atol=1e-14)
 
 
-@pytest.mark.parametrize("layer", ["embedding", "lstm"])  # one more oracle, slower than ours
-def test_gradients_agree_with_the_numerical_check_that_comes_with_jax(layer):
+@pytest.mark.parametrize("layer", ["embedding", "lstm"])  # another oracle, slower than ours
+def test_gradients_agree_with_jax_check_grads(layer):
     with jax.enable_x64(True):
         case = cases_of(layer)[0]
         function = jax.jit(partial(case.call, ON_TRIAL[layer].function))
         check_grads(function, (case.arguments,), order=1, modes=["rev"])
 
 
-# What a check is worth shows in what it catches.
+# Errors that the check must detect.
 
 
 def with_spoiled_gradient(function, spoil):
-    """The function with `spoil` applied to the gradients its backward pass returns, one an argument."""
+    """The function with `spoil` applied to the gradients of its arguments."""
 
     def call(*arguments, **options):
         chosen = partial(function, **options)
@@ -185,7 +185,7 @@ def forget_the_skip(d_params, d_carry, d_xs):
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_a_wrong_backward_pass_is_caught_by_every_oracle_just_where_it_is_wrong(layer, function, spoil, leaf):
+def test_a_wrong_gradient_is_detected_by_every_oracle_and_located(layer, function, spoil, leaf):
     checks = list(check_gradients(layer, replace={layer: with_spoiled_gradient(function, spoil)}))
     for check in checks:
         assert check.passed == (check.leaf != leaf)
@@ -193,7 +193,7 @@ def test_a_wrong_backward_pass_is_caught_by_every_oracle_just_where_it_is_wrong(
             assert min(check.autodiff, check.reference, check.differences) > 0.1
 
 
-def test_an_embedding_gradient_that_overwrites_repeated_tokens_is_caught():
+def test_an_embedding_gradient_that_overwrites_repeated_tokens_is_detected():
     @jax.custom_vjp
     def overwriting(params, ids):
         return embedding(params, ids)
@@ -208,7 +208,7 @@ def test_an_embedding_gradient_that_overwrites_repeated_tokens_is_caught():
         assert min(check.autodiff, check.reference, check.differences) > 0.1
 
 
-def test_an_error_in_the_eighth_digit_is_caught():
+def test_an_error_in_the_eighth_digit_is_detected():
     slightly_wrong = with_spoiled_gradient(dense, lambda d_params, d_xs: (d_params, d_xs * (1 + 1e-8)))
     verdicts = {
         check.leaf: check.passed for check in check_gradients("dense", replace={"dense": slightly_wrong})
@@ -216,7 +216,7 @@ def test_an_error_in_the_eighth_digit_is_caught():
     assert verdicts == {"params.w": True, "params.b": True, "xs": False}
 
 
-def test_a_gradient_that_is_not_a_number_is_caught():
+def test_a_gradient_of_nan_is_detected():
     not_a_number = with_spoiled_gradient(dense, lambda d_params, d_xs: (d_params, d_xs * jnp.nan))
     verdicts = {
         check.leaf: check.passed for check in check_gradients("dense", replace={"dense": not_a_number})
@@ -233,7 +233,7 @@ def test_a_check_passes_only_if_all_three_errors_are_small(oracle, error):
 
 
 @pytest.mark.parametrize("before", [False, True])
-def test_the_64_bit_setting_stays_as_it_was_even_between_two_results(before):
+def test_the_64_bit_setting_is_unchanged_even_between_results(before):
     with jax.enable_x64(before):
         for _ in check_gradients("dense"):
             assert jax.config.jax_enable_x64 is before
@@ -242,7 +242,7 @@ def test_the_64_bit_setting_stays_as_it_was_even_between_two_results(before):
         assert jax.config.jax_enable_x64 is before
 
 
-def test_an_unknown_layer_is_refused_at_once_with_the_nearest_name():
+def test_an_unknown_layer_is_refused_with_the_nearest_name():
     with pytest.raises(ConfigError, match=r"'lsmt'.*did you mean lstm"):
         check_gradients("lsmt")
     with pytest.raises(ConfigError, match=r"'xyzzy'.*embedding, dense, dropout"):

@@ -1,4 +1,4 @@
-"""What is observed is what the model does: its states, the gates that make them up, and its guesses."""
+"""Recorded activations: states, gates and predictions of the model."""
 
 from functools import partial
 from typing import Any
@@ -54,7 +54,7 @@ def vocabulary(config: ModelConfig) -> Vocabulary:
 @pytest.fixture(scope="module")
 def params(config: ModelConfig):
     drawn = stack.init(jax.random.key(1), config, VOCABULARY)
-    return jax.tree.map(lambda leaf: leaf * 2, drawn)  # so that gates move
+    return jax.tree.map(lambda leaf: leaf * 2, drawn)  # so that gates vary
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +69,7 @@ def by_layer(activity: Activity) -> dict[int, dict[str, np.ndarray]]:
     return found
 
 
-def test_states_are_those_of_the_model_read_step_by_step(config, params, vocabulary, activity) -> None:
+def test_states_equal_those_of_single_steps(config, params, vocabulary, activity) -> None:
     step = jax.jit(stack.step, static_argnums=0)
     carry = stack.initial_carry(config, params, 1)
     carries = []
@@ -86,7 +86,7 @@ def test_states_are_those_of_the_model_read_step_by_step(config, params, vocabul
             np.testing.assert_allclose(observed[index][field], states, atol=1e-5)
 
 
-def test_gates_make_up_the_states(vocabulary, activity) -> None:
+def test_states_follow_from_the_gates(vocabulary, activity) -> None:
     def before(states: np.ndarray) -> np.ndarray:
         earlier = np.vstack([np.zeros_like(states[:1]), states[:-1]])
         return np.where((vocabulary.separator_id == IDS).reshape(-1, 1), 0, earlier)
@@ -102,13 +102,13 @@ def test_gates_make_up_the_states(vocabulary, activity) -> None:
             np.testing.assert_allclose(of_layer["h"], (1 - z) * n + z * h_before, atol=1e-5)
 
 
-def test_surprisal_is_what_scoring_says(config, params, vocabulary, activity) -> None:
+def test_surprisal_equals_the_score(config, params, vocabulary, activity) -> None:
     scores = score_stateful(config, params, in_memory(vocabulary, IDS))
     np.testing.assert_allclose(activity.nll, scores.nll, atol=1e-5)
     np.testing.assert_array_equal(activity.ranks, scores.ranks)
 
 
-def test_guesses_are_the_likeliest_and_agree_with_the_surprisal(activity) -> None:
+def test_predictions_are_the_most_likely_and_agree_with_the_surprisal(activity) -> None:
     assert activity.likeliest.shape == activity.probabilities.shape == (IDS.size, 5)
     assert (np.diff(activity.probabilities, axis=1) <= 0).all()
     for t, (nats, rank) in enumerate(zip(activity.nll, activity.ranks, strict=True)):
@@ -119,7 +119,7 @@ def test_guesses_are_the_likeliest_and_agree_with_the_surprisal(activity) -> Non
             assert IDS[t + 1] not in activity.likeliest[t]
 
 
-def test_every_kind_has_a_name_and_gates_stay_between_0_and_1(activity) -> None:
+def test_every_kind_has_a_name_and_gates_are_in_0_to_1(activity) -> None:
     for track in activity.tracks:
         assert track.kind in NAMES
         low = 0 if track.kind in GATES else -1 if track.kind != "c" else -np.inf
@@ -127,15 +127,15 @@ def test_every_kind_has_a_name_and_gates_stay_between_0_and_1(activity) -> None:
         assert track.kind == "c" or (track.values <= 1).all()
 
 
-def test_a_single_character_has_no_surprisal_but_a_state() -> None:
+def test_a_single_character_has_a_state_and_no_surprisal() -> None:
     config = ModelConfig(layers=(EmbeddingConfig(size=5), RNNConfig(size=5), DenseConfig()))
     activity = observe(config, stack.init(jax.random.key(0), config, 3), np.array([1]))
     assert activity.nll.shape == (0,)
-    assert activity.likeliest.shape == (1, 3)  # of three characters at most three
+    assert activity.likeliest.shape == (1, 3)  # at most 3 of 3 characters
     assert activity.tracks[0].values.shape == (1, 5)
 
 
-def test_the_logits_of_a_long_text_are_never_all_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_logits_of_a_long_text_are_computed_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     config = ModelConfig(layers=(EmbeddingConfig(size=5), RNNConfig(size=5), DenseConfig()))
     params, ids = stack.init(jax.random.key(0), config, 500), np.arange(300, dtype=np.int32)
     jitted: Any = inspected._observe
@@ -152,7 +152,7 @@ def test_the_logits_of_a_long_text_are_never_all_in_memory(monkeypatch: pytest.M
     assert bytes_used[1] < bytes_used[0] / 5
 
 
-def test_saturation_counts_characters_under_a_tenth_and_over_nine_tenths() -> None:
+def test_saturation_counts_gates_below_0_1_and_above_0_9() -> None:
     shut, open_ = saturation(np.array([[0.05, 0.5], [0.95, 0.5], [0.99, 0.91], [0.2, 0.0]]))
     np.testing.assert_allclose(shut, [0.25, 0.25])
     np.testing.assert_allclose(open_, [0.5, 0.25])

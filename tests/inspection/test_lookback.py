@@ -1,4 +1,4 @@
-"""The norms are those of JAX's own gradient of the last loss with respect to each earlier state."""
+"""Gradient norms by distance against JAX's gradient of the last loss with respect to each earlier state."""
 
 import jax
 import jax.numpy as jnp
@@ -22,7 +22,7 @@ step = jax.jit(stack.step, static_argnums=0)
 
 @jax.jit
 def gradient(carry: Carry, tokens: jax.Array, target: jax.Array) -> Carry:
-    """Of the loss of `target` after `tokens`, with respect to the carry before them."""
+    """The gradient of the loss of `target` after `tokens` with respect to the carry before them."""
 
     def loss(carry: Carry) -> jax.Array:
         _, logits = stack.apply(CONFIG, PARAMS, carry, tokens)
@@ -32,7 +32,7 @@ def gradient(carry: Carry, tokens: jax.Array, target: jax.Array) -> Carry:
 
 
 def expected(start: int, read: int, back: int) -> dict[tuple[int, str], float]:
-    """Norms for the character after `read` ones from `start` on, by the states `back` characters before its loss."""
+    """Norms of the gradient of the loss after `read` characters from `start`, by distance `back` of the state."""
     tokens = jnp.asarray(IDS[start : start + read + 1], jnp.int32)[None]
     carry = stack.initial_carry(CONFIG, PARAMS, 1)
     for t in range(read - back):
@@ -45,9 +45,9 @@ def expected(start: int, read: int, back: int) -> dict[tuple[int, str], float]:
     }
 
 
-def test_norms_are_those_of_the_gradient_by_each_earlier_state(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_norms_equal_those_of_jax_gradients(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lookback, "_WARM_UP", 3)
-    curves = lookback.look_back(CONFIG, PARAMS, IDS[:10], steps=5)  # one place: 3 + 5 + 2 characters
+    curves = lookback.look_back(CONFIG, PARAMS, IDS[:10], steps=5)  # one position: 3 + 5 + 2 characters
     assert {(curve.layer, curve.field) for curve in curves} == {(1, "h"), (1, "c"), (2, "h")}
     for back in (2, 5):
         norms = expected(0, 9, back)
@@ -56,9 +56,9 @@ def test_norms_are_those_of_the_gradient_by_each_earlier_state(monkeypatch: pyte
             assert curve.norms[back - 1] == pytest.approx(norms[curve.layer, curve.field], rel=1e-4)
 
 
-def test_a_curve_is_the_median_over_places(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_curve_is_the_median_over_positions(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lookback, "_WARM_UP", 3)
-    curves = lookback.look_back(CONFIG, PARAMS, IDS[:12], steps=5)  # places 0, 1 and 2
+    curves = lookback.look_back(CONFIG, PARAMS, IDS[:12], steps=5)  # positions 0, 1 and 2
     norms = [expected(start, 9, back=2) for start in range(3)]
     for curve in curves:
         median = np.median([each[curve.layer, curve.field] for each in norms])
@@ -66,12 +66,12 @@ def test_a_curve_is_the_median_over_places(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 @pytest.mark.parametrize(("length", "steps"), [(0, 0), (2, 0), (3, 1)])
-def test_a_short_text_is_looked_back_in_as_far_as_it_goes(length: int, steps: int) -> None:
+def test_a_short_text_limits_the_distance(length: int, steps: int) -> None:
     curves = lookback.look_back(CONFIG, PARAMS, IDS[:length])
     assert [curve.norms.size for curve in curves] == ([steps] * 3 if steps else [])
 
 
-def test_nothing_is_seen_beyond_a_separator() -> None:
+def test_the_gradient_is_zero_beyond_a_separator() -> None:
     documents = np.tile([1, 2, 2, 2], 40).astype(np.uint8)
     curves = lookback.look_back(CONFIG, PARAMS, documents, separator_id=1)
     assert curves
@@ -80,11 +80,11 @@ def test_nothing_is_seen_beyond_a_separator() -> None:
     assert all(curve.norms[3] > 0 for curve in lookback.look_back(CONFIG, PARAMS, documents))
 
 
-def test_a_unit_that_forgets_nothing_hands_its_gradient_back_whole() -> None:
+def test_an_open_forget_gate_preserves_the_gradient() -> None:
     """With every forget gate open and w_h zero, the cell's gradient is the same at any distance."""
     config = ModelConfig(layers=(EmbeddingConfig(size=4), LSTMConfig(size=4), DenseConfig()))
     embedding, lstm, dense = stack.init(jax.random.key(0), config, VOCABULARY)
-    open_ = lstm.b.at[4:8].set(50.0).at[:4].set(-50.0)  # f = 1, i = 0: the cell stays as it is
+    open_ = lstm.b.at[4:8].set(50.0).at[:4].set(-50.0)  # f = 1, i = 0: the cell is unchanged
     lstm = lstm._replace(w_h=jnp.zeros_like(lstm.w_h), w_x=jnp.zeros_like(lstm.w_x), b=open_)
     curves = {curve.field: curve.norms for curve in lookback.look_back(config, (embedding, lstm, dense), IDS)}
     np.testing.assert_allclose(curves["c"], curves["c"][0], rtol=1e-3)

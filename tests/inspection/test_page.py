@@ -1,4 +1,4 @@
-"""The page holds what was found out, needs nothing else, and takes every text for text."""
+"""The page contains the inspection, is self-contained, and does not interpret HTML in texts."""
 
 import json
 import re
@@ -39,7 +39,7 @@ def data_of(html: str) -> dict:
 
 @pytest.fixture(scope="module")
 def hostile() -> str:
-    """The page of a text and a name that are full of HTML."""
+    """The page of a text and a run name with HTML."""
     model = model_of(HOSTILE, NAME)
     return render(model, inspect(model, HOSTILE), {"layers": "few"})
 
@@ -54,7 +54,7 @@ def data(inspection: Inspection) -> dict:
     return data_of(render(model_of(TEXT), inspection, {"a": "b"}))
 
 
-def test_the_page_has_its_own_two_scripts_whatever_the_text_and_the_name(hostile: str) -> None:
+def test_html_in_the_text_or_name_adds_no_script(hostile: str) -> None:
     assert re.findall("<script[^>]*>", hostile) == ['<script type="application/json" id="data">', "<script>"]
     assert hostile.count("</script>") == 2
     assert "<title>Inside &lt;b&gt;&amp;&lt;/script&gt;</title>" in hostile
@@ -63,24 +63,24 @@ def test_the_page_has_its_own_two_scripts_whatever_the_text_and_the_name(hostile
     assert hostile.count("@@") == HOSTILE.count("@@")
 
 
-def test_nothing_is_fetched(hostile: str) -> None:
+def test_the_page_loads_nothing(hostile: str) -> None:
     addresses = set(re.findall(r"https?://[^\s\"'`<]+", hostile))
-    assert addresses == {"http://www.w3.org/2000/svg"}  # the name of a namespace
+    assert addresses == {"http://www.w3.org/2000/svg"}  # a namespace, not a request
     assert not re.findall(r"\b(?:src|href)=(?![\"']data:)", hostile.replace("svg.append", ""))
     assert "default-src 'none'" in hostile
 
 
-def test_activities_come_back_within_half_a_shade(inspection: Inspection, data: dict) -> None:
+def test_activations_are_accurate_to_half_a_shade(inspection: Inspection, data: dict) -> None:
     assert len(data["tracks"]) == len(inspection.activity.tracks) == 6 + 4
     for packed, track in zip(data["tracks"], inspection.activity.tracks, strict=True):
         scales = np.array(packed["scales"])
         found = scales * unpack(packed["data"], track.values.shape, packed["low"], 1.0, packed["levels"])
         half = scales * (1 - packed["low"]) / (packed["levels"] - 1) / 2
-        assert (np.abs(found - track.values) <= half + 6e-3 * scales).all()  # a scale has three digits
+        assert (np.abs(found - track.values) <= half + 6e-3 * scales).all()  # a scale has 3 digits
         assert (scales[0] == 1) == (track.kind not in "hc")
 
 
-def test_numbers_are_those_of_the_inspection(inspection: Inspection, data: dict) -> None:
+def test_numbers_equal_those_of_the_inspection(inspection: Inspection, data: dict) -> None:
     np.testing.assert_allclose(data["nats"], inspection.activity.nll, atol=5e-4)
     np.testing.assert_allclose(data["probabilities"], inspection.activity.probabilities, atol=5e-5)
     assert data["about"] == [["a", "b"]]
@@ -94,7 +94,7 @@ def test_numbers_are_those_of_the_inspection(inspection: Inspection, data: dict)
     }
 
 
-def test_a_large_model_is_shown_in_fewer_shades(
+def test_a_large_model_has_fewer_shades(
     inspection: Inspection, data: dict, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert {track["levels"] for track in data["tracks"]} == {255}
@@ -104,13 +104,13 @@ def test_a_large_model_is_shown_in_fewer_shades(
     assert sum(len(track["data"]) for track in coarse) < sum(len(track["data"]) for track in data["tracks"])
 
 
-def test_a_model_that_lacks_characters_is_compared_on_the_others() -> None:
+def test_a_model_with_a_smaller_vocabulary_is_compared_on_its_characters() -> None:
     inspection = inspect(model_of(TEXT), TEXT, [model_of("to be", "less"), model_of("xyz", "nothing")])
     assert inspection.curves["less"][0].norms.size == sum(c in "to be" for c in TEXT) - 2
     assert inspection.curves["nothing"] == ()
 
 
-def test_a_character_that_the_model_lacks_is_refused() -> None:
+def test_a_character_outside_the_vocabulary_is_refused() -> None:
     with pytest.raises(VocabularyError):
         inspect(model_of("abc"), "abd")
     with pytest.raises(ValueError, match="empty"):

@@ -1,4 +1,4 @@
-"""Features of small texts, read off by eye; and units that follow them, planted among noise."""
+"""Features of small texts against values set by hand, and units that follow them among noise."""
 
 import numpy as np
 import pytest
@@ -14,25 +14,25 @@ TEXT = 'He said: "No, (never)!"\nI am 42: ok\n' * 12
     [
         ("inside quotes", 'a "bc" d', "..xxx..."),
         ("inside quotes", "a \u201cbc\u201d d", "..xxx..."),
-        ("inside quotes", 'a "bc\n\nd "e"', "..xxxx...xx."),  # one never closed ends with its paragraph
+        ("inside quotes", 'a "bc\n\nd "e"', "..xxxx...xx."),  # an unclosed quotation ends with its paragraph
         ("inside brackets", "a (b [c] d) e", "..xxxxxxxx..."),
         ("inside brackets", "a) (b", "...xx"),
         ("upper case", "aBc DE\u00c9", ".x..xxx"),
         ("word boundary", "it's a-b.", "....x.x.x"),
         ("digit", "a1 23", ".x.xx"),
         ("after a colon", "a: bc\nd", ".xxxx.."),
-        ("after a colon", "A:\nbc d\ne", ".xxxxxx.."),  # a name on its own line speaks the next one
+        ("after a colon", "A:\nbc d\ne", ".xxxxxx.."),  # a name on its own line introduces a speech
     ],
 )
-def test_features_are_what_a_reader_sees(name: str, text: str, expected: str) -> None:
+def test_features_of_small_texts(name: str, text: str, expected: str) -> None:
     assert features(text)[name].tolist() == [mark == "x" for mark in expected]
 
 
-def test_a_line_is_counted_from_its_newline() -> None:
+def test_the_position_in_a_line_counts_from_the_newline() -> None:
     assert features("ab\n\ncde")["position in the line"].tolist() == [1, 2, 0, 0, 1, 2, 3]
 
 
-def test_correlations_are_pearson_s() -> None:
+def test_correlations_are_pearson_correlations() -> None:
     rng = np.random.default_rng(0)
     values, feature = rng.normal(size=(50, 4)).astype(np.float32), rng.normal(size=50)
     expected = [np.corrcoef(values[:, unit], feature)[0, 1] for unit in range(4)]
@@ -45,7 +45,7 @@ def test_a_constant_correlates_with_nothing() -> None:
 
 
 def planted(feature: str) -> list[Track]:
-    """Noise in two layers, but for unit 3 of layer 2's cell, which follows a feature upside down."""
+    """Noise in two layers, except unit 3 of layer 2's cell, which follows a feature with negative sign."""
     rng = np.random.default_rng(0)
     noise = rng.normal(size=(3, len(TEXT), 8)).astype(np.float32)
     noise[2, :, 3] -= 20 * features(TEXT)[feature]
@@ -61,14 +61,14 @@ def test_a_unit_that_follows_a_feature_is_found(feature: str) -> None:
     assert found.score < -0.9
 
 
-def test_the_score_is_that_of_the_half_that_units_were_not_chosen_on() -> None:
+def test_the_score_is_computed_on_the_half_not_used_for_selection() -> None:
     tracks = planted("upper case")
-    tracks[2].values[len(TEXT) // 2 :, 3] = 0  # it follows the first half only
+    tracks[2].values[len(TEXT) // 2 :, 3] = 0  # follows the feature in the first half only
     found = next(each for each in find_tracking(TEXT, tracks, best=1) if each.feature == "upper case")
     assert (found.unit, found.score) == (3, 0)
 
 
-def test_gates_are_not_looked_at_and_a_unit_is_named_once() -> None:
+def test_gates_are_ignored_and_a_unit_is_listed_once() -> None:
     values = planted("digit")[2].values
     tracks = [Track(2, "h", values), Track(2, "c", values), Track(2, "f", values)]
     found = [each for each in find_tracking(TEXT, tracks) if each.feature == "digit"]
@@ -76,7 +76,7 @@ def test_gates_are_not_looked_at_and_a_unit_is_named_once() -> None:
     assert {each.kind for each in find_tracking(TEXT, tracks)} <= {"h", "c"}
 
 
-def test_what_hardly_occurs_is_left_out() -> None:
+def test_rare_features_are_left_out() -> None:
     assert find_tracking("", []) == []
     text = "only words here and no more of it " * 10
     rng = np.random.default_rng(0)
@@ -84,7 +84,7 @@ def test_what_hardly_occurs_is_left_out() -> None:
     assert names == {"word boundary", "position in the line"}
 
 
-def test_a_byte_has_the_features_of_the_last_character_that_is_there() -> None:
+def test_a_byte_has_the_features_of_the_last_complete_character() -> None:
     found = features_of_bytes("é «\u00c9» 1\n".encode() + b"\xff2")
     assert found["upper case"].tolist() == [mark == "x" for mark in "......xx......"]
     assert found["digit"].tolist() == [mark == "x" for mark in "..........x..x"]

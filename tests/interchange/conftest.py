@@ -1,4 +1,4 @@
-"""PyTorch where it is installed."""
+"""PyTorch, if installed."""
 
 import os
 from types import ModuleType
@@ -8,7 +8,7 @@ import pytest
 
 @pytest.fixture(scope="session")
 def torch() -> ModuleType:
-    """PyTorch. Where there is none, tests are skipped, or fail if JAXRNN_TORCH=required."""
+    """PyTorch. Without it, tests are skipped, or fail with JAXRNN_TORCH=required."""
     try:
         import safetensors.torch  # noqa: F401
         import torch

@@ -1,4 +1,4 @@
-"""Models to export: a few of every kind, small, with random parameters."""
+"""Small models of every kind with random parameters, to export."""
 
 from pathlib import Path
 
@@ -50,7 +50,7 @@ VOCABULARY = Vocabulary(CHARACTERS)
 def drawn(
     layers: tuple[LayerConfig, ...], *, scale: float = 0.7, vocabulary: Vocabulary = VOCABULARY
 ) -> LanguageModel:
-    """A model whose parameters, every bias too, are drawn from a normal distribution."""
+    """A model whose parameters, including biases, are drawn from a normal distribution."""
     config = ModelConfig(layers=(EmbeddingConfig(size=6), *layers, DenseConfig()))
     shapes = jax.eval_shape(lambda key: stack.init(key, config, vocabulary.size), jax.random.key(0))
     rng = np.random.default_rng(3)
@@ -59,7 +59,7 @@ def drawn(
 
 
 def write_run(model: LanguageModel, run: Path) -> None:
-    """A run directory of a model that was not trained."""
+    """Write a run directory of an untrained model."""
     imported = Imported(model.config, model.params, model.vocabulary, ())
     create_imported_run(run, imported, Path(__file__))
 
@@ -77,7 +77,7 @@ def in_numpy(trained: LanguageModel, tokens: np.ndarray) -> tuple[np.ndarray, di
 
 
 def our_logits(trained: LanguageModel, text: str) -> np.ndarray:
-    """The logits of what follows each character, [time, vocabulary]."""
+    """The logits after each character, `[time, vocabulary]`."""
     params = jax.tree.map(jax.numpy.asarray, trained.params)
     ids = encode(trained.vocabulary, text).astype(np.int32)[None]
     carry = stack.initial_carry(trained.config, params, 1)

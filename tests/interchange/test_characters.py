@@ -1,4 +1,4 @@
-"""Tables of characters in any form, and weights that move with them."""
+"""Character tables in every supported form, and reordering of their weights."""
 
 from typing import Any
 
@@ -42,12 +42,12 @@ BAD: list[tuple[object, str]] = [
 
 
 @pytest.mark.parametrize(("table", "why"), BAD, ids=lambda value: ascii(value)[:30])
-def test_what_is_no_table_is_refused(table: object, why: str) -> None:
+def test_an_invalid_table_is_refused(table: object, why: str) -> None:
     with pytest.raises(InterchangeError, match=why):
         read_characters(table)
 
 
-def test_each_characters_weights_go_with_it() -> None:
+def test_weights_are_reordered_with_their_characters() -> None:
     table: Any = np.arange(6.0).reshape(3, 2)
     w: Any = np.arange(12.0).reshape(4, 3)
     b: Any = np.arange(3.0)

@@ -1,4 +1,4 @@
-"""An export appears whole or not at all, and nothing that is there is lost."""
+"""Exports are atomic and lose no existing file."""
 
 import json
 import resource
@@ -26,7 +26,7 @@ def trained() -> LanguageModel:
     return drawn(STACKS["two layers"])
 
 
-def test_the_files_are_named_and_hold_what_pytorch_expects(tmp_path: Path, trained: LanguageModel) -> None:
+def test_the_files_have_the_tensors_that_pytorch_expects(tmp_path: Path, trained: LanguageModel) -> None:
     from safetensors import safe_open
 
     path = tmp_path / "model.safetensors"
@@ -48,9 +48,7 @@ def test_the_files_are_named_and_hold_what_pytorch_expects(tmp_path: Path, train
     assert np.array_equal(table, trained.params[0].table)
 
 
-def test_files_that_are_there_stay_unless_they_may_be_replaced(
-    tmp_path: Path, trained: LanguageModel
-) -> None:
+def test_existing_files_are_replaced_only_with_overwrite(tmp_path: Path, trained: LanguageModel) -> None:
     path, beside = tmp_path / "model.safetensors", tmp_path / "model.json"
     for there in (path, beside):
         there.write_text("mine")
@@ -64,7 +62,7 @@ def test_files_that_are_there_stay_unless_they_may_be_replaced(
         beside.unlink()
 
 
-def test_an_export_that_was_killed_leaves_nothing_for_ever(
+def test_leftovers_of_a_killed_export_are_deleted_by_the_next(
     tmp_path: Path, trained: LanguageModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "model.safetensors"
@@ -74,14 +72,14 @@ def test_an_export_that_was_killed_leaves_nothing_for_ever(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(exporting, "try_remove_tree", lambda _: None)  # a process that is killed tidies nothing
+        patch.setattr(exporting, "try_remove_tree", lambda _: None)  # a killed process does not clean up
         export(trained, killed, path)
     assert [file.name[0] for file in tmp_path.iterdir()] == ["."]
     export(trained, SAFETENSORS, tmp_path / "other.safetensors")
     assert {file.name for file in tmp_path.iterdir()} == {"other.safetensors", "other.json"}
 
 
-def test_a_description_never_lies_next_to_a_model_that_it_does_not_describe(
+def test_a_description_never_accompanies_another_model(
     tmp_path: Path, trained: LanguageModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path, seen = tmp_path / "model.safetensors", []
@@ -90,7 +88,7 @@ def test_a_description_never_lies_next_to_a_model_that_it_does_not_describe(
     rename = Path.rename
 
     def watched(self: Path, target: Path) -> Path:
-        """Looks at what a process that was killed here would leave."""
+        """Record the files that a process killed here would leave."""
         seen.append(
             tuple(file.read_bytes() if file.exists() else b"" for file in (path, path.with_suffix(".json")))
         )
@@ -123,9 +121,7 @@ def test_two_exports_to_one_file_do_not_mix(tmp_path: Path, trained: LanguageMod
     assert len(export(trained, meanwhile, path)) == 2
 
 
-def test_a_disk_that_is_full_is_one_line_and_leaves_what_was_there(
-    tmp_path: Path, trained: LanguageModel
-) -> None:
+def test_a_full_disk_is_one_line_and_keeps_existing_files(tmp_path: Path, trained: LanguageModel) -> None:
     path = tmp_path / "model.safetensors"
     path.write_text("mine")
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -138,7 +134,7 @@ def test_a_disk_that_is_full_is_one_line_and_leaves_what_was_there(
     assert [(file.name, file.read_text()) for file in tmp_path.iterdir()] == [(path.name, "mine")]
 
 
-def test_what_is_no_file_is_never_replaced(tmp_path: Path, trained: LanguageModel) -> None:
+def test_a_path_that_is_not_a_file_is_never_replaced(tmp_path: Path, trained: LanguageModel) -> None:
     (tmp_path / "folder").mkdir()
     for path, why in ((Path("/dev/null"), "no regular file"), (tmp_path / "folder", "a directory is here")):
         with pytest.raises(InterchangeError, match=why):
@@ -156,7 +152,9 @@ def test_what_is_no_file_is_never_replaced(tmp_path: Path, trained: LanguageMode
         ("onnx", r"^drawn: layers\[2\] is of type mogrifier_lstm, .* --format stablehlo exports every"),
     ],
 )
-def test_a_layer_that_a_format_lacks_is_named(tmp_path: Path, output_format: str, why: str) -> None:
+def test_a_layer_that_a_format_does_not_support_is_named(
+    tmp_path: Path, output_format: str, why: str
+) -> None:
     trained = drawn((RNNConfig(size=3), MogrifierLSTMConfig(size=5)))
     with pytest.raises(InterchangeError, match=why):
         export(trained, FORMATS[output_format], tmp_path / "model")
@@ -164,11 +162,9 @@ def test_a_layer_that_a_format_lacks_is_named(tmp_path: Path, output_format: str
 
 
 @pytest.mark.parametrize("output_format", ["onnx", "stablehlo"])
-def test_more_than_one_file_holds_is_refused_before_anything_is_written(
-    tmp_path: Path, output_format: str
-) -> None:
+def test_a_model_too_large_for_one_file_is_refused_before_writing(tmp_path: Path, output_format: str) -> None:
     trained = drawn(STACKS["rnn"])
-    table = np.broadcast_to(np.float32(0), (11, 50_000_000))  # 2.2 GB, were it in memory
+    table = np.broadcast_to(np.float32(0), (11, 50_000_000))  # 2.2 GB if it were in memory
     params = (trained.params[0]._replace(table=table), *trained.params[1:])
     with pytest.raises(InterchangeError, match=r"^drawn: 2\.2 GB of parameters, .* --format safetensors"):
         export(trained._replace(params=params), FORMATS[output_format], tmp_path / "model")

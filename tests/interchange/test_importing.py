@@ -1,4 +1,4 @@
-"""What file it is; runs that are made; and files that were cut or changed anywhere: one line, or a model."""
+"""Detection of formats, imported runs, and truncated or corrupt files."""
 
 import json
 import os
@@ -35,7 +35,7 @@ def refusal(path: Path) -> str:
     return str(refused.value)
 
 
-def test_a_file_is_known_by_what_is_in_it(tmp_path: Path, exported: Path) -> None:
+def test_the_format_is_detected_from_the_content(tmp_path: Path, exported: Path) -> None:
     misnamed = tmp_path / "model.txt"
     misnamed.write_bytes(exported.read_bytes())
     assert recognize(misnamed) == "safetensors"
@@ -57,14 +57,14 @@ def test_a_file_is_known_by_what_is_in_it(tmp_path: Path, exported: Path) -> Non
         (b"\xff" * 8 + b"{", "its header would have 18,446,744,073,709,551,615 bytes"),
     ],
 )
-def test_what_is_no_model_is_one_line(tmp_path: Path, data: bytes, why: str) -> None:
+def test_a_file_without_a_model_is_refused_in_one_line(tmp_path: Path, data: bytes, why: str) -> None:
     path = tmp_path / "model"
     path.write_bytes(data)
     assert refusal(path).startswith(f"{path}: ")
     assert why in refusal(path)
 
 
-def test_what_is_no_file_is_one_line(tmp_path: Path) -> None:
+def test_a_path_that_is_not_a_file_is_refused_in_one_line(tmp_path: Path) -> None:
     assert "no such file" in refusal(tmp_path / "gone")
     assert "a directory" in refusal(tmp_path)
     assert "no such file" in refusal(Path("a\0b"))
@@ -75,7 +75,7 @@ def test_what_is_no_file_is_one_line(tmp_path: Path) -> None:
     assert "could run any code" in refusal(tmp_path / "model.pt")
 
 
-def test_the_metadata_is_believed_before_the_json_beside_the_file_and_either_is_enough(
+def test_metadata_takes_precedence_over_the_json_file_and_either_is_enough(
     exported: Path,
 ) -> None:
     beside = exported.with_suffix(".json")
@@ -83,7 +83,7 @@ def test_the_metadata_is_believed_before_the_json_beside_the_file_and_either_is_
     description = beside.read_text()
     beside.write_text('{"characters": "ab"}')
     assert str(read_model(exported)) == str(wanted)
-    rewrite(exported, None)  # so PyTorch saves it
+    rewrite(exported, None)  # as PyTorch saves it
     beside.write_text(description)
     assert str(read_model(exported)) == str(wanted)
 
@@ -94,7 +94,7 @@ def rewrite(path: Path, metadata: dict | None, **tensors: np.ndarray) -> None:
     save_file(load_file(path) | tensors, path, metadata)
 
 
-def test_numbers_that_are_not_finite_are_refused(exported: Path) -> None:
+def test_parameters_that_are_not_finite_are_refused(exported: Path) -> None:
     metadata = {"jaxrnn": exported.with_suffix(".json").read_text()}
     for number in (np.nan, np.inf, -np.inf, 1e300):
         rewrite(exported, metadata, **{"layers.1.bias_hh_l0": np.full(12, number)})
@@ -119,7 +119,7 @@ DESCRIPTIONS: list[tuple[object, str]] = [
 
 
 @pytest.mark.parametrize(("about", "why"), DESCRIPTIONS)
-def test_a_description_that_is_none_is_one_line(exported: Path, about: object, why: str) -> None:
+def test_an_invalid_description_is_refused_in_one_line(exported: Path, about: object, why: str) -> None:
     rewrite(exported, None)
     exported.with_suffix(".json").write_text(json.dumps(about))
     assert why in refusal(exported)
@@ -128,14 +128,14 @@ def test_a_description_that_is_none_is_one_line(exported: Path, about: object, w
     assert why in refusal(exported)
 
 
-def test_without_a_description_it_is_said_what_to_write(exported: Path) -> None:
+def test_a_missing_description_is_refused_with_its_format(exported: Path) -> None:
     rewrite(exported, None)
     exported.with_suffix(".json").unlink()
     assert f'{exported.with_suffix(".json")}: no such file; give one with {{"characters"' in refusal(exported)
 
 
 def is_refused_or_read(path: Path, data: bytes) -> bool:
-    """Whether a file is refused as it should be; any other error is let through."""
+    """Return whether a file is refused with an `InterchangeError`; other errors propagate."""
     path.write_bytes(data)
     try:
         found = read_model(path)
@@ -147,7 +147,7 @@ def is_refused_or_read(path: Path, data: bytes) -> bool:
 
 
 @pytest.mark.parametrize("kind", ["safetensors", "original"])
-def test_files_that_were_cut_or_changed_anywhere(tmp_path: Path, kind: str) -> None:
+def test_files_truncated_or_changed_anywhere(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "model.safetensors"
     write_safetensors(drawn((GRUConfig(size=1),)), path)
     data = path.read_bytes() if kind == "safetensors" else dump(SMALL)
@@ -165,7 +165,7 @@ def test_files_that_were_cut_or_changed_anywhere(tmp_path: Path, kind: str) -> N
     assert 30 < refused < 300  # some flips only change a number
 
 
-def test_a_run_is_made_and_says_honestly_where_it_is_from(tmp_path: Path, exported: Path) -> None:
+def test_an_imported_run_records_its_source(tmp_path: Path, exported: Path) -> None:
     imported = read_model(exported)
     run = tmp_path / "run"
     create_imported_run(run, imported, exported)
@@ -187,7 +187,7 @@ def test_a_separator_may_be_empty_as_in_a_config(exported: Path) -> None:
 
 
 @pytest.mark.parametrize("tokens", ["characters", "bytes"])
-def test_tokens_and_separators_come_back(tmp_path: Path, tokens: str) -> None:
+def test_tokens_and_separators_survive_a_round_trip(tmp_path: Path, tokens: str) -> None:
     vocabulary = Vocabulary("\nabc") if tokens == "characters" else byte_vocabulary()
     trained = drawn(STACKS["gru"], vocabulary=with_separator(vocabulary, "\n"))
     path, _ = write_safetensors(trained, tmp_path / "model.safetensors")

@@ -1,4 +1,4 @@
-"""An exported graph: standard operators that compute, in onnxruntime, what the model computes."""
+"""The exported ONNX graph has standard operators and computes the model's logits in onnxruntime."""
 
 import json
 from itertools import pairwise
@@ -13,7 +13,7 @@ from tests.interchange.stacks import CHARACTERS, STACKS, drawn, in_numpy, some_t
 
 onnx = pytest.importorskip("onnx", exc_type=ImportError)
 
-PIECES = (0, 1, 6, 17)  # where a text of 17 characters is cut
+PIECES = (0, 1, 6, 17)  # limits of the pieces of a text of 17 characters
 
 
 def session_of(path: Path) -> Any:
@@ -22,7 +22,7 @@ def session_of(path: Path) -> Any:
 
 
 def in_pieces(session: Any, tokens: np.ndarray) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """The logits of a text that is read piece by piece, and the states after it."""
+    """The logits of a text read in pieces, and the states after it."""
     states = json.loads(session.get_modelmeta().custom_metadata_map["jaxrnn"])["states"]
     carry = {state["input"]: np.zeros((len(tokens), state["size"]), np.float32) for state in states}
     read = []
@@ -40,7 +40,7 @@ def assert_alike(got: np.ndarray, expected: np.ndarray) -> None:
 
 
 @pytest.mark.parametrize("name", STACKS)
-def test_onnxruntime_gives_the_logits_and_states_of_the_numpy_reference(name: str, tmp_path: Path) -> None:
+def test_onnxruntime_agrees_with_the_numpy_reference(name: str, tmp_path: Path) -> None:
     trained = drawn(STACKS[name])
     path, _ = write_onnx(trained, tmp_path / "model.onnx")
     onnx.checker.check_model(onnx.load(path), full_check=True)
@@ -54,7 +54,7 @@ def test_onnxruntime_gives_the_logits_and_states_of_the_numpy_reference(name: st
             assert_alike(states[state], carry[state])
 
 
-def test_the_graph_has_standard_operators_and_names_its_axes(tmp_path: Path) -> None:
+def test_the_graph_has_standard_operators_and_named_axes(tmp_path: Path) -> None:
     path, _ = write_onnx(drawn(STACKS["all at once"]), tmp_path / "model.onnx")
     graph = onnx.load(path)
     operators = {node.op_type for node in graph.graph.node}
@@ -72,7 +72,7 @@ def test_the_graph_has_standard_operators_and_names_its_axes(tmp_path: Path) -> 
     assert axes["c_7"] == axes["next_c_7"] == ["batch", 7]
 
 
-def test_the_same_model_is_the_same_bytes_and_says_what_it_is_inside_and_beside(tmp_path: Path) -> None:
+def test_the_file_is_deterministic_and_describes_the_model(tmp_path: Path) -> None:
     trained = drawn(STACKS["block of lstm"])
     path, beside = write_onnx(trained, tmp_path / "a.onnx")
     again, _ = write_onnx(trained, tmp_path / "b.onnx")

@@ -1,4 +1,4 @@
-"""The original project's files: every layer, gate by gate, and whatever form a file may have."""
+"""Files of the original project: every layer and gate, in every form of the file."""
 
 import json
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from jaxrnn.config.fields import FieldError
 from jaxrnn.errors import InterchangeError
 from jaxrnn.interchange.original import read_original
 
-CHARACTERS = list("helo wrd\n")  # in no order
+CHARACTERS = list("helo wrd\n")  # unsorted
 V = len(CHARACTERS)
 Layers = list[tuple[tuple[int, ...], dict[str, np.ndarray]]]
 
@@ -29,7 +29,7 @@ def draw(types: tuple[int, ...], inputs: int, outputs: int) -> dict:
 
 
 def make(*layers: tuple[tuple[int, ...], int]) -> Layers:
-    """Layers by their types and sizes, the first of them an embedding."""
+    """Make layers of the given types and sizes, the first an embedding."""
     made, size = [], V
     for types, outputs in layers:
         made.append((types, draw(types, size, outputs)))
@@ -49,7 +49,7 @@ def dump(layers: Layers, table: object = CHARACTERS, turn: bool = False) -> byte
 
 
 def assert_read(data: bytes, layers: Layers) -> None:
-    """The parameters are the file's, but for the order of the characters and of an LSTM's gates: i, f, o, g there."""
+    """Check the parameters against the file, with characters reordered and an LSTM's gates, there i, f, o, g."""
     read = read_original(json.loads(data))
     assert read.vocabulary.characters == "".join(sorted(CHARACTERS))
     order = [CHARACTERS.index(c) for c in read.vocabulary.characters]
@@ -84,7 +84,7 @@ SMALL = MODELS["embedding, lstm, dense"]
 
 
 def with_layers(change: Callable[[list[dict]], object]) -> bytes:
-    """The small model with its layers changed in place, or replaced by what comes back."""
+    """The small model with its layers changed in place or replaced by the return value of the function."""
     *layers, table = json.loads(dump(SMALL))
     changed = change(layers)
     return json.dumps(changed if changed is not None else [*layers, table]).encode()
@@ -113,11 +113,11 @@ FORMS: dict[str, bytes] = {
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_forms_that_a_file_may_have(form: str) -> None:
+def test_every_supported_form_of_a_file(form: str) -> None:
     assert_read(FORMS[form], SMALL)
 
 
-def test_a_block_in_objects_of_its_own() -> None:
+def test_a_block_in_nested_objects() -> None:
     layers = MODELS["embedding, rnn_block, rnn_block, dense"]
     parts: dict[str, list] = {"type": [2, 1], "layers": []}
     for kind, names in ((2, ("Wxh", "Whh", "bh")), (1, ("W", "b"))):
@@ -127,14 +127,14 @@ def test_a_block_in_objects_of_its_own() -> None:
     assert_read(json.dumps([*before, table]).encode(), layers)
 
 
-def test_square_matrices_alone_are_taken_as_they_are_multiplied_and_a_note_reports_it() -> None:
+def test_ambiguous_square_matrices_are_read_with_a_note() -> None:
     square = make(((0,), V), ((2,), V), ((1,), V))
     assert "taken as [in, out]" in read_original(json.loads(dump(square))).notes[0]
     assert_read(dump(square), square)
     assert read_original(json.loads(dump(SMALL))).notes == ()
 
 
-def test_a_square_matrix_among_others_that_disagree_is_refused() -> None:
+def test_a_square_matrix_among_inconsistent_ones_is_refused() -> None:
     layers = make(((0,), 5), ((2,), 4), ((1,), V))
     *content, table = json.loads(dump(layers))
     content[1]["Wxh"] = layers[1][1]["Wxh"].T.tolist()
@@ -178,7 +178,7 @@ BAD: dict[str, tuple[bytes, str]] = {
 
 
 @pytest.mark.parametrize("case", BAD)
-def test_what_is_wrong_is_one_line_with_its_place(case: str) -> None:
+def test_an_error_is_one_line_with_its_location(case: str) -> None:
     data, why = BAD[case]
     with pytest.raises((FieldError, InterchangeError), match=why):
         read_original(json.loads(data))

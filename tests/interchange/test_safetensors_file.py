@@ -1,4 +1,4 @@
-"""Corrupt and hostile safetensors files: each is refused while only its header was read."""
+"""Corrupt and hostile safetensors files are refused after reading the header only."""
 
 import json
 import struct
@@ -28,7 +28,7 @@ def file(tmp_path: Path) -> Path:
     return tmp_path / "model.safetensors"
 
 
-def test_a_file_says_shapes_and_metadata_and_gives_its_numbers(file: Path) -> None:
+def test_shapes_metadata_and_tensors_are_read(file: Path) -> None:
     opened = open_safetensors(write(file, GOOD))
     assert opened.shapes == {"a": (2, 3), "b": (2,)}
     assert opened.metadata == {"who": "me"}
@@ -40,7 +40,7 @@ def changed(**values: object) -> dict:
     return {**GOOD, "b": {**B, **values}}
 
 
-# All of this is checked by the package.
+# The safetensors package checks these.
 CORRUPT: dict[str, object] = {
     "no JSON": b"{]",
     "nested deeply": b'{"a":' * 100_000,
@@ -73,21 +73,21 @@ def test_a_corrupt_header_is_refused(file: Path, case: str) -> None:
         (struct.pack("<Q", 2**64 - 1) + b"{", "its header would have 18,446,744,073,709,551,615 bytes"),
     ],
 )
-def test_a_header_of_a_size_that_the_file_has_not_is_refused(file: Path, data: bytes, why: str) -> None:
+def test_a_header_larger_than_the_file_is_refused(file: Path, data: bytes, why: str) -> None:
     file.write_bytes(data)
     with pytest.raises(InterchangeError, match=why):
         open_safetensors(file)
 
 
 @pytest.mark.parametrize("dtype", ["I16", "F8_E4M3", "C64", "BOOL"])
-def test_a_type_that_is_no_weight_is_refused(file: Path, dtype: str) -> None:
+def test_a_type_that_weights_can_not_have_is_refused(file: Path, dtype: str) -> None:
     sizes = {"C64": 8, "I16": 2}
     entry = {"dtype": dtype, "shape": [1], "data_offsets": [0, sizes.get(dtype, 1)]}
     with pytest.raises(InterchangeError, match=f"'x' is of type {dtype}; only F32, F64, F16, BF16 can be"):
         open_safetensors(write(file, {"x": entry}, data=sizes.get(dtype, 1)))
 
 
-def test_a_sparse_file_of_more_numbers_than_memory_holds_is_refused_unread(file: Path) -> None:
+def test_a_sparse_file_larger_than_memory_is_refused_unread(file: Path) -> None:
     write(file, {"x": {"dtype": "F32", "shape": [2**20, 2**20], "data_offsets": [0, 2**42]}}, data=0)
     with file.open("r+b") as opened:
         opened.truncate(file.stat().st_size + 2**42)

@@ -1,4 +1,4 @@
-"""An exported program: one for any batch and length, and the same numbers as the model."""
+"""The exported program accepts any batch and length and computes the model's logits."""
 
 import json
 from pathlib import Path
@@ -21,9 +21,9 @@ from tests.interchange.stacks import STACKS, drawn, in_numpy, some_tokens
         (STACKS["lstm"], 1024),
         (STACKS["gru"], 0),
     ],
-    ids=["what ONNX has no operator for", "a projected table", "a table that is too large to be projected"],
+    ids=["layers without an ONNX operator", "a projected table", "a table that is too large to be projected"],
 )
-def test_pieces_of_a_text_give_the_logits_and_states_of_the_numpy_reference(
+def test_a_text_in_pieces_agrees_with_the_numpy_reference(
     layers: tuple[LayerConfig, ...], largest_table: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(stablehlo_file, "_PROJECTED", largest_table)
@@ -44,7 +44,7 @@ def test_pieces_of_a_text_give_the_logits_and_states_of_the_numpy_reference(
         np.testing.assert_allclose(states[name], state, rtol=1e-5, atol=1e-5)
 
 
-def test_it_is_for_these_platforms_and_is_the_same_bytes_without_a_path_of_this_machine(
+def test_the_file_has_its_platforms_is_deterministic_and_contains_no_local_path(
     tmp_path: Path,
 ) -> None:
     trained = drawn(STACKS["lstm"])
@@ -57,10 +57,10 @@ def test_it_is_for_these_platforms_and_is_the_same_bytes_without_a_path_of_this_
     assert b"site-packages" not in content
 
 
-def test_each_platform_multiplies_large_weights_in_its_own_way(
+def test_the_operand_order_of_large_products_depends_on_the_platform(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A CPU has them on the left, as [16, 4]; the others on the right, as [4, 16]."""
+    """On a CPU the weights are the left operand, [16, 4], elsewhere the right one, [4, 16]."""
     monkeypatch.setattr(product, "_LARGE", 64)
     path, _ = write_stablehlo(drawn(STACKS["lstm"]), tmp_path / "model.stablehlo")
     text = export.deserialize(bytearray(path.read_bytes())).mlir_module()

@@ -1,4 +1,4 @@
-"""Which models of PyTorch are understood from the names and shapes of their tensors, and how the others are refused."""
+"""PyTorch models that are recognized from names and shapes of their tensors, and refusal of others."""
 
 import numpy as np
 import pytest
@@ -45,13 +45,13 @@ LOWER, UPPER = recurrent("net.rnn", 3, 4, 6), recurrent("net.rnn", 3, 6, 6, laye
     ],
     ids=["two layers of GRU", "LSTM", "RNN", "one-hot vectors", "one-hot vectors, and a head without a bias"],
 )  # fmt: skip
-def test_layers_are_known_by_their_shapes(shapes: Shapes, layers: tuple[LayerConfig, ...]) -> None:
+def test_layers_are_recognized_by_their_shapes(shapes: Shapes, layers: tuple[LayerConfig, ...]) -> None:
     found = plan(shapes)
     assert found.config.layers == layers
     assert (found.modules[0] == []) == ("emb.weight" not in shapes)
 
 
-def test_a_head_without_a_bias_is_told_from_the_embedding_by_its_size() -> None:
+def test_a_head_without_bias_is_distinguished_from_the_embedding_by_its_size() -> None:
     found = plan({**EMBEDDING, **LSTM, "aaa.weight": (V, 6)})
     assert [module.name for used in found.modules for module in used] == ["emb", "rnn", "aaa"]
     assert plan(ALIKE, ["fc", "rnn", "emb"]).modules[0][0].name == "fc"
@@ -104,14 +104,14 @@ BAD: dict[str, tuple[Shapes, object, str]] = {
 
 
 @pytest.mark.parametrize("case", BAD)
-def test_what_is_not_understood_is_one_line_that_names_it(case: str) -> None:
+def test_an_unsupported_model_is_refused_in_one_line(case: str) -> None:
     shapes, order, why = BAD[case]
     with pytest.raises((FieldError, InterchangeError), match=why):
         plan(shapes, order)
 
 
 @pytest.mark.parametrize("stack", STACKS)
-def test_an_export_comes_back_as_it_was(stack: str) -> None:
+def test_an_export_survives_a_round_trip(stack: str) -> None:
     trained = drawn(STACKS[stack])
     tensors = torch_tensors(trained.params)
     modules = find_modules({name: tensor.shape for name, tensor in tensors.items()})
@@ -147,9 +147,7 @@ NAMED: Shapes = {
         ({**NAMED, "layers.0.weight": (8, 4)}, LAYERS, r"layers.0 must be Embedding\(9, 4\), but is Embedding\(8, 4\)"),
     ],
 )  # fmt: skip
-def test_tensors_that_are_not_those_of_the_layers_are_refused(
-    shapes: Shapes, layers: object, why: str
-) -> None:
+def test_tensors_that_do_not_match_the_layers_are_refused(shapes: Shapes, layers: object, why: str) -> None:
     with pytest.raises((FieldError, InterchangeError), match=why):
         plan_described(find_modules(shapes), layers, V)
 
@@ -159,7 +157,7 @@ def test_an_export_without_biases_is_read() -> None:
     assert [module.kind for (module,) in found.modules] == ["Embedding", "LSTM", "Linear"]
 
 
-def test_biases_are_added_but_for_the_candidate_that_resets_one() -> None:
+def test_biases_are_added_except_those_of_a_gru_candidate() -> None:
     rng = np.random.default_rng(0)
     for gates in (1, 3, 4):
         shapes = {**EMBEDDING, **recurrent("rnn", gates, 4, 6), **HEAD}

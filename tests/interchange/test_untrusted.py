@@ -1,4 +1,4 @@
-"""Untrusted files are refused before they become large, and in one line."""
+"""Untrusted files are refused in one line before they use much memory."""
 
 from pathlib import Path
 
@@ -11,9 +11,7 @@ from jaxrnn.interchange.untrusted import about, parse_json, read_json, read_star
 
 
 @pytest.mark.parametrize("data", [b"[" + b"0," * 11, b"[" * 6, b"{" * 6, b'["' + b"," * 11 + b'"]'])
-def test_more_values_than_a_model_has_are_counted_before_they_are_made(
-    monkeypatch: pytest.MonkeyPatch, data: bytes
-) -> None:
+def test_too_many_values_are_refused_before_parsing(monkeypatch: pytest.MonkeyPatch, data: bytes) -> None:
     monkeypatch.setattr(untrusted, "_MOST_VALUES", 10)
     monkeypatch.setattr(untrusted, "_MOST_LISTS", 5)
     monkeypatch.setattr("json.loads", None)
@@ -31,14 +29,14 @@ def test_more_values_than_a_model_has_are_counted_before_they_are_made(
         (b"[" * 100_000, "nested too deeply"),
     ],
 )
-def test_json_that_is_none_is_one_line_that_names_the_file(data: bytes, why: str) -> None:
+def test_invalid_json_is_refused_in_one_line_with_the_file(data: bytes, why: str) -> None:
     with pytest.raises(InterchangeError) as refusal, about("x.json"):
         parse_json(data)
     assert str(refusal.value).startswith(f"x.json: {why}")
 
 
 @pytest.mark.parametrize("error", [InterchangeError, lambda text: FieldError("size", text)])
-def test_a_message_is_one_line_of_bounded_length_with_its_place(error: type[Exception]) -> None:
+def test_an_error_is_one_line_of_bounded_length_with_its_location(error: type[Exception]) -> None:
     with pytest.raises(InterchangeError) as refusal, about("model.json"), about("layer 1"):
         raise error("a\n\x1b[31m" + "x" * 100_000)
     assert str(refusal.value).startswith("model.json: layer 1: ")
@@ -46,7 +44,7 @@ def test_a_message_is_one_line_of_bounded_length_with_its_place(error: type[Exce
     assert len(str(refusal.value)) < 700
 
 
-def test_a_file_is_read_up_to_its_limit(tmp_path: Path) -> None:
+def test_a_file_is_read_up_to_the_limit(tmp_path: Path) -> None:
     path = tmp_path / "x.json"
     path.write_text("12345")
     assert read_start(path, 3) == b"123"

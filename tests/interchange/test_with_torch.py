@@ -1,4 +1,4 @@
-"""PyTorch and this program agree: the scripts of docs/interchange.md on exports, and imports of PyTorch models."""
+"""Agreement with PyTorch: the scripts of docs/interchange.md on exports, and imports of PyTorch models."""
 
 import json
 import re
@@ -24,7 +24,7 @@ SCRIPT, BLOCK, *_ = re.findall(
 
 
 def run_script(monkeypatch: pytest.MonkeyPatch, folder: Path, text: str) -> np.ndarray:
-    """What the script of the document computes of `shakespeare.safetensors` in `folder`, for another text."""
+    """Run the script of the document on `shakespeare.safetensors` in `folder`, with another text."""
     head, layers = re.split(r"(?=^layers = )", SCRIPT, flags=re.MULTILINE)
     monkeypatch.chdir(folder)
     names: dict = {}
@@ -33,7 +33,7 @@ def run_script(monkeypatch: pytest.MonkeyPatch, folder: Path, text: str) -> np.n
 
 
 @pytest.mark.parametrize("stack", STACKS)
-def test_the_script_of_the_document_gives_the_same_logits(
+def test_the_documented_script_computes_the_same_logits(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stack: str
 ) -> None:
     trained = drawn(STACKS[stack])
@@ -57,12 +57,12 @@ def imported(path: Path) -> LanguageModel:
     return LanguageModel(found.config, found.params, found.vocabulary, "model")
 
 
-CHARACTERS = list("tobe?!\n \u00e9\U0001f600xyz")  # in no order
+CHARACTERS = list("tobe?!\n \u00e9\U0001f600xyz")  # unsorted
 MESSAGE = "to be \u00e9 \U0001f600\ntoy?"
 
 
 def char_model(torch: Any, cell: str, *, num_layers: int = 1, one_hot: bool = False, bias: bool = True):
-    """A model as PyTorch's users write it, and its logits of a text."""
+    """A typical PyTorch model, and its logits for a text."""
     nn: Any = torch.nn
     size = len(CHARACTERS)
 
@@ -94,7 +94,7 @@ def char_model(torch: Any, cell: str, *, num_layers: int = 1, one_hot: bool = Fa
     ],
     ids=str,
 )
-def test_a_model_of_pytorch_gives_its_own_logits(torch: Any, tmp_path: Path, kind: dict) -> None:
+def test_an_imported_pytorch_model_computes_the_same_logits(torch: Any, tmp_path: Path, kind: dict) -> None:
     net = char_model(torch, **kind)
     trained = imported(save(tmp_path, net.state_dict(), {"characters": CHARACTERS}))
     assert trained.vocabulary.characters == "".join(sorted(CHARACTERS))
@@ -105,7 +105,7 @@ def test_a_model_of_pytorch_gives_its_own_logits(torch: Any, tmp_path: Path, kin
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float16", "bfloat16"])
-def test_other_floats_are_read(torch: Any, tmp_path: Path, dtype: str) -> None:
+def test_other_float_types_are_read(torch: Any, tmp_path: Path, dtype: str) -> None:
     net = char_model(torch, "GRU").to(getattr(torch, dtype))
     head = imported(save(tmp_path, net.state_dict(), {"characters": CHARACTERS})).params[-1]
     order = sorted(range(len(CHARACTERS)), key=CHARACTERS.__getitem__)
@@ -113,7 +113,7 @@ def test_other_floats_are_read(torch: Any, tmp_path: Path, dtype: str) -> None:
     assert np.array_equal(head.w, net.decoder.weight.detach().float().numpy().T[:, order])
 
 
-def test_where_several_orders_are_possible_the_json_says_which(torch: Any, tmp_path: Path) -> None:
+def test_an_ambiguous_order_of_modules_is_resolved_by_the_json(torch: Any, tmp_path: Path) -> None:
     nn, size = torch.nn, len(CHARACTERS)
     torch.manual_seed(0)
     parts = nn.ModuleDict({
@@ -139,7 +139,7 @@ def test_where_several_orders_are_possible_the_json_says_which(torch: Any, tmp_p
     assert np.abs(our_logits(trained, MESSAGE) - theirs).max() < 1e-5
 
 
-def test_what_torch_saves_is_refused_with_what_makes_safetensors_of_it(
+def test_a_torch_file_is_refused_with_the_conversion_to_safetensors(
     torch: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     net = char_model(torch, "LSTM")

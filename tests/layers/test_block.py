@@ -20,7 +20,7 @@ from jaxrnn import (
 )
 
 
-def test_a_block_is_its_input_plus_a_dense_layer_of_a_recurrent_one() -> None:
+def test_a_block_adds_a_recurrent_and_a_dense_layer_to_its_input() -> None:
     params = init_rnn_block(jax.random.key(0), size=4)
     assert isinstance(params.cell, LSTMParams)
     xs = jax.random.normal(jax.random.key(1), (5, 3, 4))
@@ -30,7 +30,7 @@ def test_a_block_is_its_input_plus_a_dense_layer_of_a_recurrent_one() -> None:
     np.testing.assert_allclose(carry.h, cell_carry.h, rtol=1e-6)
 
 
-def test_the_skip_leaves_the_input_and_its_gradient_untouched() -> None:
+def test_the_skip_connection_preserves_the_input_and_its_gradient() -> None:
     params = init_rnn_block(jax.random.key(0), size=4)
     params = params._replace(dense=DenseParams(jnp.zeros((4, 4)), jnp.zeros(4)))
     xs = jax.random.normal(jax.random.key(1), (5, 3, 4))
@@ -51,6 +51,6 @@ def test_the_cell_is_an_option(cell: str, kind: type, carry: type) -> None:
     assert params.dense.w.shape == (4, 4)
 
 
-def test_the_cell_and_the_dense_layer_are_drawn_apart() -> None:
+def test_the_cell_and_the_dense_layer_use_different_keys() -> None:
     params = init_rnn_block(jax.random.key(0), size=4, cell="rnn")
     assert not jnp.allclose(params.cell.w_x, params.dense.w)

@@ -1,4 +1,4 @@
-"""What the recurrent layers promise alike; what is one layer's own stands in its own file."""
+"""Behavior that all recurrent layers share; each layer has its own file for the rest."""
 
 from collections.abc import Callable, Iterable, Iterator
 from functools import cache, partial
@@ -39,12 +39,12 @@ from jaxrnn.gradcheck.cases import ON_TRIAL
 from jaxrnn.layers.gru import gru_cell
 from jaxrnn.layers.lstm import lstm_cell
 
-# All different, so that two axes that were swapped can't agree by chance.
+# All sizes differ, so that swapped axes can't match by chance.
 TIME, BATCH, INPUT, HIDDEN = 7, 3, 2, 6
-CUT = 3  # where a sequence is cut in two
+CUT = 3  # where a sequence is split in two
 
 
-# Where the state is reset before a step.
+# Steps before which the state is reset.
 WHERE = {
     "nowhere": np.zeros((TIME, BATCH), bool),
     "first": np.arange(TIME)[:, None] == np.zeros(BATCH),
@@ -56,7 +56,7 @@ WHERE = {
 
 class Layer(NamedTuple):
     apply: Callable[..., Any]
-    jitted: Callable[..., Any]  # the same, compiled once a shape for all tests
+    jitted: Callable[..., Any]  # the same, compiled once per shape for all tests
     step: Callable[..., Any]
     init: Callable[..., Any]  # (key, dtype) -> params
     carry: Callable[..., Any]  # (params, batch_size) -> zeros
@@ -136,7 +136,7 @@ def random_like(seed: int, tree: Any) -> Any:
 
 @cache
 def draw(layer: Layer, seed: int = 0, dtype: Any = jnp.float32) -> Arguments:
-    """Parameters, biases too, a carry and inputs: normal numbers, all small enough to leave gates half open."""
+    """Parameters with biases, a carry and inputs: normal numbers, small enough not to saturate gates."""
 
     def zeros(key: jax.Array) -> Arguments:
         params = layer.init(key, dtype)
@@ -169,14 +169,14 @@ def stack(trees: Iterable[Any]) -> Any:
 
 
 def weigh(layer: Layer, params: Any, carry: Any, xs: jax.Array) -> jax.Array:
-    """One number of all that comes out, no part of it with the weight of another."""
+    """A scalar of all outputs, each with a different weight."""
     outputs = jax.tree.leaves(layer.apply(params, carry, xs))
     return jnp.stack(
         [(out * jnp.cos(jnp.arange(out.size)).reshape(out.shape)).sum() for out in outputs]
     ).sum()
 
 
-# What comes out
+# Outputs
 
 
 MASK = jnp.ones((BATCH, HIDDEN)).at[:, 2].set(0)
@@ -192,7 +192,7 @@ MASK = jnp.ones((BATCH, HIDDEN)).at[:, 2].set(0)
     ],
     ids=[*LAYERS, "lstm with a mask", "mogrifier_lstm with a mask", "rnn_block (rnn)", "rnn_block (gru)"],
 )
-def test_steps_one_by_one_are_the_whole_sequence_forward_and_backward(
+def test_single_steps_equal_the_whole_sequence_forward_and_backward(
     layer: Layer, options: dict[str, Any], where: str | None
 ) -> None:
     arguments = draw(layer)
@@ -230,31 +230,31 @@ def test_a_step_of_another_shape_is_refused(layer: Layer) -> None:
         layer.step(params, layer.carry(params, BATCH + 1), xs[0])
 
 
-def test_two_chunks_with_the_carry_handed_on_are_one_long_sequence(layer: Layer) -> None:
+def test_two_chunks_with_the_carry_passed_on_equal_one_sequence(layer: Layer) -> None:
     params, carry, xs = draw(layer)
     between, first = layer.jitted(params, carry, xs[:CUT])
     last, second = layer.jitted(params, between, xs[CUT:])
     assert_close((last, jnp.concatenate([first, second])), layer.jitted(params, carry, xs))
 
 
-def test_sequences_side_by_side_do_not_touch_each_other(layer: Layer) -> None:
+def test_sequences_of_a_batch_are_independent(layer: Layer) -> None:
     params, carry, xs = draw(layer)
     _, hs = layer.jitted(params, carry, xs)
     _, changed = layer.jitted(params, jax.tree.map(lambda h: h.at[1].set(9), carry), xs.at[:, 1].set(9))
     assert [bool(jnp.array_equal(hs[:, row], changed[:, row])) for row in range(BATCH)] == [True, False, True]
 
 
-def test_a_text_begins_with_zeros_of_the_parameters_type(layer: Layer) -> None:
+def test_the_initial_carry_is_zero_with_the_type_of_the_parameters(layer: Layer) -> None:
     for field in layer.carry(draw(layer, dtype=jnp.bfloat16).params, 4):
         assert field.shape == (4, HIDDEN)
         assert field.dtype == jnp.bfloat16
         assert not field.any()
 
 
-# Gradients (test_gradients.py verifies that they are right)
+# Gradients (tests/gradcheck verifies their values)
 
 
-def test_gradients_pass_a_cut_through_the_carry_that_was_handed_on(layer: Layer) -> None:
+def test_gradients_pass_between_chunks_through_the_carry(layer: Layer) -> None:
     params, carry, xs = draw(layer)
     d_last, d_hs = random_like(9, layer.jitted(params, carry, xs))
     expected = pull(layer)(params, carry, xs, (d_last, d_hs))
@@ -298,12 +298,12 @@ def test_forward_mode_is_refused(layer: Layer) -> None:
         jax.jvp(layer.apply, arguments, arguments)
 
 
-# Resets: the state is reset before a step
+# Resets
 
 
 @cache
 def with_resets(layer: Layer) -> Callable[..., Any]:
-    """(params, carry, xs, resets, d_outputs) -> the outputs, and cotangents of the first three."""
+    """(params, carry, xs, resets, d_outputs) -> the outputs, and the cotangents of the first three arguments."""
 
     def run(resets: jax.Array, d_outputs: Any, *given: Any) -> Any:
         outputs, pull_back = jax.vjp(lambda *given: layer.apply(*given, resets=resets), *given)
@@ -313,7 +313,7 @@ def with_resets(layer: Layer) -> Callable[..., Any]:
 
 
 def one_by_one(layer: Layer, resets: jax.Array, d_outputs: Any, params: Any, carry: Any, xs: Any) -> Any:
-    """What `with_resets` returns, from the layer without resets, a step at a time, and reset by hand in between."""
+    """The results of `with_resets` from single steps of the layer without resets, reset by hand in between."""
 
     def empty(t: int, carry: Any) -> Any:
         return jax.tree.map(lambda leaf: leaf * (1 - resets[t].astype(leaf.dtype))[:, None], carry)
@@ -333,7 +333,7 @@ def one_by_one(layer: Layer, resets: jax.Array, d_outputs: Any, params: Any, car
 
 
 @pytest.mark.parametrize("where", WHERE)
-def test_with_resets_it_is_steps_one_by_one_from_states_reset_by_hand(layer: Layer, where: str) -> None:
+def test_resets_equal_single_steps_with_states_reset_by_hand(layer: Layer, where: str) -> None:
     arguments, resets = draw(layer), jnp.asarray(WHERE[where])
     d_outputs = random_like(9, layer.jitted(*arguments))
     found = with_resets(layer)(resets, d_outputs, *arguments)
@@ -342,7 +342,7 @@ def test_with_resets_it_is_steps_one_by_one_from_states_reset_by_hand(layer: Lay
     assert [bool(d.any()) for d in d_carry] == [not resets[0].all()] * len(d_carry)
 
 
-def test_a_sequence_with_a_reset_is_two_sequences(layer: Layer) -> None:
+def test_a_sequence_with_a_reset_equals_two_sequences(layer: Layer) -> None:
     params, carry, xs = draw(layer)
     d_last, d_hs = random_like(9, layer.jitted(params, carry, xs))
     resets = jnp.zeros((TIME, BATCH), bool).at[CUT].set(True)
@@ -362,7 +362,7 @@ def test_a_sequence_with_a_reset_is_two_sequences(layer: Layer) -> None:
     assert_close(found, ((last, jnp.concatenate([first, second])), cotangents), 1e-4)
 
 
-def test_a_reset_empties_a_state_that_is_not_a_number(layer: Layer) -> None:
+def test_a_reset_clears_a_state_of_nan(layer: Layer) -> None:
     params, carry, xs = draw(layer)
     resets = jnp.asarray(WHERE["first"])
     broken = jax.tree.map(lambda leaf: jnp.full_like(leaf, jnp.nan), carry)
@@ -373,7 +373,7 @@ def test_a_reset_empties_a_state_that_is_not_a_number(layer: Layer) -> None:
 
 
 @pytest.mark.parametrize("name", ["lstm", "mogrifier_lstm"])
-def test_resets_go_together_with_a_mask(name: str) -> None:
+def test_resets_work_with_a_mask(name: str) -> None:
     layer, arguments = LAYERS[name], draw(LAYERS[name])
     resets = jnp.asarray(WHERE["here and there"])
     d_outputs = random_like(9, layer.jitted(*arguments))
@@ -387,7 +387,7 @@ def test_resets_go_together_with_a_mask(name: str) -> None:
     assert_close(run(layer.apply, *arguments), run(layer.plain, *arguments), 1e-4)
 
 
-def test_without_resets_there_is_no_trace_of_them_in_what_is_compiled(layer: Layer) -> None:
+def test_the_jaxpr_without_resets_has_no_select(layer: Layer) -> None:
     arguments = draw(layer)
 
     def choices(**options: Any) -> int:
@@ -407,7 +407,7 @@ def test_resets_of_another_shape_or_type_are_refused(layer: Layer) -> None:
         assert str(wrong.dtype) in str(caught.value)
 
 
-# Inside someone's program
+# Inside transformations
 
 
 def test_jit_changes_nothing(layer: Layer) -> None:
@@ -415,7 +415,7 @@ def test_jit_changes_nothing(layer: Layer) -> None:
     assert_close(layer.jitted(*arguments), layer.apply(*arguments))
 
 
-def test_vmap_is_a_loop_over_inputs_and_carries(layer: Layer) -> None:
+def test_vmap_equals_a_loop_over_inputs_and_carries(layer: Layer) -> None:
     params = draw(layer).params
     many = [draw(layer, seed) for seed in range(3)]
     batched = jax.jit(jax.vmap(layer.apply, (None, 0, 0)))(
@@ -430,13 +430,13 @@ def gradient(layer: Layer) -> Callable[..., Any]:
     return jax.jit(jax.grad(partial(weigh, layer), (0, 1, 2)))
 
 
-def test_vmap_of_grad_is_a_loop_over_whole_models(layer: Layer) -> None:
+def test_vmap_of_grad_equals_a_loop_over_models(layer: Layer) -> None:
     many = [draw(layer, seed) for seed in range(3)]
     together = jax.jit(jax.vmap(gradient(layer)))(*stack(many))
     assert_close(together, stack(gradient(layer)(*a) for a in many), 1e-4)
 
 
-def test_jit_of_grad_of_vmap_is_the_sum_of_gradients(layer: Layer) -> None:
+def test_jit_of_grad_of_vmap_equals_the_sum_of_gradients(layer: Layer) -> None:
     params = draw(layer).params
     many = [draw(layer, seed) for seed in range(3)]
 
@@ -450,7 +450,7 @@ def test_jit_of_grad_of_vmap_is_the_sum_of_gradients(layer: Layer) -> None:
     assert_close(found, jax.tree.map(lambda leaves: leaves.sum(axis=0), expected), 1e-4)
 
 
-# Mistakes
+# Errors
 
 
 def test_a_sequence_of_another_rank_is_refused_by_its_shape(layer: Layer) -> None:
@@ -480,11 +480,11 @@ def test_a_carry_of_another_shape_is_refused_by_both_shapes(layer: Layer, shape:
         assert str(shape) in str(caught.value)
 
 
-# The structure that makes the backward pass fast: the loop yields pre-activation gradients, no weight's
+# Structure of the fast backward pass: the loop yields pre-activation gradients, not weight gradients
 
 
 def equations(jaxpr: Jaxpr, in_loop: bool = False) -> Iterator[tuple[JaxprEqn, bool]]:
-    """Every equation of a program, however deep; and whether it stands in the body of a loop."""
+    """Every equation of a jaxpr at any depth, and whether it is in the body of a loop."""
     for equation in jaxpr.eqns:
         yield equation, in_loop
         is_loop = equation.primitive.name in ("scan", "while")
@@ -501,7 +501,7 @@ def shape(variable: Any) -> tuple[int, ...]:
 
 
 def products(apply: Callable[..., Any], arguments: Arguments) -> tuple[list[Any], list[Any]]:
-    """The shapes of the matrix products of a gradient: in loops, and outside of any."""
+    """The shapes of the matrix products of a gradient, inside and outside of loops."""
 
     def loss(arguments: Arguments) -> jax.Array:
         return jnp.stack([leaf.sum() for leaf in jax.tree.leaves(apply(*arguments))]).sum()
@@ -525,14 +525,14 @@ def test_no_weight_gradient_is_computed_in_a_loop(layer: Layer, where: str | Non
     resets = None if where is None else jnp.asarray(WHERE[where])
     in_loop, outside = products(partial(layer.apply, resets=resets), arguments)
     weights = weight_shapes(arguments.params)
-    # h @ w_h on the way there and dz @ w_h.T on the way back; and each of the rounds' two matrices likewise
+    # h @ w_h in the forward pass and dz @ w_h.T in the backward pass, and likewise for the two matrices of the rounds
     assert len(in_loop) == 2 * (1 + len(jax.tree.leaves(getattr(arguments.params, "rounds", ()))))
     assert not weights & set(in_loop)
     matrices = [leaf for leaf in jax.tree.leaves(arguments.params) if leaf.ndim == 2]
-    assert sum(shape in weights for shape in outside) == len(matrices)  # one product for each matrix
+    assert sum(shape in weights for shape in outside) == len(matrices)  # one product per matrix
 
 
-def test_differentiating_the_plain_forward_pass_does_compute_them_in_the_loop(layer: Layer) -> None:
+def test_autodiff_of_the_plain_forward_pass_computes_weight_gradients_in_the_loop(layer: Layer) -> None:
     arguments = draw(layer)
     in_loop, _ = products(layer.plain, arguments)
     assert weight_shapes(arguments.params) & set(in_loop)
@@ -549,13 +549,13 @@ def test_no_loop_carries_or_yields_a_weight_gradient(layer: Layer) -> None:
         for equation, _ in equations(jax.make_jaxpr(jax.grad(loss))(arguments.params).jaxpr)
         if equation.primitive.name == "while"
     ]
-    assert len(loops) == 2  # there and back
+    assert len(loops) == 2  # forward and backward
     for loop in loops:
         for variable in loop.outvars:
             assert shape(variable)[-2:] not in weight_shapes(arguments.params)
 
 
-def test_a_sequence_of_no_steps_leaves_the_carry_and_has_gradients_of_zero(layer: Layer) -> None:
+def test_an_empty_sequence_keeps_the_carry_and_has_zero_gradients(layer: Layer) -> None:
     arguments = draw(layer)
     nothing = arguments._replace(xs=arguments.xs[:0])
     (carry, ys), backward = jax.vjp(layer.jitted, *nothing)
@@ -575,7 +575,7 @@ def test_inputs_and_carry_of_two_types_are_refused(layer: Layer) -> None:
 
 
 @pytest.mark.parametrize(("dtype", "lowest"), [(jnp.bfloat16, -16.0), (jnp.float32, -16.0)])
-def test_gates_are_open_by_very_little_too(dtype: Any, lowest: float) -> None:
+def test_nearly_closed_gates_are_accurate(dtype: Any, lowest: float) -> None:
     z = jnp.linspace(lowest, 0, 9, dtype=dtype)[:, None]
     expected = 1 / (1 + np.exp(-np.asarray(z, np.float64)))
     lstm_gates, _, _ = lstm_cell(jnp.tile(z, (1, 4)), jnp.zeros_like(z))

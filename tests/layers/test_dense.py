@@ -12,9 +12,7 @@ def params() -> DenseParams:
 
 
 @pytest.mark.parametrize("lead", [(), (5,), (4, 5), (2, 4, 5), (0,)])
-def test_the_last_axis_is_mapped_whatever_stands_before_it(
-    params: DenseParams, lead: tuple[int, ...]
-) -> None:
+def test_the_last_axis_is_mapped_for_any_leading_axes(params: DenseParams, lead: tuple[int, ...]) -> None:
     xs = jax.random.normal(jax.random.key(1), (*lead, 3))
     ys, pull = jax.vjp(dense, params, xs)
     assert ys.shape == (*lead, 2)
@@ -52,7 +50,7 @@ def test_forward_mode_is_refused(params: DenseParams) -> None:
         jax.jvp(lambda xs: dense(params, xs), (jnp.ones(3),), (jnp.ones(3),))
 
 
-def test_weights_begin_within_the_bounds_of_glorot_and_biases_at_zero() -> None:
+def test_initial_weights_are_glorot_uniform_and_biases_zero() -> None:
     params = init_dense(jax.random.key(0), 50, 30)
     bound = np.sqrt(6 / (50 + 30))
     assert 0.99 * bound < abs(params.w).max() <= bound

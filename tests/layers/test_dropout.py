@@ -11,31 +11,31 @@ ONES = jnp.ones((100, 200))
 
 
 @pytest.mark.parametrize("rate", [0.1, 0.5, 0.9])
-def test_a_share_is_zeroed_and_the_rest_scaled_so_that_the_mean_stays(rate: float) -> None:
+def test_dropped_fraction_and_mean_are_as_expected(rate: float) -> None:
     ys = dropout(KEY, rate, ONES)
     np.testing.assert_allclose(np.unique(ys), [0, 1 / (1 - rate)], rtol=1e-6)
     six_sigmas = 6 * np.sqrt(rate / (1 - rate) / ONES.size)
     assert abs(ys.mean() - 1) < six_sigmas
 
 
-def test_the_mask_is_drawn_anew_for_every_element() -> None:
+def test_every_element_has_its_own_mask() -> None:
     kept = np.asarray(dropout(KEY, 0.5, ONES) > 0, np.float64)
     six_sigmas = 6 * 0.5 / np.sqrt(ONES.shape)
     assert abs(kept.mean(axis=1) - 0.5).max() < six_sigmas[1]
     assert abs(kept.mean(axis=0) - 0.5).max() < six_sigmas[0]
 
 
-def test_the_same_key_gives_the_same_mask_and_another_key_another() -> None:
+def test_the_mask_depends_on_the_key() -> None:
     assert jnp.array_equal(dropout(KEY, 0.5, ONES), dropout(KEY, 0.5, ONES))
     assert not jnp.array_equal(dropout(KEY, 0.5, ONES), dropout(jax.random.key(1), 0.5, ONES))
 
 
-def test_without_a_key_or_a_rate_nothing_is_dropped() -> None:
+def test_nothing_is_dropped_without_a_key_or_rate() -> None:
     assert dropout(None, 0.5, ONES) is ONES
     assert dropout(KEY, 0.0, ONES) is ONES
 
 
-def test_gradients_pass_where_values_passed_and_nowhere_else() -> None:
+def test_gradients_pass_only_where_values_passed() -> None:
     xs = jax.random.normal(jax.random.key(1), (20, 30))
     ys, pull = jax.vjp(lambda xs: dropout(KEY, 0.3, xs), xs)
     (d_xs,) = pull(jnp.ones_like(xs))
@@ -67,13 +67,13 @@ def test_forward_mode_is_refused() -> None:
 
 
 @pytest.mark.parametrize("rate", [-0.1, 1.0, 1.5, float("nan")])
-def test_a_rate_that_is_no_probability_below_one_is_refused(rate: float) -> None:
+def test_a_rate_outside_0_to_1_is_refused(rate: float) -> None:
     for key in (KEY, None):
         with pytest.raises(ValueError, match=r"rate must be in \[0, 1\)"):
             dropout(key, rate, ONES)
 
 
-def test_with_a_key_for_each_row_a_mask_does_not_depend_on_who_stands_beside_it() -> None:
+def test_with_a_key_per_row_a_mask_does_not_depend_on_other_rows() -> None:
     keys = jax.random.split(KEY, 3)
     xs = jnp.ones((7, 3, 40))
     for variational in (False, True):
@@ -88,7 +88,7 @@ def test_with_a_key_for_each_row_a_mask_does_not_depend_on_who_stands_beside_it(
     assert jnp.array_equal(mask[1], dropout_mask(keys[1:2], 0.3, xs[0, :1])[0])
 
 
-# Variational: one mask for all time steps.
+# Variational dropout: one mask for all time steps.
 
 SEQUENCE = jnp.ones((7, 30, 40))
 
@@ -102,7 +102,7 @@ def test_variational_dropout_drops_the_same_features_at_every_time_step() -> Non
     assert abs(ys[0].mean() - 1) < six_sigmas
     rows, features = (np.asarray(ys[0] > 0).mean(axis) for axis in (1, 0))
     assert len(set(rows)) > 5
-    assert len(set(features)) > 5  # every sequence and every feature has its own
+    assert len(set(features)) > 5  # masks differ between sequences and features
 
 
 def test_the_variational_gradient_passes_where_values_passed() -> None:

@@ -27,7 +27,7 @@ def test_the_gradients_of_a_repeated_token_add_up(params: EmbeddingParams) -> No
     assert jnp.array_equal(gradient.table, jnp.stack([expected, expected], axis=1))
 
 
-def test_a_text_of_one_character_repeated_ten_thousand_times_counts_ten_thousand_times() -> None:
+def test_the_gradient_of_a_token_repeated_10_000_times() -> None:
     params = init_embedding(jax.random.key(0), vocabulary_size=3, size=1)
     ids = jnp.full((10_000,), 2)
     gradient = jax.grad(lambda params: embedding(params, ids).sum())(params)
@@ -35,7 +35,7 @@ def test_a_text_of_one_character_repeated_ten_thousand_times_counts_ten_thousand
 
 
 @pytest.mark.parametrize("kind", [jnp.uint8, jnp.uint16, jnp.int32])
-def test_ids_may_be_integers_of_any_kind(params: EmbeddingParams, kind: jnp.dtype) -> None:
+def test_ids_may_have_any_integer_type(params: EmbeddingParams, kind: jnp.dtype) -> None:
     value, gradient = jax.value_and_grad(lambda params: embedding(params, IDS.astype(kind)).sum())(params)
     expected = jax.value_and_grad(lambda params: embedding(params, IDS).sum())(params)
     assert value == expected[0]
@@ -63,7 +63,7 @@ def test_forward_mode_is_refused(params: EmbeddingParams) -> None:
         jax.jvp(lambda params: embedding(params, IDS), (params,), (params,))
 
 
-def test_rows_begin_as_normal_numbers() -> None:
+def test_initial_rows_are_normally_distributed() -> None:
     table = init_embedding(jax.random.key(0), 100, 100).table
     assert abs(table.mean()) < 0.06
     assert abs(table.std() - 1) < 0.06

@@ -4,11 +4,11 @@ import numpy as np
 
 from jaxrnn import GRUCarry, GRUParams, gru, init_gru
 
-CLOSED, OPEN = -50.0, 50.0  # pre-activations that shut a gate, and that open it
+CLOSED, OPEN = -50.0, 50.0  # pre-activations that close and open a gate
 
 
 def run(r: float, z: float, n: float, *, w_n: float = 0.0, b_n: float = 0.0, h: float = 0.4) -> float:
-    """The state after one step from h of a GRU of one unit with the given biases and recurrent weight of n."""
+    """The state after one step from h, for a GRU of one unit with the given biases and recurrent weight of n."""
     params = GRUParams(
         w_x=jnp.zeros((1, 3)),
         w_h=jnp.array([[0.0, 0.0, w_n]]),
@@ -26,7 +26,7 @@ def test_the_gates_are_reset_update_and_candidate_in_this_order() -> None:
     np.testing.assert_allclose(run(r=OPEN, z=0.0, n=0.7), (0.4 + np.tanh(0.7)) / 2, rtol=1e-6)
 
 
-def test_the_reset_gate_scales_the_past_after_its_product_and_with_its_bias() -> None:
+def test_the_reset_gate_scales_the_recurrent_product_with_its_bias() -> None:
     np.testing.assert_allclose(
         run(r=OPEN, z=CLOSED, n=0.7, w_n=2, b_n=0.1), np.tanh(0.7 + 2 * 0.4 + 0.1), rtol=1e-6
     )
@@ -36,7 +36,7 @@ def test_the_reset_gate_scales_the_past_after_its_product_and_with_its_bias() ->
     )
 
 
-def test_each_gates_recurrent_weights_begin_orthogonal_and_the_biases_zero() -> None:
+def test_initial_recurrent_weights_are_orthogonal_per_gate_and_biases_zero() -> None:
     params = init_gru(jax.random.key(0), input_size=3, hidden_size=6)
     assert params.w_x.shape == (3, 18)
     gates = jnp.split(params.w_h, 3, axis=1)

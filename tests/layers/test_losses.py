@@ -1,4 +1,4 @@
-"""Softmax cross-entropy: nats a character, and a gradient that is softmax minus one-hot."""
+"""Softmax cross-entropy: nats per token, and its gradient, softmax minus one-hot."""
 
 import math
 
@@ -10,13 +10,13 @@ import pytest
 from jaxrnn.layers.losses import nats_to_bits, softmax_cross_entropy
 
 
-def test_equally_likely_characters_cost_the_log_of_their_number() -> None:
+def test_uniform_logits_have_a_loss_of_log_v() -> None:
     losses = softmax_cross_entropy(jnp.zeros((3, 2, 5)), jnp.zeros((3, 2), jnp.int32))
     assert losses.shape == (3, 2)
     np.testing.assert_allclose(losses, math.log(5), rtol=1e-6)
 
 
-def test_the_loss_is_minus_the_log_of_the_targets_probability() -> None:
+def test_the_loss_is_the_negative_log_probability_of_the_target() -> None:
     logits = jax.random.normal(jax.random.key(0), (4, 7))
     targets = jnp.array([0, 6, 3, 3], jnp.int32)
     probabilities = np.exp(np.asarray(logits, np.float64))
@@ -49,7 +49,7 @@ def test_cotangents_have_the_type_of_the_logits(dtype: jnp.dtype) -> None:
 
 
 @pytest.mark.parametrize("kind", [jnp.uint8, jnp.uint16, jnp.int32])
-def test_targets_may_be_integers_of_any_kind(kind: jnp.dtype) -> None:
+def test_targets_may_have_any_integer_type(kind: jnp.dtype) -> None:
     logits = jax.random.normal(jax.random.key(0), (2, 300))
     targets = jnp.array([0, 255])
     both = jax.value_and_grad(lambda logits, targets: softmax_cross_entropy(logits, targets).sum())
@@ -66,7 +66,7 @@ def test_only_differences_of_logits_matter() -> None:
     np.testing.assert_allclose(shifted, softmax_cross_entropy(logits, targets), atol=1e-4)
 
 
-def test_a_character_ruled_out_costs_nothing_and_gets_no_gradient() -> None:
+def test_a_logit_of_minus_infinity_gets_no_gradient() -> None:
     logits = jnp.array([[0.0, 0.0, -jnp.inf]])
     loss, gradient = jax.value_and_grad(lambda x: softmax_cross_entropy(x, jnp.array([0])).sum())(logits)
     np.testing.assert_allclose(loss, math.log(2), rtol=1e-6)
@@ -91,5 +91,5 @@ def test_forward_mode_is_refused() -> None:
         jax.jvp(lambda logits: softmax_cross_entropy(logits, jnp.array([0])), (logits,), (logits,))
 
 
-def test_a_bit_is_log_two_nats() -> None:
+def test_1_bit_is_log_2_nats() -> None:
     assert nats_to_bits(math.log(8)) == pytest.approx(3)

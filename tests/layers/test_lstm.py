@@ -7,16 +7,16 @@ import pytest
 
 from jaxrnn import LSTMCarry, LSTMParams, init_lstm, lstm, lstm_carry
 
-CLOSED, OPEN = -50.0, 50.0  # pre-activations that shut a gate, and that open it
+CLOSED, OPEN = -50.0, 50.0  # pre-activations that close and open a gate
 
 
 def one_unit(i: float, f: float, g: float, o: float) -> LSTMParams:
-    """An LSTM of one unit that listens to its biases alone, the gates in their order."""
+    """An LSTM of one unit whose gates depend on its biases only."""
     return LSTMParams(w_x=jnp.zeros((1, 4)), w_h=jnp.zeros((1, 4)), b=jnp.array([i, f, g, o]))
 
 
 def run(params: LSTMParams, cell: float) -> tuple[float, float]:
-    """The hidden state and the cell after one step from a cell."""
+    """The hidden state and cell state after one step from a cell state."""
     carry, hs = lstm(params, LSTMCarry(h=jnp.zeros((1, 1)), c=jnp.full((1, 1), cell)), jnp.zeros((1, 1, 1)))
     assert carry.h == hs[-1]
     return carry.h.item(), carry.c.item()
@@ -33,7 +33,7 @@ def test_the_gates_are_input_forget_candidate_and_output_in_this_order() -> None
     np.testing.assert_allclose(run(one_unit(i=CLOSED, f=OPEN, g=0.7, o=CLOSED), 0.4), (0, 0.4), atol=1e-6)
 
 
-def test_a_cell_keeps_what_was_written_for_as_long_as_its_gate_is_open() -> None:
+def test_a_cell_keeps_its_value_while_the_forget_gate_is_open() -> None:
     params = one_unit(i=CLOSED, f=OPEN, g=0.7, o=OPEN)
     carry = LSTMCarry(h=jnp.zeros((1, 1)), c=jnp.full((1, 1), 0.4))
     carry, hs = lstm(params, carry, jnp.zeros((1000, 1, 1)))
@@ -41,12 +41,12 @@ def test_a_cell_keeps_what_was_written_for_as_long_as_its_gate_is_open() -> None
     np.testing.assert_allclose(hs, np.tanh(0.4), rtol=1e-6)
 
 
-def test_the_forget_gate_begins_open_and_the_other_biases_zero() -> None:
+def test_the_initial_forget_bias_is_1_and_other_biases_are_zero() -> None:
     b = init_lstm(jax.random.key(0), input_size=3, hidden_size=6).b
     assert b.reshape(4, 6).tolist() == [[0.0] * 6, [1.0] * 6, [0.0] * 6, [0.0] * 6]
 
 
-def test_each_gates_recurrent_weights_begin_orthogonal() -> None:
+def test_initial_recurrent_weights_are_orthogonal_per_gate() -> None:
     params = init_lstm(jax.random.key(0), input_size=3, hidden_size=6)
     assert params.w_x.shape == (3, 24)
     gates = jnp.split(params.w_h, 4, axis=1)
@@ -55,13 +55,13 @@ def test_each_gates_recurrent_weights_begin_orthogonal() -> None:
     assert not jnp.allclose(gates[0], gates[1])
 
 
-def test_a_carry_has_two_buffers_so_that_either_may_be_donated() -> None:
+def test_the_two_arrays_of_a_carry_can_be_donated_separately() -> None:
     params = init_lstm(jax.random.key(0), input_size=3, hidden_size=6)
     donating = jax.jit(lambda carry: jax.tree.map(lambda leaf: leaf + 1, carry), donate_argnums=0)
     assert donating(lstm_carry(params, 2)).c.shape == (2, 6)
 
 
-def test_a_mask_hides_units_from_the_weights_and_from_nothing_else() -> None:
+def test_a_mask_hides_units_only_from_the_recurrent_weights() -> None:
     params = init_lstm(jax.random.key(0), input_size=3, hidden_size=6)
     xs = jax.random.normal(jax.random.key(1), (4, 2, 3))
     mask = jnp.ones((2, 6)).at[:, 2].set(0)
@@ -79,7 +79,7 @@ def test_a_mask_of_another_shape_is_refused() -> None:
         lstm(params, lstm_carry(params, 2), jnp.ones((4, 2, 3)), mask=jnp.ones(6))
 
 
-def test_a_mask_that_is_off_leaves_no_trace_in_what_is_compiled() -> None:
+def test_the_jaxpr_without_a_mask_is_unchanged() -> None:
     params = init_lstm(jax.random.key(0), input_size=3, hidden_size=6)
     xs = jnp.ones((4, 2, 3))
 

@@ -21,7 +21,7 @@ def as_lstm(params: MogrifierLSTMParams) -> LSTMParams:
     return LSTMParams(params.w_x, params.w_h, params.b)
 
 
-def test_without_rounds_it_is_an_lstm() -> None:
+def test_zero_rounds_equal_an_lstm() -> None:
     weights = params(0)
     carry, hs = mogrifier_lstm(weights, lstm_carry(weights, BATCH), xs())
     plain_carry, plain_hs = lstm(as_lstm(weights), lstm_carry(weights, BATCH), xs())
@@ -46,7 +46,7 @@ def test_odd_rounds_gate_the_input_and_even_rounds_the_state(rank: int) -> None:
     assert shapes == [gates_x, gates_h] * 2
 
 
-def test_the_first_round_leaves_the_first_input_alone_for_the_state_is_zero() -> None:
+def test_a_zero_state_does_not_gate_the_first_input() -> None:
     weights = params(1)
     _, hs = mogrifier_lstm(weights, lstm_carry(weights, BATCH), xs())
     _, plain_hs = lstm(as_lstm(weights), lstm_carry(weights, BATCH), xs())
@@ -54,7 +54,7 @@ def test_the_first_round_leaves_the_first_input_alone_for_the_state_is_zero() ->
     assert (jnp.abs(hs[1:] - plain_hs[1:]) > 1e-6).any(axis=(1, 2)).all()
 
 
-def test_two_chunks_with_a_carried_state_are_one_sequence() -> None:
+def test_two_chunks_with_a_carried_state_equal_one_sequence() -> None:
     weights = params(3, rank=2)
     carry, hs = mogrifier_lstm(weights, lstm_carry(weights, BATCH), xs())
     half, first = mogrifier_lstm(weights, lstm_carry(weights, BATCH), xs()[:2])
@@ -63,7 +63,7 @@ def test_two_chunks_with_a_carried_state_are_one_sequence() -> None:
     np.testing.assert_allclose(end.c, carry.c, atol=1e-6)
 
 
-def test_shapes_that_do_not_fit_are_refused() -> None:
+def test_mismatched_shapes_are_refused() -> None:
     weights = params(1)
     with pytest.raises(ValueError, match="mogrifier_lstm: xs must be"):
         mogrifier_lstm(weights, lstm_carry(weights, BATCH), xs()[0])

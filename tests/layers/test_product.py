@@ -1,4 +1,4 @@
-"""However a product is laid out, and whatever type its weights have, it is `xs @ w`."""
+"""Products equal `xs @ w` for either operand order and type of weights."""
 
 import re
 
@@ -17,7 +17,7 @@ def draw(*shape: int) -> jax.Array:
 
 @pytest.mark.parametrize("large", [1, 2**30], ids=["weights on the left", "weights on the right"])
 @pytest.mark.parametrize("shape", [(3, 5, 20), (1, 1, 4), (2, 7, 1)])
-def test_a_loop_multiplies_alike_whichever_operand_the_weights_are(
+def test_a_loop_gives_equal_products_for_either_operand_order(
     monkeypatch: pytest.MonkeyPatch, large: int, shape: tuple[int, int, int]
 ) -> None:
     monkeypatch.setattr(module, "_LARGE", large)
@@ -43,18 +43,18 @@ def test_large_weights_are_the_left_operand_on_a_cpu_and_small_ones_the_right(
     assert first_operand(draw(3, 7)) == "tensor<2x3xf32>"
 
 
-def test_a_weights_gradient_is_summed_up_over_all_positions() -> None:
+def test_a_weight_gradient_is_summed_over_all_positions() -> None:
     xs, d_ys, w = draw(4, 3, 5), draw(4, 3, 2), draw(5, 2)
     expected = sum(np.outer(xs[t, b], d_ys[t, b]) for t in range(4) for b in range(3))
     np.testing.assert_allclose(weight_gradient(xs, d_ys, w), expected, rtol=1e-5, atol=1e-6)
 
 
-def test_weights_in_bfloat16_round_the_rows_and_nothing_else() -> None:
+def test_bfloat16_weights_round_only_the_inputs() -> None:
     xs, w = draw(6, 300), draw(300, 4).astype(jnp.bfloat16)
     ys = product(xs, w)
     assert ys.dtype == jnp.float32
     rounded = np.asarray(xs.astype(jnp.bfloat16), np.float64)
     np.testing.assert_allclose(ys, rounded @ np.asarray(w, np.float64), rtol=1e-4, atol=1e-4)
-    # To bfloat16's own precision the sums would be off by more than that.
+    # Sums in bfloat16 would have a larger error.
     assert not np.allclose(ys, ys.astype(jnp.bfloat16), rtol=1e-4, atol=1e-4)
     assert weight_gradient(xs, ys, w).dtype == jnp.bfloat16

@@ -1,4 +1,4 @@
-"""The loop over time: a scan, but for where its outputs go."""
+"""The time loop: a scan that may overwrite its inputs with its outputs."""
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +11,7 @@ XS = jnp.arange(1.0, 13.0).reshape(6, 2)
 
 
 @pytest.mark.parametrize("reverse", [False, True])
-def test_it_is_a_scan(reverse: bool) -> None:
+def test_it_equals_a_scan(reverse: bool) -> None:
     def step(carry: jax.Array, x: jax.Array) -> tuple[jax.Array, jax.Array]:
         carry = 0.5 * carry + x
         return carry, carry * x
@@ -24,7 +24,7 @@ def test_it_is_a_scan(reverse: bool) -> None:
 
 
 @pytest.mark.parametrize("reverse", [False, True])
-def test_what_is_written_over_is_read_before(reverse: bool) -> None:
+def test_overwritten_inputs_are_read_first(reverse: bool) -> None:
     sums = jnp.cumsum(XS[::-1], axis=0)[::-1] if reverse else jnp.cumsum(XS, axis=0)
     carry, ys = time_loop(lambda total, _, y: (total + y, total + y), jnp.zeros(2), None, XS, reverse=reverse)
     np.testing.assert_array_equal(ys, sums)

@@ -90,7 +90,7 @@ def test_a_failure_is_reported_once_and_the_other_loggers_continue(name: str, re
         ("absent", "No module named 'no_such_package'; pip install 'jaxrnn[absent]'"),
     ],
 )
-def test_a_logger_that_cannot_be_used_is_refused(name: str, message: str) -> None:
+def test_an_unusable_logger_is_refused(name: str, message: str) -> None:
     with pytest.raises(ConfigError) as refused:
         loggers.find_logger(name)
     assert str(refused.value).startswith(f"--log-to {name}: {message}")

@@ -1,4 +1,4 @@
-"""Event files hold what metrics.csv holds, and go on where a training run goes on."""
+"""TensorBoard event files: the metrics of metrics.csv, continued by a resumed run."""
 
 import math
 import struct
@@ -41,10 +41,10 @@ ROW = {
 }
 
 
-def test_every_curve_has_its_name(tmp_path: Path) -> None:
+def test_every_metric_has_its_tag(tmp_path: Path) -> None:
     with log_to_tensorboard(tmp_path, Config(), 0) as write:
         write(ROW)
-        assert len(scalars(tmp_path)) == 4  # there to be seen while training goes on
+        assert len(scalars(tmp_path)) == 4  # visible during training
     assert sorted(scalars(tmp_path)) == [
         ("loss/train", 10, 2.5),
         ("loss/validation", 10, 2.0),
@@ -54,13 +54,13 @@ def test_every_curve_has_its_name(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("value", [None, math.nan, math.inf, ""])
-def test_what_is_no_number_is_left_out(tmp_path: Path, value: object) -> None:
+def test_nan_is_left_out(tmp_path: Path, value: object) -> None:
     with log_to_tensorboard(tmp_path, Config(), 0) as write:
         write({"step": 1, "train_loss": value, "val_loss": 1.0})
     assert scalars(tmp_path) == [("loss/validation", 1, 1.0)]
 
 
-def test_a_training_that_goes_on_takes_back_what_came_after(tmp_path: Path) -> None:
+def test_a_resumed_run_discards_later_events(tmp_path: Path) -> None:
     for step in (0, 10):
         with log_to_tensorboard(tmp_path, Config(), step) as write:
             write({"step": step + 10, "train_loss": 1.0})
@@ -68,7 +68,7 @@ def test_a_training_that_goes_on_takes_back_what_came_after(tmp_path: Path) -> N
     assert starts == [1, 11]
 
 
-def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+def test_a_folder_that_can_not_be_created_is_reported(tmp_path: Path) -> None:
     (tmp_path / "tensorboard").write_text("")
     with (
         pytest.raises(SaveError, match="tensorboard: can't be written"),

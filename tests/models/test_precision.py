@@ -1,4 +1,4 @@
-"""`train.precision = "bfloat16"`: products are rounded, and nothing else is."""
+"""`train.precision = "bfloat16"` rounds only matrix products."""
 
 from dataclasses import replace
 
@@ -25,8 +25,8 @@ from jaxrnn.training.state import init_state
 from jaxrnn.training.step import update
 from jaxrnn.types import Params
 
-# A factor of a product is rounded to 8 significant bits, so by 2^-9 of its size at most. Some products deep, each a sum
-# of hundreds of such errors of either sign, a gradient is off by a few times that, measured against its own norm.
+# A factor of a product is rounded to 8 significant bits, a relative error of at most 2^-9. After several products, each
+# a sum of hundreds of such errors of either sign, the error of a gradient relative to its norm is a few times that.
 TOLERANCE = 16 * 2.0**-9
 
 CELLS: list[LayerConfig] = [
@@ -54,7 +54,7 @@ def gradient(config: ModelConfig, params: Params, precision: str) -> Params:
     return jax.jit(jax.grad(loss))(params)
 
 
-def test_every_gradient_agrees_with_float32s(layers: ModelConfig) -> None:
+def test_every_gradient_agrees_with_float32(layers: ModelConfig) -> None:
     params = stack.init(jax.random.key(0), layers, vocabulary_size=11)
     exact, rounded = (jax.tree.leaves(gradient(layers, params, name)) for name in ("float32", "bfloat16"))
     for a, b in zip(rounded, exact, strict=True):

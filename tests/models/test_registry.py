@@ -1,4 +1,4 @@
-"""A layer from outside joins by five places: itself, its twin, its gradcheck case, its row and its config class."""
+"""A new layer is added in five places: its file, NumPy twin, gradcheck case, registry row and config class."""
 
 import csv
 from dataclasses import dataclass
@@ -189,7 +189,7 @@ def test_gradcheck_verifies_it() -> None:
     }
 
 
-def test_a_stack_of_it_computes_what_the_numpy_stack_computes() -> None:
+def test_its_stack_agrees_with_the_numpy_stack() -> None:
     params = stack.init(jax.random.key(0), CONFIG, 5)
     tokens = np.random.default_rng(0).integers(0, 5, (3, 8))
     carry, logits = stack.apply(CONFIG, params, stack.initial_carry(CONFIG, params, 3), jnp.asarray(tokens))
@@ -200,7 +200,7 @@ def test_a_stack_of_it_computes_what_the_numpy_stack_computes() -> None:
     np.testing.assert_allclose(carry[1].h, expected_carry[1].h, rtol=1e-5, atol=1e-6)
 
 
-def test_it_is_trained_saved_resumed_and_sampled_from(
+def test_it_can_be_trained_saved_resumed_and_sampled(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_files(tmp_path)
@@ -226,7 +226,7 @@ def test_it_is_trained_saved_resumed_and_sampled_from(
     assert whole == parts
 
 
-def test_its_states_can_be_inspected_and_a_format_without_it_refuses_it_by_name() -> None:
+def test_it_can_be_inspected_and_unsupported_formats_refuse_it_by_name() -> None:
     params = stack.init(jax.random.key(0), CONFIG, 5)
     (track,) = observe(CONFIG, params, np.arange(5, dtype=np.uint8)).tracks
     assert (track.layer, track.kind, track.values.shape) == (1, "h", (5, 6))

@@ -1,4 +1,4 @@
-"""The stack: one sequence or many pieces of it, step by step or at once, projected table or not: the same logits."""
+"""A stack gives equal logits for a sequence, its pieces and single steps, with and without a projected table."""
 
 from dataclasses import replace
 
@@ -55,15 +55,15 @@ def assert_close(a: object, b: object) -> None:
 
 
 @pytest.mark.parametrize("name", SECOND)
-def test_a_stack_is_its_plain_layers_one_after_the_other(name: str) -> None:
+def test_a_stack_applies_its_layers_in_order(name: str) -> None:
     config = layers_of(SECOND[name])
     params, carry, tokens = begin(config)
-    params = jax.tree.map(lambda leaf: 2 * leaf, params)  # so that gates move
+    params = jax.tree.map(lambda leaf: 2 * leaf, params)  # so that gates vary
     assert_close(apply(config, params, carry, tokens), plain(config, params, carry, tokens))
 
 
 @pytest.mark.parametrize("layer", [LSTMConfig(size=4), MogrifierLSTMConfig(size=4, rounds=2)])
-def test_a_state_is_dropped_out_while_training_only(layer: LSTMConfig | MogrifierLSTMConfig) -> None:
+def test_recurrent_dropout_applies_in_training_only(layer: LSTMConfig | MogrifierLSTMConfig) -> None:
     config, without = layers_of(replace(layer, recurrent_dropout=0.5)), layers_of(layer)
     params, carry, tokens = begin(config)
     carry = jax.tree.map(lambda leaf: leaf + 0.5, carry)
@@ -73,7 +73,7 @@ def test_a_state_is_dropped_out_while_training_only(layer: LSTMConfig | Mogrifie
     assert (jnp.abs(one - other) > 1e-4).any()
 
 
-def test_logits_have_a_row_for_each_position_and_a_column_for_each_character() -> None:
+def test_the_shape_of_logits() -> None:
     config = layers_of(LSTMConfig(size=6), RNNConfig(size=3))
     params, carry, tokens = begin(config)
     carry_out, logits = apply(config, params, carry, tokens)
@@ -82,7 +82,7 @@ def test_logits_have_a_row_for_each_position_and_a_column_for_each_character() -
 
 
 @pytest.mark.parametrize("name", SECOND)
-def test_two_pieces_with_the_carry_between_them_are_one_sequence(name: str) -> None:
+def test_two_pieces_with_the_carry_passed_on_equal_one_sequence(name: str) -> None:
     config = layers_of(SECOND[name], RNNConfig(size=3))
     params, carry, tokens = begin(config)
     whole = apply(config, params, carry, tokens)
@@ -92,7 +92,7 @@ def test_two_pieces_with_the_carry_between_them_are_one_sequence(name: str) -> N
 
 
 @pytest.mark.parametrize("name", SECOND)
-def test_steps_one_by_one_give_the_logits_of_the_whole(name: str) -> None:
+def test_single_steps_give_the_logits_of_the_sequence(name: str) -> None:
     config = layers_of(SECOND[name])
     params, carry, tokens = begin(config)
     whole = apply(config, params, carry, tokens)
@@ -114,7 +114,7 @@ def test_the_projected_table_gives_the_same_logits_and_gradients(
     def loss_and_gradients() -> tuple[jax.Array, Params]:
         def loss(
             params: Params,
-        ) -> jax.Array:  # a new function each time: JAX would not trace the same one again
+        ) -> jax.Array:  # a new function, because JAX does not trace the same one again
             _, logits = stack.apply(config, params, carry, tokens)
             return softmax_cross_entropy(logits, tokens).mean()
 
@@ -128,7 +128,7 @@ def test_the_projected_table_gives_the_same_logits_and_gradients(
 
 
 def rows_projected(config: ModelConfig, positions: int, monkeypatch: pytest.MonkeyPatch) -> int:
-    """How many rows the second layer projects for a text of so many positions."""
+    """The number of rows that the second layer projects for a text of the given length."""
     seen: list[int] = []
     kind = config.layers[1].type
     input_projection = LAYERS[kind].input_projection
@@ -145,25 +145,25 @@ def rows_projected(config: ModelConfig, positions: int, monkeypatch: pytest.Monk
     return rows
 
 
-def test_the_table_is_projected_exactly_where_it_has_fewer_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_table_is_projected_only_if_it_has_fewer_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     config = layers_of(LSTMConfig(size=4))
     with monkeypatch.context() as patch:
         assert rows_projected(config, VOCABULARY + 1, patch) == VOCABULARY
     with monkeypatch.context() as patch:
         assert (
             rows_projected(config, VOCABULARY, patch) == VOCABULARY
-        )  # as many positions: the look-up's rows
+        )  # as many positions as rows: the embedded inputs
     with monkeypatch.context() as patch:
         assert rows_projected(config, VOCABULARY - 1, patch) == VOCABULARY - 1
 
 
-def test_nothing_is_projected_across_a_dropout() -> None:
+def test_the_table_is_not_projected_across_dropout() -> None:
     config = layers_of(DropoutConfig(rate=0.5), LSTMConfig(size=4))
     params, _, _ = begin(config)
     assert stack.project_table(config, params) is None
 
 
-def test_dropout_draws_by_its_key_and_not_without_one() -> None:
+def test_dropout_depends_on_its_key_and_is_off_without_one() -> None:
     config = layers_of(DropoutConfig(rate=0.5), LSTMConfig(size=4), DropoutConfig(rate=0.5))
     params, carry, tokens = begin(config)
 
@@ -183,13 +183,13 @@ def test_each_dropout_of_a_stack_draws_its_own_mask() -> None:
     params = (
         table._replace(table=jnp.ones_like(table.table)),
         *params[1:-1],
-        head._replace(w=jnp.eye(4, VOCABULARY)),  # the logits are what is left of the features
+        head._replace(w=jnp.eye(4, VOCABULARY)),  # the logits are the remaining features
     )
     _, logits = apply(config, params, carry, jnp.zeros((BATCH, 500), jnp.int32), jax.random.key(0))
-    assert abs((logits[..., :4] != 0).mean() - 0.25) < 0.05  # one mask twice would leave a half
+    assert abs((logits[..., :4] != 0).mean() - 0.25) < 0.05  # one mask used twice would keep a half
 
 
-def test_a_block_without_a_size_has_that_of_its_input() -> None:
+def test_a_block_has_the_size_of_its_input() -> None:
     config = layers_of(DropoutConfig(rate=0.1), RNNBlockConfig(cell="rnn"))
     params, _, _ = begin(config)
     assert params[2].cell.w_h.shape == (4, 4)
@@ -208,7 +208,7 @@ def test_tokens_of_another_rank_are_refused_with_their_shape() -> None:
         stack.apply(config, params, carry, tokens[0])
 
 
-# Documents: the state is reset before a token.
+# Documents: the state is reset before a separator.
 
 RECURRENT = [name for name in SECOND if name != "dense"]
 
@@ -230,7 +230,9 @@ def test_every_layer_of_a_stack_is_reset_before_the_separator() -> None:
 
 
 @pytest.mark.parametrize(("name", "separator_id"), [("lstm", None), *((name, 2) for name in RECURRENT)])
-def test_what_follows_a_separator_depends_on_nothing_before_it(name: str, separator_id: int | None) -> None:
+def test_logits_after_a_separator_do_not_depend_on_earlier_tokens(
+    name: str, separator_id: int | None
+) -> None:
     config = layers_of(SECOND[name])
     params, carry, tokens = begin(config)
     tokens = tokens.at[:, 4].set(2)
@@ -246,7 +248,7 @@ def test_what_follows_a_separator_depends_on_nothing_before_it(name: str, separa
     assert not np.allclose(logits[:, :4], other_logits[:, :4])
 
 
-def test_no_gradient_goes_back_across_a_separator() -> None:
+def test_no_gradient_passes_back_across_a_separator() -> None:
     config = layers_of(GRUConfig(size=4), LSTMConfig(size=4))
     params, carry, tokens = begin(config)
     resets = jnp.zeros(tokens.shape, bool).at[1, 3].set(True)

@@ -1,4 +1,4 @@
-"""One device or two: the same training to rounding; a batch that can't be shared is refused with one that can."""
+"""Training on several devices equals training on one to rounding; indivisible batches are refused."""
 
 import os
 import subprocess
@@ -107,14 +107,14 @@ print("agree")
 """
 
 
-def test_every_cells_gradient_is_the_same_on_two_devices_and_only_gradients_are_moved() -> None:
+def test_gradients_are_equal_on_two_devices_and_only_gradients_are_exchanged() -> None:
     environment = {**os.environ, "JAX_NUM_CPU_DEVICES": "2", "JAX_PLATFORMS": "cpu"}
     command = [sys.executable, "-c", GRADIENTS_ON_ONE_AND_ON_TWO]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert done.stdout.strip() == "agree", done.stderr
 
 
-def test_rows_that_can_not_be_shared_stay_whole() -> None:
+def test_indivisible_rows_are_replicated() -> None:
     mesh = training_mesh(replace(TrainConfig(), num_devices=1))
     tree = split_rows(mesh, {"rows": jnp.arange(6).reshape(3, 2)})
     np.testing.assert_array_equal(tree["rows"], [[0, 1], [2, 3], [4, 5]])
@@ -132,15 +132,17 @@ def test_a_cpu_is_split_in_two_for_narrow_layers_and_even_batches(monkeypatch: p
     assert choose_cpu_devices(of_width(384)) == 2
     assert choose_cpu_devices(of_width(192, batch_size=3)) == 1
     monkeypatch.setattr(os, "cpu_count", lambda: 8)
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {3}, raising=False)  # taskset, or a container
+    monkeypatch.setattr(
+        os, "sched_getaffinity", lambda _: {3}, raising=False
+    )  # as with taskset or in a container
     assert choose_cpu_devices(of_width(192)) == 1
 
 
-def test_the_number_that_is_given_is_taken() -> None:
+def test_a_given_number_of_devices_is_used() -> None:
     assert choose_cpu_devices(of_width(512, num_devices=4)) == 4
 
 
-def test_a_batch_that_can_not_be_shared_is_refused_with_the_nearest_that_can() -> None:
+def test_an_indivisible_batch_is_refused_with_the_nearest_divisible_one() -> None:
     with pytest.raises(
         ConfigError, match=r"batch_size 32 can't be shared by train\.num_devices 3: .* 30 or 33"
     ):
@@ -149,7 +151,7 @@ def test_a_batch_that_can_not_be_shared_is_refused_with_the_nearest_that_can() -
         choose_cpu_devices(of_width(192, num_devices=64))
 
 
-def test_devices_of_several_processes_are_counted_together(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_devices_of_all_processes_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 5}, raising=False)
     assert choose_cpu_devices(of_width(192, num_devices=4), processes=2) == 4
     assert choose_cpu_devices(of_width(192, batch_size=6), processes=3) == 2
@@ -160,7 +162,7 @@ def test_devices_of_several_processes_are_counted_together(monkeypatch: pytest.M
         choose_cpu_devices(of_width(192, num_devices=4), processes=3)
 
 
-def test_more_devices_than_there_are_are_refused() -> None:
+def test_too_many_devices_are_refused() -> None:
     config = replace(TrainConfig(), num_devices=32)
     with pytest.raises(ConfigError, match=r"train\.num_devices is 32, but JAX sees"):
         training_mesh(config)

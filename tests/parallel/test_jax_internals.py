@@ -1,4 +1,4 @@
-"""The private parts of JAX are what they were."""
+"""The private parts of JAX that the library uses behave as expected."""
 
 import ast
 from pathlib import Path
@@ -10,12 +10,12 @@ import jaxrnn
 from jaxrnn.parallel.jax_internals import coordination_client, is_traced, process_count, process_index
 
 
-def test_a_process_alone_is_the_first_of_one_and_has_no_coordinator() -> None:
+def test_a_single_process_has_rank_0_and_no_coordinator() -> None:
     assert (process_index(), process_count()) == (0, 1) == (jax.process_index(), jax.process_count())
     assert coordination_client() is None
 
 
-def test_a_value_is_traced_inside_a_transformation_alone() -> None:
+def test_a_value_is_traced_only_inside_a_transformation() -> None:
     seen = []
     jax.jit(lambda x: seen.append(is_traced(x)) or x)(jnp.ones(2))  # type: ignore[func-returns-value]
     assert seen == [True]

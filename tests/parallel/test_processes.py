@@ -1,4 +1,4 @@
-"""A process of its own hears itself; others are joined in time or not at all. Real ones: tests/cli/test_together.py."""
+"""A single process, and failures to join others. tests/cli/startup/test_processes.py runs several processes."""
 
 import socket
 from collections.abc import Iterator
@@ -12,20 +12,20 @@ from jaxrnn.parallel import processes
 
 @pytest.fixture
 def taken() -> Iterator[int]:
-    """A port that somebody listens at."""
+    """A port in use."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen()
         yield listener.getsockname()[1]
 
 
-def test_a_process_of_its_own_is_the_first_of_one() -> None:
+def test_a_single_process_has_rank_0() -> None:
     assert (processes.index(), processes.count()) == (0, 1)
     assert processes.is_first()
     assert not processes.are_several()
 
 
-def test_a_process_of_its_own_hears_itself() -> None:
+def test_a_single_process_communicates_with_itself() -> None:
     assert processes.tell("topic", "words") == "words"
     assert processes.gather("topic", "words") == ["words"]
     assert processes.differences({"a": "b"}) == []
@@ -34,22 +34,20 @@ def test_a_process_of_its_own_hears_itself() -> None:
     assert processes.share(arrays) is arrays
 
 
-def test_a_port_that_is_taken_is_a_line(taken: int) -> None:
+def test_a_port_in_use_is_one_line(taken: int) -> None:
     with pytest.raises(
         JoinError, match=rf"^127\.0\.0\.1:{taken}: process 0 can't listen here: Address already in use"
     ):
         processes.join(f"127.0.0.1:{taken}", 2, 0)
 
 
-def test_an_address_of_another_machine_is_no_place_to_listen() -> None:
+def test_the_address_of_another_machine_is_refused() -> None:
     with pytest.raises(JoinError, match="can't listen here"):
         processes.join("192.0.2.1:9", 2, 0)
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "[::]", "[::ffff:0.0.0.0]", "a-name"])
-def test_all_addresses_are_no_place_to_listen_unless_they_are_asked_for(
-    host: str, taken: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_wildcard_addresses_are_refused(host: str, taken: int, monkeypatch: pytest.MonkeyPatch) -> None:
     resolve = socket.getaddrinfo
     monkeypatch.setattr(
         socket,
@@ -63,16 +61,16 @@ def test_all_addresses_are_no_place_to_listen_unless_they_are_asked_for(
         processes.join(f"{host}:{taken}", 2, 0)
 
 
-def test_nobody_who_listens_is_a_line_within_the_time(taken: int) -> None:
+def test_a_missing_coordinator_is_one_line_within_the_time_limit(taken: int) -> None:
     with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))  # bound, but nobody listens
+        free.bind(("127.0.0.1", 0))  # bound, but not listening
         port = free.getsockname()[1]
         assert port != taken
         with pytest.raises(JoinError, match=r"nobody listens here after 0\.2 s"):
             processes.join(f"127.0.0.1:{port}", 2, 1, connect_seconds=0.2)
 
 
-def test_without_surroundings_there_is_nobody_to_join(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_distributed_without_a_cluster_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     import jax
 
     def find_nothing(*_args: object, **_options: object) -> None:

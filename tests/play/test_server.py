@@ -1,4 +1,4 @@
-"""What goes out to the page, and what comes in, of a model of bytes; the rest is in tests/cli/test_play.py."""
+"""Requests and answers for a byte model; tests/cli/commands/test_play.py has the rest."""
 
 import asyncio
 import json
@@ -15,7 +15,7 @@ pytest.importorskip("starlette")
 pytest.importorskip("uvicorn")
 
 
-def test_bytes_go_out_and_come_back_as_they_are() -> None:
+def test_bytes_survive_a_round_trip() -> None:
     from jaxrnn.play.server import _as_event, read_request
 
     every = np.arange(256)
@@ -29,7 +29,7 @@ def test_bytes_go_out_and_come_back_as_they_are() -> None:
     assert asked.ids.tolist() == [0xC3, 0xA9, *range(256), 255]
 
 
-def test_half_a_pair_of_utf_16_is_no_byte() -> None:
+def test_an_unpaired_surrogate_is_refused() -> None:
     from starlette.exceptions import HTTPException
 
     from jaxrnn.play.server import read_request
@@ -39,7 +39,7 @@ def test_half_a_pair_of_utf_16_is_no_byte() -> None:
     assert (error.value.status_code, "U+D800" in error.value.detail) == (422, True)
 
 
-def test_an_answer_that_takes_too_long_is_cut_off_even_if_nobody_reads_it(
+def test_a_slow_answer_is_ended_even_if_the_client_does_not_read(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     import uvicorn

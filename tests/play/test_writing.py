@@ -1,4 +1,4 @@
-"""What the page of `jaxrnn play` is told: the text of `generation.sample`, and the model's own numbers beside it."""
+"""The data for the page of `jaxrnn play`: the text of `generation.sample` with probabilities and states."""
 
 from typing import Any
 
@@ -41,12 +41,12 @@ def written() -> Block:
     return jax.tree.map(lambda *parts: np.concatenate(parts), *blocks)
 
 
-def test_it_is_the_text_that_sample_writes(written: Block) -> None:
+def test_the_text_equals_that_of_sample(written: Block) -> None:
     blocks = generation.sample(CONFIG, PARAMS, SEED, **OPTIONS)
     np.testing.assert_array_equal(written.ids, np.concatenate([block.ids[0] for block in blocks]))
 
 
-def test_numbers_are_the_model_s_own_whatever_the_temperature(written: Block) -> None:
+def test_probabilities_do_not_depend_on_the_temperature(written: Block) -> None:
     text = np.concatenate([SEED, written.ids])
     tokens = jnp.asarray(text, jnp.int32)[None]
     _, logits = stack.apply(CONFIG, PARAMS, stack.initial_carry(CONFIG, PARAMS, 1), tokens)
@@ -59,7 +59,7 @@ def test_numbers_are_the_model_s_own_whatever_the_temperature(written: Block) ->
     np.testing.assert_allclose(chosen, expected, atol=1e-6)
 
 
-def test_states_are_those_that_each_character_was_chosen_from(written: Block) -> None:
+def test_states_are_those_before_each_character(written: Block) -> None:
     assert recurrent_layers(CONFIG, PARAMS) == (1, 2)
     carry = stack.initial_carry(CONFIG, PARAMS, 1)
     step = jax.jit(stack.step, static_argnums=0)
@@ -79,7 +79,7 @@ def test_a_vocabulary_of_three_has_three_alternatives() -> None:
 
 
 @pytest.mark.parametrize("wrong", [{"temperature": -1}, {"top_p": 0}, {"top_k": -1}])
-def test_what_is_out_of_range_is_refused(wrong: dict) -> None:
+def test_values_out_of_range_are_refused(wrong: dict) -> None:
     with pytest.raises(ValueError, match="must be"):
         next(write(prepare(CONFIG, PARAMS), SEED, **{**OPTIONS, **wrong}))
 

@@ -1,4 +1,4 @@
-"""What the tests here share: random nests of arrays, central differences, the error between two nests."""
+"""Helpers of these tests: random trees of arrays, central differences, the error between two trees."""
 
 from collections.abc import Callable
 from typing import Any
@@ -11,24 +11,24 @@ STEP = 2e-4
 
 
 def random_like(rng: np.random.Generator, tree: Any) -> Any:
-    """A nest like the given one, of normal numbers."""
+    """A tree of normal numbers with the given structure."""
     return map_leaves(lambda leaf: rng.standard_normal(np.shape(leaf)), tree)
 
 
 def leaves(tree: Any) -> list[np.ndarray]:
-    """The arrays of a nest, from left to right."""
+    """The arrays of a tree, from left to right."""
     return [leaf for branch in tree for leaf in leaves(branch)] if isinstance(tree, tuple) else [tree]
 
 
 def inner(cotangents: Any, outputs: Any) -> float:
-    """The number whose derivative by each output is the cotangent: the sum of all their products."""
+    """The sum of products of outputs and cotangents, whose gradient with respect to an output is its cotangent."""
     pairs = zip(leaves(cotangents), leaves(outputs), strict=True)
     return float(sum((cotangent * output).sum() for cotangent, output in pairs))
 
 
 def central_differences(function: Callable[[Any], float], tree: Any) -> Any:
-    """The gradient of the function at the nest, entry by entry, with an error of order STEP**4."""
-    tree = map_leaves(np.array, tree)  # copies: the entries are moved in place
+    """The gradient of the function at the tree, entry by entry, with an error of order STEP**4."""
+    tree = map_leaves(np.array, tree)  # copies, because entries are changed in place
 
     def gradient(leaf: np.ndarray) -> np.ndarray:
         result = np.empty_like(leaf)
@@ -49,7 +49,7 @@ def central_differences(function: Callable[[Any], float], tree: Any) -> Any:
 
 
 def relative_error(tree: Any, oracle: Any) -> float:
-    """The largest of the leaves' errors max|a - b| / max(max|b|, 1e-8)."""
+    """The maximum over leaves of max|a - b| / max(max|b|, 1e-8)."""
     pairs = list(zip(leaves(tree), leaves(oracle), strict=True))
     assert all(a.shape == b.shape for a, b in pairs)
     return max((abs(a - b).max() / max(abs(b).max(), 1e-8) for a, b in pairs), default=0.0)

@@ -1,4 +1,4 @@
-"""The reference and the library: the same losses, update for update, and the same outputs."""
+"""The NumPy reference and the library have equal losses for each update, and equal outputs."""
 
 from functools import cache, partial
 
@@ -60,14 +60,14 @@ def first_params(name):
 
 
 def stream_of_batches():
-    """Ten (tokens, targets) batches of three random streams, each batch going on where the last one ended."""
+    """10 (tokens, targets) batches of 3 random streams, each continuing the batch before it."""
     text = np.random.default_rng(1).integers(VOCABULARY_SIZE, size=(BATCH_SIZE, UPDATES * SEQ_LEN + 1))
     for start in range(0, UPDATES * SEQ_LEN, SEQ_LEN):
         yield text[:, start : start + SEQ_LEN], text[:, start + 1 : start + SEQ_LEN + 1]
 
 
 def train_in_jax(layers, params, optimizer, separator_id=None):
-    """What `reference.train` does, with the library's layers, JAX's gradients and Optax's optimizers."""
+    """Train as `reference.train` does, with the library's layers, JAX's gradients and Optax's optimizers."""
     config = ModelConfig(layers=layers)
 
     def mean_loss(params, carry, tokens, targets):
@@ -78,7 +78,7 @@ def train_in_jax(layers, params, optimizer, separator_id=None):
     @jax.jit
     def update(params, opt_state, carry, tokens, targets):
         (loss, carry), gradients = jax.value_and_grad(mean_loss, has_aux=True)(params, carry, tokens, targets)
-        with jax.numpy_dtype_promotion("standard"):  # Optax leaves some types to promotion
+        with jax.numpy_dtype_promotion("standard"):  # Optax relies on type promotion
             updates, opt_state = optimizer.update(gradients, opt_state, params)
         return optax.apply_updates(params, updates), opt_state, carry, loss
 
@@ -109,7 +109,7 @@ def test_the_first_ten_losses_and_the_parameters_after_them_are_equal(name, opti
         np.testing.assert_allclose(ours, theirs, rtol=1e-8, atol=1e-10)
 
 
-def test_with_a_separator_they_learn_the_same():
+def test_training_with_a_separator_is_equal():
     middle = (
         RNNBlockConfig(cell="rnn"),
         GRUConfig(size=4),
@@ -149,7 +149,7 @@ def test_logits_and_carries_from_a_random_carry_are_equal(name):
 
 
 @pytest.mark.parametrize("name", STACKS)
-def test_the_first_parameters_have_the_same_names_and_shapes(name):
+def test_initial_parameters_have_the_same_names_and_shapes(name):
     ours = reference.init_model(np.random.default_rng(0), STACKS[name], VOCABULARY_SIZE)
 
     def shapes(tree):

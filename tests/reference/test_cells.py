@@ -1,4 +1,4 @@
-"""What rnn, lstm, gru and the block around each have in common, and what sets each apart."""
+"""Common behavior of rnn, lstm, gru and rnn_block, and the specific behavior of each."""
 
 from functools import partial
 from typing import Any, NamedTuple
@@ -45,7 +45,7 @@ class Case(NamedTuple):
 
 
 def random_case(layer: str, sizes: tuple[int, int, int, int] = SIZES[0]) -> Case:
-    """A layer with random parameters, carry and inputs; a block takes its hidden size for its input size."""
+    """A layer with random parameters, carry and inputs; the input size of a block is its hidden size."""
     time, batch, input_size, hidden_size = sizes
     rng = np.random.default_rng(0)
     cell = layer.removeprefix("block of ")
@@ -95,7 +95,7 @@ def test_with_resets_the_backward_pass_agrees_with_central_differences(layer):
 
 
 @pytest.mark.parametrize("layer", LAYERS)
-def test_a_sequence_with_a_reset_is_two_sequences(layer):
+def test_a_sequence_with_a_reset_equals_two_sequences(layer):
     params, carry, xs, forward, backward = random_case(layer)
     resets = np.zeros(xs.shape[:2], bool)
     resets[2] = True
@@ -121,7 +121,7 @@ def test_two_chunks_with_a_carried_state_equal_one_long_sequence(layer, cut):
 
     middle, ys_1, residuals_1 = forward(params, carry, xs[:cut])
     last_2, ys_2, residuals_2 = forward(params, middle, xs[cut:])
-    # Across the cut the gradient travels as the cotangent of the carry, from the second chunk to the first.
+    # Between chunks the gradient is passed as the cotangent of the carry, from the second chunk to the first.
     d_params_2, d_middle, d_xs_2 = backward(params, residuals_2, d_last, d_ys[cut:])
     d_params_1, d_carry, d_xs_1 = backward(params, residuals_1, d_middle, d_ys[:cut])
 
@@ -141,7 +141,7 @@ def test_results_have_the_dtype_of_the_arguments(layer, dtype):
 
 
 @pytest.mark.parametrize("layer", LAYERS)
-def test_forward_and_backward_leave_their_arguments_alone(layer):
+def test_forward_and_backward_do_not_change_their_arguments(layer):
     params, carry, xs, forward, backward = random_case(layer)
     before = map_leaves(np.copy, (params, carry, xs))
     last, ys, residuals = forward(params, carry, xs)
@@ -152,7 +152,7 @@ def test_forward_and_backward_leave_their_arguments_alone(layer):
     assert relative_error(cotangents, cotangents_before) == 0
 
 
-def test_an_lstm_with_its_input_shut_and_its_forget_gate_open_keeps_its_cell_and_its_gradient():
+def test_an_lstm_with_closed_input_and_open_forget_gate_keeps_its_cell_and_gradient():
     params, carry, xs, _, _ = random_case("lstm")
     size = carry.c.shape[-1]
     shut, open_, neutral = (np.full(size, value) for value in (-1e3, 1e3, 0.0))
@@ -164,7 +164,7 @@ def test_an_lstm_with_its_input_shut_and_its_forget_gate_open_keeps_its_cell_and
     np.testing.assert_array_equal(d_carry.c, d_last.c)
 
 
-def test_a_gru_with_its_update_gate_at_one_keeps_its_state():
+def test_a_gru_with_an_update_gate_of_1_keeps_its_state():
     params, carry, xs, _, _ = random_case("gru")
     size = carry.h.shape[-1]
     b = np.concatenate([np.zeros(size), np.full(size, 1e3), np.zeros(size)])
@@ -172,7 +172,7 @@ def test_a_gru_with_its_update_gate_at_one_keeps_its_state():
     np.testing.assert_array_equal(last.h, carry.h)
 
 
-def test_a_gru_that_resets_all_and_keeps_nothing_sees_only_its_input():
+def test_a_gru_with_reset_and_update_gates_of_0_depends_on_its_input_only():
     params, carry, xs, _, _ = random_case("gru")
     size = carry.h.shape[-1]
     b = np.concatenate([np.full(2 * size, -1e3), np.zeros(size)])
@@ -189,13 +189,13 @@ def test_a_block_whose_dense_layer_is_zero_is_the_identity(cell):
 
 
 @pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
-def test_first_recurrent_weights_are_orthogonal_gate_by_gate(cell):
+def test_initial_recurrent_weights_are_orthogonal_per_gate(cell):
     w_h = INIT[cell](np.random.default_rng(0), 3, 7).w_h
     for gate in np.split(w_h, w_h.shape[1] // 7, axis=1):
         np.testing.assert_allclose(gate.T @ gate, np.eye(7), atol=1e-14)
 
 
-def test_the_first_forget_bias_of_an_lstm_is_one_and_the_others_are_zero():
+def test_the_initial_forget_bias_of_an_lstm_is_1_and_other_biases_are_zero():
     i, f, g, o = np.split(init_lstm(np.random.default_rng(0), 3, 7).b, 4)
     assert set(f) == {1.0}
     assert set(i) == set(g) == set(o) == {0.0}

@@ -23,7 +23,7 @@ def test_the_backward_pass_agrees_with_central_differences(shape):
     assert relative_error(gradients, differences) < 1e-9
 
 
-def test_each_vector_is_mapped_on_its_own():
+def test_each_vector_is_mapped_independently():
     rng = np.random.default_rng(0)
     params = random_like(rng, init_dense(rng, 3, 2))
     xs = rng.standard_normal((4, 5, 3))

@@ -22,21 +22,21 @@ def test_the_backward_pass_agrees_with_central_differences(shape, rate, variatio
     assert relative_error(d_xs, differences) < 1e-9
 
 
-def test_a_mask_has_the_asked_share_of_zeros_and_mean_one():
+def test_a_mask_has_the_given_fraction_of_zeros_and_mean_1():
     mask = draw_mask(np.random.default_rng(0), 0.25, (100_000,))
     assert set(mask) == {0.0, 1 / 0.75}
     assert abs((mask == 0).mean() - 0.25) < 0.01
     assert abs(mask.mean() - 1) < 0.01
 
 
-def test_without_a_mask_nothing_changes_in_either_direction():
+def test_no_mask_changes_neither_values_nor_gradients():
     xs = np.ones((2, 3, 4))
     ys, residuals = dropout_forward(None, xs)
     np.testing.assert_array_equal(ys, xs)
     np.testing.assert_array_equal(dropout_backward(residuals, 5 * xs), 5 * xs)
 
 
-def test_a_variational_mask_is_one_for_all_time_steps():
+def test_a_variational_mask_is_the_same_for_all_time_steps():
     mask = draw_mask(np.random.default_rng(0), 0.5, (5, 20, 30), variational=True)
     assert mask.shape == (1, 20, 30)
     ys, _ = dropout_forward(mask, np.ones((5, 20, 30)))

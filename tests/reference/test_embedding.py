@@ -23,7 +23,7 @@ def test_the_backward_pass_agrees_with_central_differences(shape):
     assert relative_error(gradient, differences) < 1e-9
 
 
-def test_a_repeated_token_collects_the_sum_over_its_positions():
+def test_the_gradient_of_a_repeated_token_is_summed():
     params = init_embedding(np.random.default_rng(0), 3, 1)
     ids = np.array([[2, 0], [2, 2]])
     _, residuals = embedding_forward(params, ids)

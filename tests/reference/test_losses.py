@@ -24,12 +24,12 @@ def test_the_backward_pass_agrees_with_central_differences(shape):
     assert relative_error(d_logits, differences) < 1e-9
 
 
-def test_equal_logits_lose_log_v_nats():
+def test_equal_logits_have_a_loss_of_log_v():
     losses, _ = softmax_cross_entropy_forward(np.full((2, 3, 65), 7.0), np.zeros((2, 3), int))
     np.testing.assert_allclose(losses, np.log(65), rtol=1e-14)
 
 
-def test_a_vocabulary_of_one_character_holds_no_surprisal():
+def test_a_vocabulary_of_1_character_has_zero_loss():
     losses, residuals = softmax_cross_entropy_forward(np.array([[3.0]]), np.array([0]))
     assert losses == 0
     assert softmax_cross_entropy_backward(residuals, np.ones(1)) == 0

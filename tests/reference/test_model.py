@@ -54,7 +54,7 @@ STACKS = {
 
 
 def random_batch(rng, batch_size, seq_len):
-    """Tokens and targets, [batch_size, seq_len] each."""
+    """Tokens and targets, `[batch_size, seq_len]` each."""
     return rng.integers(VOCABULARY_SIZE, size=(2, batch_size, seq_len))
 
 
@@ -98,7 +98,7 @@ def test_two_chunks_with_a_carried_state_equal_one_long_sequence(stack):
     assert relative_error(in_two, model_backward(layers, params, residuals, d_last, d_logits)) < 1e-13
 
 
-def test_the_gradient_of_the_first_carry_agrees_with_central_differences():
+def test_the_gradient_of_the_initial_carry_agrees_with_central_differences():
     layers = STACKS["everything"]
     rng = np.random.default_rng(0)
     params = random_like(rng, init_model(rng, layers, VOCABULARY_SIZE))
@@ -115,7 +115,7 @@ def test_the_gradient_of_the_first_carry_agrees_with_central_differences():
     assert relative_error(d_carry, differences) < 1e-8
 
 
-def test_one_stream_of_a_batch_knows_nothing_of_the_others():
+def test_streams_of_a_batch_are_independent():
     layers = STACKS["everything"]
     rng = np.random.default_rng(0)
     params = init_model(rng, layers, VOCABULARY_SIZE)
@@ -127,7 +127,7 @@ def test_one_stream_of_a_batch_knows_nothing_of_the_others():
 
 
 def repeating_batches(text_ids, count, batch_size=4, seq_len=8):
-    """Every batch continues the one before; the streams start at different characters of a repeating text."""
+    """Consecutive batches of streams that start at different characters of a repeating text."""
     for step in range(count):
         starts = np.arange(batch_size) + step * seq_len
         window = np.stack(
@@ -136,7 +136,7 @@ def repeating_batches(text_ids, count, batch_size=4, seq_len=8):
         yield window[:, :-1], window[:, 1:]
 
 
-# 0 is followed by 1, 2 and 3 in turn: to know which, a model has to remember what came before the 0.
+# 0 is followed by 1, 2 and 3 cyclically, so the model has to remember the token before the 0.
 REPEATING = [0, 1, 0, 2, 0, 3]
 
 
@@ -152,14 +152,14 @@ def test_a_tiny_model_learns_a_repeating_text_and_continues_it(stack):
     assert written == REPEATING * 2
 
 
-def test_plain_gradient_descent_learns_too():
+def test_gradient_descent_reduces_the_loss():
     layers = STACKS["lstm"]
     params = init_model(np.random.default_rng(0), layers, 4)
     _, losses = train(layers, params, repeating_batches(REPEATING, 60), 0.5, optimizer="gradient_descent")
     assert losses[-1] < 0.8 * losses[0]
 
 
-def test_training_with_dropout_depends_on_its_generator_alone():
+def test_training_with_dropout_depends_on_its_generator_only():
     layers = STACKS["everything"]
     params = init_model(np.random.default_rng(0), layers, 4)
     runs = [
@@ -169,7 +169,7 @@ def test_training_with_dropout_depends_on_its_generator_alone():
     assert runs[0] == runs[1] != runs[2]
 
 
-def test_greedy_sampling_needs_no_luck():
+def test_greedy_sampling_does_not_depend_on_the_generator():
     layers = STACKS["everything"]
     params = init_model(np.random.default_rng(0), layers, VOCABULARY_SIZE)
     texts = [
@@ -179,19 +179,19 @@ def test_greedy_sampling_needs_no_luck():
     assert texts[0] == texts[1] == texts[2]
 
 
-def test_greedy_sampling_takes_the_likeliest_character_given_all_that_was_read():
+def test_greedy_sampling_takes_the_most_likely_character():
     layers = STACKS["everything"]
     rng = np.random.default_rng(0)
     params = init_model(rng, layers, VOCABULARY_SIZE)
     text = [1, 2]
     for new_id in sample(layers, params, text, 10, temperature=0, rng=rng):
-        # The whole text again, from the beginning: the carried state must not forget anything.
+        # The whole text from the start must give the same logits as the carried state.
         _, logits, _ = model_forward(layers, params, initial_carry(layers, params, 1), np.array([text]))
         assert new_id == logits[0, -1].argmax()
         text = [*text, new_id]
 
 
-def test_sampling_repeats_itself_for_an_equal_generator_and_cools_towards_greedy():
+def test_sampling_is_reproducible_and_greedy_at_low_temperature():
     layers = STACKS["lstm"]
     params = random_like(
         np.random.default_rng(0), init_model(np.random.default_rng(0), layers, VOCABULARY_SIZE)
@@ -204,8 +204,8 @@ def test_sampling_repeats_itself_for_an_equal_generator_and_cools_towards_greedy
     assert text(1, 1e-6) == text(2, 0)
 
 
-def test_characters_are_drawn_as_often_as_the_model_believes():
-    # Without weights a model believes what the last bias says, whatever it has read.
+def test_characters_are_sampled_with_the_model_probabilities():
+    # With zero weights, the logits are the bias of the output layer.
     layers = (EmbeddingConfig(size=1), DenseConfig())
     params = map_leaves(np.zeros_like, init_model(np.random.default_rng(0), layers, 3))
     params = (params[0], params[1]._replace(b=np.log([0.1, 0.3, 0.6])))
@@ -215,7 +215,7 @@ def test_characters_are_drawn_as_often_as_the_model_believes():
     np.testing.assert_allclose(np.bincount(ids) / len(ids), np.array([1, 9, 36]) / 46, atol=0.03)
 
 
-def test_the_reference_knows_neither_jax_nor_the_layers_it_is_compared_with():
+def test_the_reference_imports_neither_jax_nor_the_layers():
     allowed = ("collections", "typing", "numpy", "jaxrnn.reference", "jaxrnn.config")
     for file in Path(jaxrnn.reference.__file__).parent.glob("*.py"):
         for node in ast.walk(ast.parse(file.read_text())):

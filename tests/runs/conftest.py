@@ -1,4 +1,4 @@
-"""Small states, runs of them, and what tests look at."""
+"""Small states, and runs with checkpoints of them."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -32,7 +32,7 @@ def load_state(run: Path, abstract: Any, which: Which = "last") -> Any:
 
 
 def step_read(run: Path, which: Which = "last") -> int:
-    """Loads a state, checks that it is complete, and returns its step."""
+    """Load a state, check that it is complete, and return its step."""
     state = load_state(run, state_at(0), which)
     np.testing.assert_array_equal(state["params"], np.full((64, 64), state["step"], np.float32))
     return int(state["step"])
@@ -64,7 +64,7 @@ def one_line(error: pytest.ExceptionInfo[Exception]) -> str:
 
 @pytest.fixture
 def make_run(tmp_path: Path) -> Callable[[Any], Path]:
-    """A function that makes a run with the checkpoint of step 0 of a state."""
+    """A function that creates a run with a checkpoint of step 0."""
 
     def make(state: Any) -> Path:
         (tmp_path / "run" / "steps").mkdir(parents=True)
@@ -76,7 +76,7 @@ def make_run(tmp_path: Path) -> Callable[[Any], Path]:
 
 @pytest.fixture
 def run(make_run: Callable[[Any], Path]) -> Path:
-    """A run with the checkpoint of step 0."""
+    """A run with a checkpoint of step 0."""
     return make_run(state_at(0))
 
 

@@ -1,4 +1,4 @@
-"""One checkpoint: what is saved is loaded. What goes wrong: test_checkpoint_failures.py."""
+"""Saving and loading one checkpoint. Failures: test_checkpoint_failures.py."""
 
 import logging
 import os
@@ -34,7 +34,7 @@ class Layer(NamedTuple):
 
 
 class State(NamedTuple):
-    """A training state in small: every kind of leaf and of node that the real one has."""
+    """A small training state with every kind of leaf and node of the real one."""
 
     step: Any
     params: Any
@@ -64,7 +64,7 @@ def assert_same(state: Any, expected: Any) -> None:
 
 
 @pytest.mark.parametrize("like", [lambda: make_state(1), lambda: jax.eval_shape(make_state)])
-def test_a_state_is_loaded_as_it_was_saved_into_a_state_or_an_abstract_one(make_run: Make, like: Any) -> None:
+def test_a_state_is_loaded_into_a_concrete_or_abstract_state(make_run: Make, like: Any) -> None:
     assert_same(load_state(make_run(make_state(0)), like()), make_state(0))
 
 
@@ -78,19 +78,17 @@ def test_the_parameters_alone_can_be_loaded(make_run: Make) -> None:
 
 
 @pytest.mark.parametrize("options", [{}, {"ema_decay": 0.9}], ids=str)
-def test_where_there_is_an_average_it_is_the_parameters_that_are_loaded(
-    make_run: Make, options: dict[str, Any]
-) -> None:
+def test_averaged_parameters_are_loaded_if_there_are_any(make_run: Make, options: dict[str, Any]) -> None:
     config = Config(train=TrainConfig(**options))
     state = init_state(config, 11)
     plus_one = jax.tree.map(lambda leaf: leaf + 1, state.params)
-    state = state._replace(params=plus_one)  # as after some training
+    state = state._replace(params=plus_one)  # as after training
     run = make_run(state)
     assert_same(load_params(run, config.model, 11), averaged(plus_one, state.average))
     assert_same(load_state(run, jax.eval_shape(lambda: init_state(config, 11))), state)
 
 
-def test_the_parameters_of_the_best_the_last_and_any_step_can_be_loaded(make_run: Make) -> None:
+def test_parameters_of_the_best_last_or_any_step_can_be_loaded(make_run: Make) -> None:
     config = Config().model
     params = [stack.init(jax.random.key(seed), config, 11) for seed in range(4)]
     run = make_run({"params": params[0]})
@@ -116,7 +114,7 @@ save_new(Path(sys.argv[1]), {"params": params, "carry": carry}, SavedStep(0))
 """
 
 
-def test_what_two_devices_saved_one_device_loads(tmp_path: Path) -> None:
+def test_a_checkpoint_of_two_devices_loads_on_one(tmp_path: Path) -> None:
     (tmp_path / "steps").mkdir()
     two_devices = {
         **os.environ,

@@ -1,4 +1,4 @@
-"""Checkpoints when things go wrong (a full disk, damage, `kill -9`): the good one loads, or one line says why not."""
+"""Checkpoints and failures (full disk, corrupt files, `kill -9`): an intact one loads, or one line reports why not."""
 
 import math
 import multiprocessing
@@ -28,16 +28,16 @@ Limit = Callable[[int | None], None]
 
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A save that failed is tried again at once."""
+    """Retry a failed save without waiting."""
     monkeypatch.setattr(saving, "_RETRY_SECONDS", 0.0)
 
 
-# When the disk says no.
+# Disk errors.
 
 
 @pytest.fixture
 def file_size_limit() -> Iterator[Limit]:
-    """A function that limits how large a file this process may write; None lifts it."""
+    """A function that limits the size of files that this process writes; None removes the limit."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
 
     def limit(size: int | None) -> None:
@@ -47,7 +47,7 @@ def file_size_limit() -> Iterator[Limit]:
     limit(None)
 
 
-def test_a_save_that_fails_says_why_in_one_line_and_the_next_one_works(
+def test_a_failed_save_is_one_line_and_the_next_one_works(
     run: Path, file_size_limit: Limit, capfd: pytest.CaptureFixture[str]
 ) -> None:
     with Checkpoints(run) as checkpoints:
@@ -58,16 +58,14 @@ def test_a_save_that_fails_says_why_in_one_line_and_the_next_one_works(
         with pytest.raises(SaveError, match=r"steps/2: can't be written: File too large") as error:
             checkpoints.wait()
         one_line(error)
-        assert names(run / "steps") == ["0", "1"]  # the good ones are there, and no rest of the other
+        assert names(run / "steps") == ["0", "1"]  # the intact ones, and no leftover of the failed one
         file_size_limit(None)
         checkpoints.save(3, state_at(3), 0.7)
     assert names(run / "steps") == ["1", "3"]
     assert capfd.readouterr() == ("", "")
 
 
-def test_the_error_of_a_save_surfaces_at_the_next_one_or_at_the_end(
-    run: Path, file_size_limit: Limit
-) -> None:
+def test_the_error_of_a_save_is_raised_at_the_next_save_or_the_end(run: Path, file_size_limit: Limit) -> None:
     with pytest.raises(SaveError, match="steps/2"), Checkpoints(run) as checkpoints:
         file_size_limit(100)
         checkpoints.save(1, state_at(1))
@@ -76,7 +74,7 @@ def test_the_error_of_a_save_surfaces_at_the_next_one_or_at_the_end(
         checkpoints.save(2, state_at(2))
 
 
-def test_an_error_in_training_is_not_hidden_by_one_of_saving(run: Path, file_size_limit: Limit) -> None:
+def test_an_error_in_training_is_not_hidden_by_an_error_of_saving(run: Path, file_size_limit: Limit) -> None:
     with pytest.raises(ZeroDivisionError), Checkpoints(run) as checkpoints:
         file_size_limit(100)
         checkpoints.save(1, state_at(1))
@@ -92,7 +90,7 @@ def test_a_full_disk_is_named(run: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         checkpoints.save(1, state_at(1))
 
 
-def test_a_save_that_fails_once_is_tried_again(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_save_that_fails_once_is_retried(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full_once(*_: Any) -> None:
         monkeypatch.setattr(saving, "write", checkpoint.write)
         raise SaveError("steps/1: No space left on device")
@@ -103,7 +101,7 @@ def test_a_save_that_fails_once_is_tried_again(run: Path, monkeypatch: pytest.Mo
     assert step_read(run) == 1
 
 
-def test_a_disk_without_room_for_the_checkpoints_to_come_is_told_before_training(
+def test_a_disk_too_small_for_checkpoints_is_refused_before_training(
     run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     size = sum(leaf.nbytes for leaf in state_at(0).values())
@@ -119,7 +117,7 @@ def test_a_disk_without_room_for_the_checkpoints_to_come_is_told_before_training
         assert not names(run / f"new{fits}")
 
 
-def test_a_path_that_orbax_misreads_is_refused_in_words(run: Path) -> None:
+def test_a_path_that_orbax_misreads_is_refused(run: Path) -> None:
     for name in ("back\\slash", os.fsdecode(b"latin-\xe9")):
         moved = run.rename(run.with_name(name))
         with pytest.raises(
@@ -134,14 +132,14 @@ def test_a_path_that_orbax_misreads_is_refused_in_words(run: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["[a]", "a*", "wh?t"])
-def test_a_path_that_orbax_takes_for_a_pattern_is_read_and_never_written(run: Path, name: str) -> None:
+def test_a_path_with_glob_characters_is_read_and_never_written(run: Path, name: str) -> None:
     moved = run.rename(run.with_name(name))
     assert step_read(moved) == 0
     with pytest.raises(CheckpointError, match="rename the folder"), Checkpoints(moved):
         pass
 
 
-# Damage.
+# Corrupt files.
 
 
 def truncate(path: Path, _: random.Random) -> None:
@@ -168,14 +166,14 @@ def replace_by_a_link(path: Path, _: random.Random) -> None:
         replace_by_a_link,
     ],
 )
-def test_damage_to_any_file_is_found_and_named(
+def test_corruption_of_any_file_is_detected_and_named(
     run: Path, damage: Callable[[Path, random.Random], None], capfd: pytest.CaptureFixture[str]
 ) -> None:
     generator = random.Random(str(run))
     for path in files_of(run / "steps"):
         good = path.read_bytes()
         if not good and damage is not replace_by_a_link:
-            continue  # nothing to damage
+            continue  # nothing to corrupt
         damage(path, generator)
         with pytest.raises(DamagedError) as error:
             load_leaves(run, "last")
@@ -186,7 +184,7 @@ def test_damage_to_any_file_is_found_and_named(
     assert capfd.readouterr() == ("", "")
 
 
-def test_a_damaged_checkpoint_is_named_with_the_last_intact_one(run: Path) -> None:
+def test_a_corrupt_checkpoint_is_named_with_the_last_intact_one(run: Path) -> None:
     with Checkpoints(run) as checkpoints:
         for step in (1, 2, 3):
             checkpoints.save(step, state_at(step), float(step))
@@ -201,7 +199,7 @@ def test_a_damaged_checkpoint_is_named_with_the_last_intact_one(run: Path) -> No
             step_read(run, "best")
 
 
-def test_a_first_checkpoint_that_is_not_read_back_is_an_error_at_once(
+def test_an_unreadable_first_checkpoint_is_an_error_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hashes = iter("12")
@@ -214,7 +212,7 @@ def test_a_first_checkpoint_that_is_not_read_back_is_an_error_at_once(
         save_new(tmp_path, state_at(0), SavedStep(0))
 
 
-def test_a_reader_gets_the_newer_checkpoint_when_its_own_vanishes(
+def test_a_reader_gets_the_newer_checkpoint_if_its_own_is_deleted(
     run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def read_slowly(steps: Path, saved: SavedStep) -> Any:

@@ -1,4 +1,4 @@
-"""A new run: it appears complete, or not at all, and nothing else is ever touched."""
+"""Creation of a run: atomic, and without effect on other files."""
 
 import os
 import random
@@ -38,7 +38,7 @@ def number_of(run: str | Path) -> int:
 
 
 def tree(path: Path) -> dict[str, bytes | None]:
-    """Everything below a folder: the contents of files by their path; None for folders and links."""
+    """Everything below a folder: the contents of files by path; None for folders and links."""
     return {
         str(entry.relative_to(path)): entry.read_bytes()
         if entry.is_file() and not entry.is_symlink()
@@ -50,7 +50,7 @@ def tree(path: Path) -> dict[str, bytes | None]:
 # A new run.
 
 
-def test_a_new_run_holds_all_there_is_to_know() -> None:
+def test_a_new_run_is_complete() -> None:
     create("checkpoints/play")
     run = Path("checkpoints/play")
     assert names(run) == [
@@ -72,7 +72,7 @@ def test_a_new_run_holds_all_there_is_to_know() -> None:
 
 
 @pytest.mark.parametrize("path", ["a", "deep/down/a", "./a", "x/../a", "an empty one", "with space\té (/x)"])
-def test_a_run_can_be_created_in_any_free_place(work: Path, path: str) -> None:
+def test_a_run_can_be_created_at_any_free_path(work: Path, path: str) -> None:
     (work / "an empty one").mkdir()
     (work / "x").mkdir()
     check_destination(Path(path))
@@ -80,13 +80,13 @@ def test_a_run_can_be_created_in_any_free_place(work: Path, path: str) -> None:
     assert number_of(path) == 5
 
 
-def test_a_run_is_as_readable_for_others_as_any_new_folder(work: Path) -> None:
+def test_a_run_has_the_permissions_of_a_new_folder(work: Path) -> None:
     create("run")
     (work / "folder").mkdir()
     assert (work / "run").stat().st_mode == (work / "folder").stat().st_mode
 
 
-def test_a_run_may_lie_behind_a_link_to_its_parent(work: Path, tmp_path: Path) -> None:
+def test_the_parent_of_a_run_may_be_a_link(work: Path, tmp_path: Path) -> None:
     (tmp_path / "big disk").mkdir()
     (work / "checkpoints").symlink_to(tmp_path / "big disk")
     create("checkpoints/play", 1)
@@ -95,7 +95,7 @@ def test_a_run_may_lie_behind_a_link_to_its_parent(work: Path, tmp_path: Path) -
 
 
 @pytest.mark.parametrize("there", [False, True])
-def test_a_link_leads_to_a_fresh_place(work: Path, there: bool) -> None:
+def test_a_link_to_a_free_path_is_followed(work: Path, there: bool) -> None:
     (work / "link").symlink_to("deep/fresh")
     if there:
         (work / "deep/fresh").mkdir(parents=True)
@@ -105,7 +105,7 @@ def test_a_link_leads_to_a_fresh_place(work: Path, there: bool) -> None:
     assert number_of("deep/fresh") == number_of("link") == 3
 
 
-def test_a_folder_with_nothing_but_a_file_managers_file_is_free(work: Path) -> None:
+def test_a_folder_with_only_a_file_manager_file_is_free(work: Path) -> None:
     (work / "run").mkdir()
     (work / "run/.DS_Store").write_bytes(b"\0\0\0\1Bud1")
     check_destination(Path("run"))
@@ -117,7 +117,7 @@ def test_a_folder_with_nothing_but_a_file_managers_file_is_free(work: Path) -> N
     assert number_of("run") == 4
 
 
-def test_a_run_does_not_appear_before_it_is_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_does_not_appear_before_it_is_complete(monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
 
     def look(new: Path, path: Path, *, replace: bool) -> None:
@@ -132,7 +132,7 @@ def test_a_run_does_not_appear_before_it_is_whole(monkeypatch: pytest.MonkeyPatc
     assert seen == [(False, [0], True)]
 
 
-# A place that can't be used: one line, nothing written, nothing lost.
+# Invalid paths: one line, nothing written or lost.
 
 
 def make_file(work: Path) -> None:
@@ -164,7 +164,7 @@ def make_link_to_run(work: Path) -> None:
         (make_link_to_run, "symbolic link"),
     ],
 )
-def test_what_is_no_run_is_never_replaced(
+def test_a_path_that_is_not_a_run_is_never_replaced(
     work: Path, make: Callable[[Path], None], words: str, overwrite: bool
 ) -> None:
     make(work)
@@ -177,7 +177,7 @@ def test_what_is_no_run_is_never_replaced(
     assert tree(work) == before
 
 
-def test_a_run_that_exists_is_not_replaced_unasked(work: Path) -> None:
+def test_an_existing_run_is_replaced_only_with_overwrite(work: Path) -> None:
     create("run", 1)
     before = tree(work)
     for attempt in (check_destination, create):
@@ -187,27 +187,27 @@ def test_a_run_that_exists_is_not_replaced_unasked(work: Path) -> None:
 
 
 @pytest.mark.parametrize("path", [".", "..", "/", "./.", "../work", "nowhere/..", "run\0"])
-def test_no_run_goes_where_the_ground_would_be_pulled_away(path: str) -> None:
+def test_the_working_directory_is_never_replaced(path: str) -> None:
     with pytest.raises(CheckpointError) as error:
         check_destination(Path(path), overwrite=True)
     one_line(error)
 
 
-def test_no_run_goes_into_another_run() -> None:
+def test_a_run_inside_another_run_is_refused() -> None:
     create("run")
     with pytest.raises(CheckpointError, match="inside the run"):
         create("run/deeper/one")
 
 
 @pytest.mark.parametrize("path", ["file/run", "file/deeper/run"])
-def test_no_run_goes_below_a_file(work: Path, path: str) -> None:
+def test_a_run_below_a_file_is_refused(work: Path, path: str) -> None:
     (work / "file").touch()
     with pytest.raises(CheckpointError, match=r"file is not a folder|Not a directory"):
         create(path)
 
 
-def test_a_place_that_can_not_be_written_is_refused(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "access", lambda *_: False)  # root may write everywhere
+def test_an_unwritable_path_is_refused(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "access", lambda *_: False)  # because root may write everywhere
     with pytest.raises(CheckpointError, match="not a folder that can be written"):
         create("deep/run")
     assert tree(work) == {}
@@ -227,12 +227,12 @@ def test_a_path_that_orbax_misreads_is_refused(work: Path, name: str) -> None:
     assert not (work / name).exists()
 
 
-def test_a_name_too_long_for_the_disk_is_refused() -> None:
+def test_a_name_too_long_for_the_file_system_is_refused() -> None:
     with pytest.raises(CheckpointError, match="File name too long"):
         check_destination(Path("n" * 300))
 
 
-def test_a_run_whose_writing_fails_leaves_nothing(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_creation_leaves_no_files(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object) -> None:
         raise OSError(28, os.strerror(28))
 
@@ -245,7 +245,7 @@ def test_a_run_whose_writing_fails_leaves_nothing(work: Path, monkeypatch: pytes
 # Overwriting.
 
 
-def test_overwriting_leaves_the_new_run_alone(work: Path) -> None:
+def test_overwriting_leaves_only_the_new_run(work: Path) -> None:
     create("run", 1)
     (work / "run" / "notes.txt").touch()
     create("run", 2, overwrite=True)
@@ -254,12 +254,12 @@ def test_overwriting_leaves_the_new_run_alone(work: Path) -> None:
     assert not (work / "run" / "notes.txt").exists()
 
 
-def test_overwriting_where_nothing_is_just_creates() -> None:
+def test_overwriting_without_a_run_creates_one() -> None:
     create("run", 1, overwrite=True)
     assert number_of("run") == 1
 
 
-def test_overwriting_deletes_nothing_through_a_link_in_the_old_run(work: Path, tmp_path: Path) -> None:
+def test_overwriting_does_not_follow_links_in_the_old_run(work: Path, tmp_path: Path) -> None:
     (tmp_path / "outside").mkdir()
     (tmp_path / "outside" / "precious").touch()
     create("run", 1)
@@ -268,7 +268,7 @@ def test_overwriting_deletes_nothing_through_a_link_in_the_old_run(work: Path, t
     assert (tmp_path / "outside" / "precious").exists()
 
 
-def test_the_old_run_is_there_until_the_new_one_is_complete(
+def test_the_old_run_exists_until_the_new_one_is_complete(
     work: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     create("run", 1)
@@ -279,9 +279,7 @@ def test_the_old_run_is_there_until_the_new_one_is_complete(
     assert tree(work) == before
 
 
-def test_the_old_run_stays_when_the_new_one_can_not_take_its_place(
-    work: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_old_run_stays_if_the_exchange_fails(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise OSError(5, os.strerror(5))
 
@@ -293,11 +291,11 @@ def test_the_old_run_stays_when_the_new_one_can_not_take_its_place(
     assert names(work) == ["run"]
 
 
-# What killed processes left.
+# Leftovers of killed processes.
 
 
 @pytest.mark.parametrize("is_complete", [True, False])
-def test_what_a_killed_process_left_is_deleted(work: Path, is_complete: bool) -> None:
+def test_leftovers_of_a_killed_process_are_deleted(work: Path, is_complete: bool) -> None:
     left = work / ".run.jaxrnn-new"
     if is_complete:
         create("run", 1)
@@ -311,7 +309,7 @@ def test_what_a_killed_process_left_is_deleted(work: Path, is_complete: bool) ->
     assert ".run.json.new" not in names("run")
 
 
-def test_nothing_is_deleted_through_a_symbolic_link_in_the_place_of_a_leftover(work: Path) -> None:
+def test_a_symbolic_link_named_like_a_leftover_is_not_followed(work: Path) -> None:
     create("other")
     before = tree(work)
     (work / ".run.jaxrnn-new").symlink_to("other")
@@ -320,7 +318,7 @@ def test_nothing_is_deleted_through_a_symbolic_link_in_the_place_of_a_leftover(w
     assert names(work) == ["other", "run"]
 
 
-def test_of_two_processes_that_create_a_run_the_second_is_refused(
+def test_the_second_of_two_processes_that_create_a_run_is_refused(
     work: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def meanwhile(*args: Any) -> None:
@@ -335,7 +333,7 @@ def test_of_two_processes_that_create_a_run_the_second_is_refused(
     assert names(work) == ["run"]
 
 
-def test_a_run_that_appears_meanwhile_is_not_replaced(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_created_concurrently_is_not_replaced(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def meanwhile(*args: Any) -> None:
         save_new(*args)
         shutil.copytree("other", "run")
@@ -364,13 +362,15 @@ for number in itertools.count(1):
 """
 
 
-def test_killed_at_any_moment_of_overwriting_there_is_always_a_run(
+def test_there_is_always_a_run_when_killed_while_overwriting(
     work: Path, kill_after: Callable[..., bool]
 ) -> None:
     create("run", 0)
     generator = random.Random(0)
     for _ in range(2):
-        shutil.rmtree("run/steps/0/arrays")  # when they appear, the process has replaced the run once
+        shutil.rmtree(
+            "run/steps/0/arrays"
+        )  # their reappearance shows that the process has replaced the run once
         command = [sys.executable, "-c", OVERWRITE_FOR_EVER]
         assert kill_after(command, Path("run/steps/0/arrays"), generator.random() * 0.3)
         assert number_of("run") > 0

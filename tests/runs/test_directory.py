@@ -1,4 +1,4 @@
-"""The run directory: found by name, read with care, added to during training."""
+"""The run directory: lookup by name, reading with checks, logs."""
 
 import csv
 import hashlib
@@ -49,7 +49,7 @@ def create(path: str | Path, number: int = 0, record: RunRecord = RECORD) -> Pat
 # Finding a run.
 
 
-def test_a_run_is_found_by_its_path_and_by_its_name(work: Path) -> None:
+def test_a_run_is_found_by_path_and_by_name(work: Path) -> None:
     create("checkpoints/play")
     create("elsewhere/play")
     assert find_run("checkpoints/play") == Path("checkpoints/play")
@@ -58,7 +58,7 @@ def test_a_run_is_found_by_its_path_and_by_its_name(work: Path) -> None:
     assert find_run(str(work / "elsewhere" / "play")) == work / "elsewhere" / "play"
 
 
-def test_a_run_in_the_working_directory_comes_before_one_in_checkpoints() -> None:
+def test_a_run_in_the_working_directory_takes_precedence_over_checkpoints() -> None:
     create("checkpoints/play")
     create("play")
     assert find_run("play") == Path("play")
@@ -71,7 +71,7 @@ def test_a_folder_of_the_same_name_does_not_hide_a_run(work: Path) -> None:
 
 
 @pytest.mark.parametrize("name", [".hidden", "new\nline", "-", "é ü"])
-def test_what_a_destination_is_called_finds_the_run_again(name: str) -> None:
+def test_the_name_of_a_destination_finds_the_run(name: str) -> None:
     create(str(find_destination(name)))
     assert find_run(name) == Path("checkpoints", name)
 
@@ -90,7 +90,7 @@ def test_the_newest_run_is_the_one_that_saved_last(work: Path) -> None:
 
 
 @pytest.mark.parametrize("make", [lambda _: None, lambda work: (work / "checkpoints").mkdir()])
-def test_no_run_at_all_says_so(work: Path, make: Callable[[Path], None]) -> None:
+def test_a_missing_newest_run_is_an_error(work: Path, make: Callable[[Path], None]) -> None:
     make(work)
     with pytest.raises(CheckpointError, match="no run here yet") as error:
         find_run()
@@ -111,7 +111,7 @@ def test_no_run_at_all_says_so(work: Path, make: Callable[[Path], None]) -> None
         ("file/run", "no such run"),
     ],
 )
-def test_a_name_that_is_no_run_is_refused_with_a_hint(work: Path, name: str, words: str) -> None:
+def test_a_name_without_a_run_is_refused_with_a_hint(work: Path, name: str, words: str) -> None:
     create("checkpoints/shakespeare")
     (work / "file").touch()
     (work / "folder").mkdir()
@@ -121,16 +121,16 @@ def test_a_name_that_is_no_run_is_refused_with_a_hint(work: Path, name: str, wor
 
 
 @pytest.mark.parametrize("name", ["..", "../outside", ".", "checkpoints/../../outside"])
-def test_a_bare_name_can_not_leave_checkpoints(work: Path, name: str) -> None:
+def test_a_bare_name_stays_inside_checkpoints(work: Path, name: str) -> None:
     create("../outside")
-    create("run.json")  # a run where `checkpoints/..` would lead to one
+    create("run.json")  # a run at `checkpoints/..`
     (work / "checkpoints").mkdir()
     found = None
     try:
         found = find_run(name)
     except CheckpointError:
         assert name in ("..", ".")
-    assert found is None or found == Path(name)  # a path is what the user says it is
+    assert found is None or found == Path(name)  # a path is used as given
 
 
 @pytest.mark.parametrize(
@@ -150,7 +150,7 @@ def test_a_run_is_named_after_its_config(config: str, name: str) -> None:
 @pytest.mark.parametrize(
     "config", ["", "/", "..", "...toml", ".toml", ".hidden.toml", "a/..", "new\nline.toml"]
 )
-def test_a_config_whose_name_could_leave_checkpoints_names_no_run(config: str) -> None:
+def test_a_config_name_that_leaves_checkpoints_is_refused(config: str) -> None:
     with pytest.raises(CheckpointError, match="name a run directory"):
         default_run(config)
 
@@ -158,7 +158,7 @@ def test_a_config_whose_name_could_leave_checkpoints_names_no_run(config: str) -
 # Reading a run.
 
 
-def test_the_record_says_where_the_run_comes_from() -> None:
+def test_the_record_has_the_origin_of_the_run() -> None:
     assert RECORD.corpus == "play.txt"
     assert isinstance(RECORD.corpus_path, str)
     assert Path(RECORD.corpus_path).is_absolute()
@@ -166,7 +166,7 @@ def test_the_record_says_where_the_run_comes_from() -> None:
     assert RECORD.created.endswith("+00:00")
 
 
-def test_a_record_of_several_corpora_and_ancestors_is_read_as_it_was_written() -> None:
+def test_a_record_of_several_corpora_and_ancestors_survives_a_round_trip() -> None:
     history = (directory.Ancestor("/runs/old", 3, "old.txt", "1" * 64),)
     record = new_record("2 files", (Path("a.txt"), Path("b.txt")), "0" * 64, VOCABULARY, history)
     assert read_record(create("run", record=record)) == record
@@ -190,7 +190,7 @@ def test_a_record_of_several_corpora_and_ancestors_is_read_as_it_was_written() -
         ("vocabulary.json", vocabulary_to_json(byte_vocabulary()), read_vocabulary, DamagedError),
     ],
 )
-def test_a_damaged_file_is_named_in_one_line(
+def test_a_corrupt_file_is_named_in_one_line(
     name: str, text: str | None, read: Callable[[Path], object], kind: type[Exception]
 ) -> None:
     path = create("run") / name
@@ -220,7 +220,7 @@ def change_record(**values: object) -> None:
         ("unknown", "x"),
     ],
 )
-def test_a_value_that_jaxrnn_did_not_write_into_the_record_is_refused(name: str, value: object) -> None:
+def test_an_invalid_value_in_the_record_is_refused(name: str, value: object) -> None:
     create("run")
     change_record(**{name: value})
     with pytest.raises(DamagedError, match=r"run/run\.json: corrupt") as error:
@@ -230,7 +230,7 @@ def test_a_value_that_jaxrnn_did_not_write_into_the_record_is_refused(name: str,
 
 @pytest.mark.parametrize("read", [read_record, read_config, read_vocabulary])
 @pytest.mark.parametrize("kind", ["bytes", "device"])
-def test_what_is_no_text_or_no_file_is_refused(read: Callable[[Path], object], kind: str) -> None:
+def test_a_binary_or_irregular_file_is_refused(read: Callable[[Path], object], kind: str) -> None:
     create("run")
     for name in ("run.json", "config.toml", "vocabulary.json"):
         (Path("run") / name).unlink()
@@ -244,7 +244,7 @@ def test_what_is_no_text_or_no_file_is_refused(read: Callable[[Path], object], k
     one_line(error)
 
 
-def test_every_flipped_bit_of_the_config_is_found() -> None:
+def test_every_flipped_bit_of_the_config_is_detected() -> None:
     path = create("run") / "config.toml"
     good = path.read_bytes()
     for bit in range(8 * len(good)):
@@ -255,13 +255,13 @@ def test_every_flipped_bit_of_the_config_is_found() -> None:
     assert read_config(Path("run")) == CONFIG
 
 
-def test_a_config_that_a_run_resumes_with_is_read_as_it_was_written() -> None:
+def test_the_config_of_a_resumed_run_survives_a_round_trip() -> None:
     write_config(create("run"), Config())
     assert read_config(Path("run")) == Config()
 
 
 @pytest.mark.parametrize("version", [1, 7])
-def test_a_run_of_another_format_is_refused_in_words(version: int) -> None:
+def test_a_run_of_another_format_version_is_refused(version: int) -> None:
     create("run")
     change_record(format_version=version)
     assert is_run(Path("run"))
@@ -275,7 +275,7 @@ def test_a_run_of_another_format_is_refused_in_words(version: int) -> None:
 # The logs.
 
 
-def test_metrics_are_rows_by_column_and_empty_where_nothing_is_known() -> None:
+def test_metrics_have_a_column_per_key_and_empty_missing_values() -> None:
     create("run")
     append_metrics(Path("run"), {"step": 5, "train_loss": 0.1, "event": "progress"})
     append_metrics(Path("run"), {"event": "evaluation", "step": 10, "train_loss": None, "val_loss": 1 / 3})
@@ -291,13 +291,13 @@ def test_metrics_are_rows_by_column_and_empty_where_nothing_is_known() -> None:
     assert rows[1]["train_loss"] == ""
 
 
-def test_a_column_that_metrics_do_not_have_is_refused() -> None:
+def test_an_unknown_column_of_metrics_is_refused() -> None:
     create("run")
     with pytest.raises(ValueError, match="loss"):
         append_metrics(Path("run"), {"loss": 1})
 
 
-def test_samples_are_kept_to_the_character() -> None:
+def test_samples_are_logged_exactly() -> None:
     create("run")
     append_sample(Path("run"), 10, "é\r\n\x00")
     append_sample(Path("run"), 20, "b")
@@ -311,7 +311,7 @@ def test_samples_are_kept_to_the_character() -> None:
     "append",
     [lambda run: append_metrics(run, {"step": 1}), lambda run: append_sample(run, 1, "text")],
 )
-def test_a_log_that_is_gone_is_one_line_and_does_not_come_back_without_its_head(
+def test_a_deleted_log_is_one_line_and_not_recreated_without_its_header(
     append: Callable[[Path], None],
 ) -> None:
     run = create("run")
@@ -323,7 +323,7 @@ def test_a_log_that_is_gone_is_one_line_and_does_not_come_back_without_its_head(
     assert not (run / "metrics.csv").exists()
 
 
-def test_what_was_logged_later_is_cut_off() -> None:
+def test_later_log_entries_are_truncated() -> None:
     run = create("run")
     append_metrics(run, {"step": 1, "seconds": 2.5})
     append_sample(run, 1, "é\n--- step 9 ---")
@@ -334,14 +334,14 @@ def test_what_was_logged_later_is_cut_off() -> None:
     assert [(run / name).read_bytes() for name in ("metrics.csv", "samples.txt")] == before
 
 
-def test_a_log_that_is_gone_or_shorter_is_left_alone(tmp_path: Path) -> None:
+def test_a_deleted_or_shorter_log_is_not_changed(tmp_path: Path) -> None:
     (tmp_path / "metrics.csv").write_text("short")
     cut_logs(tmp_path, {"metrics.csv": 100, "samples.txt": 100})
     assert (tmp_path / "metrics.csv").read_text() == "short"
     assert not (tmp_path / "samples.txt").exists()
 
 
-def test_nothing_but_logs_is_ever_cut_nor_the_target_of_a_link(tmp_path: Path) -> None:
+def test_only_logs_are_truncated_and_links_are_not_followed(tmp_path: Path) -> None:
     (tmp_path / "config.toml").write_text("precious")
     cut_logs(tmp_path, {"config.toml": 0, "../other": 0})
     (tmp_path / "samples.txt").symlink_to(tmp_path / "config.toml")
@@ -350,7 +350,7 @@ def test_nothing_but_logs_is_ever_cut_nor_the_target_of_a_link(tmp_path: Path) -
     assert (tmp_path / "config.toml").read_text() == "precious"
 
 
-def test_a_copy_of_a_run_is_a_run() -> None:
+def test_a_copy_of_a_run_works() -> None:
     create("run", 3)
     shutil.copytree("run", "copy")
     shutil.rmtree("run")
@@ -359,7 +359,7 @@ def test_a_copy_of_a_run_is_a_run() -> None:
     assert int(load_leaves(Path("copy"), "last")["params"][0]) == 3
 
 
-def test_a_vocabulary_of_all_bytes_is_not_one_of_the_characters_of_their_numbers() -> None:
+def test_a_byte_vocabulary_differs_from_one_of_256_characters() -> None:
     alike = Vocabulary(byte_vocabulary().characters)
     hashes = [
         new_record("t", Path("t"), "", vocabulary).vocabulary_sha256
@@ -372,7 +372,7 @@ def test_a_vocabulary_of_all_bytes_is_not_one_of_the_characters_of_their_numbers
     ("to", "path"),
     [("other", "checkpoints/other"), ("./other", "other"), ("a/b", "a/b"), ("/a/b", "/a/b"), ("..", "..")],
 )
-def test_a_bare_destination_is_in_checkpoints_and_a_path_is_a_path(to: str, path: str) -> None:
+def test_a_bare_destination_is_in_checkpoints_and_a_path_is_used_as_given(to: str, path: str) -> None:
     assert find_destination(to) == Path(path)
 
 

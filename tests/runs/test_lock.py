@@ -1,4 +1,4 @@
-"""One writer at a time: by a lock that no dead process holds."""
+"""The lock of a run: one writer at a time, released when its process ends."""
 
 import errno
 import fcntl
@@ -27,7 +27,7 @@ with locked(Path(sys.argv[1])):
 """
 
 
-def test_a_second_writer_is_refused_with_the_first_ones_name(tmp_path: Path) -> None:
+def test_a_second_writer_is_refused_with_the_name_of_the_first(tmp_path: Path) -> None:
     with locked(tmp_path), pytest.raises(LockedError) as error, locked(tmp_path):
         pass
     for words in (str(tmp_path), f"process {os.getpid()}", socket.gethostname()):
@@ -49,13 +49,13 @@ def test_the_kernel_releases_the_lock_of_a_killed_process(tmp_path: Path) -> Non
         pass
 
 
-def test_what_an_earlier_writer_left_in_the_file_does_not_matter(tmp_path: Path) -> None:
+def test_the_old_content_of_the_lock_file_is_replaced(tmp_path: Path) -> None:
     (tmp_path / LOCK).write_text("process 1 on the moon, and much more than that\n" * 10)
     with locked(tmp_path):
         assert (tmp_path / LOCK).read_text() == f"process {os.getpid()} on {socket.gethostname()}\n"
 
 
-def test_a_folder_that_was_moved_or_replaced_is_not_held_under_its_old_name(tmp_path: Path) -> None:
+def test_a_moved_or_replaced_folder_is_not_locked_under_its_old_name(tmp_path: Path) -> None:
     run = tmp_path / "run"
     run.mkdir()
     with locked(run) as handle:
@@ -75,7 +75,7 @@ def test_nothing_is_written_through_a_symbolic_link(tmp_path: Path) -> None:
     assert (tmp_path / "precious").read_text() == "gold"
 
 
-def test_unfinished_folders_are_deleted_once_nobody_holds_their_lock(
+def test_unfinished_folders_are_deleted_once_unlocked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     alive, left = unfinished(tmp_path / "alive"), unfinished(tmp_path / "left")
@@ -92,13 +92,11 @@ def test_unfinished_folders_are_deleted_once_nobody_holds_their_lock(
         raise OSError(errno.ENOLCK, "No locks available")
 
     monkeypatch.setattr(fcntl, "flock", no_locks)
-    remove_abandoned(tmp_path)  # its writer may still be there
+    remove_abandoned(tmp_path)  # its writer may still be running
     assert alive.exists()
 
 
-def test_a_file_system_without_locks_is_written_to_all_the_same(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_file_system_without_locks_can_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def no_locks(*_: object) -> None:
         raise OSError(errno.ENOLCK, "No locks available")
 

@@ -43,7 +43,7 @@ def test_rows_in_memory_have_the_same_columns(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("cut", ["2", "20,200", "20,200,", "x,y,z\n"])
-def test_a_row_that_a_killed_process_cut_off_does_no_harm(tmp_path: Path, cut: str) -> None:
+def test_a_truncated_row_of_a_killed_process_is_ignored(tmp_path: Path, cut: str) -> None:
     assert read_metrics(write(tmp_path / "m.csv", ROW, cut))["step"][0] == 10
 
 

@@ -1,4 +1,4 @@
-"""The loss curve of a run."""
+"""Plots of runs."""
 
 import warnings
 from pathlib import Path
@@ -18,7 +18,7 @@ def write(path: Path, *rows: str) -> Path:
 
 
 @pytest.mark.parametrize("held_out", ["2.0", ""])
-def test_a_curve_is_drawn_as_a_png_and_nothing_else_is_left(tmp_path: Path, held_out: str) -> None:
+def test_a_plot_is_written_as_a_png_without_other_files(tmp_path: Path, held_out: str) -> None:
     pytest.importorskip("matplotlib")
     metrics = write(tmp_path / "metrics.csv", f"10,100,2.5,{held_out},2.885,0.01,1,1000,1,evaluation\n")
     plot_losses(metrics, tmp_path / "loss.png")
@@ -26,7 +26,7 @@ def test_a_curve_is_drawn_as_a_png_and_nothing_else_is_left(tmp_path: Path, held
     assert sorted(path.name for path in tmp_path.iterdir()) == ["loss.png", "metrics.csv"]
 
 
-def test_before_the_first_evaluation_there_is_nothing_to_draw(tmp_path: Path) -> None:
+def test_no_plot_before_the_first_evaluation(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     plot_losses(write(tmp_path / "metrics.csv"), tmp_path / "loss.png")
     assert not (tmp_path / "loss.png").exists()
@@ -34,7 +34,7 @@ def test_before_the_first_evaluation_there_is_nothing_to_draw(tmp_path: Path) ->
 
 @pytest.mark.parametrize("over", AXES)
 @pytest.mark.parametrize(("name", "begins"), [("a.png", b"\x89PNG\r\n"), ("a.SVG", b"<?xml")])
-def test_several_runs_are_drawn_in_one_picture(tmp_path: Path, over: str, name: str, begins: bytes) -> None:
+def test_several_runs_in_one_figure(tmp_path: Path, over: str, name: str, begins: bytes) -> None:
     pytest.importorskip("matplotlib")
     row = "{step},{step}00,2.5,{loss},2.885,0.01,1,1000,{step},evaluation\n"
     rows = [row.format(step=step, loss=loss) for step, loss in ((10, 2.0), (20, ""), (30, 1.0))]
@@ -44,7 +44,7 @@ def test_several_runs_are_drawn_in_one_picture(tmp_path: Path, over: str, name: 
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([name, "metrics.csv"])
 
 
-def test_a_picture_holds_every_curve_in_its_units(tmp_path: Path) -> None:
+def test_a_figure_has_every_curve_in_its_units(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     rows = [f"{step},{step}00,2.5,1.5,2,0.01,1,1000,{step},evaluation\n" for step in (10, 20)]
     curve = read_metrics(write(tmp_path / "metrics.csv", *rows))
@@ -55,7 +55,7 @@ def test_a_picture_holds_every_curve_in_its_units(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["a$b$c", "$\\frac", "_hidden", "日本語 \U0001f600"])
-def test_a_name_is_drawn_literally_and_nothing_is_said_about_it(
+def test_a_name_is_drawn_literally_without_warnings(
     tmp_path: Path, name: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     pytest.importorskip("matplotlib")

@@ -1,4 +1,4 @@
-"""What may change between the beginning of a run and its going on."""
+"""Changes of the config that a resumed run accepts or refuses."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -27,7 +27,7 @@ def test_the_same_config_has_no_changes() -> None:
     assert check_resumable(RUN, BEGUN, Config()) == []
 
 
-def test_what_may_change_is_told() -> None:
+def test_accepted_changes_are_described() -> None:
     wanted = with_train(steps=5, learning_rate=0.5)
     wanted = replace(
         wanted, sample=replace(wanted.sample, length=3), corpus=CorpusConfig(text="elsewhere.txt")
@@ -57,7 +57,7 @@ def test_what_may_change_is_told() -> None:
         (with_layers(*LAYERS[:2], *LAYERS[1:]), "model.layers[2]"),
     ],
 )  # fmt: skip
-def test_what_would_make_it_another_training_is_refused_by_name(wanted: Config, key: str) -> None:
+def test_refused_changes_are_named(wanted: Config, key: str) -> None:
     with pytest.raises(ConfigError) as error:
         check_resumable(RUN, BEGUN, wanted)
     assert f"another {key}: " in str(error.value)
@@ -68,7 +68,7 @@ def test_what_would_make_it_another_training_is_refused_by_name(wanted: Config, 
     )
 
 
-def test_more_steps_say_what_they_do_to_the_rate() -> None:
+def test_more_steps_are_described_with_the_learning_rate() -> None:
     begun = TrainConfig(steps=100, learning_rate=1.0, warmup_steps=0)
     longer = replace(begun, steps=200)
     assert describe_schedule(begun, begun, 50) is None

@@ -1,4 +1,4 @@
-"""The saved steps of a run and their manifests: the last, the best, and that of a step; damage is named in one line."""
+"""The saved steps of a run and their manifests; a corrupt one is named in one line."""
 
 import json
 from pathlib import Path
@@ -46,7 +46,7 @@ def test_the_last_is_the_highest_and_the_best_has_the_lowest_loss(run: Path) -> 
     assert known(find_step(run, "best")) == (9, 2.0)
 
 
-def test_a_step_is_found_by_its_number_and_others_are_refused_with_those_there_are(run: Path) -> None:
+def test_a_missing_step_is_refused_with_the_available_ones(run: Path) -> None:
     save(run, (9, 2.0), (10, None))
     assert known(find_step(run, 10)) == (10, None)
     with pytest.raises(CheckpointError, match="step 11: no such checkpoint; steps saved: 9, 10") as error:
@@ -54,12 +54,12 @@ def test_a_step_is_found_by_its_number_and_others_are_refused_with_those_there_a
     one_line(error)
 
 
-def test_the_best_is_the_last_where_nothing_was_evaluated(run: Path) -> None:
+def test_the_best_is_the_last_without_an_evaluation(run: Path) -> None:
     save(run, (1, None), (2, None))
     assert known(find_step(run, "best")) == (2, None)
 
 
-def test_of_equals_the_first_is_the_best(run: Path) -> None:
+def test_the_first_of_equal_losses_is_the_best(run: Path) -> None:
     save(run, (1, 2.0), (2, 2.0), (3, 2.0))
     assert find_step(run, "best").step == 1
 
@@ -71,7 +71,7 @@ def test_only_folders_named_like_a_step_count(run: Path) -> None:
     assert step_numbers(run / "steps") == [5]
 
 
-def test_a_damaged_manifest_does_not_block_the_other_steps(run: Path) -> None:
+def test_a_corrupt_manifest_does_not_affect_other_steps(run: Path) -> None:
     save(run, (1, 1.0), (2, 2.0), (3, 3.0))
     (run / "steps" / "2" / "checkpoint.json").write_text("{}")
     assert [find_step(run, which).step for which in ("best", "last", 1)] == [1, 3, 1]  # type: ignore[arg-type]
@@ -84,7 +84,7 @@ def test_a_damaged_manifest_does_not_block_the_other_steps(run: Path) -> None:
 
 
 @pytest.mark.parametrize("exists", [False, True])
-def test_a_run_without_checkpoints_says_so(tmp_path: Path, exists: bool) -> None:
+def test_a_run_without_checkpoints_is_an_error(tmp_path: Path, exists: bool) -> None:
     if exists:
         (tmp_path / "steps").mkdir()
     with pytest.raises(CheckpointError, match="no checkpoint") as error:
@@ -102,12 +102,12 @@ def path(run: Path) -> Path:
     return run / "steps" / "3" / "checkpoint.json"
 
 
-def test_a_manifest_is_read_as_it_was_written(run: Path, path: Path) -> None:
+def test_a_manifest_survives_a_round_trip(run: Path, path: Path) -> None:
     assert path.exists()
     assert read_manifest(run / "steps", 3) == SAVED
 
 
-def test_every_flipped_bit_is_found(run: Path, path: Path) -> None:
+def test_every_flipped_bit_is_detected(run: Path, path: Path) -> None:
     good = path.read_bytes()
     content = json.loads(good)
     for bit in range(8 * len(good)):
@@ -118,7 +118,7 @@ def test_every_flipped_bit_is_found(run: Path, path: Path) -> None:
         except ValueError:
             same = False
         if same:
-            continue  # white space, or the letter case of an escape: nothing is said differently
+            continue  # white space or the letter case of an escape, which mean the same
         path.write_bytes(bad)
         with pytest.raises(DamagedError) as error:
             read_manifest(run / "steps", 3)
@@ -128,7 +128,7 @@ def test_every_flipped_bit_is_found(run: Path, path: Path) -> None:
 @pytest.mark.parametrize(
     "text", ["", "{", "[]", "null", "3", "{}", '{"sha256": "1"}', "[" * 100_000, "\xff", None]
 )
-def test_a_file_that_is_no_manifest_is_refused(run: Path, path: Path, text: str | None) -> None:
+def test_an_invalid_manifest_is_refused(run: Path, path: Path, text: str | None) -> None:
     path.unlink()
     if text is not None:
         path.write_bytes(text.encode("latin-1"))
@@ -144,7 +144,7 @@ def test_a_manifest_of_another_step_is_refused(run: Path, path: Path) -> None:
 
 
 @pytest.mark.parametrize("version", [1, 3])
-def test_a_manifest_of_another_format_is_refused_in_words(
+def test_a_manifest_of_another_format_version_is_refused(
     run: Path, path: Path, version: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("jaxrnn.runs.saved_steps.FORMAT_VERSION", version)

@@ -1,4 +1,4 @@
-"""The checkpoints of a run: saved while training continues, kept or deleted, and restored with the logs."""
+"""The checkpoints of a run: asynchronous saves, retention, and restoring with the logs."""
 
 import math
 import shutil
@@ -25,7 +25,7 @@ def save(run: Path, *steps: tuple[int, float | None]) -> None:
             checkpoints.save(step, state_at(step), loss)
 
 
-# Which are kept.
+# Retention.
 
 
 def test_the_last_two_and_the_best_are_kept(run: Path) -> None:
@@ -42,21 +42,21 @@ def test_the_last_two_and_the_best_are_kept(run: Path) -> None:
     assert (step_read(run, "last"), step_read(run, "best"), step_read(run, 5)) == (6, 2, 5)
 
 
-def test_those_of_every_so_many_steps_are_kept_as_well(run: Path) -> None:
+def test_keep_every_keeps_additional_steps(run: Path) -> None:
     with Checkpoints(run, keep_every=3) as checkpoints:
         for step in range(1, 9):
             checkpoints.save(step, state_at(step), 1.0 + step)
     assert names(run / "steps") == ["0", "1", "3", "6", "7", "8"]  # 1 is the best
 
 
-def test_the_best_is_the_last_where_nothing_was_evaluated(run: Path) -> None:
+def test_the_best_is_the_last_without_an_evaluation(run: Path) -> None:
     save(run, (1, None), (2, None))
     assert names(run / "steps") == ["1", "2"]
     assert known(find_step(run, "best")) == (2, None)
 
 
 @pytest.mark.parametrize("loss", [math.nan, math.inf, -math.inf])
-def test_a_loss_that_is_not_finite_is_no_loss(run: Path, loss: float) -> None:
+def test_a_loss_that_is_not_finite_is_ignored(run: Path, loss: float) -> None:
     save(run, (1, 4.0), (2, loss))
     assert known(find_step(run, "best")) == (1, 4.0)
     assert known(find_step(run, "last")) == (2, None)
@@ -84,7 +84,7 @@ def test_save_returns_before_the_checkpoint_is_written(run: Path, monkeypatch: p
         assert names(run / "steps") == ["0", "1"]
 
 
-def test_a_step_saved_again_is_replaced_and_keeps_or_learns_its_loss(run: Path) -> None:
+def test_a_step_saved_again_is_replaced_and_its_loss_kept_or_updated(run: Path) -> None:
     with Checkpoints(run) as checkpoints:
         for loss, expected in ((None, None), (2.0, 2.0), (None, 2.0)):
             other = {**state_at(1), "params": np.full((64, 64), loss or 0, np.float32)}
@@ -95,7 +95,7 @@ def test_a_step_saved_again_is_replaced_and_keeps_or_learns_its_loss(run: Path) 
             assert names(run / "steps") == ["0", "1"]
 
 
-def test_saving_leaves_signals_alone(run: Path) -> None:
+def test_saving_does_not_change_signal_handlers(run: Path) -> None:
     handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     save(run, (1, None))
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == handlers
@@ -112,7 +112,7 @@ def replace(run: Path) -> None:
 
 
 @pytest.mark.parametrize("harm", [move, replace, shutil.rmtree])
-def test_a_run_that_is_moved_replaced_or_deleted_meanwhile_is_not_written(run: Path, harm: Any) -> None:
+def test_a_moved_replaced_or_deleted_run_is_not_written(run: Path, harm: Any) -> None:
     with Checkpoints(run) as checkpoints:
         checkpoints.check_in_place()
         harm(run)
@@ -130,7 +130,7 @@ def test_a_run_that_is_moved_replaced_or_deleted_meanwhile_is_not_written(run: P
 
 @pytest.fixture
 def long_run(run: Path) -> Path:
-    """A run with the checkpoints of steps 1, the best, and 3 and 4, and a row in its metrics for each step."""
+    """A run with checkpoints of steps 1 (the best), 3 and 4, and a row of metrics for each step."""
     (run / "metrics.csv").write_text(",".join(METRICS_COLUMNS) + "\n")
     with Checkpoints(run, {"jax": "1"}) as checkpoints:
         for step, loss in ((1, 1.0), (2, 2.0), (3, 2.0), (4, 2.0)):
@@ -146,7 +146,7 @@ def rows(run: Path) -> list[str]:
     return [line.partition(",")[0] for line in (run / "metrics.csv").read_text().splitlines()[1:]]
 
 
-def test_a_run_is_restored_from_its_last_checkpoint_and_so_are_its_logs(long_run: Path) -> None:
+def test_state_and_logs_are_restored_from_the_last_checkpoint(long_run: Path) -> None:
     with Checkpoints(long_run) as checkpoints:
         restored = checkpoints.restore(lambda _: state_at(0))
     assert (restored.step, restored.environment, restored.damaged) == (4, {"jax": "1"}, ())
@@ -154,7 +154,7 @@ def test_a_run_is_restored_from_its_last_checkpoint_and_so_are_its_logs(long_run
     assert rows(long_run) == ["1", "2", "3", "4"]
 
 
-def test_if_any_file_of_the_last_checkpoint_is_damaged_the_one_before_is_restored(long_run: Path) -> None:
+def test_if_any_file_of_the_last_checkpoint_is_corrupt_the_previous_one_is_restored(long_run: Path) -> None:
     pristine = long_run.with_name("pristine")
     shutil.copytree(long_run, pristine)
     found = [path.relative_to(pristine) for path in files_of(pristine / "steps" / "4")]
@@ -177,7 +177,7 @@ def test_if_any_file_of_the_last_checkpoint_is_damaged_the_one_before_is_restore
 
 
 @pytest.mark.parametrize("kind", ["checkpoint.json", "arrays/*/d/*"])
-def test_a_damaged_best_checkpoint_is_set_aside_too(long_run: Path, kind: str) -> None:
+def test_a_corrupt_best_checkpoint_is_set_aside_too(long_run: Path, kind: str) -> None:
     flip(next((long_run / "steps" / "1").glob(kind)), 99)
     with Checkpoints(long_run) as checkpoints:
         assert checkpoints.restore(lambda _: state_at(0)).step == 4
@@ -185,7 +185,7 @@ def test_a_damaged_best_checkpoint_is_set_aside_too(long_run: Path, kind: str) -
     assert names(long_run / "steps") == ["1.damaged", "3", "4"]
 
 
-def test_with_no_good_checkpoint_nothing_is_touched(long_run: Path) -> None:
+def test_without_an_intact_checkpoint_nothing_is_changed(long_run: Path) -> None:
     for file in files_of(long_run / "steps"):
         if "arrays" in file.parts:
             file.unlink()
@@ -197,7 +197,7 @@ def test_with_no_good_checkpoint_nothing_is_touched(long_run: Path) -> None:
     assert names(long_run / "steps") == ["1", "3", "4"]
 
 
-def test_a_state_of_another_model_is_refused_and_not_taken_for_damage(long_run: Path) -> None:
+def test_a_state_of_another_model_is_refused_and_not_treated_as_corrupt(long_run: Path) -> None:
     other = {**state_at(0), "params": np.zeros((2, 2), np.float32)}
     with (
         Checkpoints(long_run) as checkpoints,
@@ -221,7 +221,7 @@ def test_a_run_that_could_not_be_opened_is_not_left_locked(long_run: Path) -> No
         assert known(checkpoints.last) == (4, 2.0)
 
 
-def test_opening_for_writing_deletes_what_a_killed_process_left(run: Path) -> None:
+def test_opening_for_writing_deletes_leftovers_of_a_killed_process(run: Path) -> None:
     steps = run / "steps"
     shutil.copytree(steps / "0", steps / ".5.tmp")
     for name in (".3.tmp", ".mine", "notes", "7.tmp"):
@@ -246,4 +246,4 @@ def test_a_folder_of_checkpoints_behind_a_symbolic_link_is_not_written(run: Path
     (run / "steps").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(CheckpointError, match="symbolic link"), Checkpoints(run):
         pass
-    assert step_read(run) == 0  # but it is read
+    assert step_read(run) == 0  # but it can be read

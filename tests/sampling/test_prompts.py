@@ -1,4 +1,4 @@
-"""Prompts from a file, and characters that the model does not have."""
+"""Prompts from a file, and characters outside the vocabulary."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from jaxrnn.errors import CorpusError, VocabularyError
 from jaxrnn.sampling import known_ids, prompts_of, read_prompts
 
 
-def test_every_line_is_a_prompt_however_it_ends_and_its_spaces_count(tmp_path: Path) -> None:
+def test_every_line_is_a_prompt_with_its_spaces(tmp_path: Path) -> None:
     data = b"\xef\xbb\xbfone \r\n\n two\rthree"
     expected = {"f, line 1": "one ", "f, line 3": " two", "f, line 4": "three"}
     assert prompts_of(data, "f") == expected
@@ -23,7 +23,7 @@ def test_a_file_without_prompts_or_in_another_encoding_is_refused(data: bytes, w
         prompts_of(data, "f")
 
 
-def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(CorpusError, match=r"nowhere\.txt \(No such file"):
         read_prompts(tmp_path / "nowhere.txt")
 

@@ -1,4 +1,4 @@
-"""The rules by which a token is chosen: draws against the distribution that each rule, and all together, define."""
+"""Sampling options: draws against the distribution that each option and their combinations define."""
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
@@ -22,7 +22,7 @@ PARAMS = jax.tree.map(lambda leaf: 2 * leaf, stack.init(jax.random.key(2), CONFI
 PROMPT = np.array([3, 1, 4, 1, 5, 9], np.uint8)
 DRAWS = 20_000
 
-# The rules as they are defined, in float64, one after the other on logits [vocabulary]; -inf is never drawn.
+# The definitions in float64, applied in order to logits `[vocabulary]`; -inf is never drawn.
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
@@ -78,7 +78,7 @@ def distribution(options: dict[str, Any], order: Sequence[Callable[..., np.ndarr
 
 @pytest.fixture(scope="module")
 def draw() -> Iterator[Callable[[dict[str, Any]], np.ndarray]]:
-    """How often each token is drawn after the prompt: many samples in one tile, compiled once."""
+    """Count how often each token is drawn after the prompt: many samples in one tile, compiled once."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(generation, "_rows", lambda _: DRAWS)
         patch.setattr(generation, "_BLOCK", 1)
@@ -93,7 +93,7 @@ def draw() -> Iterator[Callable[[dict[str, Any]], np.ndarray]]:
 
 
 def p_value(counts: np.ndarray, expected: np.ndarray) -> float:
-    """Pearson's chi-square test of counts against a distribution: how likely a statistic this large is."""
+    """The p-value of Pearson's chi-square test of counts against a distribution."""
     possible = expected > 0
     if counts[~possible].any():
         return 0.0
@@ -125,10 +125,10 @@ COMBINATIONS: list[dict[str, Any]] = [
     ],
     ids=str,
 )
-def test_tokens_are_drawn_from_the_distribution_that_the_rules_define(draw, options: dict[str, Any]) -> None:
+def test_tokens_are_drawn_from_the_defined_distribution(draw, options: dict[str, Any]) -> None:
     counts, defined = draw(options), distribution(options)
     assert p_value(counts, defined) > 1e-3
-    # The test notices a rule that is left out, a value that is 10% off, and rules in another order.
+    # The test detects a missing rule, a value off by 10%, and a different order of rules.
     wrong = [distribution({name: options[name] for name in options if name != other}) for other in options]
     wrong += [distribution({**options, name: options[name] + 1}) for name in options if name == "top_k"]
     numbers = [name for name in options if name != "top_k"]
@@ -142,18 +142,18 @@ def test_tokens_are_drawn_from_the_distribution_that_the_rules_define(draw, opti
 
 
 @pytest.mark.parametrize(("first", "second"), [*combinations(ORDER, 2)])
-def test_the_combinations_tell_orders_apart(first, second) -> None:
+def test_the_combinations_detect_a_different_order(first, second) -> None:
     swapped = {first: second, second: first}
     order = [swapped.get(rule, rule) for rule in ORDER]
     differ = [
         np.abs(distribution(options, order) - distribution(options)).max() > 0.02 for options in COMBINATIONS
     ]
-    # Dividing all logits commutes with the penalty, and leaves the k largest the k largest.
+    # Dividing all logits commutes with the penalty and does not change the k largest.
     commute = {first, second} in ({repetition_penalty, temperature}, {temperature, top_k})
     assert any(differ) == (not commute)
 
 
-def test_the_penalty_is_for_tokens_of_the_prompt_and_of_the_sample_since_the_last_separator() -> None:
+def test_the_penalty_applies_to_tokens_since_the_last_separator() -> None:
     separator, penalty = 7, 1.8
     prompt = np.array([3, 7, 1, 4])
     options: dict[str, Any] = {"length": 60, "temperature": 0.0, "separator_id": separator}

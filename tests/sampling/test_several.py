@@ -1,4 +1,4 @@
-"""Several samples: whole up to their stop texts, the best of a group, one after another."""
+"""Several samples: stop texts, the best of a group, streaming."""
 
 from collections.abc import Iterator
 
@@ -11,20 +11,20 @@ VOCABULARY = Vocabulary("abcde")
 
 
 def blocks(*texts: tuple[str, ...]) -> Iterator[Block]:
-    """Blocks of the new tokens of every sample, where the surprisal of a token is its id."""
+    """Blocks of the new tokens of every sample; the surprisal of a token is its id."""
     for of_samples in texts:
         ids = np.stack([encode(VOCABULARY, text) for text in of_samples])
         yield Block(ids, ids.astype(np.float32))
 
 
-def test_a_sample_ends_where_its_stop_text_begins_with_the_surprisal_of_what_is_left() -> None:
+def test_a_sample_and_its_surprisal_end_before_the_stop_text() -> None:
     first, second = finish(VOCABULARY, blocks(("abc", "ddd"), ("dab", "ecd")), "cd", 2)
     assert first == Sample("ab", [0.0, 1.0])
     assert second == Sample("ddde", [3.0, 3.0, 3.0, 4.0])
     assert (first.mean_nll, second.mean_nll, Sample("", []).mean_nll) == (0.5, 3.25, None)
 
 
-def test_nothing_is_drawn_after_all_have_stopped() -> None:
+def test_no_block_is_drawn_after_all_samples_have_stopped() -> None:
     drawn = blocks(("ab", "ca"), ("bb", "cb"), ("ee", "ee"))
     assert [sample.text for sample in finish(VOCABULARY, drawn, "a", 2)] == ["", "c"]
     assert len(list(drawn)) == 2
@@ -34,7 +34,7 @@ def test_without_blocks_samples_are_empty() -> None:
     assert finish(VOCABULARY, [], "", 2) == [Sample("", []), Sample("", [])]
 
 
-def test_the_best_of_each_group_has_the_lowest_mean_and_an_empty_one_is_the_last_choice() -> None:
+def test_the_best_of_each_group_has_the_lowest_mean_nll_and_is_not_empty() -> None:
     empty, long, short, unlikely = (
         Sample("", []),
         Sample("bbb", [1.0] * 3),
@@ -44,7 +44,7 @@ def test_the_best_of_each_group_has_the_lowest_mean_and_an_empty_one_is_the_last
     assert best_of([empty, short, long, unlikely, empty, empty], 2) == [short, long, empty]
 
 
-def test_the_first_sample_streams_and_the_others_follow_whole() -> None:
+def test_the_first_sample_is_streamed_and_the_others_follow() -> None:
     drawn = blocks(("ab", "dd"), ("ca", "dc"), ("cc", "bb"))
     samples = one_by_one(VOCABULARY, drawn, "c", 2)
     pieces, nll = next(samples)
@@ -54,7 +54,7 @@ def test_the_first_sample_streams_and_the_others_follow_whole() -> None:
     assert len(list(drawn)) == 1
 
 
-def test_of_a_single_sample_nothing_is_kept_that_its_reader_removed() -> None:
+def test_surprisal_removed_by_the_reader_is_not_kept() -> None:
     (pieces, nll) = next(one_by_one(VOCABULARY, blocks(("ab",), ("cd",)), "", 1))
     found = []
     for piece in pieces:

@@ -1,4 +1,4 @@
-"""Text from Python: what `jaxrnn sample` writes, whole and in pieces."""
+"""`jaxrnn.generate` and `jaxrnn.stream`: the text of `jaxrnn sample`, complete or in pieces."""
 
 import random
 from itertools import islice
@@ -14,7 +14,7 @@ from jaxrnn.models import LanguageModel, stack
 from jaxrnn.sampling import generate, sample, stream, until
 
 
-def test_it_is_what_sample_draws_without_the_prompt(language_model: LanguageModel) -> None:
+def test_the_text_equals_that_of_sample_without_the_prompt(language_model: LanguageModel) -> None:
     text = generate(language_model, "to be", length=150, top_k=3, rng_seed=2)
     prompt = encode(language_model.vocabulary, "to be")
     config, params = language_model.config, language_model.params
@@ -22,19 +22,19 @@ def test_it_is_what_sample_draws_without_the_prompt(language_model: LanguageMode
     assert text == decode(language_model.vocabulary, np.concatenate([block.ids[0] for block in blocks]))
 
 
-def test_pieces_come_as_they_are_made(language_model: LanguageModel) -> None:
+def test_pieces_are_yielded_as_they_are_sampled(language_model: LanguageModel) -> None:
     pieces = list(stream(language_model, "to be", length=150, rng_seed=2))
     assert [len(piece) for piece in pieces] == [128, 22]
     assert "".join(pieces) == generate(language_model, "to be", length=150, rng_seed=2)
 
 
-def test_it_ends_where_the_stop_text_begins(language_model: LanguageModel) -> None:
+def test_the_text_ends_before_the_stop_text(language_model: LanguageModel) -> None:
     text = generate(language_model, "to be", length=150, rng_seed=2)
     stop = text[126:130]  # across two blocks
     assert generate(language_model, "to be", length=150, rng_seed=2, stop=stop) == text.partition(stop)[0]
 
 
-def test_bytes_are_text_with_lone_surrogates() -> None:
+def test_bytes_become_text_with_lone_surrogates() -> None:
     params = stack.init(jax.random.key(0), ModelConfig(), 256)
     model = LanguageModel(ModelConfig(), params, byte_vocabulary())
     text = generate(model, "né", length=150)
@@ -44,30 +44,30 @@ def test_bytes_are_text_with_lone_surrogates() -> None:
     assert "".join(stream(model, "né", length=150)) == text
 
 
-def test_an_unknown_character_is_refused_at_once(language_model: LanguageModel) -> None:
+def test_an_unknown_character_is_refused_before_sampling(language_model: LanguageModel) -> None:
     with pytest.raises(VocabularyError, match="'€'"):
         stream(language_model, "€")
     with pytest.raises(ValueError, match="temperature"):
         stream(language_model, temperature=-1.0)
 
 
-def test_a_stop_text_that_can_never_come_is_refused(language_model: LanguageModel) -> None:
+def test_an_impossible_stop_text_is_refused(language_model: LanguageModel) -> None:
     with pytest.raises(VocabularyError, match="'Z'"):
         stream(language_model, stop="Z")
 
 
-def test_every_sampling_rule_reaches_the_draws(language_model: LanguageModel) -> None:
+def test_every_sampling_option_is_used(language_model: LanguageModel) -> None:
     plain = generate(language_model, "to be", length=150)
     for rule in ({"top_k": 2}, {"top_p": 0.3}, {"min_p": 0.9}, {"repetition_penalty": 1000.0}):
         assert generate(language_model, "to be", length=150, **rule) != plain, rule
 
 
-def test_without_a_length_the_stream_does_not_end(language_model: LanguageModel) -> None:
+def test_a_stream_without_a_length_does_not_end(language_model: LanguageModel) -> None:
     endless = stream(language_model, "to be", length=None, rng_seed=2)
     assert "".join(islice(endless, 5)) == generate(language_model, "to be", length=5 * 128, rng_seed=2)
 
 
-def test_until_is_partition_however_the_text_is_cut() -> None:
+def test_until_equals_partition_for_any_split() -> None:
     rng = random.Random(0)
     for _ in range(2000):
         text = "".join(rng.choices("ab", k=rng.randrange(12)))
@@ -78,6 +78,6 @@ def test_until_is_partition_however_the_text_is_cut() -> None:
         assert "".join(until(blocks, stop)) == expected, (blocks, stop)
 
 
-def test_until_holds_back_no_more_than_could_be_the_stop_text() -> None:
+def test_until_holds_back_only_a_possible_stop_text() -> None:
     assert list(until(["xyza", "bq"], "abc")) == ["xyz", "abq", ""]
     assert next(until(["xyz", "never asked for"], "z")) == "xy"

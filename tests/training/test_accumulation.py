@@ -1,4 +1,4 @@
-"""Several batches an update: the gradient of one large batch, and the batches, carries and masks of several."""
+"""Gradient accumulation: the gradient of one large batch, with separate batches, carries and masks."""
 
 from dataclasses import replace
 
@@ -26,7 +26,7 @@ def updated(config: Config, state: TrainState, ids: np.ndarray) -> tuple[TrainSt
     return new, float(loss)
 
 
-def test_the_gradient_is_that_of_one_batch_as_large_as_all_of_them_by_the_numpy_reference(
+def test_the_gradient_equals_that_of_one_large_batch_in_numpy(
     config: Config, vocabulary: Vocabulary, ids: np.ndarray
 ) -> None:
     config = with_train(config, accumulate_steps=COUNT, stateful=False, max_grad_norm=0.0)
@@ -44,15 +44,15 @@ def test_the_gradient_is_that_of_one_batch_as_large_as_all_of_them_by_the_numpy_
         config.model.layers, params, carry, inputs, targets
     )
     assert loss == pytest.approx(expected_loss, rel=1e-5)
-    moments = new.opt_state[1].mu  # after the first update, a tenth of the gradient
+    moments = new.opt_state[1].mu  # 0.1 of the gradient after the first update
     for found, wanted in zip(jax.tree.leaves(moments), jax.tree.leaves(expected), strict=True):
         np.testing.assert_allclose(found * 10, wanted, rtol=1e-3, atol=1e-6)
 
 
-def test_it_reads_what_so_many_updates_would_have_read_and_carries_on(
+def test_it_reads_the_same_batches_as_separate_updates(
     config: Config, vocabulary: Vocabulary, ids: np.ndarray
 ) -> None:
-    """With a learning rate of next to nothing, two updates of 24 batches are 48 of one, over the end of an epoch."""
+    """With a tiny learning rate, 2 updates of 24 batches equal 48 of one, across the end of an epoch."""
     chunks = batching.chunks_per_epoch(config.train, ids.size)
     assert 24 < chunks < 50
     still = with_train(config, learning_rate=1e-30, weight_decay=0.0, reset_rate=0.2)
@@ -70,8 +70,8 @@ def test_it_reads_what_so_many_updates_would_have_read_and_carries_on(
     assert int(state.step) == int(state.loss_count) == 3
 
 
-def test_each_batch_and_each_row_drops_out_something_else(config: Config, vocabulary: Vocabulary) -> None:
-    """All rows of all batches read the same: without dropout, more of them change nothing."""
+def test_each_batch_and_each_row_has_its_own_dropout_mask(config: Config, vocabulary: Vocabulary) -> None:
+    """All rows of all batches are equal, so without dropout their number does not change the loss."""
     same = np.zeros(100, np.uint8)
     for rate, is_alike in ((0.0, True), (0.5, False)):
         layers = (

@@ -1,4 +1,4 @@
-"""The running average: what it is the mean of, and which parameters are to be used."""
+"""The running average of the parameters, and the parameters to use."""
 
 from typing import Any
 
@@ -22,18 +22,18 @@ def begin(config: TrainConfig) -> Any:
     return init_average(config, {"w": jnp.full(3, 7.0)})
 
 
-def test_without_averaging_there_is_nothing_to_save_and_the_parameters_are_used() -> None:
+def test_without_averaging_the_parameters_are_used() -> None:
     config = TrainConfig()
     assert begin(config) == ()
     assert update_average(config, (), {"w": 1}) == ()
     assert averaged({"w": 1}, ()) == {"w": 1}
 
 
-def test_before_the_first_update_the_average_is_the_parameters() -> None:
+def test_before_the_first_update_the_average_equals_the_parameters() -> None:
     np.testing.assert_array_equal(averaged(None, begin(EMA))["w"], 7.0)
 
 
-def test_the_exponential_average_forgets_by_its_decay_once_that_is_warm() -> None:
+def test_the_decay_of_the_average_has_a_warm_up() -> None:
     average = walk(EMA, begin(EMA), POINTS)
     expected = np.full(3, 7.0)
     for n, point in enumerate(POINTS):
@@ -45,7 +45,9 @@ def test_the_exponential_average_forgets_by_its_decay_once_that_is_warm() -> Non
     np.testing.assert_allclose(on.params["w"], 0.9 * expected, rtol=1e-5)
 
 
-def test_a_young_average_has_forgotten_where_it_began() -> None:
+def test_a_young_average_does_not_depend_on_the_initial_parameters() -> None:
     config = TrainConfig(ema_decay=0.999)
     average = walk(config, begin(config), np.zeros((20, 3), np.float32))
-    assert abs(float(averaged(None, average)["w"][0])) < 1e-3  # uncorrected it would be 7 * 0.999^20 = 6.86
+    assert (
+        abs(float(averaged(None, average)["w"][0])) < 1e-3
+    )  # without warm-up it would be 7 * 0.999^20 = 6.86

@@ -1,4 +1,4 @@
-"""A model's vocabulary and parameters, taken to a text with other characters: always by character."""
+"""Mapping of vocabulary and parameters by character to a corpus with other characters."""
 
 import jax
 import jax.numpy as jnp
@@ -11,13 +11,13 @@ from jaxrnn.models import stack
 from jaxrnn.training.finetuning import adapt_params
 
 OLD = Vocabulary("bdh")
-NEW = Vocabulary("abcdghx")  # new ones before, between and after the old ones
+NEW = Vocabulary("abcdghx")  # new characters before, between and after the old ones
 
 
 @pytest.fixture(scope="module")
 def params(config: Config):
     drawn = stack.init(jax.random.key(0), config.model, OLD.size)
-    return jax.tree.map(lambda leaf: leaf + 0.1, drawn)  # no bias is zero
+    return jax.tree.map(lambda leaf: leaf + 0.1, drawn)  # so that no bias is zero
 
 
 def logits(config: Config, params, vocabulary: Vocabulary, text: str) -> np.ndarray:
@@ -26,7 +26,7 @@ def logits(config: Config, params, vocabulary: Vocabulary, text: str) -> np.ndar
     return np.asarray(stack.apply(config.model, params, carry, tokens)[1][0])
 
 
-def test_known_characters_keep_their_weights_bit_for_bit(config: Config, params) -> None:
+def test_weights_of_known_characters_are_bitwise_identical(config: Config, params) -> None:
     adapted = adapt_params(params, OLD, NEW, jax.random.key(1))
     for old_id, character in enumerate(OLD.characters):
         new_id = NEW.characters.index(character)
@@ -40,27 +40,27 @@ def test_known_characters_keep_their_weights_bit_for_bit(config: Config, params)
     )
 
 
-def test_on_old_text_the_model_says_what_it_said_before(config: Config, params) -> None:
+def test_logits_of_known_characters_are_unchanged(config: Config, params) -> None:
     adapted = adapt_params(params, OLD, NEW, jax.random.key(1))
     known = [NEW.characters.index(character) for character in OLD.characters]
     after = logits(config, adapted, NEW, "hdbbdh")[:, known]
     np.testing.assert_allclose(after, logits(config, params, OLD, "hdbbdh"), rtol=1e-5)
 
 
-def test_new_characters_start_out_unlike_each_other_and_unlikely(params) -> None:
+def test_new_characters_have_distinct_rows_and_low_probability(params) -> None:
     adapted = adapt_params(params, OLD, NEW, jax.random.key(1))
     rows = [NEW.characters.index(character) for character in "acgx"]
     assert len({tuple(row) for row in np.asarray(adapted[0].table)[rows].tolist()}) == 4
     np.testing.assert_array_equal(adapted[-1].b[jnp.array(rows)], params[-1].b.min())
 
 
-def test_the_same_vocabulary_changes_nothing_and_a_smaller_one_is_refused(params) -> None:
+def test_an_equal_vocabulary_is_accepted_and_a_smaller_one_refused(params) -> None:
     assert adapt_params(params, OLD, OLD, jax.random.key(1)) is params
     with pytest.raises(ValueError, match="lacks a character"):
         adapt_params(params, OLD, Vocabulary("abd"), jax.random.key(1))
 
 
-def test_characters_are_no_bytes(params) -> None:
+def test_a_byte_model_is_not_mapped_to_characters(params) -> None:
     bytes_, characters = byte_vocabulary(), Vocabulary(byte_vocabulary().characters)
     with pytest.raises(ValueError, match="the weights are for characters, but the new vocabulary has bytes"):
         adapt_params(params, characters, bytes_, jax.random.key(0))

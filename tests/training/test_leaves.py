@@ -1,4 +1,4 @@
-"""Leaves: a state becomes named arrays on the host, and these become the state again."""
+"""Conversion of a state to named arrays on the host and back."""
 
 from typing import Any, NamedTuple
 
@@ -17,7 +17,7 @@ class Layer(NamedTuple):
 
 
 class State(NamedTuple):
-    """A training state in small: every kind of leaf and of node that the real one has."""
+    """A small training state with every kind of leaf and node of the real one."""
 
     step: Any
     params: Any
@@ -26,7 +26,7 @@ class State(NamedTuple):
 
 
 def make_state() -> State:
-    # The () is a layer without parameters.
+    # () is a layer without parameters.
     params = (Layer(jnp.ones((5, 7)), jnp.zeros(7)), (), Layer(jnp.ones((7, 3)), jnp.ones(3, jnp.bfloat16)))
     return State(jnp.array(4), params, optax.sgd(1e-3, momentum=0.9).init(params), jax.random.key(5))
 
@@ -37,25 +37,25 @@ def test_a_leaf_is_named_by_its_path() -> None:
     assert to_leaves(make_state()).keys() == params | momenta | {"step", "key"}
 
 
-def test_a_state_comes_back_as_it_was() -> None:
+def test_a_state_survives_a_round_trip() -> None:
     state = make_state()
     back = from_leaves(to_leaves(state), jax.eval_shape(make_state))
     assert jax.tree.all(jax.tree.map(lambda ours, theirs: ours.dtype == theirs.dtype, back, state))
     jax.tree.map(np.testing.assert_array_equal, back._replace(key=None), state._replace(key=None))
 
 
-def test_a_key_that_came_back_draws_the_same_numbers() -> None:
+def test_a_restored_key_draws_the_same_numbers() -> None:
     key = from_leaves(to_leaves(make_state()), jax.eval_shape(make_state)).key
     np.testing.assert_array_equal(jax.random.normal(key, (9,)), jax.random.normal(make_state().key, (9,)))
 
 
-def test_keys_of_another_kind_come_back_as_that_kind() -> None:
+def test_keys_keep_their_implementation() -> None:
     key = jax.random.key(5, impl="rbg")
     like = jax.eval_shape(lambda: {"key": jax.random.key(0, impl="rbg")})
     assert from_leaves(to_leaves({"key": key}), like)["key"].dtype == key.dtype
 
 
-def test_arrays_that_came_back_are_free_to_be_donated_and_moved() -> None:
+def test_restored_arrays_can_be_donated_and_moved() -> None:
     w = from_leaves({"w": np.arange(3.0, dtype=np.float32)}, {"w": jnp.zeros(3)})["w"]
     assert not w.committed
     doubled = jax.jit(lambda x: x * 2, donate_argnums=0)(w)
@@ -63,7 +63,7 @@ def test_arrays_that_came_back_are_free_to_be_donated_and_moved() -> None:
     np.testing.assert_array_equal(doubled, [0, 2, 4])
 
 
-def test_a_part_comes_back_from_the_leaves_of_the_whole() -> None:
+def test_a_part_is_restored_from_the_leaves_of_the_state() -> None:
     params = from_leaves(to_leaves(make_state()), make_state().params, "params")
     jax.tree.map(np.testing.assert_array_equal, params, make_state().params)
 
@@ -81,7 +81,7 @@ def test_a_part_comes_back_from_the_leaves_of_the_whole() -> None:
         ({"carry.2": np.zeros(1)}, r"carry\.2 is float64\[1\], but absent"),
     ],
 )
-def test_leaves_that_do_not_fit_are_refused_by_name(change: dict[str, Any], words: str) -> None:
+def test_mismatched_leaves_are_refused_by_name(change: dict[str, Any], words: str) -> None:
     leaves = {name: leaf for name, leaf in {**to_leaves(make_state()), **change}.items() if leaf is not None}
     with pytest.raises(ValueError, match=words):
         from_leaves(leaves, jax.eval_shape(make_state))
@@ -97,5 +97,5 @@ def test_leaves_that_do_not_fit_are_refused_by_name(change: dict[str, Any], word
         ("opt_state.params", "params", False),
     ],
 )
-def test_a_part_is_the_leaves_below_its_name(name: str, part: str, inside: bool) -> None:
+def test_a_part_has_the_leaves_below_its_name(name: str, part: str, inside: bool) -> None:
     assert is_in(name, part) == inside

@@ -1,4 +1,4 @@
-"""The loop: what it yields and when, and that nothing but the config decides what comes out."""
+"""The training loop: its events, and reproducibility from the config."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -55,7 +55,7 @@ def events(config: Config, vocabulary: Vocabulary, ids: np.ndarray) -> list[Even
     return run(config, vocabulary, ids)
 
 
-def test_a_separator_is_trained_and_evaluated_with(
+def test_a_separator_is_used_in_training_and_evaluation(
     config: Config, vocabulary: Vocabulary, ids: np.ndarray, events: list[Event]
 ) -> None:
     words = with_separator(vocabulary, " ")
@@ -68,7 +68,7 @@ def test_a_separator_is_trained_and_evaluated_with(
     assert losses[-1] == validation.evaluate(config.model, last_state(of_words).params, segments)
 
 
-def test_events_come_where_they_are_due_and_in_their_order(events: list[Event]) -> None:
+def test_events_are_yielded_in_order_at_their_steps(events: list[Event]) -> None:
     seen = [(event.step, type(event)) for event in events if not isinstance(event, Progress)]
     bests = {event.step for event in events if isinstance(event, Evaluated) and event.is_best}
     expected: list[tuple[int, type]] = []
@@ -81,7 +81,7 @@ def test_events_come_where_they_are_due_and_in_their_order(events: list[Event]) 
     assert [event.step for event in events if isinstance(event, Progress)][-1] == 12
 
 
-def test_numbers_count_steps_and_characters(events: list[Event]) -> None:
+def test_events_count_steps_and_characters(events: list[Event]) -> None:
     for event in events:
         if isinstance(event, Progress | Logged | Evaluated):
             assert event.tokens == event.step * 4 * 6
@@ -89,13 +89,13 @@ def test_numbers_count_steps_and_characters(events: list[Event]) -> None:
             assert event.grad_norm > 0
 
 
-def test_bits_are_nats_over_log_two(events: list[Event]) -> None:
+def test_bits_are_nats_divided_by_log_2(events: list[Event]) -> None:
     evaluated = next(event for event in events if isinstance(event, Evaluated))
     assert evaluated.val_loss is not None
     assert evaluated.bits_per_token == pytest.approx(evaluated.val_loss / np.log(2))
 
 
-def test_a_saved_state_carries_the_loss_of_its_own_step_only(events: list[Event]) -> None:
+def test_a_save_event_has_the_loss_of_its_own_step_only(events: list[Event]) -> None:
     evaluated = {event.step: event.val_loss for event in events if isinstance(event, Evaluated)}
     for event in events:
         if isinstance(event, Save):
@@ -103,7 +103,7 @@ def test_a_saved_state_carries_the_loss_of_its_own_step_only(events: list[Event]
             assert int(event.state.step) == event.step
 
 
-def test_a_state_that_a_caller_keeps_is_never_donated(
+def test_a_state_kept_by_the_caller_is_never_donated(
     config: Config, vocabulary: Vocabulary, ids: np.ndarray
 ) -> None:
     state = init_state(config, vocabulary.size)
@@ -116,35 +116,33 @@ def test_a_state_that_a_caller_keeps_is_never_donated(
     assert repr(saved[0]) == f"Save(step={saved[0].step}, val_loss={saved[0].val_loss})"
 
 
-def test_a_sample_is_the_seed_and_as_many_characters_as_were_asked_for(events: list[Event]) -> None:
+def test_a_sample_is_the_prompt_and_the_requested_number_of_characters(events: list[Event]) -> None:
     sampled = [event for event in events if isinstance(event, Sampled)]
     assert all(event.text.startswith("to") and len(event.text) == 12 for event in sampled)
 
 
-def test_a_sample_ends_where_the_stop_text_begins(
-    config: Config, vocabulary: Vocabulary, ids: np.ndarray
-) -> None:
+def test_a_sample_ends_before_the_stop_text(config: Config, vocabulary: Vocabulary, ids: np.ndarray) -> None:
     stopping = replace(config, sample=replace(config.sample, stop=" ", length=60))
     texts = [event.text for event in run(stopping, vocabulary, ids) if isinstance(event, Sampled)]
     assert texts
     assert all(" " not in text for text in texts)
 
 
-def test_a_repeating_text_is_learnt(config: Config, vocabulary: Vocabulary, ids: np.ndarray) -> None:
+def test_a_repeating_text_is_memorized(config: Config, vocabulary: Vocabulary, ids: np.ndarray) -> None:
     longer = with_train(config, steps=150, eval_every=0, save_every=0, sample_every=0)
     (evaluated,) = (event for event in run(longer, vocabulary, ids) if isinstance(event, Evaluated))
     assert evaluated.val_loss is not None
     assert evaluated.val_loss < 0.2 < np.log(vocabulary.size)
 
 
-def test_the_train_loss_is_the_mean_of_all_steps_since_the_last_evaluation(
+def test_the_training_loss_is_the_mean_since_the_last_evaluation(
     config: Config,
     vocabulary: Vocabulary,
     ids: np.ndarray,
     monkeypatch: pytest.MonkeyPatch,
     events: list[Event],
 ) -> None:
-    monkeypatch.setattr(loop, "_DISPATCH_SECONDS", 0.0)  # a step a dispatch
+    monkeypatch.setattr(loop, "_DISPATCH_SECONDS", 0.0)  # one step per dispatch
     single = [event.train_loss for event in run(config, vocabulary, ids) if isinstance(event, Progress)]
     assert len(single) == 12
     means = [event.train_loss for event in events if isinstance(event, Logged | Evaluated)]
@@ -152,7 +150,7 @@ def test_the_train_loss_is_the_mean_of_all_steps_since_the_last_evaluation(
     np.testing.assert_allclose(means, expected, rtol=1e-5)
 
 
-def test_the_length_of_a_dispatch_changes_nothing(
+def test_results_do_not_depend_on_the_length_of_a_dispatch(
     config: Config,
     vocabulary: Vocabulary,
     ids: np.ndarray,
@@ -163,14 +161,14 @@ def test_the_length_of_a_dispatch_changes_nothing(
     assert_identical(last_state(run(config, vocabulary, ids)), last_state(events))
 
 
-def test_a_training_that_goes_on_from_a_saved_state_ends_as_one_that_was_never_stopped(
+def test_a_run_resumed_from_a_saved_state_is_bitwise_identical(
     config: Config, vocabulary: Vocabulary, ids: np.ndarray, events: list[Event]
 ) -> None:
     (middle,) = (event.state for event in events if isinstance(event, Save) and event.step == 6)
     assert_identical(last_state(run(config, vocabulary, ids, middle)), last_state(events))
 
 
-def test_a_training_stopped_anywhere_goes_on_as_if_it_had_not_been(
+def test_a_run_stopped_at_any_step_resumes_bitwise_identically(
     config: Config,
     vocabulary: Vocabulary,
     ids: np.ndarray,
@@ -182,7 +180,7 @@ def test_a_training_stopped_anywhere_goes_on_as_if_it_had_not_been(
     state = init_state(config, vocabulary.size)
     *_, stopped = train(config, state, *parts(vocabulary, ids), should_stop=lambda: next(asked))
     assert isinstance(stopped, Save)
-    assert stopped.step == 3  # where nothing was due
+    assert stopped.step == 3  # a step without any event
     rest = run(config, vocabulary, ids, stopped.state)
     assert_identical(last_state(rest), last_state(events))
     losses = [[event.val_loss for event in part if isinstance(event, Evaluated)] for part in (events, rest)]
@@ -191,7 +189,7 @@ def test_a_training_stopped_anywhere_goes_on_as_if_it_had_not_been(
     assert samples[0] == samples[1]
 
 
-def test_asked_to_stop_it_saves_and_ends(config: Config, vocabulary: Vocabulary, ids: np.ndarray) -> None:
+def test_a_stop_request_saves_and_ends(config: Config, vocabulary: Vocabulary, ids: np.ndarray) -> None:
     state = init_state(config, vocabulary.size)
     seen: list[Event] = []
     seen.extend(train(config, state, *parts(vocabulary, ids, 0), should_stop=lambda: len(seen) > 0))
@@ -199,13 +197,13 @@ def test_asked_to_stop_it_saves_and_ends(config: Config, vocabulary: Vocabulary,
     assert seen[-1].step < 12
 
 
-def test_another_rng_seed_is_another_training(config: Config, vocabulary: Vocabulary) -> None:
+def test_the_result_depends_on_the_rng_seed(config: Config, vocabulary: Vocabulary) -> None:
     state, other = (init_state(with_train(config, rng_seed=seed), vocabulary.size) for seed in (0, 1))
     assert not np.array_equal(other.params[0].table, state.params[0].table)
     assert (jax.random.key_data(other.key) != jax.random.key_data(state.key)).any()
 
 
-def test_without_held_out_text_the_training_loss_finds_the_best(
+def test_without_a_validation_split_the_training_loss_selects_the_best(
     config: Config, vocabulary: Vocabulary, ids: np.ndarray
 ) -> None:
     evaluations = [
@@ -215,9 +213,7 @@ def test_without_held_out_text_the_training_loss_finds_the_best(
     assert evaluations[0].is_best
 
 
-def test_windows_from_zero_state_train_as_well(
-    config: Config, vocabulary: Vocabulary, ids: np.ndarray
-) -> None:
+def test_training_on_random_windows(config: Config, vocabulary: Vocabulary, ids: np.ndarray) -> None:
     events = run(with_train(config, stateful=False, steps=40), vocabulary, ids)
     losses = [event.val_loss for event in events if isinstance(event, Evaluated)]
     assert losses[-1] is not None
@@ -225,8 +221,8 @@ def test_windows_from_zero_state_train_as_well(
     assert losses[-1] < losses[0]
 
 
-def test_a_plateau_lowers_the_rate(config: Config, vocabulary: Vocabulary, ids: np.ndarray) -> None:
-    # So small a patience and so high a rate that some evaluation is no improvement.
+def test_a_plateau_lowers_the_learning_rate(config: Config, vocabulary: Vocabulary, ids: np.ndarray) -> None:
+    # A patience so small and a learning rate so high that some evaluation does not improve.
     plateau = with_train(
         config, schedule="plateau", plateau_patience=1, learning_rate=5.0, steps=40, warmup_steps=0
     )
@@ -238,10 +234,10 @@ def test_a_plateau_lowers_the_rate(config: Config, vocabulary: Vocabulary, ids: 
     assert falls == worse[:-1]
 
 
-def test_early_stopping_ends_after_so_many_evaluations_without_a_better_one(
+def test_early_stopping_counts_evaluations_without_improvement(
     config: Config, vocabulary: Vocabulary, ids: np.ndarray
 ) -> None:
-    # So high a rate that some evaluation is no improvement.
+    # A learning rate so high that some evaluation does not improve.
     early = with_train(config, schedule="constant", learning_rate=5.0, steps=400, warmup_steps=0)
     early = with_train(early, eval_every=2, save_every=0, sample_every=0, early_stopping=2)
     events = run(early, vocabulary, ids)
@@ -251,17 +247,17 @@ def test_early_stopping_ends_after_so_many_evaluations_without_a_better_one(
     assert last.stops_early and not any(event.stops_early for event in before)
     assert not any(pair == (False, False) for pair in pairwise(event.is_best for event in before))
     assert isinstance(events[-1], Save) and events[-1].step == last.step < 400
-    assert run(early, vocabulary, ids, last_state(events)) == []  # it is over
+    assert run(early, vocabulary, ids, last_state(events)) == []  # the run has ended
     assert run(with_train(early, early_stopping=3, steps=last.step + 2), vocabulary, ids, last_state(events))
 
 
-def test_a_state_that_is_to_be_kept_is_saved(config: Config, vocabulary: Vocabulary, ids: np.ndarray) -> None:
+def test_keep_every_saves_a_state(config: Config, vocabulary: Vocabulary, ids: np.ndarray) -> None:
     kept = with_train(config, steps=7, eval_every=0, save_every=0, sample_every=0, keep_every=3)
     events = run(kept, vocabulary, ids)
     assert [event.step for event in events if isinstance(event, Save)] == [3, 6, 7]
 
 
-def test_a_loss_that_is_not_finite_ends_the_training_before_anything_bad_is_saved(
+def test_a_loss_that_is_not_finite_ends_training_before_it_is_saved(
     config: Config, vocabulary: Vocabulary, ids: np.ndarray
 ) -> None:
     state = init_state(config, vocabulary.size)
@@ -274,7 +270,7 @@ def test_a_loss_that_is_not_finite_ends_the_training_before_anything_bad_is_save
     assert seen == []
 
 
-def test_an_absurd_learning_rate_ends_with_a_report_and_every_saved_state_is_finite(
+def test_divergence_is_reported_and_every_saved_state_is_finite(
     config: Config, vocabulary: Vocabulary, ids: np.ndarray
 ) -> None:
     deep = ModelConfig(layers=(EmbeddingConfig(size=4), *[DenseConfig(size=4)] * 10, DenseConfig()))
@@ -292,7 +288,7 @@ def test_an_absurd_learning_rate_ends_with_a_report_and_every_saved_state_is_fin
             assert all(np.isfinite(leaf).all() for leaf in leaves)
 
 
-def test_a_held_out_loss_that_is_not_finite_ends_the_training_too(
+def test_a_validation_loss_that_is_not_finite_ends_training(
     config: Config, vocabulary: Vocabulary, ids: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(validation, "evaluate", lambda *_: float("nan"))
@@ -303,7 +299,7 @@ def test_a_held_out_loss_that_is_not_finite_ends_the_training_too(
     assert {type(event) for event in seen} == {Progress, Logged}
 
 
-# Averages, and what else a step may depend on.
+# Averages and other options of a step.
 
 OPTIONS: list[dict[str, object]] = [
     {"ema_decay": 0.8, "optimizer": "muon", "beta1": 0.95},
@@ -312,7 +308,7 @@ OPTIONS: list[dict[str, object]] = [
 
 
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
-def test_with_options_too_a_training_goes_on_as_if_it_had_never_been_stopped(
+def test_a_resumed_run_with_options_is_bitwise_identical(
     config: Config, vocabulary: Vocabulary, ids: np.ndarray, options: dict[str, object]
 ) -> None:
     config = with_train(config, save_every=1, **options)
@@ -328,7 +324,7 @@ def test_with_options_too_a_training_goes_on_as_if_it_had_never_been_stopped(
 
 
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
-def test_what_is_evaluated_and_sampled_is_the_average(
+def test_the_average_is_evaluated_and_sampled(
     config: Config,
     vocabulary: Vocabulary,
     ids: np.ndarray,
@@ -360,7 +356,7 @@ def test_what_is_evaluated_and_sampled_is_the_average(
     assert (evaluated, samples) == (3, 2)
 
 
-def test_an_average_learns_a_repeating_text_as_well(
+def test_an_average_memorizes_a_repeating_text(
     config: Config, vocabulary: Vocabulary, ids: np.ndarray
 ) -> None:
     for options in OPTIONS:
@@ -370,7 +366,7 @@ def test_an_average_learns_a_repeating_text_as_well(
         assert losses[-1] < 0.3, (options, losses)
 
 
-def test_where_every_update_was_skipped_there_is_no_loss_no_best_and_no_decay(
+def test_skipped_updates_give_no_loss_no_best_and_no_plateau(
     config: Config, vocabulary: Vocabulary, ids: np.ndarray
 ) -> None:
     plateau = with_train(
@@ -378,7 +374,7 @@ def test_where_every_update_was_skipped_there_is_no_loss_no_best_and_no_decay(
     )
     state = init_state(plateau, vocabulary.size)
     *others, head = state.params
-    far_apart = np.float32(3e38) * (-1) ** np.arange(vocabulary.size)  # finite, but their difference is not
+    far_apart = np.float32(3e38) * (-1) ** np.arange(vocabulary.size)  # finite, but with infinite differences
     state = state._replace(params=(*others, head._replace(b=far_apart.astype(np.float32))))
     events = run(plateau, vocabulary, ids, state, held_out=0)
     evaluated = [event for event in events if isinstance(event, Evaluated)]
@@ -392,7 +388,7 @@ def test_where_every_update_was_skipped_there_is_no_loss_no_best_and_no_decay(
 @pytest.mark.parametrize(
     ("owner", "name", "is_evaluated"), [(validation, "evaluate", False), (loop, "_write", True)]
 )
-def test_an_evaluation_or_a_sample_that_fails_loses_no_steps(
+def test_a_failed_evaluation_or_sample_loses_no_steps(
     config: Config,
     vocabulary: Vocabulary,
     ids: np.ndarray,

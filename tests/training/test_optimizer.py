@@ -25,12 +25,12 @@ def rate(config: TrainConfig, step: int) -> float:
 
 
 @pytest.mark.parametrize("schedule", ["linear", "cosine", "constant", "plateau"])
-def test_every_schedule_climbs_to_the_rate_on_a_straight_line(schedule: str) -> None:
+def test_every_schedule_warms_up_linearly(schedule: str) -> None:
     climbing = [rate(config(schedule=schedule), step) for step in range(10)]
     np.testing.assert_allclose(climbing, 0.01 * np.arange(1, 11), rtol=1e-5)
 
 
-def test_linear_and_cosine_fall_to_zero_just_after_the_last_step() -> None:
+def test_linear_and_cosine_reach_zero_after_the_last_step() -> None:
     assert rate(config(schedule="linear"), 55) == pytest.approx(0.05)
     assert rate(config(schedule="cosine"), 55) == pytest.approx(0.05)
     assert rate(config(schedule="cosine"), 32) > rate(config(schedule="linear"), 32)
@@ -39,12 +39,12 @@ def test_linear_and_cosine_fall_to_zero_just_after_the_last_step() -> None:
         assert rate(config(schedule=schedule), 100) == pytest.approx(0, abs=1e-8)
 
 
-def test_constant_and_plateau_stay() -> None:
+def test_constant_and_plateau_do_not_decay() -> None:
     for schedule in ("constant", "plateau"):
         assert rate(config(schedule=schedule), 99) == pytest.approx(0.1)
 
 
-def test_a_warm_up_longer_than_the_training_ends_with_it() -> None:
+def test_a_warm_up_longer_than_training_ends_with_it() -> None:
     assert rate(config(steps=5, warmup_steps=20), 4) == pytest.approx(0.1)
 
 
@@ -59,7 +59,7 @@ def first_update(config: TrainConfig, gradients: dict[str, jax.Array]) -> dict[s
     return jax.tree.map(lambda update: first_rate * update, updates)  # type: ignore[no-any-return]
 
 
-def test_the_first_step_of_adam_is_the_learning_rate_whatever_the_gradient() -> None:
+def test_the_first_step_of_adam_has_the_size_of_the_learning_rate() -> None:
     for scale in (1e-3, 0.5):
         updates = first_update(
             config(warmup_steps=0), {"w": jnp.full((2, 2), scale), "b": -jnp.full(2, scale)}
@@ -68,7 +68,7 @@ def test_the_first_step_of_adam_is_the_learning_rate_whatever_the_gradient() -> 
         np.testing.assert_allclose(updates["b"], 0.1, rtol=1e-3)
 
 
-def test_weights_decay_in_matrices_and_nowhere_else() -> None:
+def test_only_matrices_decay() -> None:
     zero = jax.tree.map(jnp.zeros_like, PARAMS)
     updates = first_update(config(warmup_steps=0, weight_decay=0.3), zero)
     np.testing.assert_allclose(updates["w"], -0.1 * 0.3, rtol=1e-5)
@@ -82,13 +82,13 @@ def test_gradients_are_clipped_by_their_global_norm() -> None:
     with jax.numpy_dtype_promotion("standard"):
         _, state = optimizer.update(huge, optimizer.init(PARAMS), PARAMS)
         _, free = unclipped.update(huge, unclipped.init(PARAMS), PARAMS)
-    # Adam's first moment after one step is a tenth of what it was given
+    # Adam's first moment after one step is 0.1 of the gradient
     norm = float(jnp.sqrt(sum((leaf**2).sum() for leaf in jax.tree.leaves(state[1].mu))))
     assert norm == pytest.approx(0.1, rel=1e-3)
     np.testing.assert_allclose(free[1].mu["w"], 1e5, rtol=1e-3)
 
 
-def test_a_plateau_lowers_the_rate_after_patience_evaluations_and_waits_again() -> None:
+def test_a_plateau_lowers_the_learning_rate_after_each_patience() -> None:
     plateau_config = config(schedule="plateau", plateau_patience=2, plateau_factor=0.5)
     plateau, scales = init_plateau(), []
     for improved in (True, False, False, False, True, False, False):
@@ -97,13 +97,13 @@ def test_a_plateau_lowers_the_rate_after_patience_evaluations_and_waits_again() 
     assert scales == [1, 1, 0.5, 0.5, 0.5, 0.5, 0.25]
 
 
-def test_other_schedules_know_no_plateau() -> None:
+def test_other_schedules_ignore_plateaus() -> None:
     plateau = update_plateau(config(schedule="linear", plateau_patience=1), init_plateau(), improved=False)
     assert float(plateau.scale) == 1
     assert int(plateau.waited) == 0
 
 
-# Which optimizer.
+# Optimizers.
 
 
 def params_of_a_model() -> tuple[Any, ...]:
@@ -121,7 +121,7 @@ def params_of_a_model() -> tuple[Any, ...]:
 
 
 def follow(config: TrainConfig, params: Any, gradients: list[Any]) -> Any:
-    """The parameters after an update by each of these gradients, at a rate of 0.1."""
+    """The parameters after an update by each of the gradients, at a learning rate of 0.1."""
     optimizer = make_optimizer(config)
     state = optimizer.init(params)
     for gradient in gradients:
@@ -132,7 +132,7 @@ def follow(config: TrainConfig, params: Any, gradients: list[Any]) -> Any:
 
 
 @pytest.mark.parametrize(("beta1", "beta2"), [(0.9, 0.99), (0.0, 0.99), (0.5, 0.0)])
-def test_adamw_is_the_references_adam_at_any_betas(beta1: float, beta2: float) -> None:
+def test_adamw_equals_the_reference_for_any_betas(beta1: float, beta2: float) -> None:
     params = params_of_a_model()
     gradients = [jax.tree.map(lambda p, n=n: jnp.sin(n + p), params) for n in range(5)]
     found = follow(config(beta1=beta1, beta2=beta2, max_grad_norm=0.0), params, gradients)
@@ -143,7 +143,7 @@ def test_adamw_is_the_references_adam_at_any_betas(beta1: float, beta2: float) -
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
 
 
-def test_muon_makes_matrices_between_the_ends_orthogonal_and_is_adam_elsewhere() -> None:
+def test_muon_orthogonalizes_inner_matrices_and_is_adam_elsewhere() -> None:
     params = params_of_a_model()
     muon, adam = (follow(config(optimizer=name), params, [params]) for name in ("muon", "adamw"))
     for by_muon, by_adam in ((muon[0], adam[0]), (muon[3], adam[3])):
@@ -156,7 +156,7 @@ def test_muon_makes_matrices_between_the_ends_orthogonal_and_is_adam_elsewhere()
 
 
 @pytest.mark.parametrize("name", ["adamw", "muon"])
-def test_every_optimizer_decays_matrices_and_nothing_else(name: str) -> None:
+def test_every_optimizer_decays_only_matrices(name: str) -> None:
     params = params_of_a_model()
     zero = jax.tree.map(jnp.zeros_like, params)
     moved = follow(config(optimizer=name, weight_decay=0.3), params, [zero])

@@ -1,4 +1,4 @@
-"""The state, taken to batches of other sizes: at the same place of the corpus."""
+"""Mapping of a state to other batch sizes at the same position of the corpus."""
 
 from dataclasses import replace
 
@@ -14,14 +14,14 @@ SIZES = [(4, 8, 1), (2, 8, 1), (8, 3, 1), (5, 16, 3), (1, 1, 2)]
 
 
 def place(config: Config, state: TrainState) -> float:
-    """Epochs read so far."""
+    """The number of epochs read so far."""
     number = int(state.step) * config.train.accumulate_steps + int(state.shift)
     return number / chunks_per_epoch(config.train, TOKENS)
 
 
 @pytest.mark.parametrize("before", SIZES)
 @pytest.mark.parametrize("after", SIZES)
-def test_it_is_as_far_through_the_epoch_to_within_a_batch(
+def test_the_position_in_the_epoch_is_kept_to_within_a_batch(
     config: Config, before: tuple[int, int, int], after: tuple[int, int, int]
 ) -> None:
     old, new = (replace(config, train=with_layout(config.train, sizes)) for sizes in (before, after))
@@ -37,7 +37,7 @@ def test_it_is_as_far_through_the_epoch_to_within_a_batch(
         assert moved.carry[1].h.shape[0] == new.train.batch_size if before != after else moved is reached
 
 
-def test_windows_anywhere_go_on_by_number(config: Config) -> None:
+def test_random_windows_continue_by_their_number(config: Config) -> None:
     anywhere = replace(config, train=replace(config.train, stateful=False, batch_size=4, accumulate_steps=1))
     state = init_state(anywhere, 10)._replace(step=jnp.int32(7))
     double = replace(anywhere, train=replace(anywhere.train, batch_size=2, accumulate_steps=2))

@@ -1,4 +1,4 @@
-"""One update: what it depends on, and what it leaves alone when its numbers are not finite."""
+"""One update: its inputs, and skipping of updates that are not finite."""
 
 from dataclasses import replace
 from functools import partial
@@ -22,14 +22,14 @@ def with_train(config: Config, **values: object) -> Config:
 
 
 def first_loss(config: Config, step: int, state: TrainState, ids: np.ndarray) -> float:
-    """The loss of one update at this step, with the parameters and the carry of a state."""
+    """The loss of an update at this step, with the parameters and carry of a state."""
     state = state._replace(step=jnp.int32(step))
     _, loss, _ = jax.jit(update, static_argnums=(0, 1))(config.model, config.train, state, jnp.asarray(ids))
     return float(loss)
 
 
 @pytest.mark.parametrize("stateful", [True, False])
-def test_a_carry_goes_on_within_an_epoch_and_never_beyond(
+def test_the_carry_continues_within_an_epoch_only(
     config: Config, vocabulary: Vocabulary, ids: np.ndarray, stateful: bool
 ) -> None:
     config = with_train(config, stateful=stateful)
@@ -41,11 +41,11 @@ def test_a_carry_goes_on_within_an_epoch_and_never_beyond(
         assert differs == is_carried
 
 
-def test_every_step_drops_out_something_else(config: Config, vocabulary: Vocabulary) -> None:
+def test_every_step_has_its_own_dropout_mask(config: Config, vocabulary: Vocabulary) -> None:
     layers = (EmbeddingConfig(size=5), DropoutConfig(rate=0.5), DenseConfig())
     config = with_train(replace(config, model=ModelConfig(layers=layers)), stateful=False)
     state = init_state(config, vocabulary.size)
-    same = np.zeros(100, np.uint8)  # every batch is alike
+    same = np.zeros(100, np.uint8)  # all batches are equal
     losses = [first_loss(config, step, state, same) for step in (0, 0, 1, 2)]
     assert losses[0] == losses[1]
     assert len(set(losses)) == 3
@@ -60,7 +60,7 @@ def jitted_update(config: Config, state: TrainState, ids: np.ndarray) -> TrainSt
 
 
 def with_broken_carry(state: TrainState, value: float) -> TrainState:
-    """A state at a step that carries its carry on, in which one number is not finite."""
+    """A state at a step that uses its carry, with one value that is not finite."""
     carry = jax.tree.map(lambda leaf: leaf.at[0, 0].set(value), state.carry)
     return state._replace(step=jnp.int32(1), carry=carry)
 
@@ -71,12 +71,12 @@ ACCUMULATED: dict[str, object] = {"accumulate_steps": 2, "ema_decay": 0.9}
 
 @pytest.mark.parametrize("average", [*AVERAGES, ACCUMULATED])
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_an_update_that_is_not_finite_changes_nothing_that_was_learned(
+def test_an_update_that_is_not_finite_does_not_change_the_parameters(
     config: Config, vocabulary: Vocabulary, ids: np.ndarray, value: float, average: dict[str, object]
 ) -> None:
     config = with_train(config, **average)
     state = init_state(config, vocabulary.size)
-    state = jitted_update(config, state, ids)  # so that the optimizer remembers something
+    state = jitted_update(config, state, ids)  # so that the optimizer state is not zero
     new = jitted_update(config, with_broken_carry(state, value), ids)
     for before, after in zip(
         jax.tree.leaves((state.params, state.opt_state, state.average)),
@@ -92,20 +92,20 @@ def test_an_update_that_is_not_finite_changes_nothing_that_was_learned(
         np.testing.assert_array_equal(leaf, 0)
 
 
-def test_after_a_skipped_update_training_goes_on_with_the_next_batch(
+def test_training_continues_with_the_next_batch_after_a_skipped_update(
     config: Config, vocabulary: Vocabulary, ids: np.ndarray
 ) -> None:
     state = init_state(config, vocabulary.size)
     skipped = jitted_update(config, with_broken_carry(state, np.nan), ids)
     new = jitted_update(config, skipped, ids)
-    fresh = state._replace(step=jnp.int32(2))  # as if the step had never been
+    fresh = state._replace(step=jnp.int32(2))  # as if the skipped step had not happened
     expected = jitted_update(config, fresh, ids)
     jax.tree.map(np.testing.assert_array_equal, new.params, expected.params)
     assert int(new.skipped) == 0
     assert int(new.step) == 3
 
 
-def test_so_many_in_a_row_end_a_dispatch_at_that_very_step(
+def test_the_maximum_of_consecutive_skips_ends_a_dispatch(
     config: Config, vocabulary: Vocabulary, ids: np.ndarray
 ) -> None:
     state = init_state(config, vocabulary.size)
@@ -121,7 +121,7 @@ def test_so_many_in_a_row_end_a_dispatch_at_that_very_step(
     assert not bool(is_finite)
 
 
-def test_a_weight_beyond_what_a_float_holds_is_noticed_though_no_batch_looks_at_it(
+def test_an_infinite_weight_is_detected_even_if_no_batch_uses_it(
     config: Config, vocabulary: Vocabulary, ids: np.ndarray
 ) -> None:
     one = with_train(config, batch_size=1, seq_len=6)
@@ -139,7 +139,7 @@ def test_a_weight_beyond_what_a_float_holds_is_noticed_though_no_batch_looks_at_
 # Averages.
 
 
-def test_without_options_a_state_has_the_arrays_it_always_had(config: Config, vocabulary: Vocabulary) -> None:
+def test_the_arrays_of_a_state_without_options(config: Config, vocabulary: Vocabulary) -> None:
     parameters = ["0.table", "1.w_x", "1.w_h", "1.b", "2.w", "2.b"]
     moments = [f"opt_state.1.{moment}.{name}" for moment in ("mu", "nu") for name in parameters]
     others = ["step", "opt_state.1.count", "carry.1.h", "carry.1.c", "key", "plateau.scale", "plateau.waited"]
@@ -149,7 +149,7 @@ def test_without_options_a_state_has_the_arrays_it_always_had(config: Config, vo
 
 
 @pytest.mark.parametrize("average", AVERAGES[1:])
-def test_an_average_follows_the_parameters_and_leaves_them_alone(
+def test_an_average_follows_the_parameters_without_changing_them(
     config: Config, vocabulary: Vocabulary, ids: np.ndarray, average: dict[str, object]
 ) -> None:
     averaging = with_train(config, **average)
@@ -161,13 +161,13 @@ def test_an_average_follows_the_parameters_and_leaves_them_alone(
     for with_it, without in zip(*(jax.tree.leaves(end.params) for end in ends), strict=True):
         np.testing.assert_allclose(with_it, without, rtol=1e-5, atol=1e-7)
     expected = init_state(averaging, vocabulary.size)
-    for n in range(5):  # one by one: means of five parameters, or nearly the last
+    for n in range(5):  # single steps: the mean of 5 parameters, or nearly the last one
         expected = jitted_update(averaging, expected, ids)
         assert int(jax.tree.leaves(expected.average)[-1]) == n + 1
     jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-6), ends[0].average, expected.average)
 
 
-def test_a_rollback_takes_the_saved_average(config: Config, vocabulary: Vocabulary) -> None:
+def test_a_rollback_restores_the_average(config: Config, vocabulary: Vocabulary) -> None:
     state = init_state(with_train(config, ema_decay=0.9), vocabulary.size)
     assert after_rollback(state).average is state.average
 
@@ -175,7 +175,7 @@ def test_a_rollback_takes_the_saved_average(config: Config, vocabulary: Vocabula
 # Resets.
 
 
-def test_a_reset_empties_the_carry_of_some_streams_and_a_rate_of_one_of_all(
+def test_resets_clear_the_carry_of_some_streams_or_of_all_at_a_rate_of_1(
     config: Config, vocabulary: Vocabulary, ids: np.ndarray
 ) -> None:
     state = init_state(config, vocabulary.size)
@@ -190,7 +190,7 @@ def test_a_reset_empties_the_carry_of_some_streams_and_a_rate_of_one_of_all(
     assert any(one != other for one, other in zip(losses[1:], firsts, strict=True))
 
 
-def test_a_rate_too_small_to_ever_reset_changes_nothing(
+def test_a_tiny_reset_rate_does_not_change_the_result(
     config: Config, vocabulary: Vocabulary, ids: np.ndarray
 ) -> None:
     state = init_state(config, vocabulary.size)

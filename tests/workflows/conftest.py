@@ -1,4 +1,4 @@
-"""A folder to work in, with a corpus."""
+"""A working directory with a corpus."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""`--resume` with batches of another size: at the same place of the corpus, and from there on as any other run."""
+"""`--resume` with another batch size continues at the same position of the corpus."""
 
 import math
 from pathlib import Path
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.usefixtures("corpus")
 
 
 def train(to: str, steps: int, **sizes: Any) -> tuple[dict[str, bytes], Any, str]:
-    """The last checkpoint, the metrics and what was said."""
+    """Train, and return the last checkpoint, the metrics and the notes."""
     notes: list[Any] = []
     values = {**SMALL, "train.steps": steps, **{f"train.{key}": size for key, size in sizes.items()}}
     run = jaxrnn.pretrain("shakespeare", values, to=f"./{to}", resume=True, on_event=notes.append)
@@ -37,7 +37,7 @@ def train(to: str, steps: int, **sizes: Any) -> tuple[dict[str, bytes], Any, str
 
 
 @pytest.mark.parametrize("sizes", [{"batch_size": 8}, {"batch_size": 3, "seq_len": 5, "accumulate_steps": 2}])
-def test_it_goes_on_as_a_run_that_is_stopped_again(sizes: dict[str, int]) -> None:
+def test_a_run_with_changed_sizes_resumes_bitwise_identically(sizes: dict[str, int]) -> None:
     train("a", 4)
     train("b", 4)
     whole, metrics, said = train("a", 9, **sizes)
@@ -61,7 +61,7 @@ def test_it_goes_on_as_a_run_that_is_stopped_again(sizes: dict[str, int]) -> Non
     ]
 
 
-def test_from_disk_it_reads_the_same_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_streamed_corpus_is_read_at_the_same_position(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("JAXRNN_TOKENS", "tokens")
     for run in ("resident", "streamed"):
         train(run, 4)

@@ -1,4 +1,4 @@
-"""A corpus in memory or streamed from disk: bitwise the same runs, the same scores, and either resumes the other."""
+"""Corpora in memory and streamed from disk give bitwise identical runs and equal scores, and resume each other."""
 
 import json
 import os
@@ -22,7 +22,7 @@ OTHER = "to bee or nòt — to zebra " * 60
 
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, config: Config, text: str) -> Path:
-    """A working directory with two corpora and a config; files of just now are not known by their times."""
+    """A working directory with two corpora and a config; the corpora are too new for cached hashes."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("JAXRNN_TOKENS", str(tmp_path / "tokens"))
     for name, content in {"text.txt": text, "other.txt": OTHER, "tiny.toml": dump_config(config)}.items():
@@ -37,7 +37,7 @@ def train(to: str, **overrides: object) -> Path:
 
 
 def bits(run: Path) -> tuple[dict[str, bytes], list[str]]:
-    """The last checkpoint's arrays, and the metrics without times."""
+    """The arrays of the last checkpoint, and the metrics without times."""
     leaves = {name: leaf.tobytes() for name, leaf in load_leaves(run, "last").items()}
     head, *rows = (line.split(",") for line in (run / "metrics.csv").read_text().splitlines())
     kept = [i for i, name in enumerate(head) if name not in ("seconds", "tokens_per_second")]
@@ -67,7 +67,7 @@ def scored(
 
 
 @pytest.mark.usefixtures("place")
-def test_whole_runs_are_bitwise_the_same_and_so_are_their_fine_tunings_and_scores() -> None:
+def test_runs_fine_tuned_runs_and_scores_are_bitwise_identical() -> None:
     documents = {"corpus.separator": " "}
     runs = [train("a", **documents), train("b", **documents, **STREAMED)]
     assert bits(runs[0]) == bits(runs[1])
@@ -91,8 +91,8 @@ def test_whole_runs_are_bitwise_the_same_and_so_are_their_fine_tunings_and_score
 
 
 @pytest.mark.usefixtures("place")
-def test_a_run_is_resumed_streamed_or_not_from_wherever_its_corpus_is(text: str) -> None:
-    constant = {"train.schedule": "constant"}  # the same rates, however long it is to be
+def test_a_run_resumes_streamed_or_not_from_a_moved_corpus(text: str) -> None:
+    constant = {"train.schedule": "constant"}  # learning rates that do not depend on the number of steps
     expected = bits(train("whole", **constant, **{"train.steps": 16}))
     run = train("run", **constant, **{"train.steps": 4})
 
@@ -102,7 +102,7 @@ def test_a_run_is_resumed_streamed_or_not_from_wherever_its_corpus_is(text: str)
 
     resume(8, **STREAMED)
     Path("text.txt").unlink()
-    resume(12)  # its ids are enough
+    resume(12)  # its token ids are sufficient
     shutil.rmtree("tokens")
     with pytest.raises(CorpusError, match=r"there is no file .*text\.txt"):
         resume(16)
@@ -114,7 +114,7 @@ def test_a_run_is_resumed_streamed_or_not_from_wherever_its_corpus_is(text: str)
 
 @pytest.mark.usefixtures("place")
 @pytest.mark.parametrize("streamed", ["never", "always"])
-def test_a_corpus_that_holds_its_own_run_is_resumed_evaluated_and_inspected(
+def test_a_corpus_folder_that_contains_its_run_is_resumed_evaluated_and_inspected(
     streamed: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("JAXRNN_TOKENS", "tokens")
@@ -131,7 +131,7 @@ def test_a_corpus_that_holds_its_own_run_is_resumed_evaluated_and_inspected(
 
 
 @pytest.mark.usefixtures("place")
-def test_a_run_record_of_unknown_origin_leads_nowhere_else() -> None:
+def test_an_untrusted_hash_in_run_json_is_never_a_path() -> None:
     run = train("run", **{"train.steps": 2})
     record = json.loads((run / "run.json").read_text())
     Path("text.txt").unlink()
@@ -142,13 +142,11 @@ def test_a_run_record_of_unknown_origin_leads_nowhere_else() -> None:
 
 
 @pytest.mark.usefixtures("place")
-def test_of_a_large_corpus_parts_are_scored_and_that_is_said(
-    text: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_scoring_a_part_of_a_large_corpus_is_reported(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     run = train("run", **{"train.steps": 2})
     own, notes = scored(run, "stateful")
     assert notes == []
-    monkeypatch.setattr(sources, "RESIDENT_BYTES", 1000)  # so that the small corpora are large
+    monkeypatch.setattr(sources, "RESIDENT_BYTES", 1000)  # so that the small corpora count as large
     assert scored(run, "stateful") == (own, [])
     monkeypatch.setattr(module, "MOST", 100)
     part, notes = scored(run, "stateful")

@@ -1,4 +1,4 @@
-"""`jaxrnn.finetune`: a trained model learns another corpus, from Python."""
+"""`jaxrnn.finetune`."""
 
 from pathlib import Path
 
@@ -22,7 +22,7 @@ def source(corpus: str) -> str:
     return "runs/mine"
 
 
-def test_new_characters_get_weights_and_the_loss_to_improve_on_is_recorded(source: str) -> None:
+def test_new_characters_get_rows_and_the_initial_loss_is_recorded(source: str) -> None:
     run = jaxrnn.finetune(source, "other.txt", GENTLE)
     assert "ê" in run.vocabulary.characters and "q" in run.vocabulary.characters
     steps, losses = run.curve("val_loss")
@@ -34,7 +34,7 @@ def test_new_characters_get_weights_and_the_loss_to_improve_on_is_recorded(sourc
     assert jaxrnn.load("runs/other").vocabulary == run.vocabulary
 
 
-def test_a_fine_tuning_in_memory_that_never_improves_keeps_the_model_it_began_with(source: str) -> None:
+def test_fine_tuning_in_memory_without_improvement_keeps_the_initial_model(source: str) -> None:
     run = jaxrnn.finetune(source, "my.txt", {**GENTLE, "train.learning_rate": 5.0})
     assert np.nanargmin(run.metrics["val_loss"]) == 0
     best, begun = run.model("best"), jaxrnn.load(source)
@@ -54,7 +54,7 @@ def test_a_run_is_not_fine_tuned_into_itself(source: str) -> None:
         jaxrnn.finetune(source, "other.txt", to=source, overwrite=True)
 
 
-def test_one_text_or_several_are_the_corpus_whichever_way_overrides_are_given(source: str) -> None:
+def test_one_or_several_corpora_with_either_form_of_overrides(source: str) -> None:
     several = ("a, b.txt", '"c".txt')
     overrides: Overrides
     for overrides in ({}, []):

@@ -1,4 +1,4 @@
-"""What a training run would be, before it is."""
+"""Estimates before a training run."""
 
 from types import SimpleNamespace
 
@@ -10,7 +10,7 @@ from jaxrnn.workflows import Memory, estimate_memory
 
 
 @pytest.mark.parametrize(("layers", "size", "gigabytes"), [(1, 2327, 1), (2, 4824, 8), (1, 22_182, 80)])
-def test_the_widest_model_by_the_formula_of_the_docs_is_what_is_estimated(
+def test_the_memory_estimate_agrees_with_the_formula_of_the_docs(
     layers: int, size: int, gigabytes: float
 ) -> None:
     """docs/scale.md, the widest model."""

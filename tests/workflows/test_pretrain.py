@@ -1,4 +1,4 @@
-"""`jaxrnn.pretrain`: what the command line does, from Python."""
+"""`jaxrnn.pretrain`: the same results as the command line."""
 
 import subprocess
 import sys
@@ -31,14 +31,14 @@ SMALL: dict[str, Any] = {
 
 
 def arrays(run: str) -> dict[str, bytes]:
-    """The arrays of the last checkpoint, byte for byte."""
+    """The arrays of the last checkpoint as bytes."""
     return {name: leaf.tobytes() for name, leaf in load_leaves(Path(run), 12).items()}
 
 
-def test_a_notebook_of_five_lines(corpus: str) -> None:
+def test_five_lines_of_a_notebook(corpus: str) -> None:
     assert corpus == "my.txt"
     run = jaxrnn.pretrain("shakespeare", SMALL)
-    steps, losses = run.curve("val_loss")  # what a plot takes
+    steps, losses = run.curve("val_loss")  # arrays to plot
     text = jaxrnn.generate(run.model(), "to be", length=20, rng_seed=1)
     forget_gates = jaxrnn.activations(run.model(), f"to be{text}")[1]["f"]
     scores = jaxrnn.score(run.model(), f"to be{text}")
@@ -49,7 +49,7 @@ def test_a_notebook_of_five_lines(corpus: str) -> None:
     assert "".join(map(str, jaxrnn.stream(run.model(), "to be", length=20, rng_seed=1))) == text
 
 
-def test_it_writes_bitwise_the_checkpoint_of_the_command_line(corpus: str) -> None:
+def test_the_checkpoint_is_bitwise_identical_to_that_of_the_command_line(corpus: str) -> None:
     assert corpus
     events: list[Any] = []
     run = jaxrnn.pretrain("shakespeare", SMALL, to="runs/python", on_event=events.append)
@@ -75,7 +75,7 @@ def test_it_writes_bitwise_the_checkpoint_of_the_command_line(corpus: str) -> No
     assert kinds == {"Note", "Progress", "Logged", "Evaluated", "Sampled", "Save"}
 
 
-def test_in_memory_it_trains_the_same_and_writes_nothing(corpus: str) -> None:
+def test_training_in_memory_is_identical_and_writes_nothing(corpus: str) -> None:
     before = sorted(Path().rglob("*"))
     run = jaxrnn.pretrain("shakespeare", {**SMALL, "corpus.text": Path(corpus)})
     assert sorted(Path().rglob("*")) == before
@@ -88,7 +88,7 @@ def test_in_memory_it_trains_the_same_and_writes_nothing(corpus: str) -> None:
     assert repr(run).startswith("Run(in memory, step 12, validation loss ")
 
 
-def test_a_run_is_resumed_and_stopped(corpus: str) -> None:
+def test_a_run_is_stopped_and_resumed(corpus: str) -> None:
     assert corpus
     whole = jaxrnn.pretrain("shakespeare", SMALL, to="runs/whole")
     asked = iter([False, False, True, True])
@@ -102,7 +102,7 @@ def test_a_run_is_resumed_and_stopped(corpus: str) -> None:
     np.testing.assert_array_equal(resumed.metrics["val_loss"], whole.metrics["val_loss"])
 
 
-def test_a_divergence_in_memory_goes_back_to_the_last_state(corpus: str) -> None:
+def test_a_divergence_in_memory_rolls_back_to_the_last_state(corpus: str) -> None:
     assert corpus
     notes: list[str] = []
 
@@ -116,13 +116,13 @@ def test_a_divergence_in_memory_goes_back_to_the_last_state(corpus: str) -> None
     assert any("back to step" in message for message in notes)
 
 
-def test_a_run_that_is_moved_away_while_it_trains_is_not_written_to_any_more(corpus: str) -> None:
+def test_a_run_moved_during_training_is_not_written_any_more(corpus: str) -> None:
     assert corpus
 
     def move(event: Any) -> None:
         if isinstance(event, jaxrnn.training.Save) and event.step == 6:
             while "6" not in [path.name for path in Path("runs/x/steps").iterdir()]:
-                time.sleep(0.01)  # the save that has begun
+                time.sleep(0.01)  # wait for the save that has begun
             Path("runs/x").rename("runs/y")
 
     with pytest.raises(jaxrnn.errors.SaveError, match="runs/x: was moved, replaced or deleted") as error:
@@ -140,7 +140,7 @@ def test_a_run_that_is_moved_away_while_it_trains_is_not_written_to_any_more(cor
         ({"model.layers.7.size": 1}, "no such layer; the 3 layers are counted from 0"),
     ],
 )
-def test_an_override_that_can_not_be_meant_is_refused_by_its_key(
+def test_an_invalid_override_is_refused_by_its_key(
     corpus: str, overrides: dict[str, Any], message: str
 ) -> None:
     assert corpus

@@ -1,4 +1,4 @@
-"""What is held out: the end of the corpus, or texts of their own, for validation and for testing."""
+"""Validation and test splits: the end of the corpus, or separate corpora."""
 
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ FRACTIONS = {"corpus.text": "my.txt", "corpus.validation_fraction": 0.2, "corpus
 
 @pytest.fixture(autouse=True)
 def texts(corpus: str) -> list[str]:
-    """Three texts, which one after the other are the corpus."""
+    """Three texts whose concatenation is the corpus."""
     text = Path(corpus).read_text(encoding="utf-8")
     training, validation, test = split_lengths(len(text), 0.2, 0.1)
     ends = {"training": training, "validation": training + validation, "test": training + validation + test}
@@ -58,7 +58,7 @@ def score(run: Path, split: str = "validation", corpus: str | None = None) -> tu
 
 
 @pytest.mark.parametrize("streamed", ["never", "always"])
-def test_texts_of_their_own_are_held_out_as_the_end_of_the_corpus_is(
+def test_separate_corpora_equal_splits_of_one_corpus(
     texts: list[str], streamed: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("JAXRNN_TOKENS", "tokens")
@@ -75,7 +75,7 @@ def test_texts_of_their_own_are_held_out_as_the_end_of_the_corpus_is(
     assert score(run, "test", "my.txt") == score(run, "test")
 
 
-def test_training_does_not_read_the_test_text() -> None:
+def test_training_does_not_read_the_test_corpus() -> None:
     Path("test.txt").write_bytes(b"\0")
     run = train("run", **OWN)
     with pytest.raises(CorpusError, match=r"test\.txt is binary"):
@@ -86,7 +86,7 @@ def test_training_does_not_read_the_test_text() -> None:
         train("another", **OWN)
 
 
-def test_they_are_found_from_elsewhere_and_a_run_resumes_with_them(
+def test_separate_corpora_are_found_from_another_directory_and_on_resume(
     texts: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     constant = {"train.schedule": "constant", **OWN}
@@ -102,7 +102,7 @@ def test_they_are_found_from_elsewhere_and_a_run_resumes_with_them(
             jaxrnn.pretrain("shakespeare", {**SMALL, **OWN, f"corpus.{key}": value}, to="../run", resume=True)
 
 
-def test_the_vocabulary_has_what_only_the_validation_text_has() -> None:
+def test_the_vocabulary_includes_the_validation_corpus() -> None:
     Path("validation.txt").write_text("to bé or not to bé " * 9, encoding="utf-8")
     notes: list[Any] = []
     run = jaxrnn.pretrain("shakespeare", {**SMALL, **OWN}, to="./run", on_event=notes.append)
@@ -129,13 +129,13 @@ def test_the_vocabulary_has_what_only_the_validation_text_has() -> None:
         ),
     ],
 )
-def test_splits_that_cannot_be_meant_are_refused(values: dict[str, Any], message: str) -> None:
+def test_invalid_splits_are_refused(values: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         train("run", **OWN | values)
     assert not Path("run").exists()
 
 
-def test_a_run_without_a_test_text_says_so() -> None:
+def test_a_run_without_a_test_split_is_refused() -> None:
     run = train("run", **{"corpus.text": "training.txt"})
     with pytest.raises(CorpusError, match=r"the run holds out 0 characters of training\.txt for test"):
         score(run, "test")

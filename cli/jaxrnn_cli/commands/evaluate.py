@@ -1,4 +1,4 @@
-"""`jaxrnn evaluate`: the loss of a trained model on a corpus, under protocols that are named and never mixed."""
+"""`jaxrnn evaluate`: the loss of a trained model on a corpus, under named protocols."""
 
 import json
 from pathlib import Path
@@ -32,8 +32,8 @@ def evaluate(
         str | None,
         typer.Option(
             metavar="TEXT",
-            help="The corpus to score, all of it: a file, a folder, or a built-in corpus.  [default: the run's "
-            "validation split]",
+            help="Score this whole corpus: a file, a folder, or a built-in corpus.  [default: the run's validation "
+            "split]",
         ),
     ] = None,
     split: Annotated[
@@ -41,8 +41,8 @@ def evaluate(
         choice(
             "--split",
             SPLITS,
-            help="The split of the run's corpus to score: validation, which chose the best checkpoint, or test, which "
-            "nothing else reads.",
+            help="The split of the run's corpus to score: validation, which selected the best checkpoint, or test, "
+            "which training never reads.",
         ),
     ] = "validation",
     limit: Annotated[
@@ -50,8 +50,8 @@ def evaluate(
         typer.Option(
             metavar="N",
             parser=integer(2, 2**31 - 1),
-            help="Score only the first N characters of the text.  [default: 5,000,000 of a text larger than 100 MB, "
-            "all of any other]",
+            help="Score only the first N characters of the text.  [default: all; 5,000,000 of a text larger than "
+            "100 MB]",
         ),
     ] = None,
     protocols: Annotated[
@@ -59,19 +59,21 @@ def evaluate(
         typer.Option(
             "--protocol",
             metavar="NAME",
-            help="stateful: one pass with the state carried. windows: a zero state every W characters, as in nanoGPT. "
-            "dynamic: weights adapt to the text, at many times the cost. Or all; by commas, or repeated.  "
-            "[default: stateful,windows]",
+            help="stateful: one pass that carries the state. windows: reset the state every W characters, as in "
+            "nanoGPT. dynamic: adapt the weights to the text; many times slower. all: these three. Separate names by "
+            "commas, or repeat the option.  [default: stateful,windows]",
             autocompletion=lambda: [*PROTOCOLS, "all"],
         ),
     ] = None,
     window: Annotated[
-        int, typer.Option(metavar="W", parser=integer(1, 2**30), help="windows: characters of a window.")
+        int, typer.Option(metavar="W", parser=integer(1, 2**30), help="windows: characters per window.")
     ] = 256,
     segment: Annotated[
         int,
         typer.Option(
-            metavar="N", parser=integer(1, 2**20), help="dynamic: characters from one adaptation to the next."
+            metavar="N",
+            parser=integer(1, 2**20),
+            help="dynamic: characters between two updates of the weights.",
         ),
     ] = 20,
     dynamic_rate: Annotated[
@@ -79,7 +81,7 @@ def evaluate(
         typer.Option(
             metavar="ETA",
             parser=number,
-            help="dynamic: how fast the weights adapt.  [default: chosen on the end of the training text]",
+            help="dynamic: the learning rate.  [default: selected on the end of the training split]",
         ),
     ] = None,
     dynamic_decay: Annotated[
@@ -87,14 +89,15 @@ def evaluate(
         typer.Option(
             metavar="LAMBDA",
             parser=number,
-            help="dynamic: how fast they go back.  [default: chosen on the end of the training text]",
+            help="dynamic: the rate of decay towards the trained weights.  [default: selected on the end of the "
+            "training split]",
         ),
     ] = None,
     compare: Annotated[
         list[str] | None,
         typer.Option(
             metavar="RUN...",
-            help="Runs to put into one table, that of --from first.",
+            help="Runs to compare in one table, after the run of --from.",
             autocompletion=complete_run,
         ),
     ] = None,
@@ -104,7 +107,7 @@ def evaluate(
         typer.Option(
             metavar="FILE.csv",
             parser=user_path,
-            help="Write position, character, nats and rank (1: the first choice) of each character, or byte, by the "
+            help="Write the position, NLL in nats and rank (1: the most likely) of each character or byte under the "
             "first protocol.",
         ),
     ] = None,
@@ -113,7 +116,7 @@ def evaluate(
         bool,
         typer.Option(
             "--memorization",
-            help="Report the share of long strings in samples that are copied from the training corpus.",
+            help="Report the fraction of long strings in a sample that are copied from the training corpus.",
         ),
     ] = False,
     length: Annotated[
@@ -121,7 +124,7 @@ def evaluate(
         typer.Option(
             metavar="N",
             parser=integer(1, 10_000_000),
-            help="--memorization: characters to sample.",
+            help="--memorization: number of characters to sample.",
         ),
     ] = 20_000,
     rng_seed: Annotated[
@@ -135,19 +138,19 @@ def evaluate(
 ) -> None:
     """Compute the loss of a trained model on text that it was not trained on.
 
-    Prints nats and bits per character. Losses under different protocols, or of different texts, do not compare: see
-    docs/evaluation.md.
+    Prints nats and bits per character. Losses under different protocols or on different texts are not comparable:
+    see docs/evaluation.md.
     """
     names = [*(compare or ()), *(more or ())]
     if more and not compare:
         raise typer.BadParameter(
-            f"{more[0]!r} is no option; did you mean --from {more[0]}? Runs to compare follow --compare",
+            f"{more[0]!r} is not an option; did you mean --from {more[0]}? Runs to compare follow --compare",
             param_hint="RUN",
         )
     wanted = _read_protocols(protocols)
     rates = _read_rates(dynamic_rate, dynamic_decay)
     if per_character is not None and len(names) + (run is not None) > 1:
-        problem = "goes with one run only, not with --compare"
+        problem = "can't be combined with --compare; give one run"
         raise typer.BadParameter(problem, param_hint="'--per-character'")
 
     found = [jaxrnn.runs.find_run(run)] if run is not None or not names else []
@@ -188,7 +191,7 @@ def evaluate(
 
 
 def _read_protocols(given: list[str] | None) -> tuple[str, ...]:
-    """The names in the order that they were given in, each once."""
+    """Return the names without duplicates, in the order given."""
     names = [name.strip() for names in given or ["stateful,windows"] for name in names.split(",")]
     known = (*PROTOCOLS, "all")
     for name in names:
@@ -203,7 +206,9 @@ def _read_rates(rate: float | None, decay: float | None) -> "Rates | None":
             raise typer.BadParameter(f"{value:g} is not from 0 to 1", param_hint=f"'{name}'")
     if (rate is None) != (decay is None):
         missing = "'--dynamic-rate'" if rate is None else "'--dynamic-decay'"
-        raise typer.BadParameter("give both rates of dynamic evaluation, or neither", param_hint=missing)
+        raise typer.BadParameter(
+            "give both --dynamic-rate and --dynamic-decay, or neither", param_hint=missing
+        )
     if rate is None or decay is None:
         return None
     return jaxrnn.evaluation.Rates(rate, decay)

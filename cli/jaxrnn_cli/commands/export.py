@@ -1,4 +1,4 @@
-"""`jaxrnn export`: a trained model as other programs read it."""
+"""`jaxrnn export`: write a trained model in another format."""
 
 from pathlib import Path
 from typing import Annotated
@@ -15,30 +15,30 @@ from jaxrnn_cli.options.names import FromRun, OfCheckpoint
 from jaxrnn_cli.options.output import OverwriteFile, check_output
 from jaxrnn_cli.startup.devices import Platform, start_jax
 
-# `jaxrnn.interchange.FORMATS`, which is too slow to import for a help text
+# The keys of `jaxrnn.interchange.FORMATS`, whose import would slow down --help.
 FORMATS = ("safetensors", "onnx", "stablehlo")
 
 
 def export(
     output_format: Annotated[
         str,
-        choice("--format", FORMATS, help="The format."),
+        choice("--format", FORMATS, help="The file format."),
     ],
     run: FromRun = None,
     checkpoint: OfCheckpoint = "best",
     output: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", parser=user_path, help="The file.  [default: RUN's name.FORMAT]"),
+        typer.Option(metavar="FILE", parser=user_path, help="The output file.  [default: RUN's name.FORMAT]"),
     ] = None,
     overwrite: OverwriteFile = False,
     platform: Platform = None,
 ) -> None:
-    """Write a trained model as other programs read it.
+    """Export a trained model to safetensors, ONNX or StableHLO.
 
-    safetensors: the parameters under PyTorch's names, and a JSON file: see docs/interchange.md.
-    onnx: a graph for onnxruntime, in Python or a browser: see docs/onnx.md.
-    stablehlo: a program for JAX, parameters included, for any batch and device: see docs/stablehlo.md.
-    The first two need a package each: pip install 'jaxrnn[export]'.
+    safetensors: the parameters under PyTorch's names, with a JSON file; see docs/interchange.md.
+    onnx: a graph for onnxruntime in Python or a browser; see docs/onnx.md.
+    stablehlo: a JAX program with its parameters, for any batch size and device; see docs/stablehlo.md.
+    safetensors and onnx need extra packages: pip install 'jaxrnn[export]'.
     """
     found = jaxrnn.runs.find_run(run)
     if run is None:

@@ -1,4 +1,4 @@
-"""`jaxrnn finetune`: a trained model learns another corpus."""
+"""`jaxrnn finetune`: train a model further on another corpus."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
@@ -32,14 +32,14 @@ def finetune(
         str | None,
         typer.Argument(
             metavar="CONFIG",
-            help="A TOML file, or the name of a config that comes with jaxrnn.  [default: gentle values]",
+            help="A TOML file, or the name of a config that comes with jaxrnn.  [default: the defaults of fine-tuning]",
             autocompletion=complete_config,
         ),
     ] = None,
     checkpoint: OfCheckpoint = "best",
     corpus: Annotated[
         str | None,
-        typer.Option(metavar="TEXT", help="The corpus to learn: a file, a folder, or a built-in corpus."),
+        typer.Option(metavar="TEXT", help="The corpus to train on: a file, a folder, or a built-in corpus."),
     ] = None,
     to: To = None,
     overrides: Set = None,
@@ -48,8 +48,8 @@ def finetune(
         choice(
             "--on-unknown",
             ON_UNKNOWN,
-            help="What to do about characters that the model does not know: give them weights, drop them from the "
-            "corpus, or refuse the corpus.",
+            help="Characters that are not in the vocabulary: add rows for them, drop them from the corpus, or refuse "
+            "the corpus.",
         ),
     ] = "extend",
     resume: Resume = False,
@@ -65,8 +65,8 @@ def finetune(
 ) -> None:
     """Fine-tune a trained model on another corpus.
 
-    Layers and weights are those of the run. Known characters keep their embedding and output rows; new ones get
-    freshly initialized rows.
+    The layers and weights come from the run. Characters in its vocabulary keep their embedding and output rows; new
+    characters get freshly initialized rows.
     """
     join_others(distributed, coordinator, num_processes, process_id)
     job = jaxrnn.workflows.open_finetuning(
@@ -85,7 +85,7 @@ def finetune(
 
 
 def _default_run(job: "Job", config: str | None) -> Path:
-    """Returns where the run goes when nobody says: by the name of its config, or of the run and the corpus."""
+    """Return the default run directory, named after the config, or after the run and the corpus."""
     if config is not None:
         return jaxrnn.runs.default_run(str(jaxrnn.config.find_config(config)))
     assert job.source is not None

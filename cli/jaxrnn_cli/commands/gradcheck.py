@@ -1,4 +1,4 @@
-"""`jaxrnn gradcheck`: every hand-derived gradient, verified on this machine."""
+"""`jaxrnn gradcheck`: verify every hand-derived gradient on this machine."""
 
 from typing import Annotated
 
@@ -12,14 +12,14 @@ from jaxrnn_cli.startup.devices import Platform, start_jax
 
 def gradcheck(
     layer: Annotated[
-        str | None, typer.Option("--layer", metavar="NAME", help="Check this layer alone, for example lstm.")
+        str | None, typer.Option("--layer", metavar="NAME", help="Check only this layer, for example lstm.")
     ] = None,
     platform: Platform = None,
 ) -> None:
-    """Check the gradients of every layer against three oracles.
+    """Verify the gradients of every layer against three oracles.
 
-    Prints the relative error of each hand-derived gradient against automatic differentiation, against the plain
-    NumPy layers, and against central differences, in float64. Ends with exit code 1 if one is wrong.
+    Prints the relative error of each hand-derived gradient against automatic differentiation, the NumPy layers and
+    central differences, in float64. The exit code is 1 if a gradient is wrong.
     """
     start_jax(platform)
     checks = print_gradients(jaxrnn.gradcheck.check_gradients(layer))

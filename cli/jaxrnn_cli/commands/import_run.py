@@ -1,4 +1,4 @@
-"""`jaxrnn import`: the model of another program as a run."""
+"""`jaxrnn import`: create a run from another program's model."""
 
 import shlex
 from pathlib import Path
@@ -38,15 +38,15 @@ def import_run(
             "--format", _FORMATS, help="The format of the file.  [default: detected from its first bytes]"
         ),
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a run that is there.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing run.")] = False,
     platform: Platform = None,
 ) -> None:
-    """Make a run of a model that another program trained.
+    """Create a run from a model that another program trained.
 
-    sample, evaluate --corpus, inspect and finetune --corpus accept it. A safetensors file does not contain the
-    vocabulary: it is read from the JSON file next to it, see docs/interchange.md.
+    sample, evaluate --corpus, inspect and finetune --corpus accept the run. The vocabulary of a safetensors file is
+    read from the JSON file next to it; see docs/interchange.md.
     """
-    # A folder has no name to call the run after.
+    # Before the run is named after the file: a folder such as . or / has no name.
     jaxrnn.interchange.check_file(file, jaxrnn.interchange.MODEL_FILE)
     run = jaxrnn.runs.default_run(file.stem) if to is None else jaxrnn.runs.find_destination(to)
     try:

@@ -1,4 +1,4 @@
-"""`jaxrnn inspect`: one HTML page that shows what a trained model does as it reads a text."""
+"""`jaxrnn inspect`: an HTML page with the activations of a trained model on a text."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from jaxrnn.models import LanguageModel
 
 _LONGEST = 20_000
-_READ = 50 * _LONGEST  # characters of a file: enough, also where many are left out
+_READ = 50 * _LONGEST  # characters read from a file: enough even if many are not in the vocabulary
 
 
 def inspect(
@@ -42,38 +42,38 @@ def inspect(
         typer.Option(
             metavar="N",
             parser=integer(1, _LONGEST),
-            help="Sample N characters from the model, and inspect those.",
+            help="Inspect a sample of N characters from the model.",
         ),
     ] = None,
     length: Annotated[
         int,
-        typer.Option(
-            metavar="N", parser=integer(2, _LONGEST), help="Read at most so many characters of the text."
-        ),
+        typer.Option(metavar="N", parser=integer(2, _LONGEST), help="Read at most N characters of the text."),
     ] = 2000,
     compare: Annotated[
         list[str] | None,
         typer.Option(
             metavar="RUN",
-            help="Another run to compare the gradient flow with; may be repeated.",
+            help="Compare the gradient flow with that of another run; may be repeated.",
             autocompletion=complete_run,
         ),
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option(metavar="FILE.html", parser=user_path, help="The page.  [default: RUN's name.html]"),
+        typer.Option(
+            metavar="FILE.html", parser=user_path, help="The output file.  [default: RUN's name.html]"
+        ),
     ] = None,
     overwrite: OverwriteFile = False,
     rng_seed: Annotated[
-        int, typer.Option(metavar="N", parser=integer(0, 2**32 - 1), help="For --sample.")
+        int, typer.Option(metavar="N", parser=integer(0, 2**32 - 1), help="--sample: the RNG seed.")
     ] = 0,
     platform: Platform = None,
 ) -> None:
     """Write an HTML page about the activations of a trained model on a text.
 
-    The page needs no network and no other file. It shows the surprisal of each character and the likeliest ones, every
-    unit of every layer as a heat map over the text, units that follow a pattern of the text, the gradient norm by
-    distance, and saturated gates. Without --text, --file or --sample the text is the start of the validation split.
+    The page needs neither a network nor other files. It shows the surprisal of each character and the most likely
+    characters, a heat map of every unit of every layer, units that correlate with patterns in the text, the gradient
+    norm by distance, and saturated gates. The default text is the start of the validation split.
     """
     given = [
         name
@@ -100,8 +100,8 @@ def inspect(
     tokens = inspected.vocabulary.tokens
     for other in compared:
         if other.vocabulary.tokens != tokens:
-            problem = f"{other.name} reads {other.vocabulary.tokens} and {inspected.name} {tokens}"
-            raise typer.BadParameter(f"{problem}: they look back in other steps", param_hint="'--compare'")
+            problem = f"{other.name} reads {other.vocabulary.tokens}, {inspected.name} {tokens}"
+            raise typer.BadParameter(f"{problem}; name runs of the same tokens", param_hint="'--compare'")
     read = _choose_text(inspected, found, text, file, sample, rng_seed)
     kept = _keep(inspected, read, sample or length)
     inspection = jaxrnn.inspection.inspect(inspected, kept, compared)
@@ -129,24 +129,24 @@ def _choose_text(
     tokens = inspected.vocabulary.tokens
     if text is not None:
         if not text:
-            raise typer.BadParameter("an empty text shows nothing", param_hint="'--text'")
+            raise typer.BadParameter("the text is empty; give a text", param_hint="'--text'")
         if tokens == "bytes":
             return jaxrnn.data.in_tokens(inspected.vocabulary, text)
         return text.replace("\r\n", "\n").replace("\r", "\n")
     if str(file) == "-":
         if not (read := read_stdin()):
-            raise CorpusError("standard input is empty: an empty text shows nothing")
+            raise CorpusError("standard input is empty; give a text")
         return read if tokens == "bytes" else text_of_stdin(read)
     if file is not None:
         if not file.exists():
-            raise CorpusError(f"there is no file {file}: check the path")
+            raise CorpusError(f"{file}: not found; check the path")
         if file.is_dir():
-            raise CorpusError(f"{file} is a directory: give a text file")
+            raise CorpusError(f"{file}: a directory; give a text file")
         name = str(file) if file.is_absolute() or str(file).startswith(".") else f"./{file}"
         return jaxrnn.data.read_start(name, tokens, _READ)
     if sample is not None:
         return _write_sample(inspected, run, sample, rng_seed)
-    return _held_out(run)
+    return _validation_text(run)
 
 
 def _write_sample(inspected: "LanguageModel", run: Path, length: int, rng_seed: int) -> "Text":
@@ -160,7 +160,7 @@ def _write_sample(inspected: "LanguageModel", run: Path, length: int, rng_seed: 
     return jaxrnn.data.in_tokens(inspected.vocabulary, text)
 
 
-def _held_out(run: Path) -> "Text":
+def _validation_text(run: Path) -> "Text":
     try:
         with progress_display(quiet=False) as on_progress:
             return jaxrnn.workflows.validation_text(run, _READ, on_progress=on_progress)
@@ -169,15 +169,15 @@ def _held_out(run: Path) -> "Text":
 
 
 def _keep(inspected: "LanguageModel", text: "Text", length: int) -> "Text":
-    """What of a text is read: what the model knows, up to so many characters; what is left out is said."""
+    """Return the first `length` characters that are in the vocabulary; print a note if others are left out."""
     unknown = jaxrnn.data.count_unknown(inspected.vocabulary, text[:length])
     known = jaxrnn.data.drop_unknown(inspected.vocabulary, text)
     if not known:
-        raise VocabularyError("the model knows none of the characters of the text; give another")
+        raise VocabularyError("no character of the text is in the vocabulary; give another text")
     if unknown:
         names = ", ".join(map(jaxrnn.data.describe_character, list(unknown)[:5]))
         more = f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""
-        console.note(f"left out, as the model does not know them: {names}{more}")
+        console.note(f"left out, not in the vocabulary: {names}{more}")
     if len(known) > length:
         tokens = inspected.vocabulary.tokens
         console.note(f"reading the first {length:,} of {len(known):,} {tokens}; --length reads more")

@@ -1,4 +1,4 @@
-"""`jaxrnn play`: a page on this machine to write with a trained model."""
+"""`jaxrnn play`: a local web page to write with a trained model."""
 
 import ipaddress
 import socket
@@ -22,12 +22,12 @@ def play(
     run: FromRun = None,
     checkpoint: OfCheckpoint = "best",
     port: Annotated[
-        int, typer.Option(metavar="N", parser=integer(0, 65_535), help="The port; 0 takes a free one.")
+        int, typer.Option(metavar="N", parser=integer(0, 65_535), help="The port; 0: any free port.")
     ] = 8000,
     host: Annotated[
         str,
         typer.Option(
-            metavar="ADDRESS", help="The address to listen on; another than this machine's own needs --token."
+            metavar="ADDRESS", help="The address to listen on; any other than loopback needs --token."
         ),
     ] = "127.0.0.1",
     token: Annotated[
@@ -35,22 +35,24 @@ def play(
         typer.Option(
             metavar="TEXT",
             envvar="JAXRNN_PLAY_TOKEN",
-            help=f"A secret of {_SHORTEST_TOKEN} characters or more that every request must have; part of the address.",
+            help=f"A secret of at least {_SHORTEST_TOKEN} letters and digits, part of the URL and required in every "
+            "request.",
         ),
     ] = None,
     platform: Platform = None,
 ) -> None:
     """Write with a trained model in a browser.
 
-    Type a prompt, watch the model continue it, see the alternatives at each position, and branch from there. The page
-    is served to this machine only, until Ctrl-C. Needs starlette and uvicorn: pip install 'jaxrnn[play]'.
+    Type a prompt, watch the model continue it, see the alternatives at each position, and branch from there. Without
+    --host, only this machine can open the page. Ctrl-C stops the server. Needs starlette and uvicorn:
+    pip install 'jaxrnn[play]'.
     """
     if token is not None and (len(token) < _SHORTEST_TOKEN or not token.isascii() or not token.isalnum()):
         raise typer.BadParameter(
-            f"must be {_SHORTEST_TOKEN} letters and digits or more", param_hint="'--token'"
+            f"must be at least {_SHORTEST_TOKEN} letters and digits", param_hint="'--token'"
         )
     if token is None and not _is_loopback(host):
-        problem = f"{host} lets other machines in: give --token, too, that they have to know"
+        problem = f"other machines can reach {host}; give --token as well"
         raise typer.BadParameter(problem, param_hint="'--host'")
 
     try:
@@ -59,14 +61,14 @@ def play(
         from jaxrnn.play.server import Impatient, make_app
     except ImportError:
         raise SaveError(
-            "there is no starlette or no uvicorn: pip install 'jaxrnn[play]', or in a clone -e '.[play]'"
+            "starlette or uvicorn is missing; pip install 'jaxrnn[play]', or in a clone -e '.[play]'"
         ) from None
 
     found = jaxrnn.runs.find_run(run)
     if run is None:
         console.note(f"playing {found}, the newest run")
     start_jax(platform)
-    hosts = [*_LOOPBACK, host] if _is_loopback(host) else ["*"]  # who knows the token may call it anything
+    hosts = [*_LOOPBACK, host] if _is_loopback(host) else ["*"]  # the token protects
     note_checkpoint(found, checkpoint)
     app = make_app(jaxrnn.load(found, checkpoint), hosts, token)
     with _listen(host, port) as listening:
@@ -77,7 +79,7 @@ def play(
             app,
             http=Impatient,
             ws="none",
-            log_level="error",  # no request is worth a line
+            log_level="error",  # no lines for requests
             access_log=False,
             lifespan="off",
             timeout_keep_alive=5,
@@ -98,23 +100,23 @@ def _is_loopback(host: str) -> bool:
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    """Takes the address, so that one that is taken is a line and not a log.
+    """Return a socket that listens on the address; uvicorn would log an error instead of raising it.
 
     Raises:
-        typer.BadParameter: There is no such address, or it is taken.
+        typer.BadParameter: The address does not exist or is in use.
     """
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listening = socket.socket(family, kind, protocol)
     except (OSError, UnicodeError) as error:
-        problem = f"there is no address {host}: {getattr(error, 'strerror', None) or 'no name of a host'}"
+        problem = f"{host} can't be resolved: {getattr(error, 'strerror', None) or 'not a host name'}"
         raise typer.BadParameter(problem, param_hint="'--host'") from None
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(address)
-        listening.listen()  # from now on who asks is not refused but waits
+        listening.listen()  # from here on, requests wait instead of being refused
     except OSError as error:
         listening.close()
-        problem = f"can't listen on {host}, port {port}: {error.strerror}; --port 0 takes a free one"
+        problem = f"can't listen on {host}, port {port}: {error.strerror}; --port 0 takes any free port"
         raise typer.BadParameter(problem, param_hint="'--port'") from None
     return listening

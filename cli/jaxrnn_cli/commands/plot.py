@@ -1,4 +1,4 @@
-"""`jaxrnn plot`: the curves of runs in one picture."""
+"""`jaxrnn plot`: learning curves of runs in one figure."""
 
 from pathlib import Path
 from typing import Annotated
@@ -27,17 +27,17 @@ def plot(
     ],
     over: Annotated[
         str,
-        choice("--over", _AXES, help="What to draw the curves over."),
+        choice("--over", _AXES, help="The x axis."),
     ] = "steps",
     output: Annotated[
         Path,
-        typer.Option(metavar="FILE", parser=user_path, help="The picture: a name that ends in .png or .svg."),
+        typer.Option(metavar="FILE", parser=user_path, help="The output file, .png or .svg."),
     ] = Path("curves.png"),
     overwrite: OverwriteFile = False,
 ) -> None:
-    """Draw the losses, learning rates and gradient norms of one or several runs.
+    """Plot losses, learning rates and gradient norms of one or several runs.
 
-    Dashed lines are training losses, solid ones validation losses. Needs matplotlib: pip install 'jaxrnn[plot]'.
+    Training losses are dashed, validation losses solid. Needs matplotlib: pip install 'jaxrnn[plot]'.
     """
     if output.suffix.lower() not in (".png", ".svg"):
         raise typer.BadParameter(f"{output} ends in neither .png nor .svg", param_hint="'--output'")
@@ -54,13 +54,13 @@ def plot(
         except OSError as error:
             raise CheckpointError(f"{path}: can't be read: {reason(error)}") from None
         if not curve["step"].size:
-            raise CheckpointError(f"{path}: nothing to draw: the run was not evaluated yet")
+            raise CheckpointError(f"{path}: no evaluation yet; wait for the first one")
         curves.append((name, curve))
     try:
         with writing(output):
             jaxrnn.runs.plot_runs(curves, output, over, token)
     except ImportError:
         raise SaveError(
-            "there is no matplotlib: pip install 'jaxrnn[plot]', or in a clone -e '.[plot]'"
+            "matplotlib is missing; pip install 'jaxrnn[plot]', or in a clone -e '.[plot]'"
         ) from None
-    console.note(f"drew {output}")
+    console.note(f"wrote {output}")

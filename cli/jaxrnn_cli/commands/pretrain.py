@@ -1,4 +1,4 @@
-"""`jaxrnn pretrain`: a model from a config and a corpus."""
+"""`jaxrnn pretrain`: train a new model from a config."""
 
 from typing import Annotated
 
@@ -35,7 +35,7 @@ def pretrain(
 ) -> None:
     """Train a new model on a corpus.
 
-    Ctrl-C saves a checkpoint and stops; pressed twice, it stops at once. --resume continues a stopped run.
+    Ctrl-C saves a checkpoint and stops; pressing Ctrl-C again stops at once. --resume continues a stopped run.
     """
     join_others(distributed, coordinator, num_processes, process_id)
     path = jaxrnn.config.find_config(config)
@@ -43,7 +43,7 @@ def pretrain(
     if to is None:
         if not path.is_file():
             raise typer.BadParameter(
-                "a config from a pipe gives the run no name: name it", param_hint="'--to'"
+                "a config read from a pipe has no file name; name the run directory", param_hint="'--to'"
             )
         to = str(jaxrnn.runs.default_run(str(path)))
     job = jaxrnn.workflows.write_to(job, to, resume=resume, overwrite=overwrite, log_to=log_to or ())

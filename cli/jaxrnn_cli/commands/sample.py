@@ -1,4 +1,4 @@
-"""`jaxrnn sample`: text from a trained model, streamed as it is made."""
+"""`jaxrnn sample`: generate text with a trained model and stream it."""
 
 import contextlib
 import dataclasses
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from jaxrnn.data import Ids, Text, Vocabulary
     from jaxrnn.sampling import Block, Sample
 
-_MOST = 65_536  # samples made together
+_MOST = 65_536  # samples in one batch
 _EXCLUDED = {
     "--seeds": ("--seed",),
     "--forever": ("--length", "--num-samples", "--best-of", "--json", "--seeds"),
@@ -43,16 +43,14 @@ def sample(
     checkpoint: OfCheckpoint = "best",
     seed: Annotated[
         str | None,
-        typer.Option(
-            "--seed", "--prompt", metavar="TEXT", help="The text to continue; - reads standard input."
-        ),
+        typer.Option("--seed", "--prompt", metavar="TEXT", help="The prompt; - reads standard input."),
     ] = None,
     seeds: Annotated[
         Path | None,
         typer.Option(
             metavar="FILE",
             parser=user_path,
-            help="Many prompts, one a line of a text file; - reads standard input.",
+            help="A text file with one prompt per line; - reads standard input.",
         ),
     ] = None,
     length: Annotated[
@@ -62,20 +60,20 @@ def sample(
             "--max-new-tokens",
             metavar="N",
             parser=integer(),
-            help="How many characters to write.",
+            help="Number of characters to sample.",
         ),
     ] = None,
-    forever: Annotated[bool, typer.Option("--forever", help="Write until Ctrl-C.")] = False,
+    forever: Annotated[bool, typer.Option("--forever", help="Sample until Ctrl-C.")] = False,
     temperature: Annotated[
         float | None,
         typer.Option(
-            metavar="T", parser=number, help="Below 1 safer, above 1 wilder; 0 always takes the likeliest."
+            metavar="T", parser=number, help="Divide the logits by T; 0: always the most likely character."
         ),
     ] = None,
     top_k: Annotated[
         int | None,
         typer.Option(
-            metavar="K", parser=integer(), help="Draw from the K likeliest characters only; 0: from all."
+            metavar="K", parser=integer(), help="Sample from the K most likely characters; 0: from all."
         ),
     ] = None,
     top_p: Annotated[
@@ -83,7 +81,7 @@ def sample(
         typer.Option(
             metavar="P",
             parser=number,
-            help="Draw from the likeliest characters that hold P of the probability.",
+            help="Sample from the smallest set of characters with a total probability of at least P.",
         ),
     ] = None,
     min_p: Annotated[
@@ -91,7 +89,7 @@ def sample(
         typer.Option(
             metavar="P",
             parser=number,
-            help="Draw from the characters at least P times as likely as the likeliest; 0: from all.",
+            help="Sample from the characters at least P times as likely as the most likely one; 0: from all.",
         ),
     ] = None,
     repetition_penalty: Annotated[
@@ -99,18 +97,16 @@ def sample(
         typer.Option(
             metavar="R",
             parser=number,
-            help="Make characters less likely that have occurred in the prompt or the sample; 1: do not.",
+            help="Make characters that occurred in the prompt or the sample less likely; 1: off.",
         ),
     ] = None,
-    stop: Annotated[
-        str | None, typer.Option(metavar="TEXT", help="End a sample where this text would begin.")
-    ] = None,
+    stop: Annotated[str | None, typer.Option(metavar="TEXT", help="End a sample before this text.")] = None,
     num_samples: Annotated[
         int,
         typer.Option(
             metavar="N",
             parser=integer(1, _MOST),
-            help="How many samples to write of each prompt, made together.",
+            help="Number of samples per prompt, generated as one batch.",
         ),
     ] = 1,
     best_of: Annotated[
@@ -118,21 +114,19 @@ def sample(
         typer.Option(
             metavar="N",
             parser=integer(1, _MOST),
-            help="Make N samples for each one that is written: the one with the lowest mean NLL.",
+            help="Generate N candidates per sample and write the one with the lowest mean NLL.",
         ),
     ] = 1,
     rng_seed: Annotated[
         int | None,
-        typer.Option(
-            metavar="N", parser=integer(0, 2**32 - 1), help="Makes it repeatable.  [default: random]"
-        ),
+        typer.Option(metavar="N", parser=integer(0, 2**32 - 1), help="The RNG seed.  [default: random]"),
     ] = None,
     on_unknown: Annotated[
         str,
         choice(
             "--on-unknown",
-            ON_UNKNOWN[1:],  # a trained model has no weights to give
-            help="What to do about characters of the prompt that the model does not know: drop them, or refuse it.",
+            ON_UNKNOWN[1:],  # "extend" needs training
+            help="Characters of the prompt that are not in the vocabulary: drop them, or refuse the prompt.",
         ),
     ] = "error",
     no_echo: Annotated[bool, typer.Option("--no-echo", help="Write the samples without the prompt.")] = False,
@@ -141,30 +135,30 @@ def sample(
         typer.Option(
             metavar="TEXT",
             parser=escaped,
-            help=r"What to write between samples, with \n, \t, \0 and \\ for a newline, a tab, a NUL and a "
-            r"backslash.  [default: \n]",
+            help=r"The text between samples; \n, \t, \0 and \\ stand for a newline, a tab, a NUL and a backslash.  "
+            r"[default: \n]",
         ),
     ] = None,
     as_json: Annotated[
         bool,
         typer.Option(
             "--json",
-            help="Write each sample as a line of JSON: its prompt, text, tokens and mean NLL in nats.",
+            help="Write each sample as one line of JSON: prompt, text, number of tokens, mean NLL in nats.",
         ),
     ] = False,
     show_probabilities: Annotated[
         bool,
         typer.Option(
             "--show-probabilities",
-            help="Colour each character by its surprisal, on a terminal: the darker, the less likely it was.",
+            help="Color each character by its surprisal on a terminal; darker is less likely.",
         ),
     ] = False,
     platform: Platform = None,
 ) -> None:
-    """Write text with a trained model.
+    """Generate text with a trained model.
 
     The prompt is echoed, and characters are printed as they are sampled. Defaults come from the [sample] section of
-    the run's config. A model of bytes writes raw bytes into a pipe or a file.
+    the run's config. A byte model writes raw bytes into a pipe or a file.
     """
     refuse_together(
         {
@@ -182,9 +176,7 @@ def sample(
         _EXCLUDED,
     )
     if num_samples * best_of > _MOST:
-        problem = (
-            f"{num_samples:,} times {best_of:,} samples are too many; at most {_MOST:,} are made together"
-        )
+        problem = f"{num_samples:,} times {best_of:,} samples are too many; a batch has at most {_MOST:,}"
         raise typer.BadParameter(problem, param_hint="'--best-of'")
     read = read_stdin() if seed == "-" else None
     given: dict[str, Any] = {
@@ -198,7 +190,7 @@ def sample(
         "stop": stop,
     }
     given = {key: value for key, value in given.items() if value is not None}
-    _merge(None, given, any_bytes=True)  # so that a mistake is told before anything is looked for
+    _merge(None, given, any_bytes=True)  # report usage errors before files are read
     prompts: dict[str, str] = {}
     if seeds is not None:
         prompts_of, read_prompts = jaxrnn.sampling.prompts_of, jaxrnn.sampling.read_prompts
@@ -218,10 +210,10 @@ def sample(
     ids = _read_prompts(vocabulary, prompts, drop=on_unknown == "drop", hint=hint)
     stop_text: Any = _read_stop(vocabulary, given.get("stop", options.stop))
     if hint:
-        console.note(f"--seed {seed} is the text to continue; {hint}")
+        console.note(f"--seed {seed} is the prompt; {hint}")
     if rng_seed is None:
         rng_seed = secrets.randbelow(2**31)
-        console.note(f"--rng-seed {rng_seed} writes this again")
+        console.note(f"--rng-seed {rng_seed} reproduces this sample")
 
     model = jaxrnn.load(found, checkpoint)
     is_painted = show_probabilities and console.can_paint()
@@ -238,7 +230,7 @@ def sample(
             length=None if forever else options.length,
             **options.rules,
             num_samples=num_samples * best_of,
-            rng_seed=first_seed + index,  # prompts are continued independently of each other
+            rng_seed=first_seed + index,  # so that each prompt can be sampled alone again
             separator_id=vocabulary.separator_id,
         )
 
@@ -266,9 +258,9 @@ def sample(
 
 
 def _merge(defaults: SampleConfig | None, given: dict[str, Any], *, any_bytes: bool) -> SampleConfig:
-    """Returns the run's options with the given ones in their place; a bad one is named as it was typed.
+    """Return the run's sampling options overridden by the given ones; errors name the command-line option.
 
-    A config is Unicode. With `any_bytes`, texts may have bytes that are not, which are replaced in what is returned.
+    With `any_bytes`, a text may have bytes that are not UTF-8; they are replaced, because a config is Unicode.
     """
     if any_bytes:
         given = {
@@ -283,7 +275,7 @@ def _merge(defaults: SampleConfig | None, given: dict[str, Any], *, any_bytes: b
 
 
 def _read_stop(vocabulary: "Vocabulary", stop: str) -> "Text":
-    """Returns the stop text; refuses one that can never be written, which would not stop anything."""
+    """Return the stop text; refuse one that the model can never generate."""
     try:
         return jaxrnn.sampling.stop_text(vocabulary, stop)
     except VocabularyError as error:
@@ -295,10 +287,10 @@ def _escape_hint(text: str) -> str:
 
 
 def _read_prompts(vocabulary: "Vocabulary", prompts: dict[str, str], *, drop: bool, hint: str) -> list["Ids"]:
-    """Return the ids of each prompt, without the characters that the model does not know if they may be dropped.
+    """Return the token ids of each prompt; with `drop`, characters that are not in the vocabulary are left out.
 
     Raises:
-        VocabularyError: The model does not know one of the characters, or with `drop` none of a prompt.
+        VocabularyError: A character is not in the vocabulary, or with `drop` no character of a prompt is.
     """
     ids: list[Ids] = []
     dropped: set[str] = set()

@@ -1,4 +1,4 @@
-"""What `jaxrnn pretrain` and `jaxrnn finetune` have in common: their options, and the run itself."""
+"""Options and the training run that `jaxrnn pretrain` and `jaxrnn finetune` share."""
 
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 
@@ -20,8 +20,8 @@ To: TypeAlias = Annotated[
     str | None,
     typer.Option(
         metavar="RUN",
-        help="The run directory to create; a bare name goes into checkpoints/.  [default: the config's name; of a "
-        "fine-tuning without a config, the run's and the corpus's]",
+        help="The run directory to create; a bare name goes into checkpoints/.  [default: the config's name; for "
+        "finetune without a config, the names of the run and the corpus]",
     ),
 ]
 Set: TypeAlias = Annotated[
@@ -33,29 +33,29 @@ Set: TypeAlias = Annotated[
     ),
 ]
 Resume: TypeAlias = Annotated[
-    bool, typer.Option("--resume", help="Resume the run that is there, from its last checkpoint.")
+    bool, typer.Option("--resume", help="Resume the existing run from its last checkpoint.")
 ]
-Overwrite: TypeAlias = Annotated[bool, typer.Option("--overwrite", help="Replace a run that is there.")]
+Overwrite: TypeAlias = Annotated[bool, typer.Option("--overwrite", help="Replace an existing run.")]
 LogTo: TypeAlias = Annotated[
     list[str] | None,
     typer.Option(
         "--log-to",
         metavar="NAME",
-        help="Send the metrics to tensorboard, wandb or mlflow as well; may be repeated.",
+        help="Also send the metrics to tensorboard, wandb or mlflow; may be repeated.",
     ),
 ]
 DryRun: TypeAlias = Annotated[
-    bool, typer.Option("--dry-run", help="Print what would be trained and written; train nothing.")
+    bool, typer.Option("--dry-run", help="Print sizes, memory and output files without training.")
 ]
-Quiet: TypeAlias = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
+Quiet: TypeAlias = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")]
 
 
 def run_job(job: "Job", platform: str | None, *, dry_run: bool, quiet: bool) -> None:
-    """Train a job and show how it goes.
+    """Run a training job and display its progress.
 
     Raises:
-        typer.Exit: A signal stopped it; all is saved, and the exit code is the signal's.
-        JaxrnnError: As `workflows.load_data` and `workflows.train`.
+        typer.Exit: A signal stopped the run, which is saved; the exit code is 128 + the signal's number.
+        JaxrnnError: From `workflows.load_data` or `workflows.train`.
     """
     start_training_jax(job.config, platform)
     with progress_display(quiet=quiet) as on_progress:

@@ -1,1 +1,1 @@
-"""All that the command line prints."""
+"""Output of the command line."""

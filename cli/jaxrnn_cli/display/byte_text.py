@@ -1,4 +1,4 @@
-"""Bytes as the characters that they are in UTF-8, while they come."""
+"""Incremental decoding of UTF-8 with surprisal."""
 
 import codecs
 from collections.abc import Iterable, Iterator, Sequence
@@ -8,14 +8,14 @@ from itertools import accumulate, chain, pairwise
 def characters_of(
     pieces: Iterable[bytes], nats: list[float] | None = None
 ) -> Iterator[tuple[str, Sequence[float]]]:
-    """Yields bytes as text, a character once all its bytes are there; what is no UTF-8 becomes lone surrogates.
+    """Decode UTF-8 incrementally; invalid bytes become lone surrogates.
 
     Args:
-        pieces: the bytes, cut anywhere.
-        nats: the surprisal of each byte, known by the time its piece comes and removed when used; or None.
+        pieces: The bytes, split anywhere.
+        nats: The surprisal of each byte, complete for a piece when it is yielded, and removed when used; or None.
 
     Yields:
-        Text, and the surprisal of each of its characters: that of its bytes together.
+        Text, and the surprisal of each character: the sum over its bytes.
     """
     decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
     for piece, is_last in chain(((piece, False) for piece in pieces), [(b"", True)]):

@@ -1,4 +1,4 @@
-"""Which checkpoint of a run a command uses."""
+"""Notes about the checkpoint that a command uses."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,9 +11,9 @@ if TYPE_CHECKING:
 
 
 def note_checkpoint(run: Path, checkpoint: "Which") -> None:
-    """Print which checkpoint of a run is used, where it is not the last, and which are damaged and left out."""
+    """Print which checkpoint is used if it is not the last, and which corrupt checkpoints are skipped."""
     for step in jaxrnn.runs.damaged_steps(run):
-        note(f"{run}: step {step:,} is damaged and left out")
+        note(f"{run}: step {step:,} is corrupt and skipped")
     used, last = (jaxrnn.runs.find_step(run, which) for which in (checkpoint, "last"))
     if used.step != last.step:
         kind = "the best, " if checkpoint == "best" else ""

@@ -1,9 +1,9 @@
-"""Surprisal as colors of a terminal."""
+"""Terminal colors for surprisal."""
 
 from collections.abc import Sequence
 
-# Nats from which on a character has a color, and the color: ink and paper of the 256 that terminals have. From pale
-# to dark orange, so that lightness alone tells them apart, on a dark terminal and on a light one.
+# Lowest surprisal in nats of each color, and its foreground and background in the 256-color palette. The background
+# goes from pale to dark orange: the colors differ in lightness, on dark and light terminals.
 _SURPRISAL = (
     (0.5, "38;5;16;48;5;230"),
     (1.0, "38;5;16;48;5;222"),
@@ -13,15 +13,15 @@ _SURPRISAL = (
 
 
 def paint_by_surprisal(characters: Sequence[str], nats: Sequence[float]) -> str:
-    """Returns the characters as one text, each in the color of its surprisal in nats; newlines have none."""
+    """Return the characters as one string, each in the color of its surprisal in nats; newlines have no color."""
     return "".join(
-        character if character == "\n" else _painted(character, _color(surprisal))  # it would fill the line
+        character if character == "\n" else _painted(character, _color(surprisal))  # would color the line
         for character, surprisal in zip(characters, nats, strict=True)
     )
 
 
 def surprisal_scale(*, painted: bool) -> str:
-    """Returns the nats at which the colors begin, in their colors or without."""
+    """Return the lowest surprisal of each color, painted in that color or plain."""
     bounds = [f"{least:g}" for least, _ in _SURPRISAL]
     if not painted:
         return ", ".join(bounds)

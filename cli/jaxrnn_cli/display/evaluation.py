@@ -1,4 +1,4 @@
-"""The report of `jaxrnn evaluate` for people."""
+"""The report of `jaxrnn evaluate`."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,16 +8,16 @@ from jaxrnn.errors import counted
 from jaxrnn_cli.display import console
 from jaxrnn_cli.display.numbers import TOKEN
 
-_SHOWN = 8  # unseen characters that are named
-_LONGEST = 300  # characters of a copied passage that are shown
+_SHOWN = 8  # number of unseen characters that are listed
+_LONGEST = 300  # maximum length of a printed passage
 _LOSSES = ("nll", "bits_per_token", "bits_per_byte")
 
 
 def print_report(runs: Sequence[dict[str, Any]]) -> None:
-    """Prints one table of all runs, then what else there is to say of each.
+    """Print one table of all runs, then further results of each run.
 
     Args:
-        runs: records of `evaluate_run`.
+        runs: Records of `evaluate_run`.
     """
     several = len(runs) > 1
     kinds = {run["text"]["tokens"] for run in runs}
@@ -39,9 +39,11 @@ def print_report(runs: Sequence[dict[str, Any]]) -> None:
     ]
     _print_table([*head, *losses, "perplexity", "top-1 accuracy"], rows, words={"run", "text", "protocol"})
     if tokens == "tokens":
-        _print("Tokens are characters for one run and bytes for another: only bits/byte compares.")
+        _print("Some runs have characters as tokens, others bytes: only bits/byte is comparable.")
     if not same_text(runs):
-        _print("The texts differ: such numbers do not compare. --corpus TEXT scores all runs on one text.")
+        _print(
+            "The texts differ: these losses are not comparable. --corpus TEXT scores all runs on one text."
+        )
     for run in runs:
         prefix = f"{run['run']}: " if several else ""
         _print_unseen(run["text"], prefix)
@@ -51,7 +53,7 @@ def print_report(runs: Sequence[dict[str, Any]]) -> None:
 
 
 def same_text(runs: Sequence[dict[str, Any]]) -> bool:
-    """Whether all runs were scored on the same characters."""
+    """Return whether all runs were scored on the same text."""
     return len({run["text"]["sha256"] for run in runs}) == 1
 
 
@@ -89,7 +91,7 @@ def _print(line: str) -> None:
 
 
 def _print_table(head: list[str], rows: list[list[str]], words: set[str]) -> None:
-    """Prints cells below each other, words to the left and numbers to the right."""
+    """Print an aligned table: columns named in `words` to the left, numbers to the right."""
     table = [head, *([console.one_line(cell) for cell in row] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     for row in table:
@@ -109,9 +111,9 @@ def _print_unseen(text: dict[str, Any], prefix: str) -> None:
         named.append(f"and {len(unseen) - _SHOWN:,} more")
     count, share = text["unseen_tokens"], text["unseen_share"]
     percent = f"{share:.2%}" if share >= 0.0001 else "under 0.01%"
-    were, them = ("was", "it") if count == 1 else ("were", "them")
+    were = "was" if count == 1 else "were"
     left_out = f"{counted(count, 'character')} {were} left out ({percent})"
-    _print(f"{prefix}{left_out}, the model does not know {them}: {', '.join(named)}")
+    _print(f"{prefix}{left_out}, not in the vocabulary: {', '.join(named)}")
 
 
 def _print_rates(protocols: dict[str, Any], prefix: str) -> None:
@@ -128,7 +130,7 @@ def _print_memorization(found: dict[str, Any], tokens: str, prefix: str) -> None
     sample, text = found["sample"], found["scored_text"]
     console.write("\n")
     training = counted(found["training_tokens"], tokens[:-1])
-    _print(f"{prefix}what stands word for word in the {training} of training text")
+    _print(f"{prefix}strings copied verbatim from the training split of {training}")
     rows = [
         [f"strings of {n} {tokens}", f"{share:.2%}", f"{text['shares'][n]:.2%}"]
         for n, share in sample["shares"].items()
@@ -142,5 +144,5 @@ def _print_memorization(found: dict[str, Any], tokens: str, prefix: str) -> None
     for what, part in (("sampled", sample), ("scored", text)):
         passage = part["longest"]
         shown = repr(passage[:_LONGEST]) + ("..." if len(passage) > _LONGEST else "")
-        shown = shown.replace(r"\\x", r"\x") if tokens == "bytes" else shown  # spelled out already
+        shown = shown.replace(r"\\x", r"\x") if tokens == "bytes" else shown  # escaped already
         _print(f"longest passage {what}: {shown}")

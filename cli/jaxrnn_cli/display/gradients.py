@@ -1,4 +1,4 @@
-"""The table of the gradient check."""
+"""The table of `jaxrnn gradcheck`."""
 
 import os
 import sys
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def print_gradients(checks: Iterable["Check"]) -> list["Check"]:
-    """Print the relative error of each gradient against each oracle as soon as it is known; return the checks."""
+    """Print each gradient's relative error against each oracle as it is computed, and return the checks."""
     colors = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
     write(f"{'layer':<22} {'gradient of':<22} {'autodiff':>9} {'NumPy':>9} {'differences':>12}  verdict\n")
     done = []

@@ -1,6 +1,6 @@
-"""Numbers as people read them."""
+"""Formatting of durations, sizes and losses."""
 
-TOKEN = {"characters": "char", "bytes": "byte"}  # in units
+TOKEN = {"characters": "char", "bytes": "byte"}  # short names in units
 
 
 def format_seconds(seconds: float) -> str:
@@ -20,5 +20,5 @@ def format_bytes(count: float) -> str:
 
 
 def format_loss(nats: float, bits: float, tokens: str) -> str:
-    """Return a loss in both units; `tokens` is a key of `TOKEN`."""
+    """Return a loss in nats and bits; `tokens` is a key of `TOKEN`."""
     return f"{nats:.4f} nats ({bits:.3f} bits/{TOKEN[tokens]})"

@@ -1,4 +1,4 @@
-"""What a training run would be, before it is started: `--dry-run`."""
+"""The output of `--dry-run`."""
 
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def print_plan(job: "Job", data: "Data") -> None:
-    """Print to stdout what would be trained and written."""
+    """Print sizes, memory and output files of a training run to stdout."""
     train = data.config.train
     count, token = len(data.train_ids), data.vocabulary.unit
     per_step = train.tokens_per_step
@@ -27,7 +27,7 @@ def print_plan(job: "Job", data: "Data") -> None:
     rows = {
         "corpus": f"{data.record.corpus} ({jaxrnn.data.several(data.record.corpus_path)})",
         "vocabulary": counted(data.vocabulary.size, token),
-        "training": f"{counted(count, token)}, which is one epoch{streamed}",
+        "training": f"{counted(count, token)} (one epoch){streamed}",
         "validation": counted(len(data.val_ids), token),
         "parameters": f"{memory.parameters:,}",
         "memory": f"about {total}: {state} model and optimizer, {update} for an update, {corpus} corpus",

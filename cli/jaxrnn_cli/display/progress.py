@@ -1,4 +1,4 @@
-"""Progress of downloads, tokenization and other long work: a bar on a terminal, else one line each."""
+"""Progress of downloads, tokenization and other long tasks: a bar on a terminal, else one line per task."""
 
 import contextlib
 import sys
@@ -7,16 +7,16 @@ from collections.abc import Callable, Iterator
 
 from jaxrnn_cli.display.console import escape, is_live, is_quiet, note, rich_stderr
 
-_WORTH_A_LINE = 1.0  # seconds of work of a known size, after which it gets its line
+_WORTH_A_LINE = 1.0  # seconds after which a task of known size is printed
 
 
 @contextlib.contextmanager
 def progress_display(*, quiet: bool) -> Iterator[Callable[[str, int, int], None]]:
-    """Give what a workflow reports its progress to: (what is done, how much is done, of how much or 0)."""
+    """Yield an `on_progress` callback with arguments (task, amount done, total amount or 0)."""
     if quiet or is_quiet():
         yield lambda *_: None
     elif is_live(sys.stderr):
-        # Imported here: rich takes longer to import than `jaxrnn --help` may take.
+        # Imported here because importing rich would slow down `jaxrnn --help`.
         from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
         columns = (TextColumn("{task.description}", markup=False), BarColumn(), TimeRemainingColumn())

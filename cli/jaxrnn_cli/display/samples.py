@@ -1,4 +1,4 @@
-"""Samples on stdout: as text, which may be colored by surprisal, or as JSON."""
+"""Samples on stdout, as JSON or as text, which may be colored by surprisal."""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def print_json(prompt: "Text", sample: "Sample") -> None:
-    """Print a sample as one line of JSON; bytes that are not UTF-8 as replacement characters."""
+    """Print a sample as one line of JSON; invalid UTF-8 becomes replacement characters."""
     record = {
         "prompt": _unicode(prompt),
         "text": _unicode(sample.text),
@@ -31,14 +31,14 @@ def _unicode(text: "Text") -> str:
 def print_samples(
     samples: Iterable[tuple[Any, Iterable[Any], list[float]]], total: int, separator: str, *, is_painted: bool
 ) -> None:
-    """Print samples as their pieces come, each of several with a header on stderr.
+    """Stream samples to stdout, with a header for each on stderr if there are several.
 
     Args:
-        samples: of each its prompt, the pieces of its text, and the surprisal of its tokens, as `one_by_one` yields
-            them: what is printed is removed from it.
-        total: how many they are.
-        separator: stands between them; a newline follows the last one.
-        is_painted: whether surprisal colors the text; the prompt has none.
+        samples: For each sample its prompt, the pieces of its text, and the surprisal of its tokens, as `one_by_one`
+            yields them. The surprisal of printed tokens is removed from the list.
+        total: Number of samples.
+        separator: Printed between two samples; a newline follows the last one.
+        is_painted: Whether to color the text by surprisal; the prompt has no color.
     """
     for number, (prompt, pieces, nats) in enumerate(samples, 1):
         if total > 1:

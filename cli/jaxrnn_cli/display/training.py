@@ -1,4 +1,4 @@
-"""A training run on stderr: a line for each evaluation, the sampled texts, and on a terminal a live bar below them."""
+"""Display of a training run on stderr: evaluations, sampled text, and a progress bar on a terminal."""
 
 import math
 import shlex
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     from jaxrnn.training import Evaluated, Event, Logged, Progress
     from jaxrnn.workflows import Note, Run
 
-_QUIET_SECONDS = 10  # between lines of a log file
+_QUIET_SECONDS = 10  # minimum time between lines in a log file
 
 
 class TrainingDisplay:
-    """Shows the events of a training run; use it as a context manager and `show` as the callback."""
+    """Display of training events: a context manager, with `show` as the callback."""
 
     def __init__(self, steps: int, tokens: str = "characters", *, quiet: bool = False) -> None:
-        """Prepare a display of `steps` steps in all; `tokens` is a key of `TOKEN`; with `quiet` it shows nothing."""
+        """Prepare the display of a run of `steps` steps; `tokens` is a key of `TOKEN`; `quiet` prints nothing."""
         self._steps = steps
         self._tokens = tokens
         self._speed = f"{TOKEN[tokens]}/s"
@@ -33,11 +33,11 @@ class TrainingDisplay:
         self._val_loss = ""
         self._printed_at = -math.inf
         self._latest: Evaluated | None = None
-        self._since = self._reached = (0, 0.0)  # steps and seconds: where the estimate begins, and now
+        self._since = self._reached = (0, 0.0)  # (step, seconds) at the start of the estimate, and now
         self._bar: ProgressBar | None = None
 
     def __enter__(self) -> Self:
-        """Draw the bar, where there is a terminal for it."""
+        """Draw the bar on a terminal."""
         if not self._quiet and is_live(sys.stderr):
             self._bar = _training_bar()
             self._task = self._bar.add_task("compiling", total=self._steps)
@@ -47,12 +47,12 @@ class TrainingDisplay:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Take the bar away; the lines stay."""
+        """Remove the bar; printed lines stay."""
         if self._bar is not None:
             self._bar.stop()
 
     def show(self, event: "Event | Note") -> None:
-        """Show an event."""
+        """Display an event."""
         match event:
             case jaxrnn.training.Progress():
                 self._progress(event)
@@ -66,10 +66,12 @@ class TrainingDisplay:
                 self._print(f"jaxrnn: {one_line(event.message)}")
 
     def _progress(self, event: "Progress") -> None:
-        """Moves the bar, and reports skipped updates; without a terminal nothing else is shown between evaluations."""
+        """Update the bar, and report skipped updates."""
         if event.skipped:
             updates = "1 update was" if event.skipped == 1 else f"{event.skipped} updates were"
-            self._print(f"step {event.step}: {updates} skipped, the loss or the gradient not being finite")
+            self._print(
+                f"step {event.step}: {updates} skipped because of a loss or gradient that is not finite"
+            )
         self._reached = event.step, event.seconds
         if not self._since[0] or event.step < self._since[0]:  # the first one, or after a rollback
             self._since = self._reached
@@ -79,13 +81,13 @@ class TrainingDisplay:
             self._bar.update(self._task, completed=event.step, description=state)
 
     def _logged(self, event: "Logged") -> None:
-        """Print a line without a terminal, unless one was printed less than ten seconds ago."""
+        """Print a line if stderr is not a terminal and the last line is at least 10 s old."""
         if self._bar is None and event.seconds - self._printed_at >= _QUIET_SECONDS:
             self._printed_at = event.seconds
             self._print(self._losses(event))
 
     def _seconds_left(self, event: "Evaluated") -> float | None:
-        """Estimate without the first dispatch and the first evaluation, which compile; None where unknown."""
+        """Estimate the remaining seconds without the first dispatch and evaluation, which compile; None if unknown."""
         step, seconds = (event.step, event.seconds) if self._latest else self._reached
         since_step, since_seconds = self._since
         if not self._latest:
@@ -115,7 +117,7 @@ class TrainingDisplay:
         self._print(line)
 
     def conclude(self, run: "Run", stopped_by: Sequence[str]) -> None:
-        """Print how the run ended and what to do next; `stopped_by` has the signals that stopped it."""
+        """Print how the run ended and the next command; `stopped_by` lists the signals that stopped it."""
         if self._quiet:
             return
         then = f"sample from it with: jaxrnn sample --from {shlex.quote(str(run.path))}"
@@ -136,13 +138,13 @@ class TrainingDisplay:
             return f"{speed}; train loss {latest.train_loss:.4f} nats"
         line = f"{speed}; validation loss {format_loss(latest.val_loss, latest.bits_per_token, self._tokens)}"
         best = min(loss for loss in run.metrics["val_loss"].tolist() if not math.isnan(loss))
-        return line if best >= latest.val_loss else f"{line}, at best {best:.4f}"
+        return line if best >= latest.val_loss else f"{line}, best {best:.4f}"
 
     def _print(self, text: str) -> None:
         if self._quiet:
             return
         if self._bar is not None:
-            from rich.text import Text  # imported by the bar
+            from rich.text import Text  # already imported by the bar
 
             self._bar.console.print(Text(escape(text)), soft_wrap=True)
         else:
@@ -150,7 +152,7 @@ class TrainingDisplay:
 
 
 def _training_bar() -> "ProgressBar":
-    # Imported here: rich takes longer to import than `jaxrnn --help` may take.
+    # Imported here because importing rich would slow down `jaxrnn --help`.
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     return Progress(
@@ -159,5 +161,5 @@ def _training_bar() -> "ProgressBar":
         TextColumn("{task.description}", markup=False),
         TimeRemainingColumn(),
         console=rich_stderr(),
-        refresh_per_second=4,  # often enough for the eye, and the cores have other work
+        refresh_per_second=4,  # low, to leave the cores to training
     )

@@ -1,1 +1,1 @@
-"""Options that commands share: what names and numbers mean, where output goes, standard input."""
+"""Options that commands share: names of runs, numbers, output files, standard input."""

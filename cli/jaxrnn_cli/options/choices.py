@@ -1,4 +1,4 @@
-"""Options that take one word of a few, with completion; another word is refused with the nearest."""
+"""Options with a fixed set of values, completion, and suggestions for misspelled values."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,11 +7,11 @@ import typer
 
 from jaxrnn.errors import did_you_mean
 
-ON_UNKNOWN = ("extend", "drop", "error")  # what to do about characters that a model does not know
+ON_UNKNOWN = ("extend", "drop", "error")  # for characters that are not in the vocabulary
 
 
 def choice(name: str, words: Sequence[str], *, help: str) -> Any:  # noqa: A002  (as typer calls it)
-    """Return the option `name` for a parameter's annotation."""
+    """Return the option `name` for the annotation of a parameter."""
 
     def parse(word: str) -> str:
         check_choice(word, words, name)
@@ -23,11 +23,11 @@ def choice(name: str, words: Sequence[str], *, help: str) -> Any:  # noqa: A002 
 
 
 def check_choice(word: str, words: Sequence[str], option: str) -> None:
-    """Refuse another word.
+    """Check that `word` is one of `words`.
 
     Raises:
-        typer.BadParameter: It is none of those allowed.
+        typer.BadParameter: It is not.
     """
     if word not in words:
-        problem = f"{word!r} is none of {', '.join(words)}{did_you_mean(word, words)}"
+        problem = f"{word!r} is not one of {', '.join(words)}{did_you_mean(word, words)}"
         raise typer.BadParameter(problem, param_hint=f"'{option}'")

@@ -1,4 +1,4 @@
-"""Text on the command line with escapes for characters that a shell makes hard to type."""
+"""Escape sequences in command-line arguments."""
 
 import re
 

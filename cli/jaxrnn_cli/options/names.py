@@ -1,4 +1,4 @@
-"""The options that name runs and configs, with completion."""
+"""Options that name runs and checkpoints, with completion."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -11,16 +11,16 @@ from jaxrnn.errors import did_you_mean
 
 _CHECKPOINTS = ("best", "last")
 
-# Completion runs at every tab: it looks at names alone and imports no jax.
+# Completion only lists names and does not import jax, so that it is fast.
 
 
 def complete_config(incomplete: str) -> list[str]:
-    """Return the shipped configs that start like this; with none, a shell goes on to files."""
+    """Return the shipped configs that start with `incomplete`; without a match, shells complete file names."""
     return [name for name in shipped_configs() if name.startswith(incomplete)]
 
 
 def complete_run(incomplete: str) -> list[str]:
-    """Return the runs in `checkpoints/` whose names start like this."""
+    """Return the runs in `checkpoints/` whose names start with `incomplete`."""
     return sorted(
         record.parent.name
         for record in Path("checkpoints").glob("*/run.json")
@@ -28,7 +28,6 @@ def complete_run(incomplete: str) -> list[str]:
     )
 
 
-# The run that a command is about.
 FromRun = Annotated[
     str | None,
     typer.Option(
@@ -45,26 +44,24 @@ def _parse_checkpoint(text: str) -> str | int:
         return text
     if text.isascii() and text.isdigit():
         return int(text)
-    raise typer.BadParameter(
-        f"{text!r} is neither best nor last nor a step{did_you_mean(text, _CHECKPOINTS)}"
-    )
+    raise typer.BadParameter(f"{text!r} is not best, last or a step{did_you_mean(text, _CHECKPOINTS)}")
 
 
-# The checkpoint of the run that a command is about: a `Which`, as typer knows no unions.
+# A `Which` in fact, but typer has no unions.
 OfCheckpoint = Annotated[
     Any,
     typer.Option(
         "--checkpoint",
         metavar="best|last|STEP",
         parser=_parse_checkpoint,
-        help="Which checkpoint of the run: the best by validation loss, the last, or that of a step.",
+        help="The checkpoint: the best by validation loss, the last, or the one saved at a step.",
         autocompletion=lambda: list(_CHECKPOINTS),
     ),
 ]
 
 
 def name_runs(runs: Iterable[Path]) -> dict[Path, str]:
-    """Return what to call runs that are shown together, each once: by their folders where these differ."""
+    """Return a distinct name for each run without duplicates: its folder's name, or its path if names collide."""
     found = list(dict.fromkeys(run.resolve() for run in runs))
     names = [run.name for run in found]
     return {run: run.name if names.count(run.name) == 1 else str(run) for run in found}

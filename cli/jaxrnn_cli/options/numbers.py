@@ -1,4 +1,4 @@
-"""Numbers on the command line, refused in words that say what was given."""
+"""Parsers of numbers whose errors quote the given value."""
 
 from collections.abc import Callable
 
@@ -6,7 +6,7 @@ import typer
 
 
 def integer(low: int | None = None, high: int | None = None) -> Callable[[str], int]:
-    """Returns a parser of integers, from `low` to `high` where these are given."""
+    """Return a parser of integers from `low` to `high`; None means no limit."""
 
     def parse(text: str) -> int:
         try:
@@ -17,12 +17,12 @@ def integer(low: int | None = None, high: int | None = None) -> Callable[[str], 
             raise typer.BadParameter(f"{value} is not from {low} to {high}")
         return value
 
-    parse.__name__ = "integer"  # what help and completion call it
+    parse.__name__ = "integer"  # the name in help and completion
     return parse
 
 
 def number(text: str) -> float:
-    """Parses a number."""
+    """Parse a number."""
     try:
         return float(text)
     except ValueError:

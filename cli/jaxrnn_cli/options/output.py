@@ -1,4 +1,4 @@
-"""Where a command writes its output: never into what it reads, and over an existing file only with `--overwrite`."""
+"""Output files: never one of the inputs, and an existing file only with `--overwrite`."""
 
 import os
 from collections.abc import Iterable
@@ -15,23 +15,23 @@ OverwriteFile: TypeAlias = Annotated[
 
 
 def check_output(path: Path, inputs: Iterable[Path], *, overwrite: bool, option: str = "--output") -> None:
-    """Refuse at once what would fail after the work is done, or destroy a file.
+    """Check before the work starts that the output can be written without destroying a file.
 
     Args:
-        path: the output.
-        inputs: files and folders that the command reads, such as `jaxrnn.runs.files_read`.
-        overwrite: whether an existing file may be replaced.
-        option: that names the output.
+        path: The output file.
+        inputs: Files and folders that the command reads, such as `jaxrnn.runs.files_read`.
+        overwrite: Whether an existing file may be replaced.
+        option: The option that names the output, for the error message.
 
     Raises:
-        typer.BadParameter: No file can be written there, an input is there, or a file without `overwrite`.
+        typer.BadParameter: The path can't be written, is an input, or exists and `overwrite` is false.
     """
     is_special = path.exists() and not path.is_file()  # a pipe, for example
     problem = None
     if path.is_dir():
         problem = f"{path} is a directory; name a file"
     elif not path.parent.is_dir():
-        problem = f"there is no folder {path.parent}; make it first"
+        problem = f"{path.parent}: no such folder; create it first"
     elif not os.access(path if is_special else path.parent, os.W_OK):
         problem = f"{path} can't be written; check its permissions"
     elif why := why_taken(path, inputs, overwrite=overwrite):
@@ -41,10 +41,10 @@ def check_output(path: Path, inputs: Iterable[Path], *, overwrite: bool, option:
 
 
 def write_output(path: Path, text: str) -> None:
-    """Write a text file at once: a process that is killed leaves the old one or the new one.
+    """Write a text file atomically: a killed process leaves the old file or the new one.
 
     Raises:
         SaveError: It can't be written.
     """
-    with writing(path), replacing(path) as beside:
-        beside.write_text(text, encoding="utf-8")
+    with writing(path), replacing(path) as new:
+        new.write_text(text, encoding="utf-8")

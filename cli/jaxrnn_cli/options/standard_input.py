@@ -6,12 +6,12 @@ from jaxrnn.errors import CorpusError
 
 
 def read_stdin() -> bytes:
-    """Return all of it."""
+    """Return all bytes of standard input."""
     return sys.stdin.buffer.read()
 
 
 def text_of_stdin(data: bytes) -> str:
-    """Return what was read as text, without a byte order mark and with newlines alone.
+    """Decode UTF-8, remove a byte order mark, and convert line ends to newlines.
 
     Raises:
         CorpusError: It is not UTF-8.

@@ -1,4 +1,4 @@
-"""Options that exclude each other."""
+"""Mutually exclusive options."""
 
 from collections.abc import Mapping, Sequence
 
@@ -6,14 +6,14 @@ import typer
 
 
 def refuse_together(given: Mapping[str, bool], excluded: Mapping[str, Sequence[str]]) -> None:
-    """Refuse two options that exclude each other.
+    """Check that no two mutually exclusive options are given.
 
     Args:
-        given: by option, whether it is given.
-        excluded: by option, those it can't be used with.
+        given: Whether each option is given.
+        excluded: For an option, those it can't be combined with.
 
     Raises:
-        typer.BadParameter: Both are given.
+        typer.BadParameter: Two such options are given.
     """
     for option, others in excluded.items():
         for other in others:

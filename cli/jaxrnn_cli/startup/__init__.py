@@ -1,1 +1,1 @@
-"""What happens around a command: JAX settings, several processes, signals, exit codes."""
+"""Process setup of a command: JAX settings, several processes, signals, exit codes."""

@@ -1,4 +1,4 @@
-"""JAX before it is used: the platform that it runs on, and where compiled programs are kept."""
+"""Start of JAX: the platform, and the compilation cache."""
 
 import contextlib
 import hashlib
@@ -20,19 +20,19 @@ _INSTALL = {"gpu": "pip install -e '.[cuda]'", "tpu": "pip install -e '.[tpu]'"}
 _PLATFORMS = ("cpu", *_INSTALL)
 
 _CACHE_BYTES = 256 * 2**20
-_WORTH_KEEPING = 0.05  # seconds of compiling
+_WORTH_KEEPING = 0.05  # seconds; shorter compilations are not cached
 
 
 Platform: TypeAlias = Annotated[
-    str | None, choice("--platform", _PLATFORMS, help="What to run on.  [default: the fastest there is]")
+    str | None, choice("--platform", _PLATFORMS, help="The JAX platform.  [default: the fastest available]")
 ]
 
 
 def start_training_jax(config: "Config", platform: str | None) -> None:
-    """Start JAX as `start_jax` does, a CPU split into as many devices as the config means, or the user outside of it.
+    """Start JAX as `start_jax` does, with the CPU split into the number of devices that the config asks for.
 
     Raises:
-        ConfigError: The devices can't share the batch, or there are not so many; or as `start_jax`.
+        ConfigError: The batch can't be divided among the devices, or there are too few; or as `start_jax`.
     """
     jaxrnn.parallel.split_cpu(config)
     start_jax(platform)
@@ -40,33 +40,31 @@ def start_training_jax(config: "Config", platform: str | None) -> None:
 
 
 def start_jax(platform: str | None) -> None:
-    """Start JAX on a platform; without one, on what `JAX_PLATFORMS` says or else on the fastest there is.
+    """Start JAX on `platform`, by default the one in `JAX_PLATFORMS`, else the fastest available.
 
     Raises:
-        ConfigError: There is no such platform here.
+        ConfigError: The platform is not available.
     """
-    import jax  # imported here: it takes longer than `jaxrnn --help` may take
+    import jax  # imported here because it would slow down `jaxrnn --help`
 
     _keep_compiled()
     if platform is None:
         try:
             jax.devices()
-        except (RuntimeError, AssertionError):  # the latter where JAX looks for a GPU and there is none
+        except (RuntimeError, AssertionError):  # the latter if JAX finds no GPU
             asked = os.environ.get("JAX_PLATFORMS") or jax.config.jax_platforms  # type: ignore[attr-defined]
             if not asked:
                 raise
             raise ConfigError(
-                f"JAX_PLATFORMS={asked}: JAX can't start on it, only on {_best_platform()}; unset it, or say --platform"
+                f"JAX_PLATFORMS={asked}: not available, only {_best_platform()}; unset it, or give --platform"
             ) from None
-    # JAX's own "gpu" asks for every make of GPU at once; left to itself, it takes the GPU or TPU that there is.
+    # Not jax_platforms="gpu", which requires all GPU vendors at once. By default JAX takes the GPU or TPU it finds.
     elif (here := _best_platform("cpu" if platform == "cpu" else None)) != platform:
-        raise ConfigError(
-            f"--platform {platform}: JAX sees none here, only {here}; for one, {_INSTALL[platform]}"
-        )
+        raise ConfigError(f"--platform {platform}: not available, only {here}; try {_INSTALL[platform]}")
 
 
 def _best_platform(among: str | None = None) -> str:
-    """Starts JAX on the fastest platform there is, without a word about those that are not there."""
+    """Start JAX on the fastest platform without its warnings about missing ones, and return the platform."""
     import jax
 
     jax.config.update("jax_platforms", among)  # type: ignore[no-untyped-call]
@@ -80,16 +78,16 @@ def _best_platform(among: str | None = None) -> str:
 
 
 def _keep_compiled() -> None:
-    """Lets JAX keep what it compiles in the user's cache folder, so that the next process need not compile it again.
+    """Enable JAX's compilation cache in the user's cache folder.
 
-    What the user has told JAX about its cache (`JAX_COMPILATION_CACHE_DIR`, `JAX_ENABLE_COMPILATION_CACHE`) stands. A
-    folder that can't be written is done without, and so is an entry that can't be read or written.
+    The user's own settings (`JAX_COMPILATION_CACHE_DIR`, `JAX_ENABLE_COMPILATION_CACHE`) take precedence. A folder or
+    an entry that can't be read or written is ignored.
     """
     import jax
 
     if not jax.config.jax_enable_compilation_cache or jax.config.jax_compilation_cache_dir:  # type: ignore[attr-defined]
         return
-    with contextlib.suppress(OSError, RuntimeError):  # the latter where nobody is at home
+    with contextlib.suppress(OSError, RuntimeError):  # the latter without a home directory
         folder = _cache_home() / "jaxrnn" / f"compiled-{_fingerprint()}"
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         _limit_size(folder, _CACHE_BYTES)
@@ -107,20 +105,20 @@ def _cache_home() -> Path:
 
 
 def _fingerprint() -> str:
-    """Names the processor: a home shared by machines must not hand one of them what was compiled for another."""
+    """Return a hash of the processor, because machines that share a home can't share compiled code."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
         lines = []
-    told = sorted(
+    described = sorted(
         {line for line in lines if line.startswith(("model name", "flags", "Features", "CPU part"))}
     )
-    processor = "\n".join([machine.machine(), machine.processor(), *told])
+    processor = "\n".join([machine.machine(), machine.processor(), *described])
     return hashlib.sha256(processor.encode()).hexdigest()[:12]
 
 
 def _limit_size(folder: Path, limit: int) -> None:
-    """Removes the oldest entries of a cache that is larger than `limit` bytes (JAX's own needs another package)."""
+    """Remove the oldest entries above `limit` bytes; JAX's own limit needs another package."""
     entries = sorted(((entry.stat(), entry) for entry in folder.iterdir()), key=lambda e: -e[0].st_mtime)
     size = 0
     for status, entry in entries:

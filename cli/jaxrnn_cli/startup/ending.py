@@ -1,13 +1,12 @@
-"""How several processes end when one of them does.
+"""Exit of several processes when one of them fails.
 
-Whatever ends one of them before its time ends all, each with one line and the same exit code:
+If one process fails, all end with one line each and the same exit code:
 
-    a mistake, a disk that is full      the process tells the others by way of the coordinator before it leaves
-    killed, or its machine is gone      the others find out: at once where a connection breaks, else when its heartbeat
-                                        stays away
+    an error, such as a full disk       the process publishes its error through the coordinator before it exits
+    killed, or its machine failed       the others detect a broken connection, or later a missing heartbeat
 
-Ends are abrupt (`os._exit`), as what waits for all processes would wait for ever. Nothing is lost by that: what a run
-keeps survives a kill.
+Processes exit with `os._exit`, because cleanup that waits for all processes would never return. Nothing is lost:
+checkpoints survive a kill.
 """
 
 import contextlib
@@ -24,86 +23,89 @@ from typing import NoReturn
 import jaxrnn
 from jaxrnn_cli.display import console
 
-_TOLD_SECONDS = 3.0  # how long process 0, with which the coordinator goes, waits for the others to have heard
-_GRACE = 0.5  # seconds in which what one process says gets to the others before what they see of its end
+_ACKNOWLEDGED_SECONDS = 3.0  # how long process 0, which runs the coordinator, waits for acknowledgements
+_GRACE = 0.5  # seconds for a published error to arrive before the broken connection is reported
 
-GO_ON = "the last checkpoint stands: start all processes again with --resume"
+RESTART = "start all processes again with --resume, which continues from the last checkpoint"
 
 _is_ending = threading.Lock()
-_codes: list[int] = []  # with which this process ends, once it is ending
-_is_leaving = threading.Event()  # at the end of a command, when the coordinator may go
+_codes: list[int] = []  # the exit code of this process, once it is ending
+_is_leaving = threading.Event()  # set at the end of a command, when the coordinator may disappear
 
 
 def the_others() -> str:
-    """What a message calls the processes beside this one, of which one is lost."""
+    """Return how a message refers to the lost process."""
     return "the other process" if jaxrnn.parallel.processes.count() == 2 else "another process"
 
 
 def this_process() -> str:
-    """What a message calls this process."""
+    """Return how a message refers to this process."""
     return f"process {jaxrnn.parallel.processes.index()} of {jaxrnn.parallel.processes.count()}"
 
 
 def are_several() -> bool:
-    """Whether this process has joined others; imports nothing."""
+    """Return whether this process has joined others, without importing jax."""
     module = sys.modules.get("jaxrnn.parallel.processes")
     return module is not None and bool(module.are_several())
 
 
 def part(code: int) -> int:
-    """Waits for the others at the end of a command, and lets go of them; returns the exit code."""
+    """Wait for the other processes at the end of a command, disconnect, and return the exit code."""
     _is_leaving.set()
     jaxrnn.parallel.processes.leave()
     _is_ending.acquire(blocking=False)
     for thread in threading.enumerate():
         if thread.name == "others":
-            thread.join()  # a thread that waits in C++ must not live to see the end of Python
+            thread.join()  # a thread that waits in C++ must end before the interpreter does
     return code
 
 
 def fail(line: str, code: int) -> NoReturn:
-    """Ends all processes because this one can't go on: its line here and there, the same exit code."""
+    """End all processes after a failure in this one, with the same line and exit code."""
     _begin_to_end(code)
     console.error(f"{this_process()}: {line}")
-    telling = threading.Thread(target=_tell_others, args=(line, code), daemon=True)
-    telling.start()
-    telling.join(_TOLD_SECONDS + 2 * _GRACE)  # a call to a coordinator that is gone may never return
+    publishing = threading.Thread(target=_publish, args=(line, code), daemon=True)
+    publishing.start()
+    publishing.join(_ACKNOWLEDGED_SECONDS + 2 * _GRACE)  # a call may never return if the coordinator is gone
     _leave_at_once(code)
 
 
-def _tell_others(line: str, code: int) -> None:
-    with contextlib.suppress(Exception):  # with the coordinator gone, nobody is left to be told
+def _publish(line: str, code: int) -> None:
+    with contextlib.suppress(Exception):  # the coordinator is gone
         jaxrnn.parallel.processes.publish(
             "failed", json.dumps([jaxrnn.parallel.processes.index(), line, code])
         )
-        _wait_until_heard()
+        _wait_for_acknowledgements()
 
 
-def _wait_until_heard() -> None:
-    deadline = time.monotonic() + (_TOLD_SECONDS if jaxrnn.parallel.processes.is_first() else 0)
+def _wait_for_acknowledgements() -> None:
+    deadline = time.monotonic() + (_ACKNOWLEDGED_SECONDS if jaxrnn.parallel.processes.is_first() else 0)
     for number in range(1, jaxrnn.parallel.processes.count()):
-        while not jaxrnn.parallel.processes.is_published(f"heard/{number}") and time.monotonic() < deadline:
+        while (
+            not jaxrnn.parallel.processes.is_published(f"acknowledged/{number}")
+            and time.monotonic() < deadline
+        ):
             time.sleep(0.02)
     if not jaxrnn.parallel.processes.is_first():
         time.sleep(_GRACE)
 
 
 def explain_lost(error: Exception) -> str | None:
-    """What to say of an error that means that another process is gone; None where it does not."""
+    """Return the message for an error that means that another process is lost; None for other errors."""
     text = str(error)
     if not re.search(r"Gloo|NCCL|nccl|UNAVAILABLE|coordination service|preempted", text):
         return None
-    time.sleep(_GRACE)  # if the other one had something to say before it ended, that is what ends this one
+    time.sleep(_GRACE)  # if the other process published an error, `_listen` ends this one with it
     address = re.search(r"\[((?:\d+\.){3}\d+|[0-9a-f:]+)\]:\d+", text)
     at = f" at {address[1]}" if address else ""
-    return f"lost {the_others()}{at}: it was killed, or its machine or the network is gone; {GO_ON}"
+    return f"lost {the_others()}{at}: it was killed, or its machine or the network failed; {RESTART}"
 
 
 def listen_to_others(heartbeat: float) -> None:
-    """End this process as soon as another one reports a failure or is lost; on a thread of its own.
+    """Start a thread that ends this process when another one reports a failure or is lost.
 
     Args:
-        heartbeat: seconds after which a process that is not heard of is lost.
+        heartbeat: Seconds without a heartbeat after which a process is lost, for the message.
     """
     threading.Thread(target=_listen, args=(heartbeat,), name="others", daemon=True).start()
 
@@ -114,32 +116,32 @@ def _listen(heartbeat: float) -> None:
     except Exception:  # the coordinator is gone, or has lost a process
         if _is_leaving.is_set():
             return
-        time.sleep(_GRACE)  # the main thread may know more: from whom it was disconnected
+        time.sleep(_GRACE)  # the main thread may have a better message, with the address of the lost process
         end(
-            f"{this_process()}: lost {the_others()}: nothing was heard of one for {heartbeat:g} s, or process 0 is "
-            f"gone; {GO_ON}",
+            f"{this_process()}: lost {the_others()}: no heartbeat for {heartbeat:g} s, or process 0 has exited; "
+            f"{RESTART}",
             1,
         )
     with contextlib.suppress(Exception):
-        jaxrnn.parallel.processes.publish(f"heard/{jaxrnn.parallel.processes.index()}", "yes")
+        jaxrnn.parallel.processes.publish(f"acknowledged/{jaxrnn.parallel.processes.index()}", "yes")
     if number != jaxrnn.parallel.processes.index():
         _begin_to_end(code)
         console.error(f"{this_process()}: process {number} ended: {line}")
         if jaxrnn.parallel.processes.is_first():
-            time.sleep(2 * _GRACE)  # the others may still be reading what is kept here
+            time.sleep(2 * _GRACE)  # the others may still be reading from this process's coordinator
         _leave_at_once(code)
 
 
 def _begin_to_end(code: int) -> None:
-    """Returns to the first caller alone, who says why; what others have to say comes of that."""
+    """Return to the first caller, which prints the cause; later callers wait and exit without a message."""
     if not _is_ending.acquire(blocking=False):
-        time.sleep(2 * _TOLD_SECONDS)
+        time.sleep(2 * _ACKNOWLEDGED_SECONDS)
         os._exit(_codes[0] if _codes else 1)
     _codes.append(code)
 
 
 def end(line: str, code: int) -> NoReturn:
-    """Says the line and ends the process at once."""
+    """Print the line and end the process at once."""
     _begin_to_end(code)
     console.error(line)
     _leave_at_once(code)
@@ -154,9 +156,9 @@ def _leave_at_once(code: int) -> NoReturn:
 
 
 def hold_aborts() -> None:
-    """Keep JAX's C++, which aborts when a process is lost, from ending this one before `_listen` or a timer does.
+    """Keep JAX's C++ code, which aborts when a process is lost, from ending this one before `_listen` or a timer does.
 
-    The thread that aborts waits in the handler, the C library's `pause`: a signal handler may call that, but no Python.
+    The aborting thread waits in the C library's `pause`, which a signal handler may call; Python code it may not.
     """
     library = ctypes.CDLL(None)
     library.signal(signal.SIGABRT, library.pause)

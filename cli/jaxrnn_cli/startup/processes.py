@@ -1,6 +1,6 @@
-"""A command that runs in several processes at once: its options, joining the others, and that all do the same.
+"""Training in several processes: options, joining, and the check that all run the same command.
 
-Process 0 prints and writes; the others say nothing but how they fail (`ending`).
+Process 0 prints and writes; the other processes print only errors (`ending`).
 """
 
 import contextlib
@@ -32,16 +32,18 @@ _MOST = 65_536
 def _address(text: str) -> str:
     host, _, port = text.rpartition(":")
     if not re.fullmatch(r"[^\s:\[\]]+|\[[0-9a-fA-F:.]+\]", host) or not re.fullmatch(r"[0-9]{1,5}", port):
-        raise typer.BadParameter(f"{text!r} is no HOST:PORT, such as 10.0.0.1:9876")
+        raise typer.BadParameter(f"{text!r} is not HOST:PORT, such as 10.0.0.1:9876")
     if not 1 <= int(port) <= 65_535:
-        raise typer.BadParameter(f"{port} is no port; there are 1 to 65535")
+        raise typer.BadParameter(f"{port} is not a port from 1 to 65535")
     if _is_all_addresses(host.strip("[]")):
-        raise typer.BadParameter(f"{host} is all addresses of a machine; give the one that the others reach")
+        raise typer.BadParameter(
+            f"{host} means all addresses of a machine; give one that the other processes can reach"
+        )
     return text
 
 
 def _is_all_addresses(host: str) -> bool:
-    """Return whether an address stands for all addresses of a machine, in any spelling; a name is not resolved."""
+    """Return whether an address is the wildcard address in any spelling; names are not resolved."""
     try:
         found = socket.getaddrinfo(host, None, flags=socket.AI_NUMERICHOST)
     except OSError:
@@ -54,7 +56,7 @@ Distributed: TypeAlias = Annotated[
     bool,
     typer.Option(
         "--distributed",
-        help="Join the processes that SLURM, Open MPI, Kubernetes or Cloud TPU has started with this one.",
+        help="Join the processes that SLURM, Open MPI, Kubernetes or Cloud TPU started; untested on these.",
     ),
 ]
 Coordinator: TypeAlias = Annotated[
@@ -63,7 +65,7 @@ Coordinator: TypeAlias = Annotated[
         metavar="HOST:PORT",
         parser=_address,
         envvar="JAXRNN_COORDINATOR",
-        help="Join processes that were started by hand: where process 0 is to be found.",
+        help="Join processes that were started by hand: the address of process 0.",
     ),
 ]
 NumProcesses: TypeAlias = Annotated[
@@ -72,7 +74,7 @@ NumProcesses: TypeAlias = Annotated[
         metavar="N",
         parser=integer(1, _MOST),
         envvar="JAXRNN_NUM_PROCESSES",
-        help="How many processes these are.",
+        help="--coordinator: the number of processes.",
     ),
 ]
 ProcessId: TypeAlias = Annotated[
@@ -81,7 +83,7 @@ ProcessId: TypeAlias = Annotated[
         metavar="I",
         parser=integer(0, _MOST - 1),
         envvar="JAXRNN_PROCESS_ID",
-        help="Which of them this is, from 0.",
+        help="--coordinator: the rank of this process, from 0.",
     ),
 ]
 
@@ -89,11 +91,11 @@ ProcessId: TypeAlias = Annotated[
 def join_others(
     distributed: bool, coordinator: str | None, num_processes: int | None, process_id: int | None
 ) -> None:
-    """Joins the other processes where the options say so; before JAX is used for anything.
+    """Join the other processes if the options ask for it; must run before JAX is used.
 
     Raises:
         typer.BadParameter: The options contradict each other.
-        ConfigError: JAX finds no other processes by itself.
+        ConfigError: With `--distributed`, JAX does not detect the other processes.
         JoinError: They can't be joined.
     """
     given = {"--coordinator": coordinator, "--num-processes": num_processes, "--process-id": process_id}
@@ -101,16 +103,16 @@ def join_others(
     if distributed and len(missing) < 3:
         there = next(name for name, value in given.items() if value is not None)
         raise typer.BadParameter(
-            f"finds the other processes by itself; leave out {there}, or say all three without it",
+            f"detects the other processes; leave out {there}, or give all three without --distributed",
             param_hint="'--distributed'",
         )
     if 0 < len(missing) < 3:
         raise typer.BadParameter(
-            "processes started by hand want all of --coordinator, --num-processes and --process-id",
+            "processes started by hand need all of --coordinator, --num-processes and --process-id",
             param_hint=missing[0],
         )
     if num_processes is not None and process_id is not None and process_id >= num_processes:
-        problem = f"of {num_processes} processes the last one is {num_processes - 1}, not {process_id}"
+        problem = f"{process_id} is not from 0 to {num_processes - 1}, for {num_processes} processes"
         raise typer.BadParameter(problem, param_hint="'--process-id'")
     if distributed or (num_processes or 1) > 1:
         _join(coordinator, num_processes, process_id)
@@ -121,8 +123,8 @@ def _join(coordinator: str | None, num_processes: int | None, process_id: int | 
     heartbeat = _seconds("JAXRNN_HEARTBEAT_SECONDS", jaxrnn.parallel.processes.HEARTBEAT_SECONDS)
     here = f"process {process_id} of {num_processes}: {coordinator}" if coordinator else "--distributed"
     never_came = (
-        f"{here}: not all processes were there after {connect:g} s; start all of them, each with its own "
-        "--process-id and all with the same --num-processes (JAXRNN_CONNECT_SECONDS sets how long to wait)"
+        f"{here}: not all processes connected within {connect:g} s; start all of them, each with its own "
+        "--process-id and all with the same --num-processes (JAXRNN_CONNECT_SECONDS sets the time limit)"
     )
     quiet.quiet_cpp()
     ending.hold_aborts()
@@ -137,7 +139,7 @@ def _join(coordinator: str | None, num_processes: int | None, process_id: int | 
     if not jaxrnn.parallel.processes.are_several():
         return
     if not jaxrnn.parallel.processes.is_first():
-        console.say_only_errors()
+        console.print_only_errors()
     ending.listen_to_others(heartbeat)
 
 
@@ -153,10 +155,10 @@ def _seconds(variable: str, default: float) -> float:
 
 
 def check_alike(job: "Job", data: "Data") -> None:
-    """Return once all processes are about to do the same; it is the last moment before something is written.
+    """Check, before anything is written, that all processes have the same versions, config and corpus.
 
     Raises:
-        ConfigError: They are not.
+        ConfigError: They differ.
     """
     if not jaxrnn.parallel.processes.are_several():
         return
@@ -169,13 +171,13 @@ def check_alike(job: "Job", data: "Data") -> None:
         more = f" ({len(found) - 1} more differ)" if len(found) > 1 else ""
         raise ConfigError(
             f"{name} is {there[:200]} in process {number}, but {first[:200]} in process 0{more}; "
-            "all processes want the same command, config, corpus and versions"
+            "all processes need the same command, config, corpus and versions"
         )
 
 
 @contextlib.contextmanager
 def _interruptible() -> Iterator[None]:
-    """Ctrl-C ends the process at once while it waits in C++, where Python would not hear of it."""
+    """Let Ctrl-C end the process while it waits in C++, where Python's signal handlers do not run."""
     before = signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
         yield

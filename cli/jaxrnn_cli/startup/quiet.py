@@ -1,6 +1,6 @@
-"""What libraries say past us is kept off the terminal; `JAXRNN_TRACEBACK=1` shows all of it.
+"""Suppression of output from libraries and their threads; `JAXRNN_TRACEBACK=1` shows it.
 
-What failed is in the error that we report, in one line. Theirs come between our lines or after them, with tracebacks.
+The one-line error already reports the failure. The libraries' output would add tracebacks between and after our lines.
 """
 
 import logging
@@ -10,20 +10,20 @@ import sys
 import threading
 from typing import Any
 
-_AGAIN = 0.05  # seconds after which the main thread has left a callback
+_AGAIN = 0.05  # seconds, by then the main thread has left the callback
 
 
 def is_wanted() -> bool:
-    """Whether the user asks for quiet, as is the rule."""
+    """Return whether library output is suppressed, the default."""
     return not os.environ.get("JAXRNN_TRACEBACK")
 
 
 def quiet_threads() -> None:
-    """Keeps off stderr what goes wrong in threads and callbacks that nobody waits for any more, but loses no Ctrl-C.
+    """Suppress errors of abandoned threads and callbacks, without losing a Ctrl-C.
 
-    When a save fails, orbax leaves its other writes behind. Their errors arrive after its event loop has closed: in
-    threads of C++, which hand them to Python's hook, and in asyncio's log. A KeyboardInterrupt that is raised in a
-    callback, such as JAX's for the garbage collector, ends there as well: the signal is sent again.
+    When a save fails, orbax abandons its other writes. Their errors arrive after its event loop has closed, from C++
+    threads through `sys.unraisablehook` and in asyncio's log. A KeyboardInterrupt raised in a callback, such as JAX's
+    for the garbage collector, would also be lost there, so the signal is sent again.
     """
     report = sys.unraisablehook
     if is_wanted():
@@ -41,13 +41,13 @@ def quiet_threads() -> None:
 
 
 def quiet_cpp() -> None:
-    """Moves our stdout and stderr to descriptors of their own, and leaves C++'s words for 1 and 2 nowhere to go.
+    """Move stdout and stderr to new descriptors, and redirect descriptors 1 and 2, used by C++, to the null device.
 
-    It says who is connected in stdout, and of a process that is lost it prints a stack of its own.
+    JAX's C++ code prints connections to stdout and a stack trace when a process is lost.
     """
     if not is_wanted():
         return
-    nowhere = os.open(os.devnull, os.O_WRONLY)
+    null = os.open(os.devnull, os.O_WRONLY)
     for name, descriptor in (("stdout", 1), ("stderr", 2)):
         stream = getattr(sys, name)
         stream.flush()
@@ -56,5 +56,5 @@ def quiet_cpp() -> None:
             kept, "w", encoding=stream.encoding, errors=stream.errors, buffering=1
         )
         setattr(sys, name, moved)
-        os.dup2(nowhere, descriptor)
-    os.close(nowhere)
+        os.dup2(null, descriptor)
+    os.close(null)

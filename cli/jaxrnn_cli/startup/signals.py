@@ -1,4 +1,4 @@
-"""Signals: those that stop a training run, which is saved first, and a Ctrl-C that is never lost."""
+"""Signal handlers: stop and save a training run, and never lose a Ctrl-C."""
 
 import contextlib
 import os
@@ -11,10 +11,10 @@ from jaxrnn_cli.display.console import announce_stop, error
 
 
 def interrupt_imports() -> None:
-    """Let Ctrl-C end the process at once while modules are imported, where a KeyboardInterrupt goes astray.
+    """Let Ctrl-C end the process at once during imports.
 
-    Modules in C++ make an ImportError of it, lose it or crash. Nothing has been written then. A Ctrl-C that is ignored
-    (`nohup`) stays ignored.
+    C++ modules turn a KeyboardInterrupt into an ImportError, lose it, or crash. Nothing has been written at that time.
+    An ignored SIGINT (`nohup`) stays ignored.
     """
 
     def interrupt(_number: int, frame: FrameType | None) -> None:
@@ -31,9 +31,9 @@ def interrupt_imports() -> None:
 
 @contextlib.contextmanager
 def leave_quietly() -> Iterator[None]:
-    """Let Ctrl-C end the process at once and without a message, also in callbacks of JAX, which lose an exception.
+    """Let Ctrl-C end the process at once without a message, even in JAX's callbacks, which lose exceptions.
 
-    Nothing may be waiting to be flushed. A Ctrl-C that is ignored (`nohup`) stays ignored.
+    Output must be flushed already. An ignored SIGINT (`nohup`) stays ignored.
     """
     before = signal.getsignal(signal.SIGINT)
     if before is not signal.SIG_IGN:
@@ -46,10 +46,10 @@ def leave_quietly() -> Iterator[None]:
 
 @contextlib.contextmanager
 def catch_signals(*, quiet: bool) -> Iterator[list[signal.Signals]]:
-    """Collect the signals that stop a run instead of dying of them; a SIGINT after the first ends the process at once.
+    """Collect the signals that stop a run; a SIGINT after the first signal ends the process at once.
 
-    SIGHUP comes when a terminal closes, SIGUSR1 when a batch scheduler is about to end a job. A signal that was ignored
-    before (`nohup`) stays ignored.
+    A closing terminal sends SIGHUP, a batch scheduler SIGUSR1 before it ends a job. An ignored signal (`nohup`) stays
+    ignored.
     """
     caught: list[signal.Signals] = []
 
@@ -73,7 +73,7 @@ def catch_signals(*, quiet: bool) -> Iterator[list[signal.Signals]]:
 
 
 def share_signals(signals: list[signal.Signals]) -> None:
-    """Add what asked another process to stop: all of them stop, and with the same exit code."""
+    """Add the signal that another process received, so that all processes stop with the same exit code."""
     received = int(jaxrnn.parallel.processes.gather_numbers((signals[0] if signals else 0,)).max())
     if received and not signals:
         signals.append(signal.Signals(received))

@@ -1,4 +1,4 @@
-"""A run over the bytes of a file that is no text: trained, gone on with, sampled, scored, looked into, fine-tuned."""
+"""Byte tokens in every command: pretrain, resume, sample, evaluate, inspect, finetune on a binary file."""
 
 import csv
 import json
@@ -27,7 +27,7 @@ CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 def write_binary(folder: Path) -> None:
-    """Writes `noise.bin`: what no decoder would take, newlines of both kinds, a byte order mark, and some Russian."""
+    """Write `noise.bin`: invalid UTF-8, both kinds of newlines, a byte order mark, and some Russian."""
     rng = random.Random(1)
     parts = [b"\xef\xbb\xbf", b"\r\n", "Мама мыла раму. ".encode(), b"\0\0\xff", bytes(range(256))]
     (folder / "noise.bin").write_bytes(b"".join(rng.choices(parts, (1, 3, 9, 3, 1), k=150)))
@@ -35,7 +35,7 @@ def write_binary(folder: Path) -> None:
 
 @pytest.fixture(scope="module")
 def trained_on_bytes(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run directory, trained once for all tests that only read it."""
+    """A run directory, shared by the tests that only read it."""
     folder = tmp_path_factory.mktemp("bytes")
     write_binary(folder)
     with pytest.MonkeyPatch.context() as patch:
@@ -55,7 +55,7 @@ def write_config(folder: Path) -> str:
 
 @pytest.fixture
 def here(place: Path, trained_on_bytes: Path) -> Path:
-    """A working directory with the file, the config and a copy of the run."""
+    """A working directory with the binary file, the config and a copy of the run."""
     write_binary(place)
     write_config(place)
     (place / "checkpoints").mkdir()
@@ -65,7 +65,7 @@ def here(place: Path, trained_on_bytes: Path) -> Path:
 
 @pytest.fixture
 def raw(capsysbinary: pytest.CaptureFixture[bytes]) -> Callable[..., bytes]:
-    """What a command writes to a pipe."""
+    """The stdout of a command as bytes."""
 
     def run(*args: str) -> bytes:
         capsysbinary.readouterr()
@@ -75,7 +75,7 @@ def raw(capsysbinary: pytest.CaptureFixture[bytes]) -> Callable[..., bytes]:
     return run
 
 
-def test_the_run_says_bytes_and_its_samples_are_text(jaxrnn: Command, here: Path) -> None:
+def test_the_run_records_bytes_and_its_training_samples_are_text(jaxrnn: Command, here: Path) -> None:
     size = len((here / "noise.bin").read_bytes())
     out = jaxrnn("pretrain", "bytes.toml", "--to", "other", "--dry-run").out
     assert f"vocabulary:     256 bytes\ntraining:       {split_lengths(size, 0.1)[0]:,} bytes" in out
@@ -87,7 +87,7 @@ def test_the_run_says_bytes_and_its_samples_are_text(jaxrnn: Command, here: Path
 
 
 @pytest.mark.usefixtures("here")
-def test_a_sample_is_the_very_bytes_that_were_drawn(raw) -> None:
+def test_sample_writes_the_raw_bytes_drawn(raw) -> None:
     run = load(RUN)
     seed = b"\xd0\xff\n"
     ids = np.frombuffer(seed, np.uint8)
@@ -115,7 +115,7 @@ def test_json_has_replacement_characters_for_bytes_that_are_not_utf_8(raw) -> No
     assert "\ufffd" in record["text"]
 
 
-def test_the_default_seed_and_standard_input_are_bytes(
+def test_default_prompt_and_standard_input_are_bytes(
     raw, here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     options = ("--from", "bytes", "--rng-seed", "7", "--length", "5")
@@ -128,7 +128,7 @@ def test_the_default_seed_and_standard_input_are_bytes(
 
 
 @pytest.mark.usefixtures("here")
-def test_colours_change_nothing_but_colours(raw, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_colors_do_not_change_the_bytes(raw, monkeypatch: pytest.MonkeyPatch) -> None:
     options = ("sample", "--from", "bytes", "--rng-seed", "7", "--length", "200", "--seed", "é")
     plain = raw(*options)
     monkeypatch.setenv("FORCE_COLOR", "1")
@@ -139,7 +139,7 @@ def test_colours_change_nothing_but_colours(raw, monkeypatch: pytest.MonkeyPatch
     assert len(parts) > 100
 
 
-def test_a_run_goes_on(jaxrnn: Command, here: Path, trained_on_bytes: Path) -> None:
+def test_resume(jaxrnn: Command, here: Path, trained_on_bytes: Path) -> None:
     (here / RUN).unlink()
     shutil.copytree(trained_on_bytes, here / RUN)
     (here / "noise.bin").rename(here / "elsewhere")
@@ -149,7 +149,7 @@ def test_a_run_goes_on(jaxrnn: Command, here: Path, trained_on_bytes: Path) -> N
     assert "bits/byte" in resumed.err and "char" not in resumed.err
 
 
-def test_bytes_are_scored(jaxrnn: Command, here: Path) -> None:
+def test_evaluate_scores_bytes(jaxrnn: Command, here: Path) -> None:
     record = json.loads(
         jaxrnn("evaluate", "--from", "bytes", "--json", "--memorization", "--length", "90").out
     )
@@ -170,7 +170,7 @@ def test_bytes_are_scored(jaxrnn: Command, here: Path) -> None:
     assert ["stateful", f"{mean:.4f}"] in [line.split()[:2] for line in result.out.splitlines()]
 
 
-def test_the_page_of_a_model_of_bytes_takes_any_file(jaxrnn: Command, here: Path, trained: Path) -> None:
+def test_inspect_with_a_byte_model_reads_any_file(jaxrnn: Command, here: Path, trained: Path) -> None:
     data = bytes(range(256)) + "</script> né\r\n".encode() + b"\xff"
     (here / "any").write_bytes(data)
     for given in (["--file", "any"], ["--text", os.fsdecode(data)], ["--sample", str(len(data))]):
@@ -182,17 +182,17 @@ def test_the_page_of_a_model_of_bytes_takes_any_file(jaxrnn: Command, here: Path
         assert dict(found["about"])["bytes"] == f"{len(data):,}"
     assert "Point at a byte" in (here / "page.html").read_text(encoding="utf-8")
     refusal = jaxrnn("inspect", "--from", "bytes", "--compare", trained).error
-    assert "tiny reads characters and bytes bytes" in refusal
+    assert "tiny reads characters, bytes bytes" in refusal
 
 
-def test_bytes_learn_other_bytes_and_never_characters(jaxrnn: Command, here: Path) -> None:
+def test_finetune_accepts_bytes_and_refuses_characters(jaxrnn: Command, here: Path) -> None:
     tune = ("finetune", "--from", RUN, "--corpus", "text.txt", "--to", "new")
     refusal = jaxrnn(*tune, "--set", "corpus.tokens=characters").error
     assert "the run's tokens are bytes, and its weights can't be used for characters" in refusal
     small = ("train.steps=2", "train.batch_size=4", "train.seq_len=8", "train.sample_every=0")
     done = jaxrnn(*tune, *(word for value in small for word in ("--set", value)))
     assert done.code == 0
-    # All weights are the run's: so is the loss before the first step.
+    # Before the first step, the weights and therefore the loss are those of the run.
     (before,) = [line for line in done.err.splitlines() if "before the first step" in line]
     run, data = load(RUN), (here / "text.txt").read_bytes()
     held_out = in_memory(run.vocabulary, np.frombuffer(data, np.uint8)[split_lengths(len(data), 0.1)[0] :])

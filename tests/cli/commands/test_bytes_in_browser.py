@@ -1,4 +1,4 @@
-"""The pages of `jaxrnn inspect` and `jaxrnn play` in a real browser, with a model of bytes: text is shown as text."""
+"""The pages of `jaxrnn inspect` and `jaxrnn play` in a real browser with a byte model."""
 
 import json
 from importlib import resources
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.browser
 
 CONFIG = ModelConfig(layers=(EmbeddingConfig(size=3), RNNConfig(size=3), DenseConfig()))
-PIECES = {  # bytes, and what each of them shows
+PIECES = {  # bytes, and the text shown for each
     b"a": ["a"],
     "é".encode(): ["é", "\u202f"],
     b"\xff": [r"\xff"],
@@ -41,7 +41,7 @@ def spans(page: "Page") -> list[str]:
     return page.eval_on_selector_all("#text span:not(.given)", "spans => spans.map(s => s.textContent)")
 
 
-def test_the_page_of_inspect_shows_characters_where_bytes_are_some(open_page: Any, tmp_path: Path) -> None:
+def test_inspect_page_shows_characters_for_complete_utf8(open_page: Any, tmp_path: Path) -> None:
     page = open_page()
     run = LanguageModel(CONFIG, stack.init(jax.random.key(0), CONFIG, 256), byte_vocabulary(), "b")
     html = render(run, inspect(run, DATA), {"bytes": str(len(DATA))})
@@ -57,7 +57,7 @@ def test_the_page_of_inspect_shows_characters_where_bytes_are_some(open_page: An
     assert page.locator("#text .match").count() == sum(byte >= 0x80 for byte in DATA)
 
 
-def test_the_page_of_play_writes_them_and_sends_back_what_it_got(open_page: Any) -> None:
+def test_play_page_shows_bytes_and_sends_them_back(open_page: Any) -> None:
     page = open_page()
     pytest.importorskip("starlette")
     pytest.importorskip("uvicorn")
@@ -67,7 +67,7 @@ def test_the_page_of_play_writes_them_and_sends_back_what_it_got(open_page: Any)
     sent: list[list[int]] = []
 
     def answer(route: "Route") -> None:
-        """As the server does, with bytes of ours."""
+        """Answer as the server does, with the bytes of `PIECES`."""
         path = route.request.url.removeprefix("http://localhost")
         if path == "/model":
             route.fulfill(json=describe(LanguageModel(CONFIG, (), vocabulary, "b"), (1,)))
@@ -101,7 +101,7 @@ def test_the_page_of_play_writes_them_and_sends_back_what_it_got(open_page: Any)
     page.locator("#more").click()
     assert count(2 * len(DATA) - 1) == SHOWN + SHOWN
     assert sent == [list("né".encode()), list("né".encode() + DATA)]
-    # Branch within a character: what is left of it is no character any more.
+    # Branching inside a character leaves incomplete UTF-8.
     page.locator("#text [data-index='5']").click()
     page.locator("#details button:not([disabled])").click()
     count(len(DATA) + 5)

@@ -1,4 +1,4 @@
-"""`--checkpoint`: which checkpoint of a run a command uses, and that it says so."""
+"""`--checkpoint`: the checkpoint that a command uses and reports."""
 
 import json
 import shutil
@@ -17,7 +17,7 @@ LINE = f"jaxrnn: {WORSE}: the best, step 0 (validation loss "
 
 @pytest.fixture(scope="module")
 def folder(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run that was best before its first step, with checkpoints of steps 0, 2, 4, 6 and 7."""
+    """A run with checkpoints at steps 0, 2, 4, 6 and 7, of which step 0 is the best."""
     folder = tmp_path_factory.mktemp("worse")
     write_files(folder)
     shutil.copytree(trained, folder / "checkpoints/tiny")
@@ -42,7 +42,7 @@ def place(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder)
 
 
-def test_the_best_is_taken_and_named(jaxrnn) -> None:
+def test_the_best_checkpoint_is_the_default_and_reported(jaxrnn) -> None:
     assert sorted(int(path.name) for path in Path(WORSE, "steps").iterdir()) == [0, 2, 4, 6, 7]
     assert find_step(Path(WORSE), "best").step == 0
     for command in (
@@ -55,7 +55,7 @@ def test_the_best_is_taken_and_named(jaxrnn) -> None:
         assert err.startswith(LINE) and "; the last is step 7\n" in err, err
 
 
-def test_another_is_taken_on_demand(jaxrnn) -> None:
+def test_last_and_a_step_can_be_selected(jaxrnn) -> None:
     def write(*args: str) -> str:
         return jaxrnn("sample", "--from", WORSE, "--rng-seed", "1", "--length", "40", *args).out
 
@@ -75,7 +75,7 @@ def test_another_is_taken_on_demand(jaxrnn) -> None:
     assert steps == {"best": 0, "last": 7, "4": 4}
 
 
-def test_a_run_is_fine_tuned_from_any_of_them(jaxrnn) -> None:
+def test_finetune_starts_from_any_checkpoint(jaxrnn) -> None:
     more = ("finetune", "--from", WORSE, "--corpus", "text.txt", "--to", "more", "--set", "train.steps=1")
     code, _, err = jaxrnn(*more, "--checkpoint", "4")
     assert code == 0, err
@@ -86,7 +86,7 @@ def test_a_run_is_fine_tuned_from_any_of_them(jaxrnn) -> None:
     assert "was fine-tuned from step 4, not 2" in error
 
 
-def test_a_damaged_best_is_refused_with_a_way_on_and_a_damaged_manifest_is_named(
+def test_a_corrupt_best_is_refused_with_a_remedy_and_a_corrupt_manifest_is_reported(
     jaxrnn, trained: Path, tmp_path: Path
 ) -> None:
     run = tmp_path / "run"
@@ -99,18 +99,18 @@ def test_a_damaged_best_is_refused_with_a_way_on_and_a_damaged_manifest_is_named
     assert jaxrnn("sample", "--from", run, "--rng-seed", "1", "--checkpoint", "10").code == 0
     (run / "steps/20/checkpoint.json").write_text("{}")
     code, _, err = jaxrnn("sample", "--from", run, "--rng-seed", "1")
-    assert (code, err) == (0, f"jaxrnn: {run}: step 20 is damaged and left out\n")
+    assert (code, err) == (0, f"jaxrnn: {run}: step 20 is corrupt and skipped\n")
 
 
 @pytest.mark.parametrize(
     ("which", "message"),
     [
         ("5", "step 5: no such checkpoint; steps saved: 0, 2, 4, 6, 7"),
-        ("bset", "'bset' is neither best nor last nor a step; did you mean best"),
-        ("-1", "'-1' is neither best nor last nor a step"),
+        ("bset", "'bset' is not best, last or a step; did you mean best"),
+        ("-1", "'-1' is not best, last or a step"),
     ],
 )
 @pytest.mark.parametrize("command", ["sample", "evaluate", "inspect", "play", "export", "finetune"])
-def test_one_that_is_not_there_is_refused(jaxrnn, command: str, which: str, message: str) -> None:
+def test_a_missing_checkpoint_is_refused(jaxrnn, command: str, which: str, message: str) -> None:
     needed = {"export": ["--format", "onnx"], "finetune": ["--corpus", "text.txt"]}.get(command, [])
     assert message in jaxrnn(command, "--from", WORSE, "--checkpoint", which, *needed).error

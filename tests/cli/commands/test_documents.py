@@ -1,4 +1,4 @@
-"""A corpus of documents, from its separator in a config to what every command makes of it."""
+"""A corpus of documents: the separator of the config in every command."""
 
 import json
 import random
@@ -28,7 +28,7 @@ def write_names(folder: Path) -> None:
 
 @pytest.fixture(scope="session")
 def run_of_names(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run on names, an RNN whose state is reset at every newline."""
+    """An RNN run on a list of names, whose state is reset at every newline."""
     folder = tmp_path_factory.mktemp("names")
     write_files(folder)
     write_names(folder)
@@ -53,7 +53,7 @@ def names(run_of_names: Path, place: Path) -> Path:
 
 
 def forgets(jaxrnn: Command, run: Path | str) -> bool:
-    """Whether what is written after a newline is the same whatever stood before it."""
+    """Return whether the sample after a newline is independent of the text before it."""
     after = []
     for seed in ("\n", "emma\n", "olivia\nav\n"):
         result = jaxrnn("sample", "--from", run, "--seed", seed, "--length", "80", "--rng-seed", "1")
@@ -62,7 +62,7 @@ def forgets(jaxrnn: Command, run: Path | str) -> bool:
     return len(set(after)) == 1
 
 
-def test_a_run_follows_its_separator_in_every_command(jaxrnn, names: Path) -> None:
+def test_every_command_resets_the_state_at_the_separator(jaxrnn, names: Path) -> None:
     assert read_config(names).corpus.separator == "\n"
     assert load(names).vocabulary.separator_id == 0
     assert forgets(jaxrnn, names)
@@ -79,14 +79,14 @@ def test_a_run_follows_its_separator_in_every_command(jaxrnn, names: Path) -> No
     with_separator = bits()
     assert jaxrnn("inspect", "--from", names, "--length", "60").code == 0
 
-    # The same weights without it do something else.
+    # The same weights without the separator give a different result.
     config = read_config(names)
     write_config(names, replace(config, corpus=replace(config.corpus, separator="")))
     assert not forgets(jaxrnn, names)
     assert all(a != b for a, b in zip(bits(), with_separator, strict=True))
 
 
-def test_finetuning_finds_the_separator_in_its_own_vocabulary(jaxrnn, names: Path) -> None:
+def test_finetune_looks_up_the_separator_in_its_own_vocabulary(jaxrnn, names: Path) -> None:
     Path("more.txt").write_text("\tJohn\n\tMary\n" * 30, encoding="utf-8")
     finetune = ("finetune", "--from", names, "--corpus", "more.txt", *SHORT)
     assert jaxrnn(*finetune, "--to", "more").code == 0
@@ -102,7 +102,7 @@ def test_finetuning_finds_the_separator_in_its_own_vocabulary(jaxrnn, names: Pat
     assert not Path("checkpoints/other").exists()
 
 
-def test_a_run_goes_on_with_its_separator_and_with_no_other(jaxrnn, names: Path) -> None:
+def test_resume_refuses_another_separator(jaxrnn, names: Path) -> None:
     go_on = ("pretrain", "tiny.toml", "--to", "names", "--resume", "--set", "corpus.text=names.txt",
              "--set", "train.learning_rate=0.05")  # fmt: skip
     before = (names / "config.toml").read_bytes()
@@ -117,14 +117,14 @@ def test_a_run_goes_on_with_its_separator_and_with_no_other(jaxrnn, names: Path)
     assert forgets(jaxrnn, names)
 
 
-def test_a_separator_that_can_be_none_is_refused_before_anything_is_written(refused) -> None:
+def test_an_invalid_separator_is_refused_before_anything_is_written(refused) -> None:
     assert "the vocabulary lacks it" in refused("tiny.toml", "--set", "corpus.separator=#")
     assert "must be one token" in refused("tiny.toml", "--set", "corpus.separator=\n\n")
     assert "double quotes" in refused("tiny.toml", "--set", r"corpus.separator=\n")
     assert "the vocabulary lacks it" in refused("tiny.toml", "--dry-run", "--set", "corpus.separator=#")
 
 
-def test_a_dry_run_of_documents_tells_its_plan(jaxrnn) -> None:
+def test_dry_run_with_documents(jaxrnn) -> None:
     result = jaxrnn("pretrain", "tiny.toml", "--dry-run", *SEPARATED)
     assert result.code == 0
     assert "memory:" in result.out

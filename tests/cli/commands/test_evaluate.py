@@ -1,4 +1,4 @@
-"""`jaxrnn evaluate`: the table, the JSON, the CSV, and what is refused."""
+"""`jaxrnn evaluate`: table, JSON, CSV and errors."""
 
 import csv
 import json
@@ -27,7 +27,7 @@ def evaluate(jaxrnn, trained: Path):
 
 @pytest.fixture
 def report(evaluate):
-    """What `--json` says of the trained run."""
+    """The output of `--json` for the trained run."""
 
     def run(*args: str | Path) -> dict:
         code, out, err = evaluate("--json", *args)
@@ -42,7 +42,7 @@ def report(evaluate):
 
 @pytest.fixture
 def moved(trained: Path, place: Path) -> str:
-    """The trained run where its corpus can't be found."""
+    """The trained run in a folder without its corpus."""
     shutil.copytree(trained, place / "moved")
     record = json.loads((place / "moved/run.json").read_text())
     record["corpus_path"] = str(place / "gone.txt")
@@ -57,10 +57,10 @@ def held_out(place: Path) -> str:
     return text[int(len(text) * 0.9) :]
 
 
-# What is scored.
+# The scored text.
 
 
-def test_what_was_held_out_is_scored_under_two_protocols_and_both_are_named(evaluate, place: Path) -> None:
+def test_the_validation_split_is_scored_under_two_named_protocols(evaluate, place: Path) -> None:
     code, out, err = evaluate()
     assert (code, err) == (0, "")
     run, text, head, stateful, windows = out.splitlines()
@@ -70,7 +70,7 @@ def test_what_was_held_out_is_scored_under_two_protocols_and_both_are_named(eval
     assert stateful.startswith("stateful ") and windows.startswith("windows 256 ")
 
 
-def test_stateful_is_the_loss_that_training_reported(report, trained: Path, place: Path) -> None:
+def test_the_stateful_loss_equals_the_validation_loss_of_training(report, trained: Path, place: Path) -> None:
     found = report("--protocol", "stateful")
     best = find_step(trained, "best")
     assert found["step"] == best.step
@@ -80,9 +80,9 @@ def test_stateful_is_the_loss_that_training_reported(report, trained: Path, plac
     assert found["protocols"]["stateful"]["nll"] == pytest.approx(best.val_loss, rel=1e-5)
 
 
-def test_the_test_split_is_scored_where_it_is_asked_for(evaluate, jaxrnn) -> None:
+def test_split_test_scores_the_test_split(evaluate, jaxrnn) -> None:
     assert "holds out 0 characters of text.txt for test" in evaluate("--split", "test").error
-    assert "'train' is none of validation, test" in evaluate("--split", "train").error
+    assert "'train' is not one of validation, test" in evaluate("--split", "train").error
     splits = ("--set", "corpus.test_fraction=0.2", "--set", "train.steps=1", "--to", "split")
     assert jaxrnn("pretrain", "tiny.toml", *splits).code == 0
     code, out, _ = jaxrnn("evaluate", "--from", "split", "--split", "test")
@@ -90,7 +90,7 @@ def test_the_test_split_is_scored_where_it_is_asked_for(evaluate, jaxrnn) -> Non
     assert out.splitlines()[1].startswith("text.txt, test: ")
 
 
-def test_another_text_is_scored_whole_in_every_unit(report, place: Path) -> None:
+def test_another_corpus_is_scored_completely_in_every_unit(report, place: Path) -> None:
     (place / "other.txt").write_text("ROMEO:\nlight\n" * 20)
     found = report("--corpus", "other.txt", "--protocol", "windows", "--window", "7")
     text, windows = found["text"], found["protocols"]["windows"]
@@ -101,7 +101,7 @@ def test_another_text_is_scored_whole_in_every_unit(report, place: Path) -> None
     assert (text["unseen"], text["unseen_tokens"]) == ({}, 0)
 
 
-def test_of_the_runs_own_text_only_what_was_held_out_is_scored_wherever_it_lies(
+def test_only_the_validation_split_of_the_runs_own_corpus_is_scored_even_if_moved(
     jaxrnn, moved, place, report
 ) -> None:
     (place / "text.txt").rename(place / "elsewhere.txt")
@@ -114,12 +114,12 @@ def test_of_the_runs_own_text_only_what_was_held_out_is_scored_wherever_it_lies(
     assert record["protocols"] == report("--protocol", "stateful")["protocols"]
 
 
-def test_where_the_runs_text_is_not_found_it_is_asked_for(jaxrnn, moved: str) -> None:
+def test_a_missing_corpus_is_refused_with_the_option_to_give_it(jaxrnn, moved: str) -> None:
     error = jaxrnn("evaluate", "--from", moved).error
     assert "gone.txt" in error and "--corpus TEXT" in error
 
 
-def test_characters_that_the_model_does_not_know_are_counted_and_named(evaluate, report, place: Path) -> None:
+def test_characters_outside_the_vocabulary_are_counted_and_named(evaluate, report, place: Path) -> None:
     (place / "other.txt").write_text("ROMEO:\nlight\n" * 20 + "éé€", encoding="utf-8")
     text = report("--corpus", "other.txt", "--protocol", "stateful")["text"]
     assert text["unseen"] == {"é": 2, "€": 1}
@@ -128,19 +128,19 @@ def test_characters_that_the_model_does_not_know_are_counted_and_named(evaluate,
     assert text["scored_tokens"] == 13 * 20 - 1
     last = evaluate("--corpus", "other.txt").out.splitlines()[-1]
     assert last == (
-        "3 characters were left out (1.14%), the model does not know them: 'é' (U+00E9) 2, '€' (U+20AC) 1"
+        "3 characters were left out (1.14%), not in the vocabulary: 'é' (U+00E9) 2, '€' (U+20AC) 1"
     )
 
 
 # Protocols.
 
 
-def test_protocols_come_in_the_order_asked_for_each_once(report) -> None:
+def test_protocols_are_reported_once_in_the_order_given(report) -> None:
     found = report("--protocol", "windows,stateful", "--protocol", "windows")["protocols"]
     assert list(found) == ["windows", "stateful"]
 
 
-def test_dynamic_chooses_its_rates_and_says_so(evaluate, report) -> None:
+def test_dynamic_selects_and_reports_its_rates(evaluate, report) -> None:
     found = report("--protocol", "all")["protocols"]
     assert list(found) == ["stateful", "windows", "dynamic"]
     dynamic = found["dynamic"]
@@ -161,9 +161,7 @@ def test_dynamic_with_given_rates(report) -> None:
     assert found["dynamic"]["nll"] == pytest.approx(found["stateful"]["nll"], rel=1e-4)
 
 
-def test_without_the_training_text_dynamic_needs_rates_and_is_told_so(
-    jaxrnn, moved: str, place: Path
-) -> None:
+def test_dynamic_without_the_training_corpus_needs_rates(jaxrnn, moved: str, place: Path) -> None:
     (place / "other.txt").write_text("ROMEO:\nlight\n" * 9)
     arguments = ["evaluate", "--from", moved, "--corpus", "other.txt", "--protocol", "dynamic", "--json"]
     assert "--dynamic-rate and --dynamic-decay" in jaxrnn(*arguments).error
@@ -174,7 +172,7 @@ def test_without_the_training_text_dynamic_needs_rates_and_is_told_so(
     assert "training text" in jaxrnn(*arguments[:5], "--memorization").error
 
 
-def test_weights_that_run_away_are_said_to(evaluate, monkeypatch) -> None:
+def test_diverging_dynamic_weights_are_reported(evaluate, monkeypatch) -> None:
     from jaxrnn.evaluation import dynamic
 
     score = dynamic.score_dynamic
@@ -189,7 +187,7 @@ def test_weights_that_run_away_are_said_to(evaluate, monkeypatch) -> None:
 # Each character, several runs, memorization.
 
 
-def test_every_scored_character_has_a_row(evaluate, place: Path) -> None:
+def test_per_character_writes_a_row_for_every_scored_character(evaluate, place: Path) -> None:
     text = "ROMEO:\nlight\nsoft\n" * 3
     (place / "other.txt").write_text(text)
     arguments = ["--corpus", "other.txt", "--protocol", "windows,stateful", "--per-character", "rows.csv"]
@@ -198,7 +196,7 @@ def test_every_scored_character_has_a_row(evaluate, place: Path) -> None:
     with (place / "rows.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     assert "".join(row["character"] for row in rows) == text[1:]
-    windows = json.loads(out)["runs"][0]["protocols"]["windows"]  # the first that was asked for
+    windows = json.loads(out)["runs"][0]["protocols"]["windows"]  # the first protocol given
     mean = sum(float(row["nll"]) for row in rows) / len(rows)
     assert mean == pytest.approx(windows["nll"], rel=1e-5)
 
@@ -214,7 +212,7 @@ def test_runs_are_compared_in_one_table(jaxrnn, trained: Path, place: Path) -> N
     assert rows[1].startswith("copy ")
 
 
-def test_where_the_texts_differ_the_table_says_so(jaxrnn, trained: Path, place: Path) -> None:
+def test_a_table_of_different_texts_has_a_warning(jaxrnn, trained: Path, place: Path) -> None:
     text = (place / "text.txt").read_text(encoding="utf-8")
     (place / "new.txt").write_text(text.replace("window", "fenêtre, zou"), encoding="utf-8")
     jaxrnn("pretrain", "tiny.toml", "--to", "new", "--set", "corpus.text=new.txt", "--quiet")
@@ -225,14 +223,14 @@ def test_where_the_texts_differ_the_table_says_so(jaxrnn, trained: Path, place: 
     found = json.loads(out)
     assert (code, found["same_text"]) == (0, False)
     assert [run["text"]["corpus"] for run in found["runs"]] == ["text.txt", "new.txt"]
-    # One text for both; but one model does not know all of it.
+    # The same text for both runs, but one vocabulary lacks some characters.
     (place / "both.txt").write_text("soft light fenêtre\n" * 9, encoding="utf-8")
     out = jaxrnn(*compare, "--corpus", "both.txt").out
     assert "The texts differ" in out
     assert f"{trained}: 9 characters were left out" in out.replace("\n", " ")
 
 
-def test_what_the_model_writes_is_looked_for_in_what_it_learned_from(evaluate, report, place: Path) -> None:
+def test_memorization_searches_the_training_split(evaluate, report, place: Path) -> None:
     arguments = ["--protocol", "stateful", "--memorization", "--length", "300"]
     found = report(*arguments)["memorization"]
     text = (place / "text.txt").read_text(encoding="utf-8")
@@ -249,34 +247,34 @@ def test_what_the_model_writes_is_looked_for_in_what_it_learned_from(evaluate, r
     assert "300 characters sampled" in out
 
 
-# Mistakes.
+# Errors.
 
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--protocol", "windowed"], "none of stateful, windows, dynamic, all; did you mean windows?"),
-        (["--protocol", ""], "'' is none of"),
+        (["--protocol", "windowed"], "not one of stateful, windows, dynamic, all; did you mean windows?"),
+        (["--protocol", ""], "'' is not one of"),
         (["--window", "0"], "0 is not from 1"),
         (["--segment", "0"], "0 is not from 1"),
         (["--corpus", "nowhere.txt"], "nowhere.txt"),
         (["--corpus", "foreign.txt"], "the model knows none of its 20 characters"),
         (["--dynamic-rate", "0.1"], "give both"),
         (["--dynamic-decay", "nan", "--dynamic-rate", "0.1"], "not from 0 to 1"),
-        (["--per-character", "no/such/rows.csv"], "there is no folder no/such"),
+        (["--per-character", "no/such/rows.csv"], "no/such: no such folder"),
         (["--per-character", "."], "is a directory"),
-        (["--per-character", "rows.csv", "--compare", "other"], "one run only"),
+        (["--per-character", "rows.csv", "--compare", "other"], "can't be combined with --compare"),
         (["--compare", "nothing"], "nothing: no such run"),
         (["nothing"], "did you mean --from nothing? Runs to compare follow --compare"),
         (["--length", "0", "--memorization"], "0 is not from 1"),
     ],
 )
-def test_mistakes_are_one_line(evaluate, place: Path, arguments: list[str], words: str) -> None:
+def test_usage_errors_are_one_line(evaluate, place: Path, arguments: list[str], words: str) -> None:
     (place / "foreign.txt").write_text("ß" * 20, encoding="utf-8")
     assert words in evaluate(*arguments).error
 
 
-def test_a_run_that_is_missing_and_one_that_held_nothing_out(jaxrnn) -> None:
+def test_a_missing_run_and_a_run_without_validation_split_are_refused(jaxrnn) -> None:
     assert "no run here yet" in jaxrnn("evaluate").error
     assert "nowhere: no such run" in jaxrnn("evaluate", "--from", "nowhere").error
     settings = ["--set", "corpus.validation_fraction=0", "--set", "train.steps=1"]
@@ -288,7 +286,7 @@ def test_a_run_that_is_missing_and_one_that_held_nothing_out(jaxrnn) -> None:
     assert "text.txt, whole" in out
 
 
-def test_parameters_that_are_not_numbers_are_one_line(evaluate, monkeypatch) -> None:
+def test_parameters_that_are_nan_are_one_line(evaluate, monkeypatch) -> None:
     load = checkpoint.load_params
     monkeypatch.setattr(
         evaluation, "load_params", lambda *args: jax.tree.map(lambda leaf: leaf * np.nan, load(*args))
@@ -299,7 +297,7 @@ def test_parameters_that_are_not_numbers_are_one_line(evaluate, monkeypatch) -> 
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
-def test_a_full_disk_is_one_line_and_the_table_is_out_already(evaluate) -> None:
+def test_a_full_disk_is_one_line_after_the_table(evaluate) -> None:
     code, out, err = evaluate("--protocol", "stateful", "--per-character", "/dev/full")
     assert code == 1
     assert "stateful" in out

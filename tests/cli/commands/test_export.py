@@ -1,4 +1,4 @@
-"""`jaxrnn export` and `jaxrnn import`: there and back, and what is refused."""
+"""`jaxrnn export` and `jaxrnn import`: round trip and errors."""
 
 import json
 import shutil
@@ -36,7 +36,7 @@ def test_the_formats_are_those_of_the_library() -> None:
     assert tuple(FORMATS) == export_command.FORMATS
 
 
-def test_a_run_goes_out_and_comes_back_and_writes_the_same(
+def test_an_exported_and_imported_run_samples_the_same_text(
     jaxrnn: Command, trained: Path, exported: Path, place: Path
 ) -> None:
     code, out, err = jaxrnn("export", "--from", trained, "--format", "safetensors")
@@ -53,10 +53,10 @@ def test_a_run_goes_out_and_comes_back_and_writes_the_same(
         jaxrnn("sample", "--from", run, "--rng-seed", "1", "--length", "30").out for run in (trained, "tiny")
     ]
     assert sampled[0] == sampled[1]
-    assert len(sampled[0]) == 32  # with the newline before and the one after
+    assert len(sampled[0]) == 32  # with a newline before and after
 
 
-def test_an_imported_run_works_but_for_what_needs_a_text_of_its_own(
+def test_an_imported_run_works_except_for_commands_that_need_its_corpus(
     jaxrnn: Command, model: Path, place: Path
 ) -> None:
     assert jaxrnn("import", model, "--to", "back").code == 0
@@ -80,7 +80,7 @@ def test_an_imported_run_works_but_for_what_needs_a_text_of_its_own(
     assert "there is no file (none: imported from model.safetensors)" in anew
 
 
-def test_an_imported_run_learns_another_text(jaxrnn: Command, model: Path, place: Path) -> None:
+def test_an_imported_run_can_be_fine_tuned(jaxrnn: Command, model: Path, place: Path) -> None:
     assert jaxrnn("import", model, "--to", "back").code == 0
     quick = [f"--set=train.{option}" for option in ("steps=2", "batch_size=4", "seq_len=8", "sample_every=0")]
     code, _, err = jaxrnn("finetune", "--from", "back", "--corpus", "text.txt", "--to", "more", *quick)
@@ -90,7 +90,7 @@ def test_an_imported_run_learns_another_text(jaxrnn: Command, model: Path, place
     assert record["imported_from"] == ""
 
 
-def test_a_model_of_bytes_is_said_to_be_one(jaxrnn: Command, place: Path) -> None:
+def test_a_byte_model_is_imported_as_one(jaxrnn: Command, place: Path) -> None:
     pytest.importorskip("safetensors", reason="safetensors is not installed: pip install 'jaxrnn[export]'")
     from jaxrnn.interchange.safetensors_file import write_safetensors
 
@@ -107,7 +107,7 @@ def test_a_file_of_the_original_project_becomes_a_run(jaxrnn: Command, place: Pa
     assert jaxrnn("import", "old.json", "--overwrite").code == 0
 
 
-def test_odd_names_are_taken_as_they_are(jaxrnn: Command, model: Path, place: Path) -> None:
+def test_file_names_with_special_characters(jaxrnn: Command, model: Path, place: Path) -> None:
     for name in ('a "b" \n\u00e9\\', "\udcff\udcfe"):
         model.rename(odd := place / f"{name}.safetensors")
         code, _, err = jaxrnn("import", odd, "--to", "odd", "--overwrite")
@@ -129,7 +129,7 @@ def test_odd_names_are_taken_as_they_are(jaxrnn: Command, model: Path, place: Pa
         (("import", "text.txt", "--to", ""), "name a run directory"),
     ],
 )
-def test_a_mistake_is_one_line_and_nothing_is_written(
+def test_an_error_is_one_line_and_nothing_is_written(
     jaxrnn: Command, trained: Path, place: Path, args: tuple[str, ...], why: str
 ) -> None:
     before = look_at(place)
@@ -138,7 +138,7 @@ def test_a_mistake_is_one_line_and_nothing_is_written(
     assert look_at(place) == before
 
 
-def test_a_run_that_is_there_is_not_replaced_unasked(jaxrnn: Command, model: Path, place: Path) -> None:
+def test_an_existing_run_is_replaced_only_with_overwrite(jaxrnn: Command, model: Path, place: Path) -> None:
     assert jaxrnn("import", model).code == 0
     before = look_at(place / "checkpoints")
     error = jaxrnn("import", model).error

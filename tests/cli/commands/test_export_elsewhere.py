@@ -1,4 +1,4 @@
-"""A run where there is no jaxrnn: the programs that docs/onnx.md and docs/stablehlo.md print, and the page."""
+"""Exported models without jaxrnn: the programs in docs/onnx.md and docs/stablehlo.md, and the page in examples/."""
 
 import ast
 import functools
@@ -39,7 +39,7 @@ SEED, LENGTH = "abcde fabc", 60
 
 
 class Exported(NamedTuple):
-    """A run, and what came of it."""
+    """A run and the files exported from it."""
 
     run: Path
     onnx: Path
@@ -50,7 +50,7 @@ class Exported(NamedTuple):
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
     folder = tmp_path_factory.mktemp("exported")
     model = drawn((LSTMConfig(size=16),), scale=3)
-    *params, head = model.params  # without a bias, it goes round and round in six characters
+    *params, head = model.params  # without a bias, it repeats 6 characters
     write_run(model._replace(params=(*params, head._replace(b=0 * head.b))), folder / "checkpoints" / "tiny")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
@@ -61,30 +61,30 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
 
 @pytest.fixture
 def greedy(exported: Exported, jaxrnn: Command) -> str:
-    """What the run itself writes at temperature 0."""
+    """The run's own sample at temperature 0."""
     options = ["--temperature", "0", "--length", LENGTH, "--seed", SEED]
     written = jaxrnn("sample", "--from", exported.run, *map(str, options)).out
     assert written.startswith(SEED)
-    assert len(set(written[len(SEED) :])) > 5  # one letter over and over would prove little
+    assert len(set(written[len(SEED) :])) > 5  # a repeated character would verify little
     return written.removesuffix("\n")
 
 
 def program(document: str) -> str:
-    """The program that a document prints."""
+    """The program in a document."""
     text = (ROOT / "docs" / document).read_text(encoding="utf-8")
     (found,) = re.findall(r"^```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
     return found
 
 
 def write_with(path: Path, *args: str) -> str:
-    """What the Markdown's sampling loop prints, as a program of its own."""
+    """Run the sampling loop of the document as a program and return its output."""
     pytest.importorskip("onnxruntime", exc_type=ImportError)
     command = [sys.executable, "-c", program("onnx.md"), str(path), *args]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.removesuffix("\n")
 
 
 def with_description(path: Path, to: Path, **changes: Any) -> Path:
-    """The same graph, said to be another: one with a separator, say."""
+    """The same graph with another description, such as one with a separator."""
     graph = onnx.load(path)
     (entry,) = graph.metadata_props
     entry.value = json.dumps(json.loads(entry.value) | changes)
@@ -94,14 +94,14 @@ def with_description(path: Path, to: Path, **changes: Any) -> Path:
 
 @pytest.fixture
 def forgetful(tmp_path: Path) -> Path:
-    """A model that begins anew at each "c"."""
+    """A model whose state is reset at each "c"."""
     path, _ = write_onnx(drawn(STACKS["lstm"], scale=2), tmp_path / "drawn.onnx")
     return with_description(path, tmp_path / "forgetful.onnx", separator="c")
 
 
 @pytest.fixture
 def of_bytes(tmp_path: Path) -> Path:
-    """A model without states whose ids are bytes; it writes "aé日" over and over, which has six of them."""
+    """A byte model without states; it repeats "aé日", which has 6 bytes."""
     cycle = "aé日".encode()
     follows = np.zeros((256, 256), np.float32)
     follows[list(cycle), list(cycle[1:] + cycle[:1])] = 1
@@ -111,7 +111,7 @@ def of_bytes(tmp_path: Path) -> Path:
     return path
 
 
-def test_the_loop_of_the_document_needs_only_numpy_and_onnxruntime() -> None:
+def test_the_documented_loop_needs_only_numpy_and_onnxruntime() -> None:
     imports = [node for node in ast.walk(ast.parse(program("onnx.md"))) if "Import" in type(node).__name__]
     assert sorted(map(ast.unparse, imports)) == [
         "import json",
@@ -121,22 +121,22 @@ def test_the_loop_of_the_document_needs_only_numpy_and_onnxruntime() -> None:
     ]
 
 
-def test_the_loop_of_the_document_writes_what_sample_writes(exported: Exported, greedy: str) -> None:
+def test_the_documented_loop_samples_the_same_text_as_sample(exported: Exported, greedy: str) -> None:
     assert write_with(exported.onnx, SEED, str(LENGTH), "0", "0") == greedy
 
 
-def test_the_loop_of_the_document_reads_and_writes_bytes(of_bytes: Path) -> None:
+def test_the_documented_loop_handles_bytes(of_bytes: Path) -> None:
     assert write_with(of_bytes, "é日", "12", "0", "0") == "é日" + 2 * "aé日"
 
 
-def test_nothing_before_a_separator_has_a_say(forgetful: Path) -> None:
+def test_the_documented_loop_resets_the_states_at_a_separator(forgetful: Path) -> None:
     after = write_with(forgetful, "c", "20", "0", "0")
     assert write_with(forgetful, "abacab!gc", "20", "0", "0") == "abacab!g" + after
     remembering = with_description(forgetful, forgetful.with_name("remembering.onnx"), separator=None)
     assert write_with(remembering, "abacab!gc", "20", "0", "0") != "abacab!g" + after
 
 
-def test_the_program_of_the_document_needs_no_jaxrnn_and_gives_the_logits_of_any_batch(
+def test_the_documented_program_needs_no_jaxrnn_and_computes_any_batch(
     exported: Exported, tmp_path: Path
 ) -> None:
     texts = [SEED, "a bad face", "cafe\n!dead", "abcabcabca", "fedcba efg", "gggggggggg", "\ne!f bacde"]
@@ -158,7 +158,7 @@ for count in (1, 3, 7):
 
 
 class QuietFiles(http.server.SimpleHTTPRequestHandler):
-    """What `python -m http.server` does, in silence."""
+    """`python -m http.server` without its log."""
 
     def log_message(self, *_args: Any) -> None:
         pass
@@ -166,9 +166,9 @@ class QuietFiles(http.server.SimpleHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def page(chromium: "Browser") -> Iterator["Page"]:
-    """The page as it is served, with the run's model open; it asks for nothing but its own files."""
+    """The served page with the run's model; requests to other addresses fail the test."""
     if not (PAGE / "node_modules" / "onnxruntime-web").exists():
-        why = "onnxruntime-web is not there: npm install --prefix examples/browser"
+        why = "onnxruntime-web is missing; npm install --prefix examples/browser"
         if os.environ.get("JAXRNN_BROWSER") == "required":
             pytest.fail(why)
         pytest.skip(why)
@@ -203,7 +203,7 @@ def write(page: "Page", **fields: str) -> str:
 
 
 @pytest.mark.browser
-def test_the_page_writes_what_sample_writes(page: "Page", exported: Exported, greedy: str) -> None:
+def test_the_page_samples_the_same_text_as_sample(page: "Page", exported: Exported, greedy: str) -> None:
     choose_file(page, exported.onnx)
     assert "tiny: embedding 6, lstm 16, dense" in (page.text_content("#about") or "")
     assert write(page, seed=SEED, temperature="0") == greedy
@@ -220,7 +220,7 @@ def test_the_page_runs_every_operator(page: "Page", tmp_path: Path) -> None:
 
 
 @pytest.mark.browser
-def test_the_page_draws_the_same_text_for_the_same_rng_seed(page: "Page", exported: Exported) -> None:
+def test_the_page_samples_the_same_text_for_the_same_rng_seed(page: "Page", exported: Exported) -> None:
     choose_file(page, exported.onnx)
     first = write(page, seed=SEED, temperature="1", rng_seed="7")
     assert write(page, rng_seed="8") != first
@@ -228,7 +228,7 @@ def test_the_page_draws_the_same_text_for_the_same_rng_seed(page: "Page", export
 
 
 @pytest.mark.browser
-def test_the_page_stops_when_it_is_told_to(page: "Page", exported: Exported) -> None:
+def test_the_stop_button(page: "Page", exported: Exported) -> None:
     choose_file(page, exported.onnx)
     page.fill("#length", "1000000")
     page.click("#write")
@@ -240,46 +240,48 @@ def test_the_page_stops_when_it_is_told_to(page: "Page", exported: Exported) -> 
 
 
 @pytest.mark.browser
-def test_the_page_takes_text_for_text(page: "Page", exported: Exported, tmp_path: Path) -> None:
+def test_the_page_does_not_interpret_html(page: "Page", exported: Exported, tmp_path: Path) -> None:
     name = "<img src=x onerror=\"document.title='hit'\">"
     choose_file(page, with_description(exported.onnx, tmp_path / "named.onnx", name=name))
     assert (page.text_content("#about") or "").startswith(name)
     write(page, seed=name)
-    assert page.text_content("#error") == ('the model does not know the character "<" (U+003C); leave it out')
+    assert page.text_content("#error") == (
+        'the character "<" (U+003C) is not in the vocabulary; leave it out'
+    )
     assert page.locator("img").count() == 0
     assert page.title() == "A model in your browser"
 
 
 @pytest.mark.browser
-def test_the_page_empties_the_states_at_a_separator(page: "Page", forgetful: Path) -> None:
+def test_the_page_resets_the_states_at_a_separator(page: "Page", forgetful: Path) -> None:
     choose_file(page, forgetful)
     after = write(page, seed="c", temperature="0")
     assert write(page, seed="abacab!gc") == "abacab!g" + after
 
 
 @pytest.mark.browser
-def test_the_page_reads_and_writes_bytes(page: "Page", of_bytes: Path) -> None:
+def test_the_page_handles_bytes(page: "Page", of_bytes: Path) -> None:
     choose_file(page, of_bytes)
     assert (page.text_content("#about") or "").endswith("it reads bytes.")
     assert write(page, seed="é日", temperature="0") == "é日" + "aé日" * (LENGTH // 6)
 
 
 @pytest.mark.browser
-def test_the_page_says_in_one_line_what_is_wrong_with_a_file(
-    page: "Page", exported: Exported, tmp_path: Path
-) -> None:
+def test_the_page_reports_a_wrong_file_in_one_line(page: "Page", exported: Exported, tmp_path: Path) -> None:
     def described(states: list[dict[str, Any]]) -> bytes:
         return with_description(exported.onnx, tmp_path / "described.onnx", states=states).read_bytes()
 
     whole = exported.onnx.read_bytes()
     wrong = {
         "this file is empty": b"",
-        "this is no ONNX file": b"PK\x03\x04 not a model",
-        "cut short": whole[: len(whole) // 2],
-        "onnxruntime says": whole.replace(b"Transpose", b"Transpoze"),
+        "this is not an ONNX file": b"PK\x03\x04 not a model",
+        "truncated": whole[: len(whole) // 2],
+        "onnxruntime: ": whole.replace(b"Transpose", b"Transpoze"),
         "not from jaxrnn": whole.replace(b"\x06jaxrnn\x12", b"\x06jaxrnm\x12"),
-        "does not describe": described([{"input": "h_1", "output": "next_h_1", "size": 10**9}]),
-        "does not take h_9": described([{"input": "h_9", "output": "next_h_9", "size": 1}]),
+        "vocabulary and states is invalid": described(
+            [{"input": "h_1", "output": "next_h_1", "size": 10**9}]
+        ),
+        "has no input h_9": described([{"input": "h_9", "output": "next_h_9", "size": 1}]),
     }
     for message, content in wrong.items():
         file = {"name": "wrong.onnx", "mimeType": "application/octet-stream", "buffer": content}

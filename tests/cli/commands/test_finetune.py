@@ -1,4 +1,4 @@
-"""`jaxrnn finetune`: a trained model on another text, with whatever characters that has."""
+"""`jaxrnn finetune`: a trained model on another corpus, with known and new characters."""
 
 import json
 import shutil
@@ -22,7 +22,7 @@ SHORT += ["--set", "train.eval_every=10", "--set", "train.save_every=10", "--set
 
 @pytest.fixture(autouse=True)
 def source(place: Path, trained: Path) -> Path:
-    """A trained run, `checkpoints/tiny`, and a text in which some characters are new to it."""
+    """A trained run, `checkpoints/tiny`, and a corpus with some characters outside its vocabulary."""
     shutil.copytree(trained, "checkpoints/tiny")
     text = (place / "text.txt").read_text(encoding="utf-8").replace("window", "Fenster, größer")
     (place / "german.txt").write_text(text, encoding="utf-8")
@@ -37,7 +37,7 @@ def evaluations(run: Path = TO) -> list[dict[str, str]]:
     return [row for row in read_metrics(run) if row["event"] == "evaluation"]
 
 
-def test_a_run_learns_another_text_and_remembers_where_it_came_from(jaxrnn, source: Path) -> None:
+def test_a_run_is_fine_tuned_and_records_its_source(jaxrnn, source: Path) -> None:
     code, out, err = finetune(jaxrnn)
     assert (code, out) == (0, "")
     assert "'ö' (U+00F6)" in err
@@ -53,19 +53,19 @@ def test_a_run_learns_another_text_and_remembers_where_it_came_from(jaxrnn, sour
     assert jaxrnn("sample", "--from", "new", "--seed", "größer", "--rng-seed", "1").out.startswith("größer")
 
 
-def test_the_loss_before_the_first_step_is_told_recorded_and_the_one_to_beat(jaxrnn) -> None:
+def test_the_loss_before_the_first_step_is_printed_recorded_and_the_one_to_improve_on(jaxrnn) -> None:
     _, _, err = finetune(jaxrnn, "--set", "train.learning_rate=1e-9")
     first, *others = evaluations()
     assert (first["step"], first["event"]) == ("0", "evaluation")
     assert f"validation loss before the first step: {float(first['val_loss']):.4f} nats" in err
     assert [row["step"] for row in others] == ["10", "20"]
-    for row in others:  # at this rate nothing is learned
+    for row in others:  # at this learning rate the loss does not improve
         assert float(row["val_loss"]) == pytest.approx(float(first["val_loss"]), abs=1e-3)
 
 
-def test_known_characters_begin_with_the_weights_they_had(jaxrnn, source: Path) -> None:
+def test_known_characters_keep_their_weights(jaxrnn, source: Path) -> None:
     finetune(jaxrnn, "--set", "train.learning_rate=50", "--set", "train.schedule=constant")
-    assert find_step(TO, "best").step == 0  # training only worsens it
+    assert find_step(TO, "best").step == 0  # training only increases the loss
     first, *others = evaluations()
     assert all(float(row["val_loss"]) > float(first["val_loss"]) for row in others)
     old, new = read_vocabulary(source), read_vocabulary(TO)
@@ -92,10 +92,10 @@ def test_unknown_characters_can_be_refused(jaxrnn) -> None:
     error = finetune(jaxrnn, "--on-unknown", "error").error
     assert "german.txt" in error and "(U+" in error
     assert not TO.exists()
-    assert "'ignore' is none of extend, drop, error" in finetune(jaxrnn, "--on-unknown", "ignore").error
+    assert "'ignore' is not one of extend, drop, error" in finetune(jaxrnn, "--on-unknown", "ignore").error
 
 
-def test_it_resumes_to_the_same_bits(jaxrnn) -> None:
+def test_a_resumed_run_is_bitwise_identical(jaxrnn) -> None:
     finetune(jaxrnn)
     expected, metrics = arrays(TO, 20), read_metrics(TO)
     shutil.rmtree(TO / "steps/20")
@@ -106,7 +106,7 @@ def test_it_resumes_to_the_same_bits(jaxrnn) -> None:
     assert [row["val_loss"] for row in read_metrics(TO)] == [row["val_loss"] for row in metrics]
 
 
-def test_the_defaults_work_on_a_text_of_ten_thousand_characters(jaxrnn) -> None:
+def test_the_defaults_work_on_a_corpus_of_10_000_characters(jaxrnn) -> None:
     text = Path("german.txt").read_text(encoding="utf-8")
     Path("small.txt").write_text((text * 9)[:10_000], encoding="utf-8")
     steps = ["--set", "train.sample_every=0"]
@@ -118,7 +118,7 @@ def test_the_defaults_work_on_a_text_of_ten_thousand_characters(jaxrnn) -> None:
     assert [ancestor["run"] for ancestor in history] == ["tiny"]
 
 
-def test_a_config_gives_the_rest_and_may_repeat_the_layers(jaxrnn) -> None:
+def test_a_config_may_repeat_the_layers(jaxrnn) -> None:
     tiny = Path("tiny.toml").read_text(encoding="utf-8").replace("text.txt", "german.txt")
     Path("same.toml").write_text(tiny, encoding="utf-8")
     assert jaxrnn("finetune", "same.toml", "--from", "tiny", "--quiet").code == 0
@@ -135,13 +135,13 @@ def test_a_config_gives_the_rest_and_may_repeat_the_layers(jaxrnn) -> None:
         (["--from", "tiny", "--corpus", "german.txt", "--to", "tiny", "--overwrite"], "the run to fine-tune"),
     ],
 )
-def test_mistakes_are_one_line_and_write_nothing(jaxrnn, args: list[str], words: str) -> None:
+def test_usage_errors_are_one_line_and_write_nothing(jaxrnn, args: list[str], words: str) -> None:
     before = sorted(Path().rglob("*"))
     assert words in jaxrnn("finetune", *args).error
     assert sorted(Path().rglob("*")) == before
 
 
-def test_a_run_that_was_fine_tuned_from_another_is_not_resumed(jaxrnn) -> None:
+def test_a_run_fine_tuned_from_another_run_is_not_resumed(jaxrnn) -> None:
     finetune(jaxrnn)
     shutil.copytree("checkpoints/tiny", "checkpoints/second")
     args = ["finetune", "--from", "second", "--corpus", "german.txt", "--to", "new", *SHORT, "--resume"]

@@ -1,4 +1,4 @@
-"""`jaxrnn gradcheck`: the table, and the exit code."""
+"""`jaxrnn gradcheck`: table and exit code."""
 
 from collections.abc import Iterator
 
@@ -7,7 +7,7 @@ import pytest
 from jaxrnn.gradcheck.check import Check
 
 
-def test_a_layer_is_proven_row_by_row(jaxrnn) -> None:
+def test_one_layer_is_verified_row_by_row(jaxrnn) -> None:
     code, out, err = jaxrnn("gradcheck", "--layer", "dense")
     assert (code, err) == (0, "")
     head, *rows, end = out.splitlines()
@@ -20,7 +20,7 @@ def test_a_layer_is_proven_row_by_row(jaxrnn) -> None:
     assert end == f"all {len(rows)} gradients verified"
 
 
-def test_a_wrong_gradient_is_named_and_fails(jaxrnn, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wrong_gradient_is_named_with_exit_code_1(jaxrnn, monkeypatch: pytest.MonkeyPatch) -> None:
     def checks(_layer: str | None) -> Iterator[Check]:
         yield Check("lstm", "params.w_x", 1e-15, 1e-15, 1e-10)
         yield Check("lstm", "params.b", 0.5, 1e-15, float("nan"))
@@ -33,5 +33,5 @@ def test_a_wrong_gradient_is_named_and_fails(jaxrnn, monkeypatch: pytest.MonkeyP
     assert err == "jaxrnn: error: 1 of 2 gradients are wrong: lstm params.b\n"
 
 
-def test_an_unknown_layer_is_refused_with_the_nearest(jaxrnn) -> None:
+def test_an_unknown_layer_is_refused_with_the_nearest_name(jaxrnn) -> None:
     assert "did you mean lstm?" in jaxrnn("gradcheck", "--layer", "lstn").error

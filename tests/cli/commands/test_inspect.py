@@ -1,4 +1,4 @@
-"""`jaxrnn inspect`: a page, of a text that was given, written or held out; and what is refused."""
+"""`jaxrnn inspect`: the page of a given text, a sample or the validation split, and errors."""
 
 import io
 import json
@@ -25,7 +25,7 @@ def data_of(path: Path) -> dict:
     return json.loads(data)
 
 
-def test_what_was_held_out_is_read_where_nothing_is_given(inspect, place: Path) -> None:
+def test_the_validation_split_is_the_default_text(inspect, place: Path) -> None:
     code, out, err = inspect()
     assert (code, out) == (0, "")
     assert re.search(r"tiny\.html: [\d.]+ kB; open it in a browser", err)
@@ -38,7 +38,7 @@ def test_what_was_held_out_is_read_where_nothing_is_given(inspect, place: Path) 
     assert re.fullmatch(r"\d\.\d{3} nats per character", about["surprisal"])
 
 
-def test_a_text_or_a_file_is_read_as_far_as_asked(inspect, place: Path) -> None:
+def test_length_limits_a_text_or_a_file(inspect, place: Path) -> None:
     assert inspect("--text", "what is the east", "--output", "page.html").code == 0
     assert data_of(place / "page.html")["text"] == "what is the east"
     assert [path.name for path in place.glob(".*")] == []
@@ -62,20 +62,22 @@ def test_a_full_disk_is_one_line(inspect) -> None:
     assert err.endswith("jaxrnn: error: /dev/full: can't be written: No space left on device\n")
 
 
-def test_the_model_writes_and_the_same_seed_writes_the_same(inspect, place: Path) -> None:
+def test_a_sample_is_reproducible_by_rng_seed(inspect, place: Path) -> None:
     texts = []
     for seed in ("1", "1", "2"):
         options = ("--sample", "40", "--rng-seed", seed, "--overwrite")
-        assert inspect(*options, "--length", "30", "--output", "page.html").code == 0  # of given texts
+        assert (
+            inspect(*options, "--length", "30", "--output", "page.html").code == 0
+        )  # applies to given texts only
         texts.append(data_of(place / "page.html")["text"])
     assert len(texts[0]) == 40
     assert texts[0] == texts[1] != texts[2]
 
 
-def test_characters_that_the_model_lacks_are_left_out_and_named(inspect, place: Path) -> None:
+def test_characters_outside_the_vocabulary_are_left_out_and_named(inspect, place: Path) -> None:
     code, _, err = inspect("--text", "so\u00dft #1", "--output", "page.html")
     assert code == 0
-    assert "left out, as the model does not know them:" in err and "U+00DF" in err
+    assert "left out, not in the vocabulary:" in err and "U+00DF" in err
     assert data_of(place / "page.html")["text"] == "sot "
 
 
@@ -85,7 +87,7 @@ def test_another_run_is_compared(inspect, trained: Path, place: Path) -> None:
     assert {curve["run"] for curve in data_of(place / "page.html")["curves"]} == {"tiny", "other"}
 
 
-def test_a_run_of_the_same_name_is_told_apart_and_the_run_itself_is_not_drawn_twice(
+def test_runs_of_the_same_name_are_distinguished_and_a_repeated_run_is_drawn_once(
     inspect, trained: Path, place: Path
 ) -> None:
     shutil.copytree(trained, place / "checkpoints/tiny")
@@ -98,26 +100,28 @@ def test_a_run_of_the_same_name_is_told_apart_and_the_run_itself_is_not_drawn_tw
 @pytest.mark.parametrize(
     ("args", "why"),
     [
-        (("--text", ""), "an empty text shows nothing"),
-        (("--text", "\u65e5"), "knows none of the characters"),
+        (("--text", ""), "the text is empty"),
+        (("--text", "\u65e5"), "no character of the text is in the vocabulary"),
         (("--text", "a", "--sample", "3"), "give --text or --sample, not both"),
-        (("--file", "gone.txt"), "there is no file gone.txt"),
-        (("--file", "."), "is a directory"),
+        (("--file", "gone.txt"), "gone.txt: not found"),
+        (("--file", "."), ".: a directory"),
         (("--sample", "0"), "is not from 1"),
         (("--length", "1"), "is not from 2"),
         (("--output", "."), "is a directory"),
-        (("--output", "gone/page.html"), "there is no folder gone"),
+        (("--output", "gone/page.html"), "gone: no such folder"),
         (("--compare", "nope"), "no such run"),
     ],
 )
-def test_a_mistake_is_one_line_and_leaves_no_page(
+def test_an_error_is_one_line_and_leaves_no_page(
     inspect, place: Path, args: tuple[str, ...], why: str
 ) -> None:
     assert why in inspect(*args).error
     assert list(place.glob("*.html")) == []
 
 
-def test_without_its_corpus_a_run_asks_for_a_text(jaxrnn: Command, trained: Path, place: Path) -> None:
+def test_a_missing_corpus_is_refused_with_the_options_to_give_a_text(
+    jaxrnn: Command, trained: Path, place: Path
+) -> None:
     shutil.copytree(trained, place / "moved")
     record = json.loads((place / "moved/run.json").read_text())
     (place / "moved/run.json").write_text(json.dumps({**record, "corpus_path": str(place / "gone.txt")}))

@@ -1,4 +1,4 @@
-"""The page of `jaxrnn inspect` in a real browser: it loads in silence, shows, recolours, and takes text for text."""
+"""The page of `jaxrnn inspect` in a real browser."""
 
 import re
 import time
@@ -23,7 +23,7 @@ HOSTILE = (
 
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with two pages: of a play, and of a text that is full of HTML."""
+    """A folder with two pages: of a play, and of a text with HTML."""
     folder = tmp_path_factory.mktemp("pages")
     write_files(folder)
     (folder / "hostile.txt").write_text(HOSTILE * 12, encoding="utf-8")
@@ -42,7 +42,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def show(open_page: Callable[..., "Page"], pages: Path) -> Iterator[Callable[..., "Page"]]:
-    """Open one of the pages; nothing may be asked of a network."""
+    """Open one of the pages; a network request fails the test."""
     asked: list[str] = []
 
     def show_(name: str, **settings: Any) -> "Page":
@@ -57,7 +57,7 @@ def show(open_page: Callable[..., "Page"], pages: Path) -> Iterator[Callable[...
 
 
 def eventually(is_so: Callable[[], bool]) -> None:
-    """Waits for what a page does in its own time; its policy forbids to wait inside of it."""
+    """Poll a condition of the page from outside, because the page's policy forbids `wait_for_function`."""
     end = time.monotonic() + 10
     while not is_so():
         assert time.monotonic() < end
@@ -68,7 +68,7 @@ def colours(page: "Page") -> list[str]:
     return page.eval_on_selector_all("#text span", "spans => spans.map(s => s.style.backgroundColor)")
 
 
-def test_hovering_shows_what_was_expected_before_and_after(show) -> None:
+def test_hovering_shows_the_predictions(show) -> None:
     page = show("play.html")
     page.locator("#text span").nth(40).hover()
     details = page.locator("#details")
@@ -83,7 +83,7 @@ def test_hovering_shows_what_was_expected_before_and_after(show) -> None:
     assert details.inner_text() != before
 
 
-def test_a_character_that_was_clicked_stays(show) -> None:
+def test_a_clicked_character_stays_selected(show) -> None:
     page = show("play.html")
     page.locator("#text span").nth(40).click()
     chosen = page.locator("#details").inner_text()
@@ -91,7 +91,7 @@ def test_a_character_that_was_clicked_stays(show) -> None:
     assert page.locator("#details").inner_text() == chosen
 
 
-def test_arrow_keys_move_and_escape_lets_go(show) -> None:
+def test_arrow_keys_move_and_escape_clears_the_selection(show) -> None:
     page = show("play.html")
     page.locator("#text").focus()
     here = page.locator("#text .here")
@@ -100,15 +100,13 @@ def test_arrow_keys_move_and_escape_lets_go(show) -> None:
         assert here.get_attribute("data-t") == str(place)
     page.keyboard.press("ArrowDown")
     text = page.locator("#text").text_content()
-    assert (
-        text[int(here.get_attribute("data-t")) - 1] == "\n"
-    )  # the same place in the next line: its beginning
+    assert text[int(here.get_attribute("data-t")) - 1] == "\n"  # the same column of the next line, its start
     page.keyboard.press("Escape")
     page.locator("#text span").nth(90).hover()
     assert here.get_attribute("data-t") == "90"
 
 
-def test_choosing_a_unit_recolours_the_text(show) -> None:
+def test_selecting_a_unit_recolors_the_text(show) -> None:
     page = show("play.html")
     surprisal = colours(page)
     page.locator("#view").select_option(label="cell (c) of layer 1: lstm")
@@ -124,7 +122,7 @@ def test_choosing_a_unit_recolours_the_text(show) -> None:
     eventually(lambda: re.search(r"unit 4: -?\d\.\d\d\n", page.locator("#details").inner_text()) is not None)
 
 
-def test_a_row_of_the_ranking_shows_its_unit(show) -> None:
+def test_a_row_of_the_ranking_selects_its_unit(show) -> None:
     page = show("play.html")
     button = page.locator("#tracking button").first
     ((kind, unit),) = re.findall(r"^(\w), unit (\d+)", button.inner_text())
@@ -158,7 +156,7 @@ def test_html_in_a_text_is_text(show) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_every_character_can_be_read_on_its_colour(show, scheme: str) -> None:
+def test_every_character_is_readable_on_its_color(show, scheme: str) -> None:
     page = show("play.html", color_scheme=scheme)
     least = page.evaluate(
         """() => {
@@ -177,6 +175,6 @@ def test_every_character_can_be_read_on_its_colour(show, scheme: str) -> None:
     assert page.evaluate("document.documentElement.dataset.theme") != scheme
 
 
-def test_on_a_phone_nothing_is_wider_than_the_screen(show) -> None:
+def test_the_page_fits_a_phone_screen(show) -> None:
     page = show("play.html", viewport={"width": 360, "height": 700})
     assert page.evaluate("document.documentElement.scrollWidth") <= 360

@@ -1,4 +1,4 @@
-"""Texts that stay on the disk: folders and lists, trained on, gone on with, fine-tuned on, scored and looked into."""
+"""Corpora streamed from disk, folders and lists in every command."""
 
 import json
 import shutil
@@ -20,7 +20,7 @@ def _tokens(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def folder(place: Path) -> Path:
-    """The text of the other tests, in three files and a hidden one."""
+    """The corpus of the other tests, in three files and a hidden one."""
     text = (place / "text.txt").read_text(encoding="utf-8")
     (place / "texts" / "more").mkdir(parents=True)
     for name, part in {"a.txt": text[:900], "b.txt": text[900:2000], "more/c.txt": text[2000:]}.items():
@@ -41,7 +41,7 @@ def test_a_folder_is_streamed_and_resumed_without_it(jaxrnn: Command, place: Pat
     assert read_config(place / "checkpoints" / "new").train.steps == 30
 
 
-def test_a_list_is_remembered_with_all_its_places(jaxrnn: Command, place: Path, folder: Path) -> None:
+def test_a_list_is_recorded_with_all_its_paths(jaxrnn: Command, place: Path, folder: Path) -> None:
     names = 'corpus.text=["texts/b.txt", "texts/more"]'
     done = jaxrnn("pretrain", "tiny.toml", "--to", "./list", "--set", names, "--set", "train.steps=1", "-q")
     assert done.code == 0
@@ -51,11 +51,11 @@ def test_a_list_is_remembered_with_all_its_places(jaxrnn: Command, place: Path, 
     assert read_config(place / "list").corpus.text == ("texts/b.txt", "texts/more")
     plan = jaxrnn("pretrain", "tiny.toml", "--to", "./x", "--set", names, "--dry-run", *STREAMED).out
     assert f"texts/b.txt, texts/more ({folder / 'b.txt'}, {folder / 'more'})" in plan
-    assert "which is one epoch, streamed from disk" in plan
+    assert "(one epoch), streamed from disk" in plan
     assert jaxrnn("evaluate", "--from", "./list").code == 0
 
 
-def test_a_fine_tuning_is_named_after_the_folder_that_it_reads(
+def test_a_fine_tuned_run_is_named_after_its_corpus_folder(
     jaxrnn: Command, trained: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     few = ("--dry-run", "--set", "train.batch_size=4", "--set", "train.seq_len=8")
@@ -65,7 +65,7 @@ def test_a_fine_tuning_is_named_after_the_folder_that_it_reads(
         assert "-texts/ with run.json" in told.out
 
 
-def test_a_limit_holds_and_what_it_leaves_out_is_said(jaxrnn: Command, trained: Path, place: Path) -> None:
+def test_evaluate_limit_is_applied_and_reported(jaxrnn: Command, trained: Path, place: Path) -> None:
     limited = ("evaluate", "--from", trained, "--protocol", "stateful", "--limit", "30")
     found = jaxrnn(*limited, "--corpus", "text.txt")
     assert "only its validation split is scored" in found.err
@@ -74,7 +74,7 @@ def test_a_limit_holds_and_what_it_leaves_out_is_said(jaxrnn: Command, trained: 
     assert "29 characters scored" in jaxrnn(*limited, "--corpus", "other.txt").out
 
 
-def test_inspect_looks_into_a_text_on_the_disk(
+def test_inspect_with_a_streamed_corpus(
     jaxrnn: Command, trained: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sources, "RESIDENT_BYTES", 1000)
@@ -85,7 +85,7 @@ def test_inspect_looks_into_a_text_on_the_disk(
         assert done.code == 0, done
 
 
-def test_a_mistake_is_one_line(jaxrnn: Command, place: Path) -> None:
+def test_an_error_is_one_line(jaxrnn: Command, place: Path) -> None:
     (place / "bad").mkdir()
     (place / "bad/x.txt").write_bytes(b"ab\xff")
     result = jaxrnn("pretrain", "tiny.toml", "--set", "corpus.text=bad", *STREAMED, "--quiet")
@@ -93,7 +93,7 @@ def test_a_mistake_is_one_line(jaxrnn: Command, place: Path) -> None:
     assert not (place / "checkpoints").exists()
 
 
-def test_a_place_that_cannot_be_written_is_one_line_of_another_kind(jaxrnn: Command, place: Path) -> None:
+def test_a_cache_folder_that_can_not_be_written_is_one_line(jaxrnn: Command, place: Path) -> None:
     (place / "tokens").write_text("a file in the way")
     result = jaxrnn("pretrain", "tiny.toml", *STREAMED, "--quiet")
     assert result.code == 1

@@ -1,4 +1,4 @@
-"""`jaxrnn play`, a real process on the loopback: what it answers, what it refuses, fifty at once, and its end."""
+"""`jaxrnn play` as a process on the loopback: answers, refusals, 50 clients at once, and shutdown."""
 
 import base64
 import contextlib
@@ -34,7 +34,7 @@ class Server(NamedTuple):
     address: str  # host:port
 
 
-# The command, but for a server that waits 1 s for a request.
+# The command with a request timeout of 1 s.
 PROGRAM = """
 import sys
 from jaxrnn.play import server
@@ -46,9 +46,11 @@ sys.exit(main())
 
 @contextlib.contextmanager
 def playing(run: Path, *args: str) -> Iterator[Server]:
-    """A server that has printed its address; whatever happens, it ends here."""
+    """A server that has printed its address; ended on exit."""
     command = [sys.executable, "-c", PROGRAM, "play", "--from", str(run), "--port", "0", *args]
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
+    before = signal.signal(
+        signal.SIGINT, signal.default_int_handler
+    )  # background jobs of a shell ignore SIGINT
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
         signal.signal(signal.SIGINT, before)
         try:
@@ -64,7 +66,7 @@ LONG = b'{"text": "e", "length": 2000}'
 
 
 def send(server: Server, body: bytes, length: int = len(LONG)) -> socket.socket:
-    """A connection on which a request has been sent, with a body that is to have a length in bytes."""
+    """A connection with a request sent on it, whose header announces a body of `length` bytes."""
     host, port = server.address.split(":")
     head = f"POST /write HTTP/1.1\r\nHost: {server.address}\r\nAuthorization: Bearer {TOKEN}\r\n"
     connection = socket.create_connection((host, int(port)), timeout=15)
@@ -74,7 +76,7 @@ def send(server: Server, body: bytes, length: int = len(LONG)) -> socket.socket:
 
 
 def end(server: Server, number: int) -> tuple[int, str]:
-    """Send a signal while an answer is written; return the exit code and what was printed."""
+    """Send a signal while an answer is sent; return the exit code and the output."""
     with send(server, LONG) as connection:
         connection.recv(100)
         server.process.send_signal(number)
@@ -86,7 +88,7 @@ def end(server: Server, number: int) -> tuple[int, str]:
 def server(trained: Path) -> Iterator[Server]:
     with playing(trained) as found:
         yield found
-        # No request in these tests is worth a line.
+        # No request in these tests may print a line.
         assert end(found, signal.SIGTERM) == (-signal.SIGTERM, "")
 
 
@@ -109,7 +111,7 @@ def ask(server: Server, method: str, path: str, body: Any = None, **headers: str
 
 
 def characters(answer: Answer) -> list[dict[str, Any]]:
-    """What was written, from the events."""
+    """Return the text in the events."""
     *blocks, end, rest = answer.body.decode().split("\n\n")
     assert (end, rest) == ('event: done\ndata: ""', "")
     return [made for block in blocks for made in json.loads(block.removeprefix("data: "))["characters"]]
@@ -123,7 +125,7 @@ def test_the_model_is_described(server: Server, trained: Path) -> None:
     assert answer["beginning"] == "\n"
 
 
-def test_it_writes_what_sample_writes(server: Server, jaxrnn: Command, trained: Path) -> None:
+def test_it_samples_the_same_text_as_sample(server: Server, jaxrnn: Command, trained: Path) -> None:
     asked = {"text": "ROMEO:", "length": 30, "temperature": 0.9, "rng_seed": 7}
     answer = ask(server, "POST", "/write", asked)
     assert answer.headers["content-type"].startswith("text/event-stream")
@@ -138,7 +140,7 @@ def test_it_writes_what_sample_writes(server: Server, jaxrnn: Command, trained: 
             assert probabilities[each["character"]] == pytest.approx(np.exp(-each["nats"]), abs=1e-3)
 
 
-def test_units_are_a_byte_each(server: Server) -> None:
+def test_unit_values_are_one_byte_each(server: Server) -> None:
     answer = ask(server, "POST", "/write", {"text": "ROMEO:", "length": 3})
     event = json.loads(answer.body.decode().split("\n\n")[0].removeprefix("data: "))
     units = base64.b64decode(event["units"])
@@ -168,7 +170,7 @@ def test_units_are_a_byte_each(server: Server) -> None:
         (b" " * 70_000, 413, "at most 65,536 bytes"),
     ],
 )
-def test_what_is_wrong_is_said(server: Server, body: Any, status: int, why: str) -> None:
+def test_a_bad_request_is_refused_with_its_reason(server: Server, body: Any, status: int, why: str) -> None:
     answer = ask(server, "POST", "/write", body)
     assert (answer.status, why in json.loads(answer.body)["error"]) == (status, True)
 
@@ -184,17 +186,21 @@ def test_what_is_wrong_is_said(server: Server, body: Any, status: int, why: str)
         ({"Host": "evil.example"}, 400),
     ],
 )
-def test_another_origin_or_name_is_refused(server: Server, path: str, headers: dict, status: int) -> None:
+def test_another_origin_or_host_name_is_refused(
+    server: Server, path: str, headers: dict, status: int
+) -> None:
     answer = ask(server, "POST" if path == "/write" else "GET", path, {"text": "e"}, **headers)
     assert answer.status == status
 
 
-def test_no_answer_lets_another_origin_read_it(server: Server) -> None:
+def test_no_answer_is_readable_by_another_origin(server: Server) -> None:
     for path in ("/", "/model", "/play.js", "/nowhere"):
         headers = {name.lower() for name in ask(server, "GET", path).headers}
         assert "access-control-allow-origin" not in headers
         assert "content-security-policy" in headers
-    plain = ask(server, "POST", "/write", {"text": "e"}, Content_Type="text/plain")  # what a form could send
+    plain = ask(
+        server, "POST", "/write", {"text": "e"}, Content_Type="text/plain"
+    )  # a content type that a form can send
     assert plain.status == 415
     assert ask(server, "OPTIONS", "/write").status == 405
 
@@ -205,7 +211,7 @@ def resident_kilobytes(process: subprocess.Popen) -> int:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the memory of a process from /proc")
-def test_fifty_clients_are_all_served_in_flat_memory(server: Server) -> None:
+def test_50_clients_are_served_without_memory_growth(server: Server) -> None:
     asked = {"text": "ROMEO:\n", "length": 40}
     stop = threading.Event()
 
@@ -218,18 +224,18 @@ def test_fifty_clients_are_all_served_in_flat_memory(server: Server) -> None:
 
     with ThreadPoolExecutor(50) as pool:
         clients = [pool.submit(client, number) for number in range(50)]
-        time.sleep(1)  # what is made once is made
+        time.sleep(1)  # one-time allocations are done
         memory = []
         for _ in range(15):
             memory.append(resident_kilobytes(server.process))
             time.sleep(0.1)
         stop.set()
     assert min(client.result() for client in clients) >= 1
-    assert max(memory) < memory[0] + 30_000  # kB; what fifty threads of a pool may need
+    assert max(memory) < memory[0] + 30_000  # kB, for up to 50 threads of a pool
 
 
-def test_clients_that_go_away_make_room(server: Server) -> None:
-    """As many as may write at once are dropped while they are answered."""
+def test_disconnected_clients_free_their_slots(server: Server) -> None:
+    """Disconnect the maximum number of clients while they are answered."""
     with contextlib.ExitStack() as clients:
         for _ in range(64):
             clients.enter_context(send(server, LONG))
@@ -243,7 +249,7 @@ def test_clients_that_go_away_make_room(server: Server) -> None:
     assert answer.status == 200
 
 
-def test_silent_and_slow_clients_are_hung_up_on(server: Server) -> None:
+def test_silent_and_slow_clients_are_disconnected(server: Server) -> None:
     host, port = server.address.split(":")
     with socket.create_connection((host, int(port)), timeout=15) as silent:
         with send(server, b"", length=100) as slow:
@@ -252,11 +258,11 @@ def test_silent_and_slow_clients_are_hung_up_on(server: Server) -> None:
     assert ask(server, "GET", "/model").status == 200
 
 
-def test_a_second_request_that_is_never_complete_is_hung_up_on_too(server: Server) -> None:
+def test_an_incomplete_second_request_is_disconnected(server: Server) -> None:
     host, port = server.address.split(":")
     for path, more in (("/model", b"G"), ("/", b"\0" * 10)):
         with socket.create_connection((host, int(port)), timeout=15) as connection:
-            length = len(more) + 1  # of a body that never comes to its end
+            length = len(more) + 1  # longer than the body sent
             head = f"GET {path} HTTP/1.1\r\nHost: {server.address}\r\nContent-Length: {length * (path == '/')}\r\n\r\n"
             connection.sendall(head.encode())
             answer = connection.recv(1_000_000)
@@ -267,9 +273,9 @@ def test_a_second_request_that_is_never_complete_is_hung_up_on_too(server: Serve
                     pass
 
 
-def test_requests_that_are_none_are_answered_in_silence(server: Server) -> None:
+def test_invalid_requests_are_answered_without_output(server: Server) -> None:
     with send(server, b'{"te', length=100):
-        pass  # a client that leaves during its body
+        pass  # a client that disconnects during its body
     upgrade = {
         "Connection": "Upgrade",
         "Upgrade": "websocket",
@@ -282,11 +288,11 @@ def test_requests_that_are_none_are_answered_in_silence(server: Server) -> None:
     with socket.create_connection((host, int(port)), timeout=15) as connection:
         connection.sendall(b"\0\r\n\r\n")
         assert b" 400 " in connection.recv(1000)
-    assert ask(server, "GET", "/model").status == 200  # the fixture sees that nothing was printed
+    assert ask(server, "GET", "/model").status == 200  # the fixture checks that nothing was printed
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere 127.0.0.1 is the only loopback address")
-def test_a_token_is_asked_for_at_any_address_of_this_machine_until_ctrl_c(trained: Path) -> None:
+def test_a_token_is_required_at_every_address_until_ctrl_c(trained: Path) -> None:
     with playing(trained, "--host", "127.0.0.2", "--token", TOKEN) as server:
         assert server.address.startswith("127.0.0.2:")
         assert ask(server, "GET", "/").status == 200
@@ -305,14 +311,14 @@ def test_a_token_is_asked_for_at_any_address_of_this_machine_until_ctrl_c(traine
         (("--token", "short"), "16 letters and digits"),
         (("--token", "abcdefgh1234567\u00e9"), "16 letters and digits"),
         (("--port", "70000"), "is not from 0"),
-        (("--host", "a..b", "--token", TOKEN), "there is no address a..b"),
+        (("--host", "a..b", "--token", TOKEN), "a..b can't be resolved"),
     ],
 )
-def test_what_would_let_others_in_is_refused(jaxrnn: Command, trained: Path, args: tuple, why: str) -> None:
+def test_invalid_options_are_refused(jaxrnn: Command, trained: Path, args: tuple, why: str) -> None:
     assert why in jaxrnn("play", "--from", trained, *args).error
 
 
-def test_a_token_may_come_from_the_environment_where_no_list_of_processes_shows_it(
+def test_a_token_from_the_environment_is_not_visible_in_the_process_list(
     jaxrnn: Command, trained: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("JAXRNN_PLAY_TOKEN", "short")
@@ -323,14 +329,14 @@ def test_a_token_may_come_from_the_environment_where_no_list_of_processes_shows_
         assert ask(server, "GET", "/model", Authorization=f"Bearer {TOKEN}").status == 200
 
 
-def test_a_port_that_is_taken_is_one_line(jaxrnn: Command, trained: Path) -> None:
+def test_a_port_in_use_is_one_line(jaxrnn: Command, trained: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         assert "can't listen on 127.0.0.1" in jaxrnn("play", "--from", trained, "--port", port).error
 
 
 @pytest.mark.browser
-def test_in_a_browser_it_writes_shows_alternatives_and_branches(server: Server, open_page: Any) -> None:
+def test_the_page_samples_shows_alternatives_and_branches(server: Server, open_page: Any) -> None:
     page = open_page()
     page.goto(f"http://{server.address}/")
     page.wait_for_selector("body[data-ready=true]")
@@ -344,7 +350,7 @@ def test_in_a_browser_it_writes_shows_alternatives_and_branches(server: Server, 
     text = page.locator("#text").text_content()
     assert text.startswith("ROMEO:\n") and len(text) == 7 + 60
     page.locator("#text [data-index='20']").click()
-    page.locator("#text [data-index='50']").hover()  # on the way to the alternatives
+    page.locator("#text [data-index='50']").hover()  # the pointer moves towards the alternatives
     assert page.locator("#text .here").get_attribute("data-index") == "20"
     assert page.locator("#details button").count() == 5
     alternative = page.locator("#details button:not([disabled])").first
@@ -358,13 +364,11 @@ def test_in_a_browser_it_writes_shows_alternatives_and_branches(server: Server, 
     assert page.evaluate("document.activeElement.id") == "text"
     page.locator("#more").click()
     page.wait_for_selector("#text [data-index='60']")
-    assert page.evaluate("document.getElementById('units').width") == 3  # eight units, three by three
+    assert page.evaluate("document.getElementById('units').width") == 3  # 8 units in a 3 by 3 grid
 
 
 @pytest.mark.browser
-def test_in_a_browser_a_token_comes_with_the_address_and_goes_out_of_sight(
-    trained: Path, chromium: Any
-) -> None:
+def test_the_page_removes_the_token_from_the_address(trained: Path, chromium: Any) -> None:
     with playing(trained, "--token", TOKEN) as server:
         context = chromium.new_context()
         page = context.new_page()

@@ -1,4 +1,4 @@
-"""`jaxrnn plot`: one picture of runs, and what is refused."""
+"""`jaxrnn plot`: the figure, and errors."""
 
 import shutil
 from pathlib import Path
@@ -11,10 +11,10 @@ pytest.importorskip("matplotlib")
 pytestmark = pytest.mark.usefixtures("place")
 
 
-def test_several_runs_come_into_one_picture(jaxrnn: Command, trained: Path, place: Path) -> None:
+def test_several_runs_in_one_figure(jaxrnn: Command, trained: Path, place: Path) -> None:
     shutil.copytree(trained, place / "checkpoints/other")
     code, out, err = jaxrnn("plot", trained, "other", "--over", "seconds", "--output", "both.svg")
-    assert (code, out, err) == (0, "", "jaxrnn: drew both.svg\n")
+    assert (code, out, err) == (0, "", "jaxrnn: wrote both.svg\n")
     svg = (place / "both.svg").read_text()
     assert "<!-- tiny, validation -->" in svg and "<!-- other, validation -->" in svg
 
@@ -29,21 +29,21 @@ def test_a_run_named_twice_is_drawn_once(jaxrnn: Command, trained: Path, place: 
     [
         ((), "missing argument"),
         (("nope",), "no such run"),
-        (("{run}", "--over", "hours"), "none of steps, tokens, seconds"),
+        (("{run}", "--over", "hours"), "not one of steps, tokens, seconds"),
         (("{run}", "--output", "a.pdf"), "neither .png nor .svg"),
-        (("{run}", "--output", "gone/a.png"), "there is no folder gone"),
+        (("{run}", "--output", "gone/a.png"), "gone: no such folder"),
     ],
 )
-def test_a_mistake_is_one_line(jaxrnn: Command, trained: Path, place: Path, args: tuple, why: str) -> None:
+def test_an_error_is_one_line(jaxrnn: Command, trained: Path, place: Path, args: tuple, why: str) -> None:
     assert why in jaxrnn("plot", *(str(arg).replace("{run}", str(trained)) for arg in args)).error.lower()
     assert not (place / "curves.png").exists()
 
 
-def test_a_run_without_an_evaluation_has_nothing_to_draw(jaxrnn: Command, trained: Path, place: Path) -> None:
+def test_a_run_without_an_evaluation_is_refused(jaxrnn: Command, trained: Path, place: Path) -> None:
     shutil.copytree(trained, place / "checkpoints/new")
     metrics = place / "checkpoints/new/metrics.csv"
     metrics.write_text(metrics.read_text().splitlines()[0] + "\n")
-    assert "not evaluated yet" in jaxrnn("plot", "new").error
+    assert "no evaluation yet" in jaxrnn("plot", "new").error
     metrics.unlink()
     assert "can't be read" in jaxrnn("plot", "new").error
 
@@ -55,7 +55,7 @@ def test_a_run_without_an_evaluation_has_nothing_to_draw(jaxrnn: Command, traine
         (ImportError(), "pip"),
     ],
 )
-def test_a_picture_that_can_not_be_drawn_is_one_line(
+def test_a_figure_that_can_not_be_written_is_one_line(
     jaxrnn: Command, trained: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, why: str
 ) -> None:
     def fail(*_: object) -> None:

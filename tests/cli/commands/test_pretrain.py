@@ -1,4 +1,4 @@
-"""`jaxrnn pretrain`: what a training run leaves behind, and what stops it before anything is written."""
+"""`jaxrnn pretrain`: files and output of a run, signals, and errors before anything is written."""
 
 import importlib.util
 import json
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.usefixtures("place")
 RUN = Path("checkpoints/tiny")
 
 
-def test_a_training_leaves_a_run_that_can_be_sampled(jaxrnn) -> None:
+def test_a_trained_run_can_be_sampled(jaxrnn) -> None:
     code, out, err = jaxrnn("pretrain", "tiny.toml", "--set", "train.sample_every=10")
     assert (code, out) == (0, "")
 
@@ -78,23 +78,23 @@ def test_training_losses_are_logged_without_evaluations(jaxrnn) -> None:
         True,
         False,
         True,
-    ]  # not too many
+    ]  # but not too many
 
 
-def test_quiet_is_quiet(jaxrnn) -> None:
+def test_quiet_prints_nothing(jaxrnn) -> None:
     assert jaxrnn("pretrain", "tiny.toml", "--quiet", "--set", "train.steps=2") == (0, "", "")
     assert is_run(RUN)
 
 
-def test_without_held_out_text_the_loss_of_the_training_is_told(jaxrnn) -> None:
+def test_the_training_loss_is_reported_without_a_validation_split(jaxrnn) -> None:
     _, _, err = jaxrnn(
         "pretrain", "tiny.toml", "--set", "corpus.validation_fraction=0", "--set", "train.steps=2"
     )
-    assert "train loss" in err.splitlines()[-2] and "held-out" not in err.splitlines()[-2]
+    assert "train loss" in err.splitlines()[-2] and "validation loss" not in err.splitlines()[-2]
     assert {row["val_loss"] for row in read_metrics(RUN)} == {""}
 
 
-def test_without_matplotlib_a_line_says_how_to_get_the_curve(jaxrnn, monkeypatch) -> None:
+def test_missing_matplotlib_is_reported_with_the_command_for_the_curve(jaxrnn, monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     code, _, err = jaxrnn("pretrain", "tiny.toml", "--set", "train.steps=2")
     assert code == 0
@@ -102,7 +102,7 @@ def test_without_matplotlib_a_line_says_how_to_get_the_curve(jaxrnn, monkeypatch
     assert not (RUN / "loss.png").exists()
 
 
-def test_a_dry_run_tells_the_plan_and_writes_nothing(jaxrnn) -> None:
+def test_dry_run_prints_the_plan_and_writes_nothing(jaxrnn) -> None:
     before = sorted(Path().rglob("*"))
     code, out, err = jaxrnn("pretrain", "tiny.toml", "--dry-run")
     assert (code, err) == (0, "")
@@ -121,7 +121,7 @@ def test_a_dry_run_tells_the_plan_and_writes_nothing(jaxrnn) -> None:
         assert name in plan["would write"]
 
 
-def test_a_plan_counts_all_batches_of_a_step(jaxrnn) -> None:
+def test_dry_run_counts_accumulated_batches(jaxrnn) -> None:
     out = jaxrnn("pretrain", "tiny.toml", "--dry-run", "--set", "train.accumulate_steps=3").out
     plan = dict(line.split(":", 1) for line in out.splitlines())
     assert plan["steps"].strip() == "20 of 96 characters (3 batches of 4 x 8)"
@@ -135,7 +135,7 @@ def test_a_plan_counts_all_batches_of_a_step(jaxrnn) -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1])
 def test_a_signal_saves_and_ends_with_its_exit_code(jaxrnn, stop_at, number: signal.Signals) -> None:
     default = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
-    found = signal.signal(number, default)  # the tests may run under nohup, which ignores SIGHUP
+    found = signal.signal(number, default)  # tests may run under nohup, which ignores SIGHUP
     before = [signal.getsignal(signal.SIGINT), default]
     stop_at(10, number)
     try:
@@ -149,7 +149,7 @@ def test_a_signal_saves_and_ends_with_its_exit_code(jaxrnn, stop_at, number: sig
     assert jaxrnn("sample", "--rng-seed", "1").code == 0
 
 
-def test_a_signal_that_nohup_ignores_stops_nothing() -> None:
+def test_a_signal_ignored_by_nohup_does_not_stop_training() -> None:
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         with catch_signals(quiet=True) as caught:
@@ -160,7 +160,7 @@ def test_a_signal_that_nohup_ignores_stops_nothing() -> None:
         signal.signal(signal.SIGHUP, before)
 
 
-def test_a_training_run_goes_on_where_nobody_reads_stderr(place: Path) -> None:
+def test_a_training_run_continues_with_closed_stderr(place: Path) -> None:
     command = [sys.executable, "-m", "jaxrnn_cli", "pretrain", "tiny.toml"]
     with subprocess.Popen(command, stderr=subprocess.PIPE) as process:
         assert process.stderr is not None
@@ -170,7 +170,7 @@ def test_a_training_run_goes_on_where_nobody_reads_stderr(place: Path) -> None:
     assert list_steps(place / RUN)[-1].step == 20
 
 
-def test_ctrl_c_in_the_middle_of_a_real_training_leaves_a_run_that_samples(jaxrnn, ctrl_c) -> None:
+def test_ctrl_c_during_training_leaves_a_run_that_can_be_sampled(jaxrnn, ctrl_c) -> None:
     code, out, err = ctrl_c(1)
     assert (code, out) == (130, "")
     assert "Traceback" not in err
@@ -178,10 +178,10 @@ def test_ctrl_c_in_the_middle_of_a_real_training_leaves_a_run_that_samples(jaxrn
     assert jaxrnn("sample", "--rng-seed", "1").code == 0
 
 
-# What goes wrong in the middle.
+# Failures during training.
 
 
-def test_a_run_that_can_not_be_written_any_more_ends_the_training(jaxrnn, monkeypatch) -> None:
+def test_training_ends_when_the_run_becomes_unwritable(jaxrnn, monkeypatch) -> None:
     def full(*_args: object) -> None:
         raise OSError(28, "No space left on device")
 
@@ -208,10 +208,10 @@ def make_run(path: Path) -> None:
     create_run(path, data.config, data.vocabulary, data.record, init_state(data.config, data.vocabulary.size))
 
 
-# Bad input: one line, exit code 2, nothing written, nothing lost.
+# Usage errors: one line, exit code 2, nothing written or lost.
 
 
-def test_a_run_that_exists_is_refused_with_the_ways_on(refused) -> None:
+def test_an_existing_run_is_refused_with_the_options(refused) -> None:
     make_run(RUN)
     error = refused("tiny.toml")
     for words in ("checkpoints/tiny", "--overwrite", "--to"):
@@ -234,7 +234,7 @@ def test_a_run_that_exists_is_refused_with_the_ways_on(refused) -> None:
         ("batch_size = 4", "batch_size = 4\ndevices = 3", "devices"),
     ],
 )
-def test_what_a_config_can_not_mean_is_refused(refused, was: str, becomes: str, said: str) -> None:
+def test_an_invalid_config_is_refused(refused, was: str, becomes: str, said: str) -> None:
     Path("binary").write_bytes(b"\x7fELF\0\0\0")
     Path("short").write_text("too short")
     config = Path("tiny.toml").read_text(encoding="utf-8")
@@ -254,11 +254,11 @@ def test_what_a_config_can_not_mean_is_refused(refused, was: str, becomes: str, 
         (["tiny.toml", "--to", "./text.txt", "--overwrite"], "text.txt"),
     ],
 )
-def test_an_argument_that_can_not_be_meant_is_refused(refused, args: list[str], said: str) -> None:
+def test_an_invalid_argument_is_refused(refused, args: list[str], said: str) -> None:
     assert said in refused(*args)
 
 
-def test_event_files_are_written_where_they_are_asked_for(jaxrnn) -> None:
+def test_log_to_tensorboard_writes_event_files(jaxrnn) -> None:
     pytest.importorskip("tensorboardX")
     asked = ("--quiet", "--overwrite", "--set", "train.steps=2")
     for log_to in ([], ["--log-to", "tensorboard"]):
@@ -267,7 +267,7 @@ def test_event_files_are_written_where_they_are_asked_for(jaxrnn) -> None:
     assert jaxrnn("pretrain", "tiny.toml", *asked, "--log-to", "tensorbord").code == 2
 
 
-def test_a_run_tells_neither_its_place_nor_its_host_but_for_the_path_of_its_corpus(
+def test_a_run_contains_no_path_or_host_except_the_path_of_its_corpus(
     jaxrnn, place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(socket, "gethostname", lambda: "unmistakable")
@@ -280,7 +280,7 @@ def test_a_run_tells_neither_its_place_nor_its_host_but_for_the_path_of_its_corp
         record = json.loads((run / "run.json").read_text())
         assert record["corpus_path"] == str(place / "text.txt")
         (run / "run.json").write_text(json.dumps({**record, "corpus_path": "text.txt"}))
-        assert jaxrnn("evaluate", "--from", run, "--json").code == 0  # so it may be shortened
+        assert jaxrnn("evaluate", "--from", run, "--json").code == 0  # so the recorded path may be shortened
     for path in place.glob("checkpoints/**/*"):
         told = path.name.encode() + (path.read_bytes() if path.is_file() else b"")
         assert b"unmistakable" not in told and str(place).encode() not in told, path

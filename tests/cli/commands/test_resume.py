@@ -1,4 +1,4 @@
-"""`--resume`: a training run that goes on as if it had never been stopped, and says what is not as it was."""
+"""`--resume`: resumed runs equal uninterrupted runs, and differences are reported."""
 
 import errno
 import json
@@ -23,7 +23,7 @@ RUN = Path("checkpoints/tiny")
 
 @pytest.fixture
 def stopped(place: Path, jaxrnn, stop_at) -> None:
-    """A run that was stopped at step 10 of 20."""
+    """A run stopped at step 10 of 20."""
     assert Path.cwd() == place
     stop_at(10)
     code, _, err = jaxrnn("pretrain", "tiny.toml")
@@ -32,7 +32,7 @@ def stopped(place: Path, jaxrnn, stop_at) -> None:
 
 
 @pytest.mark.usefixtures("stopped")
-def test_it_ends_as_a_run_that_was_never_stopped(jaxrnn, trained: Path) -> None:
+def test_a_resumed_run_is_bitwise_identical_to_an_uninterrupted_one(jaxrnn, trained: Path) -> None:
     code, out, err = jaxrnn("pretrain", "tiny.toml", "--resume")
     assert (code, out) == (0, "")
     assert "jaxrnn: resuming checkpoints/tiny from step 10 of 20" in err.splitlines()
@@ -41,7 +41,7 @@ def test_it_ends_as_a_run_that_was_never_stopped(jaxrnn, trained: Path) -> None:
     assert read_metrics(RUN) == read_metrics(trained)
 
 
-def test_with_an_average_too_it_ends_as_a_run_that_was_never_stopped(jaxrnn, stop_at) -> None:
+def test_a_resumed_run_with_averaged_parameters_is_bitwise_identical(jaxrnn, stop_at) -> None:
     given = ["--set", "train.ema_decay=0.5", "--set", "train.reset_rate=0.3"]
     assert jaxrnn("pretrain", "tiny.toml", *given, "--to", "whole", "--quiet").code == 0
     stop_at(10)
@@ -54,12 +54,12 @@ def test_with_an_average_too_it_ends_as_a_run_that_was_never_stopped(jaxrnn, sto
     assert jaxrnn("sample", "--from", RUN, "--rng-seed", "1").code == 0
 
 
-def test_where_there_is_no_run_it_starts_one(jaxrnn, trained: Path) -> None:
+def test_resume_without_a_run_starts_one(jaxrnn, trained: Path) -> None:
     assert jaxrnn("pretrain", "tiny.toml", "--resume", "--quiet") == (0, "", "")
     assert arrays(RUN) == arrays(trained)
 
 
-def test_a_finished_run_says_so(jaxrnn, trained: Path) -> None:
+def test_a_finished_run_is_reported(jaxrnn, trained: Path) -> None:
     shutil.copytree(trained, RUN)
     code, _, err = jaxrnn("pretrain", "tiny.toml", "--resume")
     assert code == 0
@@ -67,7 +67,7 @@ def test_a_finished_run_says_so(jaxrnn, trained: Path) -> None:
     assert "--set train.steps=N" in err
 
 
-def test_more_steps_prolong_a_run_and_say_what_that_does(jaxrnn, trained: Path) -> None:
+def test_more_steps_prolong_a_run_with_a_note_on_the_schedule(jaxrnn, trained: Path) -> None:
     shutil.copytree(trained, RUN)
     code, _, err = jaxrnn("pretrain", "tiny.toml", "--resume", "--set", "train.steps=30")
     assert code == 0
@@ -78,7 +78,7 @@ def test_more_steps_prolong_a_run_and_say_what_that_does(jaxrnn, trained: Path) 
 
 
 @pytest.mark.usefixtures("stopped")
-def test_a_difference_in_what_it_runs_on_is_one_line(jaxrnn, monkeypatch) -> None:
+def test_a_different_environment_is_reported_in_one_line(jaxrnn, monkeypatch) -> None:
     monkeypatch.setenv("XLA_FLAGS", os.environ.get("XLA_FLAGS", "") + " ")
     _, _, err = jaxrnn("pretrain", "tiny.toml", "--resume")
     (line,) = (line for line in err.splitlines() if "may differ" in line)
@@ -92,7 +92,7 @@ def test_another_model_is_refused(jaxrnn, trained: Path) -> None:
 
 
 @pytest.mark.usefixtures("stopped")
-def test_a_changed_text_is_refused(jaxrnn) -> None:
+def test_a_changed_corpus_is_refused(jaxrnn) -> None:
     with Path("text.txt").open("a") as file:
         file.write("!")
     error = jaxrnn("pretrain", "tiny.toml", "--resume").error
@@ -101,9 +101,7 @@ def test_a_changed_text_is_refused(jaxrnn) -> None:
 
 
 @pytest.mark.usefixtures("stopped")
-def test_another_place_of_the_corpus_is_read_and_another_corpus_is_refused(
-    jaxrnn, place: Path, trained: Path
-) -> None:
+def test_a_moved_corpus_is_accepted_and_another_corpus_is_refused(jaxrnn, place: Path, trained: Path) -> None:
     (place / "other.txt").write_text((place / "text.txt").read_text() + "!")
     config, resume = (RUN / "config.toml").read_bytes(), ("pretrain", "tiny.toml", "--resume", "--set")
     for name, why in {"other.txt": "not the corpus that the run began with", "gone.txt": "no file"}.items():
@@ -117,7 +115,7 @@ def test_another_place_of_the_corpus_is_read_and_another_corpus_is_refused(
     assert read_config(RUN).corpus.text == "moved.txt"
 
 
-def test_a_damaged_last_checkpoint_is_told_and_the_one_before_gone_on_from(jaxrnn, trained: Path) -> None:
+def test_a_corrupt_last_checkpoint_is_reported_and_the_previous_one_restored(jaxrnn, trained: Path) -> None:
     shutil.copytree(trained, RUN)
     (RUN / "steps/20/checkpoint.json").write_text("{}", encoding="utf-8")
     code, _, err = jaxrnn("pretrain", "tiny.toml", "--resume")
@@ -128,7 +126,7 @@ def test_a_damaged_last_checkpoint_is_told_and_the_one_before_gone_on_from(jaxrn
     assert read_metrics(RUN) == read_metrics(trained)
 
 
-def test_a_run_that_is_being_written_is_refused_to_writers_and_not_to_readers(jaxrnn, trained: Path) -> None:
+def test_a_run_being_written_is_locked_for_writers_only(jaxrnn, trained: Path) -> None:
     shutil.copytree(trained, RUN)
     with locked(RUN):
         for option in ("--resume", "--overwrite"):
@@ -144,7 +142,7 @@ def test_resume_and_overwrite_exclude_each_other(jaxrnn) -> None:
     assert "--overwrite" in jaxrnn("pretrain", "tiny.toml", "--resume", "--overwrite").error
 
 
-def test_a_vocabulary_that_was_changed_is_noticed(jaxrnn, trained: Path) -> None:
+def test_a_changed_vocabulary_is_refused(jaxrnn, trained: Path) -> None:
     shutil.copytree(trained, RUN)
     characters = json.loads((RUN / "vocabulary.json").read_bytes())["characters"]
     other = json.dumps({"characters": characters[:-1] + chr(ord(characters[-1]) + 1)})
@@ -152,7 +150,7 @@ def test_a_vocabulary_that_was_changed_is_noticed(jaxrnn, trained: Path) -> None
     assert "vocabulary.json" in jaxrnn("sample", "--from", RUN, "--rng-seed", "1").error
 
 
-def test_a_dry_run_says_where_it_would_go_on(jaxrnn, trained: Path) -> None:
+def test_dry_run_reports_the_step_to_resume_from(jaxrnn, trained: Path) -> None:
     shutil.copytree(trained, RUN)
     code, out, _ = jaxrnn("pretrain", "tiny.toml", "--resume", "--dry-run", "--set", "train.steps=40")
     assert code == 0
@@ -160,14 +158,14 @@ def test_a_dry_run_says_where_it_would_go_on(jaxrnn, trained: Path) -> None:
     assert "train.steps 20 -> 40" in out
 
 
-# What goes wrong outside.
+# Failures of the environment.
 
 
 @pytest.mark.usefixtures("stopped")
-def test_a_disk_that_is_full_costs_nothing_that_was_saved(jaxrnn, monkeypatch, trained: Path) -> None:
+def test_a_full_disk_keeps_saved_checkpoints(jaxrnn, monkeypatch, trained: Path) -> None:
     monkeypatch.setattr(saving, "_RETRY_SECONDS", 0.0)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1500, hard))  # no file may be larger: a checkpoint's are
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1500, hard))  # maximum file size, below that of a checkpoint
     try:
         code, out, err = jaxrnn("pretrain", "tiny.toml", "--resume", "--quiet")
     finally:
@@ -182,7 +180,7 @@ def test_a_disk_that_is_full_costs_nothing_that_was_saved(jaxrnn, monkeypatch, t
     assert read_metrics(RUN) == read_metrics(trained)
 
 
-# The command on a disk that fills just when room for a checkpoint was made, so that orbax is what fails.
+# The command on a disk that becomes full after space for a checkpoint was reserved, so that orbax fails.
 FILLED_MEANWHILE = """
 import resource
 from jaxrnn import disk
@@ -193,14 +191,14 @@ main()
 
 
 @pytest.mark.usefixtures("stopped")
-def test_a_save_that_fails_in_many_threads_at_once_is_still_one_line() -> None:
+def test_a_save_that_fails_in_many_threads_is_one_line() -> None:
     ended = in_process("-c", FILLED_MEANWHILE, "pretrain", "tiny.toml", "--resume", "--quiet")
     assert ended.returncode == 1
     (line,) = ended.stderr.splitlines()
     assert "steps/20: can't be written: File too large" in line
 
 
-def test_a_read_only_run_is_told_before_training(jaxrnn, monkeypatch, trained: Path) -> None:
+def test_a_read_only_run_is_refused_before_training(jaxrnn, monkeypatch, trained: Path) -> None:
     shutil.copytree(trained, RUN)
 
     def read_only(_: Path) -> None:
@@ -213,9 +211,9 @@ def test_a_read_only_run_is_told_before_training(jaxrnn, monkeypatch, trained: P
     assert read_config(RUN).train.steps == 20
 
 
-def test_ctrl_c_pressed_twice_ends_at_once_and_the_run_goes_on_later(jaxrnn, ctrl_c) -> None:
+def test_a_second_ctrl_c_ends_at_once_and_the_run_can_be_resumed(jaxrnn, ctrl_c) -> None:
     code, _, err = ctrl_c(2)
-    # Killed by the signal, or, where the first one had been answered already, an exit.
+    # Killed by the signal, or a normal exit if the first signal was handled already.
     assert code in (-signal.SIGINT, 130)
     assert "Traceback" not in err
     last = step_numbers(RUN / "steps")[-1]
@@ -224,13 +222,13 @@ def test_ctrl_c_pressed_twice_ends_at_once_and_the_run_goes_on_later(jaxrnn, ctr
     assert step_numbers(RUN / "steps")[-1] == last + 5
 
 
-# Divergence. With a decay of more than 2 / learning_rate the weights grow without end; with a quarter of it they don't.
+# Divergence: weights grow without bound with a weight decay above 2 / learning_rate, but not with a quarter of it.
 
 DIVERGING = ["schedule=constant", "warmup_steps=0", "max_grad_norm=0", "learning_rate=0.5", "steps=400"]
 DIVERGING = [word for setting in DIVERGING for word in ("--set", f"train.{setting}")]
 
 
-def test_a_training_that_diverges_goes_back_once_with_a_lower_rate(jaxrnn) -> None:
+def test_divergence_rolls_back_once_with_a_lower_learning_rate(jaxrnn) -> None:
     code, _, err = jaxrnn("pretrain", "tiny.toml", *DIVERGING, "--set", "train.weight_decay=7")
     assert code == 0
     (line,) = (line for line in err.splitlines() if "diverged" in line)
@@ -244,7 +242,7 @@ def test_a_training_that_diverges_goes_back_once_with_a_lower_rate(jaxrnn) -> No
     assert steps == sorted(set(steps)) == list(range(10, 401, 10))
 
 
-def test_one_that_diverges_again_stops_with_a_report_and_keeps_what_was_good(jaxrnn) -> None:
+def test_a_second_divergence_stops_and_keeps_the_last_good_checkpoint(jaxrnn) -> None:
     code, out, err = jaxrnn("pretrain", "tiny.toml", *DIVERGING, "--set", "train.weight_decay=90", "--quiet")
     assert (code, out) == (3, "")
     (line,) = err.splitlines()

@@ -1,4 +1,4 @@
-"""`jaxrnn sample`: what goes to stdout, what to stderr, and what is refused."""
+"""`jaxrnn sample`: stdout, stderr and errors."""
 
 import io
 import json
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.usefixtures("place")
 
 @pytest.fixture
 def sample(jaxrnn, trained: Path):
-    """Samples from the trained run, with a fixed seed of randomness."""
+    """Sample from the trained run with a fixed RNG seed."""
 
     def run(*args: str):
         return jaxrnn("sample", "--from", trained, "--rng-seed", "7", *args)
@@ -29,21 +29,21 @@ def sample(jaxrnn, trained: Path):
     return run
 
 
-def test_the_seed_is_echoed_then_come_exactly_the_characters_asked_for(sample) -> None:
+def test_the_prompt_is_echoed_before_the_requested_number_of_characters(sample) -> None:
     code, out, err = sample("--seed", "ROMEO:", "--length", "50")
     assert (code, err) == (0, "")
     assert out.startswith("ROMEO:") and out.endswith("\n")
     assert len(out) == len("ROMEO:") + 50 + 1
 
 
-def test_without_options_the_run_says_what_to_do(sample, trained: Path) -> None:
+def test_defaults_come_from_the_run(sample, trained: Path) -> None:
     out = sample().out
     assert len(out) == 1 + read_config(trained).sample.length + 1
     assert out[0] == "\n"
     assert set(out) <= set(read_vocabulary(trained).characters)
 
 
-def test_a_random_rng_seed_is_told_and_writes_the_text_again(jaxrnn, trained: Path) -> None:
+def test_a_random_rng_seed_is_reported_and_reproduces_the_sample(jaxrnn, trained: Path) -> None:
     _, out, err = jaxrnn("sample", "--from", trained, "--length", "100")
     (line,) = err.splitlines()
     rng_seed = line.split("--rng-seed ")[1].split()[0]
@@ -68,7 +68,7 @@ def test_zero_temperature_is_greedy(sample) -> None:
         (["--on_unknown", "drop"], ["--on-unknown", "drop"]),
     ],
 )
-def test_old_habits_work(sample, habit: list[str], ours: list[str]) -> None:
+def test_option_names_of_other_programs(sample, habit: list[str], ours: list[str]) -> None:
     assert sample(*habit) == sample(*ours)
     assert sample(*habit).code == 0
 
@@ -78,11 +78,11 @@ def test_old_habits_work(sample, habit: list[str], ours: list[str]) -> None:
     [["--top-k", "2"], ["--top-p", "0.5"], ["--min-p", "0.9"], ["--repetition-penalty", "1000"]],
     ids=" ".join,
 )
-def test_every_rule_changes_the_text(sample, rule: list[str]) -> None:
+def test_every_sampling_option_changes_the_text(sample, rule: list[str]) -> None:
     assert sample(*rule).out != sample().out
 
 
-def test_many_samples_come_one_after_the_other_with_their_heads_on_stderr(sample) -> None:
+def test_several_samples_have_headers_on_stderr(sample) -> None:
     code, out, err = sample("--seed", "ROMEO", "--length", "40", "--num-samples", "3")
     assert code == 0
     assert len(out) == 3 * (len("ROMEO") + 40 + 1)
@@ -93,7 +93,7 @@ def test_many_samples_come_one_after_the_other_with_their_heads_on_stderr(sample
     assert texts[0] == sample("--seed", "ROMEO", "--length", "40").out
 
 
-def test_each_of_many_samples_has_its_own_end(sample) -> None:
+def test_each_of_several_samples_ends_at_its_own_stop_text(sample) -> None:
     options = ["--length", "60", "--num-samples", "3", "--seed", "ROMEO"]
     full = sample(*options).out
     texts = [full[i * 66 + 5 : (i + 1) * 66 - 1] for i in range(3)]
@@ -102,12 +102,12 @@ def test_each_of_many_samples_has_its_own_end(sample) -> None:
     assert sample(*options, "--stop", stop).out == expected
 
 
-def test_the_stop_text_may_stand_in_the_seed(sample) -> None:
+def test_the_stop_text_may_occur_in_the_prompt(sample) -> None:
     out = sample("--seed", "ROMEO", "--length", "10", "--stop", "ROMEO").out
     assert out.startswith("ROMEO") and len(out) > 6
 
 
-def test_the_seed_can_come_from_standard_input(sample, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_prompt_can_come_from_standard_input(sample, monkeypatch: pytest.MonkeyPatch) -> None:
     given = io.TextIOWrapper(io.BytesIO(b"\xef\xbb\xbfROMEO:\r\nsoft"))
     monkeypatch.setattr(sys, "stdin", given)
     assert sample("--seed", "-").out == sample("--seed", "ROMEO:\nsoft").out
@@ -118,29 +118,29 @@ def test_standard_input_that_is_not_utf_8_is_refused(sample, monkeypatch: pytest
     assert "byte 0xff at offset 3 is not UTF-8" in sample("--seed", "-").error
 
 
-def test_without_from_the_newest_run_is_taken_and_named(jaxrnn, trained: Path) -> None:
+def test_the_newest_run_is_the_default_and_named(jaxrnn, trained: Path) -> None:
     shutil.copytree(trained, "checkpoints/older")
     shutil.copytree(trained, "checkpoints/newer")
-    Path("checkpoints/newer/steps/extra").mkdir()  # touches steps/, as a save does
+    Path("checkpoints/newer/steps/extra").mkdir()  # updates the time of steps/, as a save does
     Path("checkpoints/newer/steps/extra").rmdir()
     code, _, err = jaxrnn("sample", "--rng-seed", "1")
     assert (code, err) == (0, "jaxrnn: sampling from checkpoints/newer, the newest run\n")
 
 
-def test_an_unseen_character_is_named_with_its_position(sample) -> None:
+def test_a_character_outside_the_vocabulary_is_named_with_its_position(sample) -> None:
     error = sample("--seed", "RO€MEOé").error
     for words in ("'€' (U+20AC)", "position 2", "1 more", "--on-unknown drop"):
         assert words in error
 
 
-def test_unseen_characters_can_be_dropped(sample) -> None:
+def test_characters_outside_the_vocabulary_can_be_dropped(sample) -> None:
     code, out, err = sample("--seed", "RO€MEOé", "--on-unknown", "drop", "--length", "20")
     assert (code, out) == (0, sample("--seed", "ROMEO", "--length", "20").out)
     (line,) = err.splitlines()
     assert "'é' (U+00E9)" in line and "'€' (U+20AC)" in line
 
 
-def test_a_seed_of_nothing_but_unseen_characters_is_refused_even_then(sample) -> None:
+def test_a_prompt_without_a_known_character_is_refused_even_with_drop(sample) -> None:
     assert "none of the characters" in sample("--seed", "€é", "--on-unknown", "drop").error
 
 
@@ -159,17 +159,17 @@ def test_a_seed_of_nothing_but_unseen_characters_is_refused_even_then(sample) ->
         ("--from", "nowhere"),
     ],
 )
-def test_a_value_that_can_not_be_is_refused_by_its_option(sample, option: str, value: str) -> None:
+def test_an_invalid_value_is_refused_with_its_option(sample, option: str, value: str) -> None:
     assert (value if option == "--from" else option) in sample(option, value).error
 
 
-# Without the prompt, as JSON, of many prompts, the best of many, without end.
+# --no-echo, --json, --seeds, --best-of, --forever.
 
 
-def test_no_echo_leaves_out_the_prompt_and_nothing_else(sample) -> None:
+def test_no_echo_leaves_out_only_the_prompt(sample) -> None:
     options = ("--seed", "ROMEO", "--num-samples", "2")
     full = sample(*options).out
-    first, second = full[5:36], full[36 + 5 :]  # which may have the prompt in them
+    first, second = full[5:36], full[36 + 5 :]  # which may contain the prompt
     assert sample(*options, "--no-echo").out == first + second
 
 
@@ -178,7 +178,7 @@ def records(result) -> list[dict[str, Any]]:
     return [json.loads(line) for line in result.out.splitlines()]
 
 
-def test_json_has_what_text_has_and_its_likelihood(sample, trained: Path) -> None:
+def test_json_has_the_text_and_its_mean_nll(sample, trained: Path) -> None:
     options = ("--seed", "ROMEO", "--num-samples", "2", "--length", "40")
     found = records(sample(*options, "--json"))
     assert "".join(f"{record['prompt']}{record['text']}\n" for record in found) == sample(*options).out
@@ -189,7 +189,7 @@ def test_json_has_what_text_has_and_its_likelihood(sample, trained: Path) -> Non
         assert record["nll"] == pytest.approx(scored.mean(), rel=1e-4)
 
 
-def test_json_is_about_the_text_up_to_the_stop_text(sample) -> None:
+def test_json_ends_at_the_stop_text(sample) -> None:
     (full,) = records(sample("--seed", "ROMEO", "--length", "40", "--json"))
     (cut,) = records(sample("--seed", "ROMEO", "--length", "40", "--json", "--stop", full["text"][9:11]))
     assert cut["text"] == full["text"].partition(full["text"][9:11])[0]
@@ -198,7 +198,7 @@ def test_json_is_about_the_text_up_to_the_stop_text(sample) -> None:
     assert (none["text"], none["tokens"], none["nll"]) == ("", 0, None)
 
 
-def test_every_prompt_of_a_file_is_continued_as_alone_with_the_next_rng_seed(sample, place: Path) -> None:
+def test_each_prompt_of_a_file_equals_a_single_prompt_with_the_next_rng_seed(sample, place: Path) -> None:
     (place / "seeds.txt").write_bytes(b"\xef\xbb\xbfROMEO\r\n\nJULIET:")
     options = ("--num-samples", "2")
     first = sample("--seed", "ROMEO", *options).out
@@ -246,7 +246,7 @@ def test_the_best_of_many_has_the_lowest_nll(sample, place: Path) -> None:
     assert sample(*options).out == "".join(f"{record['prompt']}{record['text']}\n" for record in best)
 
 
-def test_a_separator_stands_between_samples(sample) -> None:
+def test_a_separator_is_printed_between_samples(sample) -> None:
     options = ("--length", "5", "--seed", "RO", "--num-samples", "3")
     first, second, third = sample(*options).out.splitlines()
     out = sample(*options, "--separator", r"\n--\0\t\\n").out
@@ -273,17 +273,17 @@ def test_options_that_exclude_each_other_are_refused(sample, options: list[str])
     assert all(option in error for option in options if option.startswith("--")) and "not both" in error
 
 
-def test_no_more_candidates_are_made_than_samples_can_be(sample) -> None:
+def test_too_many_candidates_are_refused(sample) -> None:
     assert "at most 65,536" in sample("--num-samples", "257", "--best-of", "256").error
 
 
-def test_a_number_as_prompt_is_told_from_an_rng_seed(jaxrnn, sample, trained: Path) -> None:
+def test_a_number_as_prompt_suggests_rng_seed(jaxrnn, sample, trained: Path) -> None:
     refused = jaxrnn("sample", "--from", trained, "--seed", "42").error
     assert "'4'" in refused and "did you mean --rng-seed 42?" in refused
-    assert "did you mean" not in sample("--seed", "42").error  # which has an RNG seed
+    assert "did you mean" not in sample("--seed", "42").error  # an RNG seed is given
 
 
-def test_without_end_it_writes_until_nobody_reads(sample, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_forever_ends_when_stdout_is_closed(sample, monkeypatch: pytest.MonkeyPatch) -> None:
     written: list[str] = []
 
     def write(text: str) -> None:
@@ -300,7 +300,7 @@ def test_without_end_it_writes_until_nobody_reads(sample, monkeypatch: pytest.Mo
     assert "".join(written) + "\n" == sample("--seed", "ROMEO", "--length", str(5 * 128)).out
 
 
-def test_without_end_ctrl_c_leaves_quietly_with_130(trained: Path) -> None:
+def test_ctrl_c_ends_forever_quietly_with_exit_code_130(trained: Path) -> None:
     command = [sys.executable, "-m", "jaxrnn_cli", "sample", "--from", str(trained), "--rng-seed", "7"]
     with subprocess.Popen([*command, "--forever"], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout and len(process.stdout.read(1000)) == 1000
@@ -309,41 +309,41 @@ def test_without_end_ctrl_c_leaves_quietly_with_130(trained: Path) -> None:
     assert (process.returncode, err) == (130, b"")
 
 
-def test_an_escape_that_the_shell_did_not_read_says_how_to_write_it(sample) -> None:
+def test_an_unexpanded_escape_is_refused_with_the_shell_syntax(sample) -> None:
     for option in ("--seed", "--stop"):
         assert "in bash, $'\\n' is a newline" in sample(option, "\\n").error
 
 
-# Colours.
+# Colors.
 
 COLOUR = re.compile(r"\x1b\[(?:0|38;5;\d+;48;5;\d+)m")
 
 
-def test_colours_change_nothing_but_colours(sample, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_colors_do_not_change_the_text(sample, monkeypatch: pytest.MonkeyPatch) -> None:
     options = ("--seed", "ROMEO:", "--length", "200", "--num-samples", "2")
     plain = sample(*options).out
     monkeypatch.setenv("FORCE_COLOR", "1")
     code, out, err = sample(*options, "--show-probabilities")
     assert (code, COLOUR.sub("", out)) == (0, plain)
-    assert out.startswith("ROMEO:")  # the seed surprises nobody
-    assert "jaxrnn: nats from 0.5, 1, 2, 4 on" in err
-    assert len(set(COLOUR.findall(out))) >= 3  # two colours and their end
-    assert not re.search(r"\d;48;5;\d+m\n", out)  # no colour lasts over the end of a line
-    assert sample(*options).out == plain  # and without the option there are none
+    assert out.startswith("ROMEO:")  # the prompt has no color
+    assert "jaxrnn: colors start at 0.5, 1, 2, 4 nats" in err
+    assert len(set(COLOUR.findall(out))) >= 3  # two colors and the reset code
+    assert not re.search(r"\d;48;5;\d+m\n", out)  # no color continues past the end of a line
+    assert sample(*options).out == plain  # no colors without the option
 
 
-def test_colours_keep_to_where_a_sample_stops(sample, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_colors_end_with_each_sample(sample, monkeypatch: pytest.MonkeyPatch) -> None:
     plain = sample("--length", "300", "--stop", "e").out
     monkeypatch.setenv("FORCE_COLOR", "1")
     assert COLOUR.sub("", sample("--length", "300", "--stop", "e", "--show-probabilities").out) == plain
 
 
 @pytest.mark.parametrize("variables", [{}, {"NO_COLOR": "1"}, {"NO_COLOR": "1", "FORCE_COLOR": "1"}])
-def test_a_pipe_and_no_color_stay_plain_and_it_is_said(
+def test_no_colors_in_a_pipe_or_with_no_color_and_a_note(
     sample, monkeypatch, variables: dict[str, str]
 ) -> None:
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     code, out, err = sample("--length", "50", "--show-probabilities")
     assert (code, out) == (0, sample("--length", "50").out)
-    assert "no colors: " + ("NO_COLOR is set" if variables else "stdout is no terminal") in err
+    assert "no colors: " + ("NO_COLOR is set" if variables else "stdout is not a terminal") in err

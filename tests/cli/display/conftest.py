@@ -1,4 +1,4 @@
-"""A terminal in the place of stdout and stderr."""
+"""A pseudo-terminal as stdout and stderr."""
 
 import io
 import sys
@@ -12,7 +12,7 @@ class Terminal(io.StringIO):
 
 
 def open_terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
-    """Puts a terminal in the place of stdout and stderr; pytest would undo it between a fixture and its test."""
+    """Replace stdout and stderr by a pseudo-terminal; a function, because pytest would undo it in a fixture."""
     stream = Terminal()
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setattr(sys, "stdout", stream)

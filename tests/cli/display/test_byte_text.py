@@ -1,4 +1,4 @@
-"""Bytes that come in pieces, as text: nothing is torn, nothing is lost, and each character has its bytes' surprisal."""
+"""Incremental decoding: characters are complete, and their surprisal is the sum over their bytes."""
 
 import random
 
@@ -7,7 +7,7 @@ import pytest
 from jaxrnn_cli.display.byte_text import characters_of
 
 
-def test_however_bytes_are_cut_their_text_is_the_same() -> None:
+def test_the_text_does_not_depend_on_how_bytes_are_split() -> None:
     rng = random.Random(0)
     alphabet = [*range(256), *"aé日😀".encode() * 30]
     for _ in range(1000):
@@ -23,7 +23,7 @@ def test_however_bytes_are_cut_their_text_is_the_same() -> None:
         assert sum(surprisal) == pytest.approx(sum(nats))
 
 
-def test_a_character_comes_with_its_last_byte_and_costs_what_its_bytes_cost() -> None:
+def test_a_character_is_yielded_at_its_last_byte_with_the_sum_of_surprisals() -> None:
     pieces = [b"a\xe2", b"\x82", b"\xac\xc3", b"!\xf0"]
     found = list(characters_of(pieces, [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0]))
     assert found == [
@@ -36,7 +36,7 @@ def test_a_character_comes_with_its_last_byte_and_costs_what_its_bytes_cost() ->
     assert [text for text, _ in characters_of(pieces)] == [text for text, _ in found]
 
 
-def test_nothing_is_waited_for_that_is_not_needed() -> None:
+def test_complete_characters_are_yielded_at_once() -> None:
     def pieces():
         yield b"one \xd0\xbf"
         raise AssertionError("never asked for")

@@ -1,4 +1,4 @@
-"""What is printed is what was meant: no markup read, no terminal taken over."""
+"""Printing: no markup is interpreted, control characters are escaped."""
 
 import io
 import sys
@@ -12,17 +12,17 @@ from tests.cli.display.conftest import open_terminal
 _TURNING = ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI")
 
 
-def test_control_characters_are_spelled_out_but_newlines_and_tabs() -> None:
+def test_control_characters_except_newline_and_tab_are_escaped() -> None:
     assert console.escape("a\tb\n\x1b[2J\x07\r\x7f\x9bé[/x]") == "a\tb\n\\x1b[2J\\x07\\r\\x7f\\x9bé[/x]"
 
 
-def test_so_are_characters_that_turn_or_hide_text_but_not_those_that_languages_need() -> None:
+def test_direction_and_invisible_characters_are_escaped_but_not_joiners() -> None:
     turned = [chr(code) for code in range(sys.maxunicode) if unicodedata.bidirectional(chr(code)) in _TURNING]
     assert len(turned) == 9
     for character in (*turned, *"\u2028\u2029\u200e\u200f\u061c\ufff9\U000e0041"):
         escaped = console.escape(f"a{character}b")
         assert escaped.isascii() and f"{ord(character):x}" in escaped
-    joiners = "\u200c\u200d"  # of Persian, of Indic scripts, of emoji
+    joiners = "\u200c\u200d"  # for Persian, Indic scripts, emoji
     assert (
         console.escape(f"שלום می{joiners[0]}خواهم 👩{joiners[1]}🚀")
         == f"שלום می{joiners[0]}خواهم 👩{joiners[1]}🚀"
@@ -36,7 +36,7 @@ def test_one_line_is_one_line_of_bounded_length() -> None:
 
 def test_text_is_escaped_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = open_terminal(monkeypatch)
-    console.write("a\x1b[31mb\udcd0")  # the last one a byte that is no UTF-8
+    console.write("a\x1b[31mb\udcd0")  # the last one is an invalid UTF-8 byte
     assert terminal.getvalue() == "a\\x1b[31mb\\xd0"
 
 
@@ -45,7 +45,7 @@ def test_text_is_raw_in_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == "a\x1b[31mb\x00"
 
 
-def test_surprisal_has_a_color_by_the_nat_and_newlines_have_none(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_colors_by_surprisal(monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = open_terminal(monkeypatch)
     console.write_by_surprisal("abcde\n\x07", [0.4, 0.5, 1.5, 3.9, 4, 9, 0])
     pale, orange, dark, darkest = (
@@ -70,7 +70,7 @@ def test_surprisal_has_a_color_by_the_nat_and_newlines_have_none(monkeypatch: py
         ({"FORCE_COLOR": "1", "NO_COLOR": "1"}, True, False),
     ],
 )
-def test_colors_are_for_terminals_that_want_them(
+def test_colors_depend_on_terminal_and_environment(
     monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], live: bool, expected: bool
 ) -> None:
     open_terminal(monkeypatch)

@@ -1,4 +1,4 @@
-"""Numbers as people read them."""
+"""Formatting of durations and sizes."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Work that takes a while: a bar on a terminal, a line in a pipe."""
+"""Progress of long tasks: a bar on a terminal, a line in a pipe."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from jaxrnn_cli.display.progress import progress_display
 from tests.cli.display.conftest import open_terminal
 
 
-def test_work_is_a_bar_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_terminal_shows_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = open_terminal(monkeypatch)
     with progress_display(quiet=False) as on_progress:
         for done, total in ((0, 0), (500, 1000), (1000, 1000)):
@@ -14,14 +14,14 @@ def test_work_is_a_bar_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "plays [/x]" in terminal.getvalue()
 
 
-def test_work_is_one_line_in_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_pipe_gets_one_line_per_task(capsys: pytest.CaptureFixture[str]) -> None:
     with progress_display(quiet=False) as on_progress:
         on_progress("fetching plays", 0, 0)
         on_progress("fetching plays", 1000, 1000)
     assert capsys.readouterr() == ("", "jaxrnn: fetching plays\n")
 
 
-def test_work_that_is_soon_done_gets_no_line(
+def test_a_short_task_prints_no_line(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = iter([0.0, 0.0, 0.5, 0.5, 2.0, 2.0, 3.0, 3.0])
@@ -35,7 +35,7 @@ def test_work_that_is_soon_done_gets_no_line(
     assert capsys.readouterr() == ("", "jaxrnn: tokenizing x\n")
 
 
-def test_quiet_work_is_not_reported(capsys: pytest.CaptureFixture[str]) -> None:
+def test_quiet_prints_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     with progress_display(quiet=True) as on_progress:
         on_progress("fetching plays", 0, 0)
     assert capsys.readouterr() == ("", "")

@@ -1,4 +1,4 @@
-"""A training run on the terminal, in a pipe, and not at all."""
+"""Display of a training run on a terminal, in a pipe, and with `quiet`."""
 
 import pytest
 
@@ -23,7 +23,7 @@ PROGRESS = Progress(
 )
 
 
-def test_without_a_terminal_training_is_a_line_an_evaluation(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_pipe_gets_one_line_per_evaluation(capsys: pytest.CaptureFixture[str]) -> None:
     with TrainingDisplay(10) as display:
         display.show(PROGRESS)
         display.show(PROGRESS._replace(step=5, seconds=10.0))
@@ -37,7 +37,7 @@ def test_without_a_terminal_training_is_a_line_an_evaluation(capsys: pytest.Capt
     assert sample == ["--- sampled at step 5 ---", "[/x] :smile: \x1b", "---"]
 
 
-def test_the_time_left_does_not_count_what_is_compiled(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_time_left_excludes_compilation(capsys: pytest.CaptureFixture[str]) -> None:
     def lines_of(*events: Progress | Evaluated) -> list[str]:
         with TrainingDisplay(10) as display:
             for event in events:
@@ -45,10 +45,10 @@ def test_the_time_left_does_not_count_what_is_compiled(capsys: pytest.CaptureFix
         return capsys.readouterr().err.splitlines()
 
     first = PROGRESS._replace(step=1, seconds=30.0)  # compiled
-    fifth = PROGRESS._replace(step=5, seconds=34.0)  # a second each
+    fifth = PROGRESS._replace(step=5, seconds=34.0)  # 1 s each
     evaluated = EVALUATED._replace(seconds=60.0)  # compiled too
     eighth = PROGRESS._replace(step=8, seconds=65.0)
-    again = EVALUATED._replace(step=8, seconds=66.0)  # two seconds each, the evaluation included
+    again = EVALUATED._replace(step=8, seconds=66.0)  # 2 s each, including the evaluation
     lines = lines_of(first, fifth, evaluated, eighth, again)
     assert [line.split("  ")[-1] for line in lines] == ["0:05 left", "0:04 left"]
     at_once, then = lines_of(
@@ -60,13 +60,13 @@ def test_the_time_left_does_not_count_what_is_compiled(capsys: pytest.CaptureFix
     assert rolled_back[-1].endswith("0:02 left")
 
 
-def test_without_held_out_text_no_held_out_loss_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_validation_loss_without_a_validation_split(capsys: pytest.CaptureFixture[str]) -> None:
     with TrainingDisplay(10) as display:
         display.show(EVALUATED._replace(val_loss=None))
     assert "val" not in capsys.readouterr().err
 
 
-def test_quiet_training_shows_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+def test_quiet_prints_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     with TrainingDisplay(10, quiet=True) as display:
         display.show(PROGRESS)
         display.show(EVALUATED)
@@ -74,7 +74,7 @@ def test_quiet_training_shows_nothing(capsys: pytest.CaptureFixture[str]) -> Non
     assert capsys.readouterr() == ("", "")
 
 
-def test_a_terminal_shows_a_bar_and_the_text_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_terminal_shows_a_bar_and_the_unmodified_text(monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = open_terminal(monkeypatch)
     with TrainingDisplay(10) as display:
         display.show(PROGRESS)
@@ -83,7 +83,7 @@ def test_a_terminal_shows_a_bar_and_the_text_as_it_is(monkeypatch: pytest.Monkey
     shown = terminal.getvalue()
     assert "5/10" in shown and "bits/char" in shown
     assert "[/x] [bold]no[/bold] :smile: \\x1b]0;title\\x07" in shown
-    assert shown.rstrip().endswith("\x1b[?25h")  # the cursor is back
+    assert shown.rstrip().endswith("\x1b[?25h")  # the cursor is shown again
 
 
 def test_a_dumb_terminal_gets_plain_lines(monkeypatch: pytest.MonkeyPatch) -> None:

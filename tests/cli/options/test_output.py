@@ -1,4 +1,4 @@
-"""Where commands write: never into what they read, and over an existing file only with `--overwrite`."""
+"""Output files: never one of the inputs, and an existing file only with `--overwrite`."""
 
 import os
 import shutil
@@ -26,7 +26,7 @@ def contents(folder: Path) -> dict[Path, bytes]:
 
 @pytest.fixture(params=COMMANDS)
 def write(request: pytest.FixtureRequest, jaxrnn: Command, place: Path, trained: Path) -> Callable:
-    """Each command that writes a file, as a function of that file, for a run with a corpus of its own."""
+    """Each command that writes a file, as a function of that file, for a run with its own corpus."""
     if request.param == "plot":
         pytest.importorskip("matplotlib")
     shutil.copy(place / "text.txt", place / "given.txt")
@@ -58,10 +58,10 @@ def test_an_input_is_never_replaced(write: Callable, place: Path) -> None:
     for output in ("hard.svg", "soft.svg", "checkpoints/tiny/steps/20/more.svg", run / "steps/new.svg"):
         assert "would change an input" in write(output, "--overwrite").error
     assert contents(place) == before
-    assert write(run / "new.svg").code == 0  # next to what is read is fine
+    assert write(run / "new.svg").code == 0  # next to an input is allowed
 
 
-def test_the_text_of_an_option_is_an_input(jaxrnn: Command, trained: Path, place: Path) -> None:
+def test_the_file_of_an_option_is_an_input(jaxrnn: Command, trained: Path, place: Path) -> None:
     shutil.copy(place / "text.txt", place / "given.txt")
     before = contents(place)
     for name in ("evaluate", "inspect"):
@@ -70,24 +70,26 @@ def test_the_text_of_an_option_is_an_input(jaxrnn: Command, trained: Path, place
     assert contents(place) == before
 
 
-def test_the_second_file_of_an_export_is_no_exception(jaxrnn: Command, trained: Path, place: Path) -> None:
+def test_the_second_file_of_an_export_is_checked_too(jaxrnn: Command, trained: Path, place: Path) -> None:
     pytest.importorskip("safetensors", reason="safetensors is not installed: pip install 'jaxrnn[export]'")
     shutil.copytree(trained, place / "checkpoints/tiny")
     before = contents(place / "checkpoints")
-    for name in ("run", "vocabulary"):  # .json of each is a file of the run
+    for name in ("run", "vocabulary"):  # run.json and vocabulary.json are files of the run
         command = ("export", "--from", "tiny", "--format", "safetensors", "--overwrite")
         error = jaxrnn(*command, "--output", f"checkpoints/tiny/{name}.safetensors").error
         assert f"{name}.json: would change an input" in error
     assert contents(place / "checkpoints") == before
 
 
-def test_a_device_is_written_and_stays_one(jaxrnn: Command, trained: Path) -> None:
+def test_a_device_is_written_and_not_replaced(jaxrnn: Command, trained: Path) -> None:
     assert jaxrnn("evaluate", "--from", trained, "--per-character", "/dev/null").code == 0
     assert jaxrnn("inspect", "--from", trained, "--output", "/dev/null").code == 0
     assert Path("/dev/null").is_char_device()
 
 
-def test_no_run_replaces_the_one_that_holds_its_input(jaxrnn: Command, place: Path, trained: Path) -> None:
+def test_a_new_run_does_not_replace_the_run_that_contains_its_input(
+    jaxrnn: Command, place: Path, trained: Path
+) -> None:
     run = place / "checkpoints/tiny"
     shutil.copytree(trained, run)
     shutil.copy(place / "text.txt", run / "text.txt")

@@ -1,4 +1,4 @@
-"""On what the commands run, and what they keep of the compiler's work."""
+"""The platform of a command and the compilation cache."""
 
 import os
 from pathlib import Path
@@ -12,29 +12,29 @@ from tests.cli.conftest import arrays, in_process, read_metrics
 pytestmark = pytest.mark.usefixtures("place")
 
 
-# Without the tests' own cache of compiled programs.
+# Without the compilation cache that the tests share.
 OURS = ("JAX_PLATFORMS", "JAX_COMPILATION_CACHE_DIR", "JAX_ENABLE_COMPILATION_CACHE")
 
 
 @pytest.mark.parametrize("command", [["pretrain", "tiny.toml", "--dry-run"], ["gradcheck"], ["sample"]])
-def test_a_platform_that_is_not_there_is_refused_with_what_there_is(jaxrnn, command: list[str]) -> None:
+def test_a_missing_platform_is_refused_with_the_available_one(jaxrnn, command: list[str]) -> None:
     here = jax.default_backend()
     missing, extra = ("tpu", "tpu") if here == "gpu" else ("gpu", "cuda")
     error = jaxrnn(*command, "--platform", missing).error
-    assert f"--platform {missing}: JAX sees none here, only {here};" in error
+    assert f"--platform {missing}: not available, only {here};" in error
     assert f"pip install -e '.[{extra}]'" in error
     unknown = jaxrnn(*command, "--platform", "cpuu").error
-    assert "'cpuu' is none of cpu, gpu, tpu; did you mean cpu?" in unknown
+    assert "'cpuu' is not one of cpu, gpu, tpu; did you mean cpu?" in unknown
 
 
-def test_a_platform_wins_over_the_environment_whose_own_is_refused_if_it_is_not_there(trained: Path) -> None:
+def test_platform_overrides_the_environment_and_a_missing_one_there_is_refused(trained: Path) -> None:
     command = ["-m", "jaxrnn_cli", "sample", "--from", str(trained), "--rng-seed", "1"]
     result = in_process(
         *command, without=OURS, JAX_PLATFORMS="nonsense", JAX_ENABLE_COMPILATION_CACHE="false"
     )
     (line,) = result.stderr.splitlines()
     assert (result.returncode, result.stdout) == (2, "")
-    assert line.startswith("jaxrnn: error: JAX_PLATFORMS=nonsense: JAX can't start on it, only on ")
+    assert line.startswith("jaxrnn: error: JAX_PLATFORMS=nonsense: not available, only ")
     command += ["--platform", "cpu"]
     result = in_process(
         *command, without=OURS, JAX_PLATFORMS="nonsense", JAX_ENABLE_COMPILATION_CACHE="false"
@@ -42,7 +42,7 @@ def test_a_platform_wins_over_the_environment_whose_own_is_refused_if_it_is_not_
     assert (result.returncode, result.stderr) == (0, "")
 
 
-def test_a_training_from_the_cache_ends_in_the_same_bits_and_a_damaged_cache_does_no_harm(
+def test_training_with_a_warm_or_corrupt_cache_is_bitwise_identical(
     place: Path,
 ) -> None:
     def train(name: str) -> list[object]:
@@ -60,7 +60,7 @@ def test_a_training_from_the_cache_ends_in_the_same_bits_and_a_damaged_cache_doe
     kept = entries()
     assert kept
     assert train("warm") == cold
-    assert entries() == kept  # there was nothing left to compile
+    assert entries() == kept  # nothing was compiled again
     for entry in kept:
         entry.write_bytes(entry.read_bytes()[:1000])
     assert train("damaged") == cold
@@ -72,12 +72,12 @@ def test_a_training_from_the_cache_ends_in_the_same_bits_and_a_damaged_cache_doe
         ({}, "cache/jaxrnn/compiled-"),
         ({"JAX_COMPILATION_CACHE_DIR": "/elsewhere"}, "/elsewhere"),
         ({"JAX_ENABLE_COMPILATION_CACHE": "false"}, "None"),
-        ({"XDG_CACHE_HOME": "text.txt"}, "home/.cache/jaxrnn/compiled-"),  # not absolute: not meant
+        ({"XDG_CACHE_HOME": "text.txt"}, "home/.cache/jaxrnn/compiled-"),  # not absolute, so ignored
         ({"XDG_CACHE_HOME": "/dev/null"}, "None"),
     ],
     ids=str,
 )
-def test_compiled_programs_are_kept_where_the_user_means(place: Path, variables, kept_in) -> None:
+def test_the_cache_folder_follows_the_environment(place: Path, variables, kept_in) -> None:
     code = "import jax; from jaxrnn_cli.startup.devices import start_jax; start_jax(None); "
     code += "print(jax.config.jax_compilation_cache_dir)"
     here = {"XDG_CACHE_HOME": str(place / "cache"), "HOME": str(place / "home")}
@@ -86,7 +86,7 @@ def test_compiled_programs_are_kept_where_the_user_means(place: Path, variables,
     assert kept_in in result.stdout
 
 
-def test_the_oldest_of_a_cache_that_grows_too_large_is_removed(tmp_path: Path) -> None:
+def test_the_oldest_entries_of_a_large_cache_are_removed(tmp_path: Path) -> None:
     folder = tmp_path / "compiled"
     folder.mkdir()
     for age, name in enumerate(["new", "older", "oldest"]):
@@ -96,7 +96,7 @@ def test_the_oldest_of_a_cache_that_grows_too_large_is_removed(tmp_path: Path) -
     assert {entry.name for entry in folder.iterdir()} == {"new", "older"}
 
 
-def test_a_number_of_devices_in_xla_flags_stands() -> None:
+def test_a_number_of_devices_in_xla_flags_takes_precedence() -> None:
     code = "import jax, jaxrnn.parallel as p, jaxrnn.config as c; p.split_cpu(c.Config()); print(jax.device_count())"
     result = in_process("-c", code, without=OURS, XLA_FLAGS="--xla_force_host_platform_device_count=3")
     assert result.stdout.strip() == "3", result.stderr
@@ -105,7 +105,7 @@ def test_a_number_of_devices_in_xla_flags_stands() -> None:
 @pytest.mark.parametrize(
     "problem", ["RuntimeError('jaxlib is older than jax')", "ImportError('no libfoo.so')"]
 )
-def test_a_jax_that_cannot_be_imported_is_one_true_line(place: Path, problem: str) -> None:
+def test_a_broken_jax_is_reported_in_one_line(place: Path, problem: str) -> None:
     (place / "broken/jax").mkdir(parents=True)
     (place / "broken/jax/__init__.py").write_text(f"raise {problem}")
     path = os.pathsep.join([str(place / "broken"), *filter(None, [os.environ.get("PYTHONPATH")])])

@@ -1,4 +1,4 @@
-"""Two processes that train one model: real ones, on the loopback."""
+"""Training in two processes on the loopback."""
 
 import os
 import signal
@@ -35,7 +35,7 @@ ALL_ADDRESSES = (
 TRAINING = ["pretrain", "tiny.toml", *(word for option in OPTIONS for word in ("--set", option))]
 
 
-# The command on a disk that is full once the run is created: no file may be larger, and those of a checkpoint are.
+# The command on a disk that is full once the run is created, by a file size limit below that of a checkpoint.
 FULL_LATER = """
 import resource
 from jaxrnn.runs.saving import Checkpoints
@@ -57,7 +57,7 @@ class Ended(NamedTuple):
 
 
 class Pair:
-    """Two processes of one command."""
+    """Two processes that run the same command."""
 
     def __init__(
         self,
@@ -68,7 +68,7 @@ class Pair:
         is_full_later: bool = False,
         **environment: str,
     ) -> None:
-        """`last` are more arguments of process 1; the disk of process 0 may be full later."""
+        """`last` are additional arguments of process 1; the disk of process 0 may become full."""
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
@@ -89,7 +89,7 @@ class Pair:
         ]
 
     def end(self) -> list[Ended]:
-        """Waits for both."""
+        """Wait for both processes."""
         found = []
         try:
             for process in self.processes:
@@ -117,7 +117,7 @@ def saved(run: Path) -> list[int]:
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run of two processes that were never interrupted."""
+    """An uninterrupted run of two processes."""
     folder = tmp_path_factory.mktemp("two")
     write_files(folder)
     first, second = Pair(folder, *TRAINING).end()
@@ -134,7 +134,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_one_process_of_two_devices_ends_in_the_same_bits_and_one_device_close_by(
+def test_two_processes_are_bitwise_identical_to_one_with_two_devices(
     whole: Path, jaxrnn, place: Path
 ) -> None:
     two = {**os.environ, "JAX_NUM_CPU_DEVICES": "2", "JAX_PLATFORMS": "cpu"}
@@ -148,10 +148,10 @@ def test_one_process_of_two_devices_ends_in_the_same_bits_and_one_device_close_b
     assert params
     for name in params:
         np.testing.assert_allclose(one[name], other[name], atol=2e-3)
-    assert arrays(place / "one") != arrays(whole)  # else nothing would be shared
+    assert arrays(place / "one") != arrays(whole)  # so the two devices do share the batch
 
 
-def test_one_is_killed_the_other_ends_with_a_line_and_resumed_they_end_as_if_nothing_had_been(
+def test_a_killed_process_ends_both_and_the_resumed_run_is_bitwise_identical(
     whole: Path, folder: Path
 ) -> None:
     run = folder / "checkpoints" / "tiny"
@@ -171,7 +171,7 @@ def test_one_is_killed_the_other_ends_with_a_line_and_resumed_they_end_as_if_not
     assert (run / "samples.txt").read_text() == (whole / "samples.txt").read_text()
 
 
-def test_the_coordinator_is_killed_and_the_other_ends_with_a_line(folder: Path) -> None:
+def test_a_killed_coordinator_ends_both_with_one_line(folder: Path) -> None:
     run = folder / "checkpoints" / "tiny"
     pair = Pair(folder, *TRAINING, "--set", "train.steps=100000")
     pair.wait_for(lambda: saved(run)[-1:] >= [20])
@@ -183,7 +183,7 @@ def test_the_coordinator_is_killed_and_the_other_ends_with_a_line(folder: Path) 
     assert "--resume" in line
 
 
-def test_a_signal_to_one_stops_all_at_one_step_and_another_number_of_devices_goes_on(
+def test_a_signal_to_one_stops_both_at_one_step_and_another_number_of_devices_resumes(
     whole: Path, place: Path, jaxrnn
 ) -> None:
     tuning = ["finetune", "--from", str(whole), "--corpus", "text.txt", "--to", "./tuned"]
@@ -203,7 +203,7 @@ def test_a_signal_to_one_stops_all_at_one_step_and_another_number_of_devices_goe
     assert len(read_record(place / "tuned").history) == 1
 
 
-def test_a_text_that_one_of_them_lacks_ends_both(folder: Path, tmp_path: Path) -> None:
+def test_a_corpus_missing_in_one_process_ends_both(folder: Path, tmp_path: Path) -> None:
     other = tmp_path / "other"
     other.mkdir()
     write_files(other)
@@ -229,7 +229,7 @@ def test_a_text_that_one_of_them_lacks_ends_both(folder: Path, tmp_path: Path) -
         (("--num-processes", "3"), 1, "process 1 was told of 3 processes, but process 0 of 2"),
     ],
 )
-def test_what_differs_in_one_ends_both_and_is_named(
+def test_a_difference_between_processes_ends_both_and_is_named(
     folder: Path, differs: tuple[str, ...], code: int, words: str
 ) -> None:
     for each in Pair(folder, *TRAINING, last=differs).end():
@@ -239,7 +239,7 @@ def test_what_differs_in_one_ends_both_and_is_named(
     assert not (folder / "checkpoints").exists()
 
 
-def test_a_save_that_fails_ends_both_and_the_last_one_stands(whole: Path, place: Path) -> None:
+def test_a_failed_save_ends_both_and_keeps_the_last_checkpoint(whole: Path, place: Path) -> None:
     long = ["--set", "train.num_devices=1", "--set", "train.steps=100000", "--set", "train.save_every=100"]
     command = ["finetune", "--from", str(whole), "--corpus", "text.txt", "--to", "./tuned", *long]
     first, second = Pair(place, *command, is_full_later=True).end()
@@ -249,52 +249,52 @@ def test_a_save_that_fails_ends_both_and_the_last_one_stands(whole: Path, place:
     assert len(second.err.splitlines()) == 1
 
 
-def test_those_that_never_come_are_not_waited_for_for_ever(folder: Path) -> None:
+def test_waiting_for_missing_processes_has_a_time_limit(folder: Path) -> None:
     pair = Pair(folder, *TRAINING, JAXRNN_CONNECT_SECONDS="3")
     pair.processes[1].kill()
     first, _ = pair.end()
     assert first.code == 1
     (line,) = first.err.splitlines()
-    assert "not all processes were there after 3 s" in line
+    assert "not all processes connected within 3 s" in line
 
 
-# Options, which no other process is needed for.
+# Options, tested in one process.
 
 
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--coordinator", "127.0.0.1:1"], ["'--num-processes'", "want all of"]),
-        (["--num-processes", "2", "--process-id", "0"], ["'--coordinator'", "want all of"]),
+        (["--coordinator", "127.0.0.1:1"], ["'--num-processes'", "need all of"]),
+        (["--num-processes", "2", "--process-id", "0"], ["'--coordinator'", "need all of"]),
         (["--distributed", "--process-id", "0"], ["'--distributed'", "leave out --process-id"]),
-        (["--coordinator", "here"], ["'here' is no HOST:PORT"]),
-        (["--coordinator", "a b:1"], ["is no HOST:PORT"]),
-        (["--coordinator", "::1:80"], ["is no HOST:PORT"]),
-        (["--coordinator", "host:70000"], ["70000 is no port"]),
-        *((["--coordinator", f"{host}:80"], [f"{host} is all addresses"]) for host in ALL_ADDRESSES),
+        (["--coordinator", "here"], ["'here' is not HOST:PORT"]),
+        (["--coordinator", "a b:1"], ["is not HOST:PORT"]),
+        (["--coordinator", "::1:80"], ["is not HOST:PORT"]),
+        (["--coordinator", "host:70000"], ["70000 is not a port"]),
+        *((["--coordinator", f"{host}:80"], [f"{host} means all addresses"]) for host in ALL_ADDRESSES),
         (["--coordinator", "h:1", "--num-processes", "0", "--process-id", "0"], ["0 is not from 1"]),
-        (["--coordinator", "h:1", "--num-processes", "2", "--process-id", "2"], ["the last one is 1, not 2"]),
+        (["--coordinator", "h:1", "--num-processes", "2", "--process-id", "2"], ["2 is not from 0 to 1"]),
         (
             ["--coordinator", "h:1", "--num-processes", "two", "--process-id", "0"],
             ["'two' is not an integer"],
         ),
     ],
 )
-def test_options_that_can_not_be_meant_are_refused(refused, options: list[str], words: list[str]) -> None:
+def test_invalid_options_are_refused(refused, options: list[str], words: list[str]) -> None:
     line = refused("tiny.toml", *options)
     for word in words:
         assert word in line
 
 
-def test_the_environment_speaks_for_the_options(refused, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_options_can_be_set_in_the_environment(refused, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("JAXRNN_COORDINATOR", "127.0.0.1:1")
     monkeypatch.setenv("JAXRNN_NUM_PROCESSES", "2")
     assert "'--process-id'" in refused("tiny.toml")
     monkeypatch.setenv("JAXRNN_PROCESS_ID", "7")
-    assert "not 7" in refused("tiny.toml")
+    assert "7 is not from 0 to 1" in refused("tiny.toml")
 
 
 @pytest.mark.usefixtures("place")
-def test_one_process_of_one_joins_nobody(jaxrnn) -> None:
+def test_a_single_process_joins_no_other(jaxrnn) -> None:
     alone = ["--coordinator", "127.0.0.1:1", "--num-processes", "1", "--process-id", "0"]
     assert jaxrnn("pretrain", "tiny.toml", "--dry-run", *alone).code == 0

@@ -1,4 +1,4 @@
-"""What libraries print is kept off the terminal, and signals are not lost with it."""
+"""Output of libraries is suppressed without losing signals."""
 
 import logging
 import signal
@@ -12,7 +12,7 @@ from jaxrnn_cli.startup import quiet
 
 
 class Failing:
-    """An object whose end raises an error, which Python hands to its hook."""
+    """An object whose destructor raises an error, which Python passes to `sys.unraisablehook`."""
 
     def __init__(self, error: type[BaseException]) -> None:
         self.error = error
@@ -23,7 +23,7 @@ class Failing:
 
 @pytest.fixture(params=["", "1"])
 def reported(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[object]]:
-    """What the hook before ours gets, with and without JAXRNN_TRACEBACK."""
+    """The errors that reach the previous hook, with and without JAXRNN_TRACEBACK."""
     found: list[object] = []
     monkeypatch.setenv("JAXRNN_TRACEBACK", request.param)
     monkeypatch.setattr(sys, "unraisablehook", lambda unraisable: found.append(unraisable.exc_type))
@@ -34,7 +34,7 @@ def reported(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
     signal.signal(signal.SIGINT, before)
 
 
-def test_an_interrupt_in_a_callback_arrives_all_the_same(reported: list[object]) -> None:
+def test_an_interrupt_in_a_callback_is_not_lost(reported: list[object]) -> None:
     with pytest.raises(KeyboardInterrupt):
         Failing(KeyboardInterrupt)
         time.sleep(20)

@@ -1,4 +1,4 @@
-"""Standard streams that are closed at the start are opened on nothing before a file can take their place."""
+"""Closed standard streams are opened on the null device before a file can take their descriptors."""
 
 import subprocess
 import sys
@@ -14,7 +14,7 @@ os.write(int(sys.argv[1]), repr(found).encode())
 """
 
 
-def test_closed_streams_lead_nowhere() -> None:
+def test_closed_streams_are_opened_on_the_null_device() -> None:
     # The report goes to a copy of stdout.
     line = 'exec "$0" -c "$1" 9 9>&1 <&- >&- 2>&-'
     result = subprocess.run(
