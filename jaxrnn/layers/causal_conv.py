@@ -2,14 +2,14 @@
 
 forward     y_t = b + sum over k of tap_k * keep_{t,k} * x_{t-k}            k = 0 ... width - 1
 
-            keep_{t,k} is 0 where a document begins after step t - k and at step t at the latest, else 1: no output
-            reads what stands before its document. The carry has the last width - 1 inputs.
+            keep_{t,k} is 0 where a document begins at one of the steps t - k + 1 ... t, else 1: no output
+            reads an input from before its document. The carry has the last width - 1 inputs.
 
 backward    dx_s  = sum over k of tap_k * keep_{s+k,k} * dy_{s+k}           a convolution in the other direction
             dtap_k = sum_t sum_batch keep_{t,k} * x_{t-k} * dy_t,   db = sum_t sum_batch dy_t
 
-            What the carry is read for gets its dx as any input; a cotangent of the returned carry is added to the dx of
-            the inputs that it holds.
+            The inputs in the carry get their dx like any others; a cotangent of the returned carry is added to the dx
+            of the inputs that it holds.
 
 Step by step: docs/maths.md, section 18.
 """

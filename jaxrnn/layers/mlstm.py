@@ -23,11 +23,11 @@ backward    From the last chunk to the first, with dC' the cotangent of the memo
             dlog f_t = sum over s >= t of (q_s . dq_s - k_s . dk_s) + <dC', C'>
             dz_i = dlog i * (1 - i),   dz_f = dlog f * (1 - f)
 
-            The last sum: of all paths from a stored k_s to a reading q_u or to C', q . dq and <dC', C'> count those
-            that end at or after t, and k . dk those that begin there. What is left crosses step t: f_t is a factor.
+            The last sum runs over the paths from a stored k_s to a reading q_u or to C': q . dq and <dC', C'> count
+            those that end at or after t, k . dk those that begin there. The difference crosses step t, where f_t is.
 
 resets      Where a document begins at a step u, C_{u-1} counts as 0: D_ts = 0 where s < u <= t, e^F and a likewise. No
-            path crosses u, so the sum for dlog f_u is zero by itself, and the equations above stay as they are.
+            path crosses u, so the sum for dlog f_u is zero by itself, and the equations above still hold.
 
 Step by step: docs/maths.md, section 19.
 """
@@ -324,7 +324,7 @@ matrix_memory.defvjp(_memory_fwd, _memory_bwd)
 
 
 def _cut(array: Array, chunk: int) -> Array:
-    """`[time, batch, heads, ...]` to `[chunks, batch, heads, chunk, ...]`, filled up with zeros at the end."""
+    """`[time, batch, heads, ...]` to `[chunks, batch, heads, chunk, ...]`, padded with zeros at the end."""
     length = array.shape[0]
     if is_symbolic_dim(length):  # a program for sequences of any length, which runs them in single steps
         return array[:, :, :, None]
@@ -335,7 +335,7 @@ def _cut(array: Array, chunk: int) -> Array:
 
 
 def _joined(chunks: Array, length: int) -> Array:
-    """`[chunks, batch, heads, chunk, ...]` to `[time, batch, heads, ...]`, without what was filled up."""
+    """`[chunks, batch, heads, chunk, ...]` to `[time, batch, heads, ...]`, without the padding."""
     if is_symbolic_dim(length):
         return chunks[:, :, :, 0]
     by_time = jnp.moveaxis(chunks, 3, 1)

@@ -23,9 +23,9 @@ backward    m_t only fixes the unit in which c_t and n_t are measured: h_t does 
             dz_f     = (dc_t * c_{t-1} + dn_t * n_{t-1}) * f * (1 - sigmoid(z_f))     (log sigmoid)' = 1 - sigmoid
             dc_{t-1} = dc_t * f,   dn_{t-1} = dn_t * f,   dh_{t-1} = dz_t W_h^T
 
-            The carry that is returned does depend on the unit. Let u_t be what its cotangents (hc, hn, hm) say of m_t
-            beyond the constants above. As dc_T / dm_T = -c_T and dn_T / dm_T = -n_T, and inside the sequence what m_t
-            does to step t is undone at step t + 1:
+            The returned carry does depend on the unit. Let u_t be the gradient with respect to m_t that its cotangents
+            (hc, hn, hm) add. As dc_T / dm_T = -c_T and dn_T / dm_T = -n_T, and as inside the sequence the effect of m_t
+            on step t cancels at step t + 1:
 
             u_T      = hm - (hc * c_T + hn * n_T)
             m_t is l + m_{t-1} (f >= i):  dz_f += u_t * (1 - sigmoid(z_f)),   u_{t-1} = u_t
@@ -238,8 +238,8 @@ def _merged(array: Array) -> Array:
 def slstm_gates(params: SLSTMParams, carry: SLSTMCarry, xs: Array) -> dict[str, Array]:
     """Return the gates and the cell by name, of steps that read `xs` `[..., input]` and `carry` `[..., hidden]`.
 
-    In units that no stabilizer has a say in: `c` is c_t / n_t, and `i` and `f` are the shares in it of what is
-    written and what is kept, i / n_t and f * n_{t-1} / n_t, whose sum is 1.
+    Independent of the stabilizer: `c` is c_t / n_t, and `i` and `f` are the weights of the candidate and of the
+    previous cell in it, i / n_t and f * n_{t-1} / n_t, whose sum is 1.
     """
     heads = params.w_h.shape[0]
     before = jax.tree.map(lambda state: _by_head(state, heads), carry)

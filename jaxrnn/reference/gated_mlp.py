@@ -29,7 +29,7 @@ class GatedMLPParams(NamedTuple):
 
 
 class GatedMLPResiduals(NamedTuple):
-    """What the backward pass needs."""
+    """The residuals, one for each position."""
 
     x: Array  # [..., size]
     a: Array  # [..., hidden]

@@ -28,7 +28,7 @@ class RMSNormParams(NamedTuple):
 
 
 class RMSNormResiduals(NamedTuple):
-    """What the backward pass needs, one for each position."""
+    """The residuals, one for each position."""
 
     u: Array  # [..., features]
     r: Array  # [..., 1]
