@@ -97,6 +97,14 @@ def _find_places(size: int, vocabulary_size: int, max_segments: int, limit: int)
     return _Places(starts, length, scored, chunk, -(-length // chunk))
 
 
+def logits_at_once(size: int, vocabulary_size: int) -> int:
+    """Return how many logits a pass over a corpus of `size` tokens holds at a time."""
+    if size < 2:
+        return 0
+    places = _find_places(size, vocabulary_size, _MAX_SEGMENTS, 0)
+    return len(places.starts) * places.chunk * vocabulary_size
+
+
 def _read_chunks(
     tokens: TokenSource, places: _Places, first: int, count: int, mesh: Mesh | None
 ) -> tuple[Array, Array, Array]:

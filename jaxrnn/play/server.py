@@ -156,8 +156,9 @@ def _names(vocabulary: Vocabulary) -> list[str]:
 def _as_event(block: Block, vocabulary: Vocabulary, layer: int) -> dict[str, Any]:
     characters = _names(vocabulary)
     rows = zip(block.ids, block.nll, block.likeliest, block.probabilities, strict=True)
-    # A byte for each unit, 0 for -1 and 254 for 1, character after character.
-    units = np.rint(127 * (1 + block.states[layer])).astype(np.uint8)
+    # A byte for each unit, 0 for -1 or less and 254 for 1 or more, character after character.
+    states = block.states[layer] if block.states else np.zeros((len(block.ids), 1))  # an mLSTM alone has none
+    units = np.rint(127 * (1 + np.clip(states, -1, 1))).astype(np.uint8)
     return {
         "characters": [
             {
@@ -190,7 +191,7 @@ def read_request(body: object, vocabulary: Vocabulary, num_layers: int) -> Asked
         "top_k": (int, 0, 0, 0x110000),
         "top_p": (float, 1.0, 1e-6, 1),
         "rng_seed": (int, 0, 0, 2**32 - 1),
-        "layer": (int, 0, 0, num_layers - 1),
+        "layer": (int, 0, 0, max(num_layers - 1, 0)),
     }
     if unknown := sorted(set(body) - set(limits) - {"text"}):
         raise HTTPException(422, f"unknown key {unknown[0][:100]!r}; there are text, {', '.join(limits)}")

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from jaxrnn.evaluation.validation import logits_at_once
 from jaxrnn.layers.losses import softmax_cross_entropy
 from jaxrnn.models.stack import apply, count_parameters
 from jaxrnn.runs import directory
@@ -20,12 +21,13 @@ class Memory(NamedTuple):
     parameters: int  # number of parameters
     state: int  # parameters, optimizer state, carry
     update: int  # gradients and residuals of the backward pass
+    evaluation: int  # logits of the validation tokens that are read at once, and their softmax
     corpus: int
 
     @property
     def total(self) -> int:
-        """The total, without the overhead of Python and XLA."""
-        return self.state + self.update + self.corpus
+        """The total, without the overhead of Python and XLA; updates and evaluations alternate."""
+        return self.state + max(self.update, self.evaluation) + self.corpus
 
 
 def estimate_memory(data: Data) -> Memory:
@@ -51,6 +53,7 @@ def estimate_memory(data: Data) -> Memory:
         parameters=count_parameters(state.params),
         state=_bytes(state),
         update=_bytes(kept) + gradients * _bytes(state.params),
+        evaluation=2 * 4 * logits_at_once(len(data.val_ids), data.vocabulary.size),
         corpus=data.train_ids.nbytes + data.val_ids.nbytes,
     )
 

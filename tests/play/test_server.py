@@ -1,6 +1,7 @@
 """Requests and answers for a byte model; tests/cli/commands/test_play.py has the rest."""
 
 import asyncio
+import base64
 import json
 import socket
 from typing import Any
@@ -27,6 +28,22 @@ def test_bytes_survive_a_round_trip() -> None:
     received = json.loads(json.dumps({"text": text}))
     asked = read_request(received, byte_vocabulary(), num_layers=1)
     assert asked.ids.tolist() == [0xC3, 0xA9, *range(256), 255]
+
+
+@pytest.mark.parametrize(
+    ("states", "levels"),
+    [((np.array([[-9.0, -1, 0, 1, 9]]),), [0, 0, 127, 254, 254]), ((), [127])],
+    ids=["states beyond 1", "no hidden state"],
+)
+def test_a_unit_is_a_byte_also_beyond_one_and_where_no_layer_has_a_hidden_state(
+    states: tuple[Any, ...], levels: list[int]
+) -> None:
+    from jaxrnn.play.server import _as_event, read_request
+
+    one = np.ones((1, 1))
+    event = _as_event(Block(np.array([65]), np.ones(1), one.astype(int), one, states), byte_vocabulary(), 0)
+    assert list(base64.b64decode(event["units"])) == levels
+    assert read_request({"text": "a"}, byte_vocabulary(), num_layers=len(states)).layer == 0
 
 
 def test_an_unpaired_surrogate_is_refused() -> None:

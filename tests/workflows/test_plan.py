@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from jaxrnn.config import Config, DenseConfig, EmbeddingConfig, LSTMConfig, ModelConfig, TrainConfig
+from jaxrnn.models.stack import MOST_LOGITS
 from jaxrnn.workflows import Memory, estimate_memory
 
 
@@ -32,3 +33,19 @@ def test_the_memory_estimate_agrees_with_the_formula_of_the_docs(
     assert estimated.total == pytest.approx(gigabytes * 1e9, rel=0.011)
     twice = estimate(TrainConfig(batch_size=32, seq_len=64, accumulate_steps=2))
     assert twice.total - estimated.total == 4 * estimated.parameters
+
+
+def test_the_logits_of_an_evaluation_count_where_the_vocabulary_is_large() -> None:
+    model = ModelConfig(layers=(EmbeddingConfig(size=8), LSTMConfig(size=8), DenseConfig()))
+    config = Config(model=model, train=TrainConfig(batch_size=2, seq_len=8))
+
+    def estimate(vocabulary_size: int, validation_tokens: int) -> Memory:
+        vocabulary, ids = SimpleNamespace(size=vocabulary_size), np.zeros(validation_tokens, np.uint16)
+        return estimate_memory(
+            SimpleNamespace(config=config, vocabulary=vocabulary, train_ids=ids[:0], val_ids=ids)  # type: ignore[arg-type]
+        )
+
+    large, without = estimate(20_000, 100_000), estimate(20_000, 0)
+    assert without.evaluation == 0
+    assert 2 * 4 * MOST_LOGITS * 0.9 < large.evaluation <= 2 * 4 * MOST_LOGITS
+    assert large.total == large.state + large.evaluation + large.corpus > 2 * without.total

@@ -20,8 +20,8 @@ def print_plan(job: "Job", data: "Data") -> None:
     if train.accumulate_steps > 1:
         sizes = f"{train.accumulate_steps} batches of {sizes}"
     memory = jaxrnn.workflows.estimate_memory(data)
-    state, update, corpus, total = map(
-        format_bytes, (memory.state, memory.update, memory.corpus, memory.total)
+    state, update, evaluation, corpus, total = map(
+        format_bytes, (memory.state, memory.update, memory.evaluation, memory.corpus, memory.total)
     )
     streamed = ", streamed from disk" if data.is_streamed else ""
     rows = {
@@ -30,7 +30,8 @@ def print_plan(job: "Job", data: "Data") -> None:
         "training": f"{counted(count, token)} (one epoch){streamed}",
         "validation": counted(len(data.val_ids), token),
         "parameters": f"{memory.parameters:,}",
-        "memory": f"about {total}: {state} model and optimizer, {update} for an update, {corpus} corpus",
+        "memory": f"about {total}: {state} model and optimizer, {update} for an update or {evaluation} for an "
+        f"evaluation, {corpus} corpus",
         "steps": f"{train.steps:,} of {counted(per_step, token)} ({sizes})",
         "epochs": f"{train.steps * per_step / count:.2f}, each of {count / per_step:,.1f} steps",
         "would write": f"{job.path}/ with {', '.join(jaxrnn.workflows.files_written())}",

@@ -169,7 +169,7 @@ def test_dynamic_without_the_training_corpus_needs_rates(jaxrnn, moved: str, pla
     assert code == 0
     dynamic = json.loads(out)["runs"][0]["protocols"]["dynamic"]
     assert dynamic["statistics_from"] == "text that the model wrote"
-    assert "training text" in jaxrnn(*arguments[:5], "--memorization").error
+    assert "training corpus" in jaxrnn(*arguments[:5], "--memorization").error
 
 
 def test_diverging_dynamic_weights_are_reported(evaluate, monkeypatch) -> None:
