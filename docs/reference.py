@@ -20,6 +20,7 @@ ROOT = Path(__file__).parent.parent
 PAGES = ROOT / "docs" / "generated"
 
 _LAYERS = ["Embedding", "Dense", "Dropout", "RNN", "LSTM", "MogrifierLSTM", "GRU", "RNNBlock"]
+_LAYERS += ["MinGRU", "MinLSTM", "RGLRU"]
 _TOP = [name for names in jaxrnn._PUBLIC.values() for name in names]
 # Modules, what each is for, and its public names.
 PUBLIC: dict[str, tuple[str, list[str]]] = {

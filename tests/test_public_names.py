@@ -45,7 +45,8 @@ def test_every_name_has_a_docstring_and_belongs_to_the_library() -> None:
 
 
 def test_recurrent_layers_take_parameters_carry_and_inputs_in_this_order() -> None:
-    for layer_name in ("rnn", "lstm", "mogrifier_lstm", "gru", "slstm", "mlstm", "rnn_block", "causal_conv"):
+    cells = ("rnn", "lstm", "mogrifier_lstm", "gru", "slstm", "mlstm", "min_gru", "min_lstm", "rg_lru")
+    for layer_name in (*cells, "rnn_block", "causal_conv"):
         layer = getattr(jaxrnn, layer_name)
         names = [
             name

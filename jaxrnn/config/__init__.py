@@ -16,10 +16,13 @@ from jaxrnn.config.schema import GatedMLPConfig as GatedMLPConfig
 from jaxrnn.config.schema import GRUConfig as GRUConfig
 from jaxrnn.config.schema import LayerConfig as LayerConfig
 from jaxrnn.config.schema import LSTMConfig as LSTMConfig
+from jaxrnn.config.schema import MinGRUConfig as MinGRUConfig
+from jaxrnn.config.schema import MinLSTMConfig as MinLSTMConfig
 from jaxrnn.config.schema import MLSTMConfig as MLSTMConfig
 from jaxrnn.config.schema import ModelConfig as ModelConfig
 from jaxrnn.config.schema import MogrifierLSTMConfig as MogrifierLSTMConfig
 from jaxrnn.config.schema import ResidualConfig as ResidualConfig
+from jaxrnn.config.schema import RGLRUConfig as RGLRUConfig
 from jaxrnn.config.schema import RMSNormConfig as RMSNormConfig
 from jaxrnn.config.schema import RNNBlockConfig as RNNBlockConfig
 from jaxrnn.config.schema import RNNConfig as RNNConfig

@@ -183,6 +183,41 @@ class MLSTMConfig(LayerConfig):
         _check_heads(self.heads, self.size)
 
 
+@dataclass(frozen=True, kw_only=True)
+class MinGRUConfig(LayerConfig):
+    """A GRU whose gate and candidate depend on the input alone: a linear recurrence."""
+
+    type: ClassVar[str] = "min_gru"
+    size: Size
+
+
+@dataclass(frozen=True, kw_only=True)
+class MinLSTMConfig(LayerConfig):
+    """An LSTM whose gates and candidate depend on the input alone: a linear recurrence."""
+
+    type: ClassVar[str] = "min_lstm"
+    size: Size
+
+
+@dataclass(frozen=True, kw_only=True)
+class RGLRUConfig(LayerConfig):
+    """A real-gated linear recurrent unit (Griffin). The size defaults to the input's."""
+
+    type: ClassVar[str] = "rg_lru"
+    size: Size | None = None
+
+    def output_size(self, input_size: int) -> int:
+        """Return the input size, which is the number of units too.
+
+        Raises:
+            FieldError: `size` is another.
+        """
+        if self.size not in (None, input_size):
+            rule = f"an rg_lru has the size of its input; set it to {input_size}, or leave this key out"
+            raise FieldError("size", rule, self.size)
+        return input_size
+
+
 def _check_heads(heads: int, size: int) -> None:
     if size % heads:
         raise FieldError("heads", f"must divide size, {size}", heads)

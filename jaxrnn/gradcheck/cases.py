@@ -42,9 +42,13 @@ from jaxrnn.layers.dropout import dropout
 from jaxrnn.layers.embedding import EmbeddingParams, embedding, init_embedding
 from jaxrnn.layers.gated_mlp import GatedMLPParams, gated_mlp, init_gated_mlp
 from jaxrnn.layers.gru import GRUCarry, GRUParams, gru, gru_carry, init_gru
+from jaxrnn.layers.linear_scan import linear_scan
 from jaxrnn.layers.lstm import LSTMCarry, LSTMParams, init_lstm, lstm, lstm_carry
+from jaxrnn.layers.min_gru import MinGRUCarry, MinGRUParams, init_min_gru, min_gru, min_gru_carry
+from jaxrnn.layers.min_lstm import MinLSTMCarry, MinLSTMParams, init_min_lstm, min_lstm, min_lstm_carry
 from jaxrnn.layers.mlstm import MLSTMCarry, MLSTMParams, init_mlstm, mlstm, mlstm_carry
 from jaxrnn.layers.mogrifier import MogrifierLSTMParams, init_mogrifier_lstm, mogrifier_lstm
+from jaxrnn.layers.rg_lru import RGLRUCarry, RGLRUParams, init_rg_lru, rg_lru, rg_lru_carry
 from jaxrnn.layers.rms_norm import EPSILON, RMSNormParams, init_rms_norm, rms_norm
 from jaxrnn.layers.rnn import RNNCarry, RNNParams, init_rnn, rnn, rnn_carry
 from jaxrnn.layers.slstm import SLSTMCarry, SLSTMParams, init_slstm, slstm, slstm_carry
@@ -446,6 +450,87 @@ def _gru_cases(rng: np.random.Generator, sizes: Sizes) -> list[Case]:
     return recurrent_cases("gru", arguments, reference.gru_forward, reference.gru_backward, options)
 
 
+def _plain_linear_scan(a: Array, b: Array, carry: Array, resets: Array | None = None) -> tuple[Array, Array]:
+    def step(_: Params, h: Array, here: tuple[Array, Array]) -> tuple[Array, Array]:
+        h = here[0] * h + here[1]
+        return h, h
+
+    states: tuple[Array, Array] = over_time(step)((), carry, (a, b), resets=resets)
+    return states
+
+
+def _linear_scan_cases(rng: np.random.Generator, sizes: Sizes) -> list[Case]:
+    shape = sizes.seq_len, sizes.batch_size, sizes.hidden_size
+    arguments = Arguments(carry=normal(rng, *shape[1:]), xs=(normal(rng, *shape), normal(rng, *shape)))
+
+    def case(label: str, resets: Any) -> Case:
+        def gradient(arguments: Arguments, cotangents: Outputs) -> Arguments:
+            a, b = arguments.xs
+            _, _, residuals = reference.linear_scan_forward(a, b, arguments.carry, resets)
+            d_a, d_b, d_h = reference.linear_scan_backward(residuals, *cotangents)
+            return Arguments(carry=d_h, xs=(d_a, d_b))
+
+        def call(function: Function, arguments: Arguments) -> Outputs:
+            given = None if resets is None else jnp.asarray(resets)
+            return function(*arguments.xs, arguments.carry, given)
+
+        return Case(f"linear_scan{label}", arguments, call, gradient)
+
+    return [case("", None), case(" (resets)", resets_option(sizes)["resets"])]
+
+
+def _plain_min_gru_step(params: MinGRUParams, carry: MinGRUCarry, x: Array) -> tuple[MinGRUCarry, Array]:
+    p_z, p_n = jnp.split(x @ params.w_x + params.b[None], 2, axis=-1)
+    z = jax.nn.sigmoid(p_z)
+    h = (1 - z) * carry.h + z * _plain_phi(p_n)
+    return MinGRUCarry(h), h
+
+
+def _plain_phi(p: Array) -> Array:
+    return jnp.where(p >= 0, p + 0.5, jax.nn.sigmoid(p))
+
+
+def _min_gru_cases(rng: np.random.Generator, sizes: Sizes) -> list[Case]:
+    arguments = recurrent_arguments(rng, sizes, init_min_gru, min_gru_carry)
+    options = {"": {}, " (resets)": resets_option(sizes)}
+    return recurrent_cases(
+        "min_gru", arguments, reference.min_gru_forward, reference.min_gru_backward, options
+    )
+
+
+def _plain_min_lstm_step(params: MinLSTMParams, carry: MinLSTMCarry, x: Array) -> tuple[MinLSTMCarry, Array]:
+    p_i, p_f, p_g = jnp.split(x @ params.w_x + params.b[None], 3, axis=-1)
+    i, f = jax.nn.sigmoid(p_i), jax.nn.sigmoid(p_f)
+    h = (f * carry.h + i * _plain_phi(p_g)) / (i + f)
+    return MinLSTMCarry(h), h
+
+
+def _min_lstm_cases(rng: np.random.Generator, sizes: Sizes) -> list[Case]:
+    arguments = recurrent_arguments(rng, sizes, init_min_lstm, min_lstm_carry)
+    options = {"": {}, " (resets)": resets_option(sizes)}
+    return recurrent_cases(
+        "min_lstm", arguments, reference.min_lstm_forward, reference.min_lstm_backward, options
+    )
+
+
+def _plain_rg_lru_step(params: RGLRUParams, carry: RGLRUCarry, x: Array) -> tuple[RGLRUCarry, Array]:
+    r, i = jnp.split(jax.nn.sigmoid(x @ params.w_x + params.b[None]), 2, axis=-1)
+    a = jax.nn.sigmoid(-params.a_param[None]) ** (8 * r)
+    h = a * carry.h + jnp.sqrt(1 - a**2) * i * x
+    return RGLRUCarry(h), h
+
+
+def _rg_lru_cases(rng: np.random.Generator, sizes: Sizes) -> list[Case]:
+    square = sizes._replace(input_size=sizes.hidden_size)
+
+    def init(key: Key, size: int, _size: int) -> RGLRUParams:
+        return init_rg_lru(key, size)
+
+    arguments = recurrent_arguments(rng, square, init, rg_lru_carry)
+    options = {"": {}, " (resets)": resets_option(sizes)}
+    return recurrent_cases("rg_lru", arguments, reference.rg_lru_forward, reference.rg_lru_backward, options)
+
+
 def _plain_rnn_block(
     params: RNNBlockParams, carry: CellCarry, xs: Array, *, resets: Array | None = None
 ) -> tuple[CellCarry, Array]:
@@ -621,6 +706,10 @@ ON_TRIAL: dict[str, OnTrial] = {
         losses.softmax_cross_entropy, _plain_softmax_cross_entropy, _softmax_cross_entropy_cases
     ),
     "mlstm": OnTrial(mlstm, over_time(_plain_mlstm_step), _mlstm_cases),
+    "linear_scan": OnTrial(linear_scan, _plain_linear_scan, _linear_scan_cases),
+    "min_gru": OnTrial(min_gru, over_time(_plain_min_gru_step), _min_gru_cases),
+    "min_lstm": OnTrial(min_lstm, over_time(_plain_min_lstm_step), _min_lstm_cases),
+    "rg_lru": OnTrial(rg_lru, over_time(_plain_rg_lru_step), _rg_lru_cases),
     "rms_norm": OnTrial(rms_norm, _plain_rms_norm, _rms_norm_cases),
     "gated_mlp": OnTrial(gated_mlp, _plain_gated_mlp, _gated_mlp_cases),
     "causal_conv": OnTrial(causal_conv, over_time(_plain_causal_conv_step), _causal_conv_cases),

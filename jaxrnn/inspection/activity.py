@@ -19,7 +19,14 @@ from jaxrnn.types import Array, Carry, Params
 
 # Ranges: tanh outputs are in [-1, 1], gates in [0, 1], cell states unbounded.
 STATES = ("h", "c")
-GATES = {"i": "input gate", "f": "forget gate", "o": "output gate", "r": "reset gate", "z": "update gate"}
+GATES = {
+    "i": "input gate",
+    "f": "forget gate",
+    "o": "output gate",
+    "r": "reset gate",
+    "z": "update gate",
+    "a": "decay",
+}
 NAMES = {"h": "hidden state", "c": "cell", **GATES, "g": "candidate", "n": "candidate"}
 
 
@@ -79,7 +86,7 @@ def activations(model: LanguageModel, text: Text) -> tuple[dict[str, np.ndarray]
     Returns:
         One dict a layer, in the order of the config: arrays `[time, units]` by name. `h` is the hidden state; an LSTM
         also has `c`, its cell state, and its gates `i`, `f`, `g`, `o`; a GRU has `r`, `z`, `n`. A layer without a state
-        has none.
+        has none. A minGRU has `z`, a minLSTM `i`, `f`; an RG-LRU has `i` and its decay `a`.
 
     Raises:
         VocabularyError: The model does not know a character of the text.

@@ -30,6 +30,20 @@ from jaxrnn.layers.lstm import (
     lstm_input_projection,
     lstm_recurrence,
 )
+from jaxrnn.layers.min_gru import (
+    init_min_gru,
+    min_gru_carry,
+    min_gru_gates,
+    min_gru_input_projection,
+    min_gru_recurrence,
+)
+from jaxrnn.layers.min_lstm import (
+    init_min_lstm,
+    min_lstm_carry,
+    min_lstm_gates,
+    min_lstm_input_projection,
+    min_lstm_recurrence,
+)
 from jaxrnn.layers.mlstm import (
     init_mlstm,
     mlstm_carry,
@@ -38,6 +52,13 @@ from jaxrnn.layers.mlstm import (
     mlstm_memory,
 )
 from jaxrnn.layers.mogrifier import init_mogrifier_lstm, mogrifier_lstm, mogrifier_lstm_gates
+from jaxrnn.layers.rg_lru import (
+    init_rg_lru,
+    rg_lru_carry,
+    rg_lru_gates,
+    rg_lru_input_projection,
+    rg_lru_recurrence,
+)
 from jaxrnn.layers.rms_norm import init_rms_norm, rms_norm
 from jaxrnn.layers.rnn import init_rnn, rnn_carry, rnn_input_projection, rnn_recurrence
 from jaxrnn.layers.slstm import init_slstm, slstm_carry, slstm_gates, slstm_input_projection, slstm_recurrence
@@ -140,6 +161,29 @@ LAYERS: dict[str, Layer] = {
         initial_carry=lambda params, batch_size, **_: mlstm_carry(params, batch_size),
         input_projection=mlstm_input_projection,
         gates=lambda params, carry, xs, **_: mlstm_gates(params, carry, xs),
+    ),
+    "min_gru": Layer(
+        init=lambda key, config, input_size, dtype, **_: init_min_gru(key, input_size, config.size, dtype),
+        apply=lambda carry, projected, resets, **_: min_gru_recurrence(carry, projected, resets),
+        initial_carry=lambda params, batch_size, **_: min_gru_carry(params, batch_size),
+        input_projection=min_gru_input_projection,
+        gates=lambda params, xs, **_: min_gru_gates(params, xs),
+    ),
+    "min_lstm": Layer(
+        init=lambda key, config, input_size, dtype, **_: init_min_lstm(key, input_size, config.size, dtype),
+        apply=lambda carry, projected, resets, **_: min_lstm_recurrence(carry, projected, resets),
+        initial_carry=lambda params, batch_size, **_: min_lstm_carry(params, batch_size),
+        input_projection=min_lstm_input_projection,
+        gates=lambda params, xs, **_: min_lstm_gates(params, xs),
+    ),
+    "rg_lru": Layer(
+        init=lambda key, input_size, dtype, **_: init_rg_lru(key, input_size, dtype),
+        apply=lambda params, carry, xs, projected, resets, **_: rg_lru_recurrence(
+            params, carry, xs, projected, resets
+        ),
+        initial_carry=lambda params, batch_size, **_: rg_lru_carry(params, batch_size),
+        input_projection=rg_lru_input_projection,
+        gates=lambda params, xs, **_: rg_lru_gates(params, xs),
     ),
     "rms_norm": Layer(
         init=lambda input_size, dtype, **_: init_rms_norm(input_size, dtype=dtype),

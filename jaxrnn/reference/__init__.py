@@ -18,6 +18,10 @@ Read in this order:
     slstm.py        exponential gates, kept in range by a stabilizer
     rms_norm.py     a vector divided by its length
     mlstm.py        a matrix as memory
+    linear_scan.py  a state that is only scaled and added to, and the three cells below on top of it
+    min_gru.py      one gate
+    min_lstm.py     two gates that add up to 1
+    rg_lru.py       a decay for each unit, which a gate slows down
     gated_mlp.py    two dense layers and a gate between them
     causal_conv.py  a few inputs back, without recurrence
     block.py        layers in a row, and a way around them
@@ -68,6 +72,9 @@ from jaxrnn.reference.gru import GRUStep as GRUStep
 from jaxrnn.reference.gru import gru_backward as gru_backward
 from jaxrnn.reference.gru import gru_forward as gru_forward
 from jaxrnn.reference.gru import init_gru as init_gru
+from jaxrnn.reference.linear_scan import LinearScanResiduals as LinearScanResiduals
+from jaxrnn.reference.linear_scan import linear_scan_backward as linear_scan_backward
+from jaxrnn.reference.linear_scan import linear_scan_forward as linear_scan_forward
 from jaxrnn.reference.losses import CrossEntropyResiduals as CrossEntropyResiduals
 from jaxrnn.reference.losses import softmax_cross_entropy_backward as softmax_cross_entropy_backward
 from jaxrnn.reference.losses import softmax_cross_entropy_forward as softmax_cross_entropy_forward
@@ -77,6 +84,18 @@ from jaxrnn.reference.lstm import LSTMStep as LSTMStep
 from jaxrnn.reference.lstm import init_lstm as init_lstm
 from jaxrnn.reference.lstm import lstm_backward as lstm_backward
 from jaxrnn.reference.lstm import lstm_forward as lstm_forward
+from jaxrnn.reference.min_gru import MinGRUCarry as MinGRUCarry
+from jaxrnn.reference.min_gru import MinGRUParams as MinGRUParams
+from jaxrnn.reference.min_gru import MinGRUResiduals as MinGRUResiduals
+from jaxrnn.reference.min_gru import init_min_gru as init_min_gru
+from jaxrnn.reference.min_gru import min_gru_backward as min_gru_backward
+from jaxrnn.reference.min_gru import min_gru_forward as min_gru_forward
+from jaxrnn.reference.min_lstm import MinLSTMCarry as MinLSTMCarry
+from jaxrnn.reference.min_lstm import MinLSTMParams as MinLSTMParams
+from jaxrnn.reference.min_lstm import MinLSTMResiduals as MinLSTMResiduals
+from jaxrnn.reference.min_lstm import init_min_lstm as init_min_lstm
+from jaxrnn.reference.min_lstm import min_lstm_backward as min_lstm_backward
+from jaxrnn.reference.min_lstm import min_lstm_forward as min_lstm_forward
 from jaxrnn.reference.mlstm import MLSTMCarry as MLSTMCarry
 from jaxrnn.reference.mlstm import MLSTMParams as MLSTMParams
 from jaxrnn.reference.mlstm import MLSTMStep as MLSTMStep
@@ -100,6 +119,12 @@ from jaxrnn.reference.optimizer import AdamState as AdamState
 from jaxrnn.reference.optimizer import adam as adam
 from jaxrnn.reference.optimizer import gradient_descent as gradient_descent
 from jaxrnn.reference.optimizer import init_adam as init_adam
+from jaxrnn.reference.rg_lru import RGLRUCarry as RGLRUCarry
+from jaxrnn.reference.rg_lru import RGLRUParams as RGLRUParams
+from jaxrnn.reference.rg_lru import RGLRUResiduals as RGLRUResiduals
+from jaxrnn.reference.rg_lru import init_rg_lru as init_rg_lru
+from jaxrnn.reference.rg_lru import rg_lru_backward as rg_lru_backward
+from jaxrnn.reference.rg_lru import rg_lru_forward as rg_lru_forward
 from jaxrnn.reference.rms_norm import RMSNormParams as RMSNormParams
 from jaxrnn.reference.rms_norm import RMSNormResiduals as RMSNormResiduals
 from jaxrnn.reference.rms_norm import init_rms_norm as init_rms_norm

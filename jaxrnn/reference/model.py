@@ -38,6 +38,8 @@ from jaxrnn.reference.embedding import embedding_backward, embedding_forward, in
 from jaxrnn.reference.gated_mlp import gated_mlp_backward, gated_mlp_forward, init_gated_mlp
 from jaxrnn.reference.losses import softmax_cross_entropy_backward, softmax_cross_entropy_forward
 from jaxrnn.reference.lstm import LSTMCarry, lstm_forward
+from jaxrnn.reference.min_gru import MinGRUCarry, init_min_gru, min_gru_backward, min_gru_forward
+from jaxrnn.reference.min_lstm import MinLSTMCarry, init_min_lstm, min_lstm_backward, min_lstm_forward
 from jaxrnn.reference.mlstm import MLSTMCarry, init_mlstm, mlstm_backward, mlstm_forward
 from jaxrnn.reference.mogrifier import (
     init_mogrifier_lstm,
@@ -45,6 +47,7 @@ from jaxrnn.reference.mogrifier import (
     mogrifier_lstm_forward,
 )
 from jaxrnn.reference.optimizer import adam, gradient_descent, init_adam, map_leaves
+from jaxrnn.reference.rg_lru import RGLRUCarry, init_rg_lru, rg_lru_backward, rg_lru_forward
 from jaxrnn.reference.rms_norm import init_rms_norm, rms_norm_backward, rms_norm_forward
 from jaxrnn.reference.slstm import SLSTMCarry, init_slstm, slstm_backward, slstm_forward
 
@@ -132,6 +135,9 @@ def _stateless(gradients: tuple[Any, Array]) -> tuple[Any, Any, Array]:
 
 _MOGRIFIER = Cell(init_mogrifier_lstm, LSTMCarry, mogrifier_lstm_forward, mogrifier_lstm_backward)
 _SLSTM = Cell(init_slstm, SLSTMCarry, slstm_forward, slstm_backward)
+_MIN_GRU = Cell(init_min_gru, MinGRUCarry, min_gru_forward, min_gru_backward)
+_MIN_LSTM = Cell(init_min_lstm, MinLSTMCarry, min_lstm_forward, min_lstm_backward)
+_RG_LRU = Cell(init_rg_lru, RGLRUCarry, rg_lru_forward, rg_lru_backward)
 
 # The layers by the type that they have in a config.
 LAYERS: dict[str, Layer] = {
@@ -173,6 +179,22 @@ LAYERS: dict[str, Layer] = {
         ),
         initial_carry=lambda params, batch_size, **_: MLSTMCarry(
             np.zeros((batch_size, params.scale.size * params.scale.shape[1]), params.w_x.dtype)
+        ),
+    ),
+    "min_gru": _recurrent(_MIN_GRU)._replace(
+        initial_carry=lambda params, batch_size, **_: MinGRUCarry(
+            np.zeros((batch_size, params.b.size // 2), params.b.dtype)
+        )
+    ),
+    "min_lstm": _recurrent(_MIN_LSTM)._replace(
+        initial_carry=lambda params, batch_size, **_: MinLSTMCarry(
+            np.zeros((batch_size, params.b.size // 3), params.b.dtype)
+        )
+    ),
+    "rg_lru": _recurrent(_RG_LRU)._replace(
+        init=lambda rng, input_size, **_: init_rg_lru(rng, input_size),
+        initial_carry=lambda params, batch_size, **_: RGLRUCarry(
+            np.zeros((batch_size, params.a_param.size), params.b.dtype)
         ),
     ),
     "rms_norm": Layer(

@@ -8,8 +8,8 @@ from jaxrnn.errors import ConfigError
 NUMBER = "must be a number above 0, up to 100"
 INTEGER = "must be an integer from 1 to 2147483647"
 TYPES = (
-    "must be one of embedding, dense, dropout, rnn, lstm, mogrifier_lstm, gru, slstm, mlstm, rnn_block, rms_norm, "
-    "gated_mlp, causal_conv, residual"
+    "must be one of embedding, dense, dropout, rnn, lstm, mogrifier_lstm, gru, slstm, mlstm, min_gru, min_lstm, "
+    "rg_lru, rnn_block, rms_norm, gated_mlp, causal_conv, residual"
 )
 
 

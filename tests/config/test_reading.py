@@ -23,8 +23,8 @@ NUMBER = "must be a number above 0, up to 100"
 INTEGER = "must be an integer from 1 to 2147483647"
 SIZE = "must be an integer from 1 to 65536"
 TYPES = (
-    "must be one of embedding, dense, dropout, rnn, lstm, mogrifier_lstm, gru, slstm, mlstm, rnn_block, rms_norm, "
-    "gated_mlp, causal_conv, residual"
+    "must be one of embedding, dense, dropout, rnn, lstm, mogrifier_lstm, gru, slstm, mlstm, min_gru, min_lstm, "
+    "rg_lru, rnn_block, rms_norm, gated_mlp, causal_conv, residual"
 )
 LAYERS = "[model]\nlayers = "
 

@@ -23,6 +23,9 @@ LEAVES = {
     "dropout (variational)": {"xs"},
     "rnn": LSTM_LEAVES - {"carry.c"},
     "gru": LSTM_LEAVES - {"carry.c"} | {"params.b_n"},
+    "min_gru": {"params.w_x", "params.b", "carry.h", "xs"},
+    "min_lstm": {"params.w_x", "params.b", "carry.h", "xs"},
+    "rg_lru": {"params.w_x", "params.b", "params.a_param", "carry.h", "xs"},
     "softmax_cross_entropy": {"logits"},
 }
 BLOCK_LEAVES = {
@@ -79,6 +82,9 @@ def test_every_hand_derived_gradient_agrees_with_three_oracles(layer):
     elif layer == "causal_conv":
         names = ("causal_conv", "causal_conv (resets)", "causal_conv, wide (resets)")
         assert leaves == {name: {"params.taps", "params.b", "carry.xs", "xs"} for name in names}
+    elif layer == "linear_scan":
+        names = ("linear_scan", "linear_scan (resets)")
+        assert leaves == {name: {"xs.0", "xs.1", "carry"} for name in names}
     elif layer == "residual":
         inside = {
             "params.0.scale",
@@ -107,7 +113,7 @@ def test_every_hand_derived_gradient_agrees_with_three_oracles(layer):
         assert {"carry.1.h", "carry.1.c"} <= leaves["projected_table (lstm)"]
     elif layer == "dropout":
         assert leaves == {name: LEAVES[name] for name in ("dropout", "dropout (variational)")}
-    elif layer in ("rnn", "gru"):
+    elif layer in ("rnn", "gru", "min_gru", "min_lstm", "rg_lru"):
         assert leaves == dict.fromkeys((layer, f"{layer} (resets)"), LEAVES[layer])
     else:
         assert leaves[layer] == LEAVES[layer]

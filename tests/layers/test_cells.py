@@ -16,15 +16,27 @@ from jaxrnn import (
     gru_step,
     init_gru,
     init_lstm,
+    init_min_gru,
+    init_min_lstm,
     init_mogrifier_lstm,
+    init_rg_lru,
     init_rnn,
     init_rnn_block,
     init_slstm,
     lstm,
     lstm_carry,
     lstm_step,
+    min_gru,
+    min_gru_carry,
+    min_gru_step,
+    min_lstm,
+    min_lstm_carry,
+    min_lstm_step,
     mogrifier_lstm,
     mogrifier_lstm_step,
+    rg_lru,
+    rg_lru_carry,
+    rg_lru_step,
     rnn,
     rnn_block,
     rnn_block_carry,
@@ -118,6 +130,28 @@ LAYERS = {
         lambda key, dtype: init_slstm(key, INPUT, HIDDEN, 2, dtype),
         slstm_carry,
         ON_TRIAL["slstm"].plain,
+    ),
+    "min_gru": recurrent(
+        min_gru,
+        min_gru_step,
+        lambda key, dtype: init_min_gru(key, INPUT, HIDDEN, dtype),
+        min_gru_carry,
+        ON_TRIAL["min_gru"].plain,
+    ),
+    "min_lstm": recurrent(
+        min_lstm,
+        min_lstm_step,
+        lambda key, dtype: init_min_lstm(key, INPUT, HIDDEN, dtype),
+        min_lstm_carry,
+        ON_TRIAL["min_lstm"].plain,
+    ),
+    "rg_lru": recurrent(
+        rg_lru,
+        rg_lru_step,
+        lambda key, dtype: init_rg_lru(key, HIDDEN, dtype),
+        rg_lru_carry,
+        ON_TRIAL["rg_lru"].plain,
+        HIDDEN,
     ),
     "rnn_block": block_of("lstm"),
 }
@@ -525,8 +559,11 @@ def test_no_weight_gradient_is_computed_in_a_loop(layer: Layer, where: str | Non
     resets = None if where is None else jnp.asarray(WHERE[where])
     in_loop, outside = products(partial(layer.apply, resets=resets), arguments)
     weights = weight_shapes(arguments.params)
-    # h @ w_h in the forward pass and dz @ w_h.T in the backward pass, and likewise for the two matrices of the rounds
-    assert len(in_loop) == 2 * (1 + len(jax.tree.leaves(getattr(arguments.params, "rounds", ()))))
+    # h @ w_h in the forward pass and dz @ w_h.T in the backward pass, and likewise for the two matrices of the rounds;
+    # no matrix in a linear recurrence
+    is_linear = layer.apply in (min_gru, min_lstm, rg_lru)
+    rounds = jax.tree.leaves(getattr(arguments.params, "rounds", ()))
+    assert len(in_loop) == (0 if is_linear else 2 * (1 + len(rounds)))
     assert not weights & set(in_loop)
     matrices = [leaf for leaf in jax.tree.leaves(arguments.params) if leaf.ndim == 2]
     assert sum(shape in weights for shape in outside) == len(matrices)  # one product per matrix
