@@ -15,8 +15,11 @@ from jaxrnn.config import (
     EmbeddingConfig,
     GRUConfig,
     LSTMConfig,
+    MinGRUConfig,
+    MinLSTMConfig,
     ModelConfig,
     MogrifierLSTMConfig,
+    RGLRUConfig,
     RNNBlockConfig,
     RNNConfig,
     TrainConfig,
@@ -46,6 +49,9 @@ LAYERS = (
     GRUConfig(size=4),
     MogrifierLSTMConfig(size=4, rounds=2),
     RNNBlockConfig(cell="gru"),
+    MinGRUConfig(size=4),
+    MinLSTMConfig(size=4),
+    RGLRUConfig(),
     DenseConfig(),
 )
 
