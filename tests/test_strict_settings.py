@@ -18,10 +18,13 @@ from jaxrnn.config import (
     GatedMLPConfig,
     GRUConfig,
     LSTMConfig,
+    MinGRUConfig,
+    MinLSTMConfig,
     MLSTMConfig,
     ModelConfig,
     MogrifierLSTMConfig,
     ResidualConfig,
+    RGLRUConfig,
     RMSNormConfig,
     RNNBlockConfig,
     RNNConfig,
@@ -57,6 +60,9 @@ LAYERS = (
     SLSTMConfig(size=4, heads=2, recurrent_dropout=0.2),
     ResidualConfig(layers=(RMSNormConfig(), CausalConvConfig(), MLSTMConfig(size=4, heads=2))),
     ResidualConfig(layers=(RMSNormConfig(), GatedMLPConfig(hidden=4), DropoutConfig(rate=0.2))),
+    MinGRUConfig(size=4),
+    MinLSTMConfig(size=4),
+    RGLRUConfig(),
     DenseConfig(),
 )
 

@@ -515,8 +515,8 @@ def _min_lstm_cases(rng: np.random.Generator, sizes: Sizes) -> list[Case]:
 
 def _plain_rg_lru_step(params: RGLRUParams, carry: RGLRUCarry, x: Array) -> tuple[RGLRUCarry, Array]:
     r, i = jnp.split(jax.nn.sigmoid(x @ params.w_x + params.b[None]), 2, axis=-1)
-    a = jax.nn.sigmoid(-params.a_param[None]) ** (8 * r)
-    h = a * carry.h + jnp.sqrt(1 - a**2) * i * x
+    log_a = 8 * r * jax.nn.log_sigmoid(-params.a_param[None])
+    h = jnp.exp(log_a) * carry.h + jnp.sqrt(-jnp.expm1(2 * log_a)) * i * x
     return RGLRUCarry(h), h
 
 

@@ -14,8 +14,11 @@ from jaxrnn.config import (
     EmbeddingConfig,
     GRUConfig,
     LSTMConfig,
+    MinGRUConfig,
+    MinLSTMConfig,
     ModelConfig,
     MogrifierLSTMConfig,
+    RGLRUConfig,
     RNNBlockConfig,
     RNNConfig,
 )
@@ -125,6 +128,17 @@ def test_every_kind_has_a_name_and_gates_are_in_0_to_1(activity) -> None:
         low = 0 if track.kind in GATES else -1 if track.kind != "c" else -np.inf
         assert (track.values >= low).all()
         assert track.kind == "c" or (track.values <= 1).all()
+
+
+def test_linear_recurrences_show_their_gates() -> None:
+    cells = MinGRUConfig(size=5), MinLSTMConfig(size=5), RGLRUConfig()
+    config = ModelConfig(layers=(EmbeddingConfig(size=5), *cells, DenseConfig()))
+    activity = observe(config, stack.init(jax.random.key(0), config, VOCABULARY), IDS)
+    kinds = {layer: set(of_layer) for layer, of_layer in by_layer(activity).items()}
+    assert kinds == {1: {"h", "z"}, 2: {"h", "i", "f"}, 3: {"h", "a", "i"}}
+    for track in activity.tracks:
+        assert track.kind in GATES or track.kind == "h"
+        assert track.kind == "h" or ((track.values > 0) & (track.values < 1)).all()
 
 
 def test_a_single_character_has_a_state_and_no_surprisal() -> None:

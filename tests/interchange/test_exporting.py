@@ -8,7 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jaxrnn.config import MogrifierLSTMConfig, RNNConfig
+from jaxrnn.config import (
+    LayerConfig,
+    MinGRUConfig,
+    MinLSTMConfig,
+    MogrifierLSTMConfig,
+    RGLRUConfig,
+    RNNConfig,
+)
 from jaxrnn.config.reading import read_config
 from jaxrnn.errors import InterchangeError, LockedError, SaveError
 from jaxrnn.interchange import FORMATS, exporting
@@ -159,6 +166,15 @@ def test_a_layer_that_a_format_does_not_support_is_named(
     with pytest.raises(InterchangeError, match=why):
         export(trained, FORMATS[output_format], tmp_path / "model")
     assert [*tmp_path.iterdir()] == []
+
+
+@pytest.mark.parametrize("layer", [MinGRUConfig(size=3), MinLSTMConfig(size=3), RGLRUConfig()])
+@pytest.mark.parametrize("output_format", ["safetensors", "onnx"])
+def test_linear_recurrences_are_refused_by_name(
+    tmp_path: Path, output_format: str, layer: LayerConfig
+) -> None:
+    with pytest.raises(InterchangeError, match=rf"layers\[1\] is of type {layer.type}, "):
+        export(drawn((layer,)), FORMATS[output_format], tmp_path / "model")
 
 
 @pytest.mark.parametrize("output_format", ["onnx", "stablehlo"])

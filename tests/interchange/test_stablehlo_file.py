@@ -7,7 +7,14 @@ import numpy as np
 import pytest
 from jax import export
 
-from jaxrnn.config import LayerConfig, MogrifierLSTMConfig, RNNBlockConfig
+from jaxrnn.config import (
+    LayerConfig,
+    MinGRUConfig,
+    MinLSTMConfig,
+    MogrifierLSTMConfig,
+    RGLRUConfig,
+    RNNBlockConfig,
+)
 from jaxrnn.interchange import stablehlo_file
 from jaxrnn.interchange.stablehlo_file import write_stablehlo
 from jaxrnn.layers import product
@@ -20,8 +27,16 @@ from tests.interchange.stacks import STACKS, drawn, in_numpy, some_tokens
         ((MogrifierLSTMConfig(size=5, rounds=2), RNNBlockConfig(cell="gru")), 1024),
         (STACKS["lstm"], 1024),
         (STACKS["gru"], 0),
+        ((MinGRUConfig(size=5), RGLRUConfig(), MinLSTMConfig(size=4)), 1024),
     ],
-    ids=["layers without an ONNX operator", "a projected table", "a table that is too large to be projected"],
+    ids=[
+        *(
+            "layers without an ONNX operator",
+            "a projected table",
+            "a table that is too large to be projected",
+        ),
+        "linear recurrences",
+    ],
 )
 def test_a_text_in_pieces_agrees_with_the_numpy_reference(
     layers: tuple[LayerConfig, ...], largest_table: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -14,7 +14,10 @@ from jaxrnn.config import (
     GRUConfig,
     LayerConfig,
     LSTMConfig,
+    MinGRUConfig,
+    MinLSTMConfig,
     ModelConfig,
+    RGLRUConfig,
     RNNBlockConfig,
     RNNConfig,
 )
@@ -34,6 +37,9 @@ CELLS: list[LayerConfig] = [
     LSTMConfig(size=24),
     GRUConfig(size=24),
     RNNBlockConfig(cell="gru"),
+    MinGRUConfig(size=24),
+    MinLSTMConfig(size=24),
+    RGLRUConfig(),
 ]
 
 

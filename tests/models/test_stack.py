@@ -14,8 +14,11 @@ from jaxrnn.config import (
     GRUConfig,
     LayerConfig,
     LSTMConfig,
+    MinGRUConfig,
+    MinLSTMConfig,
     ModelConfig,
     MogrifierLSTMConfig,
+    RGLRUConfig,
     RNNBlockConfig,
     RNNConfig,
 )
@@ -36,6 +39,9 @@ SECOND: dict[str, LayerConfig] = {
     "gru": GRUConfig(size=4),
     "block": RNNBlockConfig(cell="gru"),
     "mogrifier": MogrifierLSTMConfig(size=4, rounds=3, rank=2),
+    "min_gru": MinGRUConfig(size=4),
+    "min_lstm": MinLSTMConfig(size=4),
+    "rg_lru": RGLRUConfig(),
     "dense": DenseConfig(size=4),
 }
 
@@ -104,7 +110,7 @@ def test_single_steps_give_the_logits_of_the_sequence(name: str) -> None:
     assert_close((carry, jnp.stack(logits, axis=1)), whole)
 
 
-@pytest.mark.parametrize("name", ["rnn", "lstm", "gru", "block"])
+@pytest.mark.parametrize("name", ["rnn", "lstm", "gru", "block", "min_gru", "min_lstm", "rg_lru"])
 def test_the_projected_table_gives_the_same_logits_and_gradients(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

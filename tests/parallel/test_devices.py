@@ -69,7 +69,7 @@ ids = jnp.asarray(np.random.default_rng(0).integers(0, 7, 500, dtype=np.uint8))
 def bytes_of(tree):
     return sum(leaf.nbytes for leaf in jax.tree.leaves(tree))
 
-cells = RNNConfig(size=8), GRUConfig(size=8), RNNBlockConfig(cell="lstm")
+cells = RNNConfig(size=8), GRUConfig(size=8), RNNBlockConfig(cell="lstm"), MinLSTMConfig(size=8), RGLRUConfig()
 for precision, accumulate in (("float32", 1), ("bfloat16", 3)):
     updates = []
     for devices in (1, 2):

@@ -14,8 +14,11 @@ from jaxrnn.config import (
     EmbeddingConfig,
     GRUConfig,
     LSTMConfig,
+    MinGRUConfig,
+    MinLSTMConfig,
     ModelConfig,
     MogrifierLSTMConfig,
+    RGLRUConfig,
     RNNBlockConfig,
     RNNConfig,
 )
@@ -35,6 +38,13 @@ STACKS = {
         RNNBlockConfig(cell="rnn"),
         RNNBlockConfig(cell="lstm"),
         RNNBlockConfig(cell="gru"),
+        DenseConfig(),
+    ),
+    "linear": (
+        EmbeddingConfig(size=4),
+        MinGRUConfig(size=6),
+        RGLRUConfig(),
+        MinLSTMConfig(size=3),
         DenseConfig(),
     ),
     "mixed": (
@@ -113,6 +123,7 @@ def test_training_with_a_separator_is_equal():
     middle = (
         RNNBlockConfig(cell="rnn"),
         GRUConfig(size=4),
+        RGLRUConfig(),
         MogrifierLSTMConfig(size=3, rounds=2, rank=2),
     )
     layers = (EmbeddingConfig(size=4), *middle, DenseConfig())
