@@ -237,7 +237,7 @@ def _identify(source: Source, on_progress: OnProgress) -> tuple[str, _Survey | N
 def _check_sha256(found: str, wanted: str, source: Source) -> None:
     if wanted and found != wanted:
         raise CorpusError(
-            f"{shown(source.name)} is not the corpus that the run began with (another SHA-256): put that back"
+            f"{shown(source.name)} is not the corpus that the run began with (another SHA-256): name or restore it"
         )
 
 

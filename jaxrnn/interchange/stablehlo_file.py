@@ -17,6 +17,7 @@ import jax.numpy as jnp
 from jax import export
 
 from jaxrnn.interchange.description import by_name, describe_with_states, empty_carry, write_described
+from jaxrnn.interchange.exporting import require
 from jaxrnn.interchange.onnx_file import check_size
 from jaxrnn.layers.resets import find_resets
 from jaxrnn.models import stack
@@ -37,9 +38,10 @@ def write_stablehlo(trained: LanguageModel, path: Path) -> list[Path]:
     The same model gives the same bytes, with the same version of jax.
 
     Raises:
-        InterchangeError: The model is too large.
+        InterchangeError: The model is too large, or the package flatbuffers is not there.
     """
     check_size(trained)
+    require("flatbuffers")  # jax.export serializes with it
     with _without_source_lines():
         content = bytes(_exported(trained).serialize())
     return write_described(path, content, path.with_name(f"{path.name}.json"), describe_with_states(trained))

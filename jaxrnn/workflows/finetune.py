@@ -7,6 +7,7 @@ from pathlib import Path
 from jaxrnn.config import Overrides, Texts, load_finetune_config
 from jaxrnn.config.toml import toml_string
 from jaxrnn.data.coverage import OnUnknown
+from jaxrnn.errors import CheckpointError
 from jaxrnn.parallel.devices import split_cpu
 from jaxrnn.runs.directory import find_run, read_config
 from jaxrnn.runs.saved_steps import Which, find_step
@@ -20,7 +21,7 @@ _NONE: Mapping[str, object] = {}
 
 
 def finetune(
-    source: PathLike,
+    source: PathLike | Run,
     corpus: Texts | PathLike | None = None,
     overrides: Overrides = _NONE,
     *,
@@ -41,7 +42,7 @@ def finetune(
     rows, new characters get freshly initialized ones.
 
     Args:
-        source: The run to fine-tune: a directory, or the name of one in `checkpoints/`.
+        source: The run to fine-tune: what `pretrain` returned, a directory, or the name of one in `checkpoints/`.
         corpus: The corpus: a file, a folder, a built-in corpus, or a list of these; None uses the config's.
         overrides: Values that replace the config's.
         config: A TOML file, or the name of a shipped config; None uses the defaults of fine-tuning.
@@ -58,9 +59,13 @@ def finetune(
 
     Raises:
         ConfigError: The config is not valid, does not match the run's, or the run can't be resumed with it.
-        CheckpointError: The run to fine-tune is missing, or no run can be created at `to`.
+        CheckpointError: The run to fine-tune is missing or was trained in memory, or no run can be created at `to`.
         JaxrnnError: As for `workflows.load_data` and `workflows.train`.
     """
+    if isinstance(source, Run):
+        if source.path is None:
+            raise CheckpointError("a run in memory can't be fine-tuned; give pretrain a directory, to=...")
+        source = source.path
     job = open_finetuning(
         source, corpus, overrides, config=config, checkpoint=checkpoint, on_unknown=on_unknown
     )

@@ -191,3 +191,11 @@ def test_a_missing_package_is_named_with_its_extra(monkeypatch: pytest.MonkeyPat
     monkeypatch.setitem(sys.modules, "safetensors", None)
     with pytest.raises(InterchangeError, match=r"there is no safetensors: pip install 'jaxrnn\[export\]'"):
         require("safetensors")
+
+
+def test_stablehlo_without_flatbuffers_is_refused_with_its_extra(
+    trained: LanguageModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "flatbuffers", None)
+    with pytest.raises(InterchangeError, match=r"there is no flatbuffers: pip install 'jaxrnn\[export\]'"):
+        export(trained, FORMATS["stablehlo"], tmp_path / "model")

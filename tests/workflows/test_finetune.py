@@ -34,6 +34,14 @@ def test_new_characters_get_rows_and_the_initial_loss_is_recorded(source: str) -
     assert jaxrnn.load("runs/other").vocabulary == run.vocabulary
 
 
+def test_a_run_is_named_by_what_pretrain_returned_if_it_has_a_directory(source: str) -> None:
+    run = jaxrnn.finetune(source, "other.txt", GENTLE, to="runs/other")
+    again = jaxrnn.finetune(run, "my.txt", GENTLE)
+    assert again.vocabulary == run.vocabulary
+    with pytest.raises(CheckpointError, match="a run in memory can't be fine-tuned"):
+        jaxrnn.finetune(again, "my.txt", GENTLE)
+
+
 def test_fine_tuning_in_memory_without_improvement_keeps_the_initial_model(source: str) -> None:
     run = jaxrnn.finetune(source, "my.txt", {**GENTLE, "train.learning_rate": 5.0})
     assert np.nanargmin(run.metrics["val_loss"]) == 0
