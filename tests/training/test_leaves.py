@@ -73,12 +73,12 @@ def test_a_part_is_restored_from_the_leaves_of_the_state() -> None:
     [
         (
             {"params.0.w": np.zeros((6, 7), np.float32)},
-            r"params\.0\.w is float32\[6, 7\], but float32\[5, 7\]",
+            r"params\.0\.w is float32\[6, 7\], expected float32\[5, 7\]",
         ),
-        ({"params.2.b": np.zeros(3, np.float32)}, r"params\.2\.b is float32\[3\], but bfloat16\[3\]"),
-        ({"key": np.zeros(4, np.uint32)}, r"key is uint32\[4\], but uint32\[2\]"),
-        ({"step": None}, r"step is absent, but int32\[\]"),
-        ({"carry.2": np.zeros(1)}, r"carry\.2 is float64\[1\], but absent"),
+        ({"params.2.b": np.zeros(3, np.float32)}, r"params\.2\.b is float32\[3\], expected bfloat16\[3\]"),
+        ({"key": np.zeros(4, np.uint32)}, r"key is uint32\[4\], expected uint32\[2\]"),
+        ({"step": None}, r"step is absent, expected int32\[\]"),
+        ({"carry.2": np.zeros(1)}, r"carry\.2 is float64\[1\], expected absent"),
     ],
 )
 def test_mismatched_leaves_are_refused_by_name(change: dict[str, Any], words: str) -> None:
