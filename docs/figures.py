@@ -293,6 +293,38 @@ def gru() -> Axes:
     return axes
 
 
+def scan() -> Axes:
+    """An associative scan over eight steps: spans are joined in five rounds."""
+    axes = card(760, 356)
+    # By round, the spans that it makes, each with the last step of the span to its left that it needs.
+    rounds = [
+        [(1, 2, 1), (3, 4, 3), (5, 6, 5), (7, 8, 7)],
+        [(1, 4, 2), (5, 8, 6)],
+        [(1, 8, 4)],
+        [(1, 6, 4)],
+        [(1, 3, 2), (1, 5, 4), (1, 7, 6)],
+    ]
+    row = dict.fromkeys(range(1, 9), 0)  # where the newest span that ends at a step stands
+    for number, made in enumerate(rounds, 1):
+        write(axes, 20, 30 + 60 * number, f"round {number}", GRAY, 14, ha="left")
+        for _, last, left in made:
+            for step, gap in ((left, 12), (last, 0)):
+                arrow(
+                    axes,
+                    FORWARD,
+                    (54 + 82 * step + gap, 43 + 60 * row[step]),
+                    (54 + 82 * last - gap, 17 + 60 * number),
+                )
+        row |= {last: number for _, last, _ in made}
+        for first, last, _ in made:
+            fill = STATE_FILL if first == 1 else CELL_FILL
+            box(axes, 54 + 82 * last, 30 + 60 * number, 62, 26, f"{first}\u2013{last}", fill=fill)
+    write(axes, 20, 30, "steps", GRAY, 14, ha="left")
+    for step in range(1, 9):
+        box(axes, 54 + 82 * step, 30, 62, 26, f"{step}", fill=STATE_FILL if step == 1 else CELL_FILL)
+    return axes
+
+
 def truncation() -> Axes:
     """A corpus in three chunks of four steps: where the state passes and where gradients stop."""
     axes = card(776, 352)
@@ -376,6 +408,7 @@ FIGURES: dict[str, Callable[[], Axes]] = {
     "lstm_forward": partial(lstm, backward=False),
     "lstm_backward": partial(lstm, backward=True),
     "gru": gru,
+    "scan": scan,
     "truncation": truncation,
     "batch": batch,
 }

@@ -14,8 +14,8 @@ resets      keep_t is 0 where a document begins with step t, else 1 (resets.py):
 
 Two steps in a row are a step of the same form: h_t = (a_t a_{t-1}) * h_{t-2} + (a_t b_{t-1} + b_t). So an associative
 scan computes all states in about 2 log2(T) parallel rounds (Blelloch, 1990). A program compiled for a GPU or TPU does
-that. On a CPU a loop over the T steps is used, which does half the work; a program that is exported for sequences of
-any length has the loop for every platform. The results are equal to rounding.
+that. On a CPU a loop over the T steps is used, which does less work; a program that is exported for sequences of any
+length has the loop for every platform. The results are equal to rounding.
 
 Layers with this recurrence: min_gru.py, min_lstm.py, rg_lru.py. Step by step: docs/maths.md, section 20.
 """
@@ -83,9 +83,8 @@ def linear_scan_bwd(
     """
     a, h_0, hs, resets = residuals
     d_carry, d_hs = cotangents
-    a_next = jnp.concatenate([a, jnp.ones_like(a[:1])])[
-        1:
-    ]  # the carry's cotangent reaches dh_T with factor 1
+    # a_{t+1} and keep_{t+1} for every t; the carry's cotangent reaches dh_T with factor 1.
+    a_next = jnp.concatenate([a, jnp.ones_like(a[:1])])[1:]
     resets_next = None if resets is None else jnp.concatenate([resets, jnp.zeros_like(resets[:1])])[1:]
     _, dhs = _scan(a_next, d_hs, d_carry, resets_next, reverse=True)
 
