@@ -205,6 +205,7 @@ class RGLRUConfig(LayerConfig):
 
     type: ClassVar[str] = "rg_lru"
     size: Size | None = None
+    min_decay: Annotated[float, Range(0, 0.999, above=True, below=True)] = 0.9
 
     def output_size(self, input_size: int) -> int:
         """Return the input size, which is the number of units too.

@@ -55,12 +55,15 @@ class RGLRUCarry(NamedTuple):
     h: Array  # [batch, hidden]
 
 
-def init_rg_lru(key: Key, size: int, dtype: DTypeLike = jnp.float32) -> RGLRUParams:
-    """Draw a Glorot-uniform w_x, gate by gate, and decays uniform in [0.9, 0.999] at r = 1; b is zero."""
+def init_rg_lru(key: Key, size: int, min_decay: float = 0.9, dtype: DTypeLike = jnp.float32) -> RGLRUParams:
+    """Draw a Glorot-uniform w_x, gate by gate, and decays uniform in [min_decay, 0.999] at r = 1; b is zero.
+
+    0.9 is the paper's, for sequences of thousands of steps; with short ones, units must forget faster at first.
+    """
     key_x, key_a = jax.random.split(key)
     glorot = jax.nn.initializers.glorot_uniform()
     w_x = [glorot(k, (size, size), dtype) for k in jax.random.split(key_x, 2)]
-    decay = jax.random.uniform(key_a, (size,), jnp.float32, 0.9, 0.999)
+    decay = jax.random.uniform(key_a, (size,), jnp.float32, min_decay, 0.999)
     a_param = jnp.log(jnp.expm1(-jnp.log(decay) / _SHARPNESS))  # the inverse of softplus
     return RGLRUParams(jnp.concatenate(w_x, axis=1), jnp.zeros((2 * size,), dtype), a_param.astype(dtype))
 

@@ -177,7 +177,9 @@ LAYERS: dict[str, Layer] = {
         gates=lambda params, xs, **_: min_lstm_gates(params, xs),
     ),
     "rg_lru": Layer(
-        init=lambda key, input_size, dtype, **_: init_rg_lru(key, input_size, dtype),
+        init=lambda key, config, input_size, dtype, **_: init_rg_lru(
+            key, input_size, config.min_decay, dtype
+        ),
         apply=lambda params, carry, xs, projected, resets, **_: rg_lru_recurrence(
             params, carry, xs, projected, resets
         ),

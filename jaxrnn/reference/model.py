@@ -192,7 +192,7 @@ LAYERS: dict[str, Layer] = {
         )
     ),
     "rg_lru": _recurrent(_RG_LRU)._replace(
-        init=lambda rng, input_size, **_: init_rg_lru(rng, input_size),
+        init=lambda rng, config, input_size, **_: init_rg_lru(rng, input_size, config.min_decay),
         initial_carry=lambda params, batch_size, **_: RGLRUCarry(
             np.zeros((batch_size, params.a_param.size), params.b.dtype)
         ),

@@ -58,9 +58,9 @@ class RGLRUResiduals(NamedTuple):
     scan: LinearScanResiduals
 
 
-def init_rg_lru(rng: np.random.Generator, size: int) -> RGLRUParams:
-    """Uniform weights, no biases, and a decay for each unit in [0.9, 0.999] where r = 1."""
-    decay = rng.uniform(0.9, 0.999, size)
+def init_rg_lru(rng: np.random.Generator, size: int, min_decay: float = 0.9) -> RGLRUParams:
+    """Uniform weights, no biases, and a decay for each unit in [min_decay, 0.999] where r = 1."""
+    decay = rng.uniform(min_decay, 0.999, size)
     # softplus(A) = -log(decay) / 8, and the inverse of softplus is log(exp(.) - 1).
     return RGLRUParams(
         draw_uniform(rng, size, 2 * size), np.zeros(2 * size), np.log(np.expm1(-np.log(decay) / 8))

@@ -58,6 +58,7 @@ LIMITS: list[tuple[Any, str, list[Any], list[Any]]] = [
     (MinGRUConfig, "size", [1, 65_536], [0, 65_537, None]),
     (MinLSTMConfig, "size", [1, 65_536], [0, 65_537, None]),
     (RGLRUConfig, "size", [1, 65_536, None], [0, 65_537]),
+    (RGLRUConfig, "min_decay", [1e-9, 0.998], [0.0, 0.999]),
     (GatedMLPConfig, "hidden", [1, 65_536], [0, 65_537, None]),
     (CausalConvConfig, "width", [1, 100], [0, 101]),
     (DropoutConfig, "rate", [0.0, 0.999], [-1e-9, 1.0]),

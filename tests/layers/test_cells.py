@@ -148,7 +148,7 @@ LAYERS = {
     "rg_lru": recurrent(
         rg_lru,
         rg_lru_step,
-        lambda key, dtype: init_rg_lru(key, HIDDEN, dtype),
+        lambda key, dtype: init_rg_lru(key, HIDDEN, dtype=dtype),
         rg_lru_carry,
         ON_TRIAL["rg_lru"].plain,
         HIDDEN,

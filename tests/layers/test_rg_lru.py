@@ -32,11 +32,13 @@ def test_the_recurrence_gate_sets_the_decay_and_the_input_gate_what_is_written()
     np.testing.assert_allclose(run(one_unit(CLOSED, OPEN), 0.7, 0.4), 0.4, rtol=1e-6)
 
 
-def test_initial_decays_are_between_0_9_and_0_999_and_biases_zero() -> None:
+def test_initial_decays_are_between_min_decay_and_0_999_and_biases_zero() -> None:
     params = init_rg_lru(jax.random.key(0), size=300)
-    decays = np.exp(-8 * np.logaddexp(0, np.asarray(params.a_param, np.float64)))
-    assert 0.9 <= decays.min() < 0.91
-    assert 0.989 < decays.max() <= 0.9991
+    lower = init_rg_lru(jax.random.key(0), size=300, min_decay=0.1)
+    for a_param, low in ((params.a_param, 0.9), (lower.a_param, 0.1)):
+        decays = np.exp(-8 * np.logaddexp(0, np.asarray(a_param, np.float64)))
+        assert low * 0.999 <= decays.min() < low + 0.02
+        assert 0.98 < decays.max() <= 0.9991
     assert params.w_x.shape == (300, 600)
     assert not params.b.any()
 
