@@ -42,7 +42,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0, help="of everything random (default 0)")
     parser.add_argument("--only", type=int, help="run the command of this number alone, and show its output")
     options = parser.parse_args()
-    # A shell ignores Ctrl-C in what it starts in the background, and the commands would inherit that.
+    # A shell makes its background jobs ignore Ctrl-C, and the commands would inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     rng = random.Random(options.seed)
     end = time.monotonic() + 60 * options.minutes

@@ -155,7 +155,7 @@ class SLSTMConfig(LayerConfig):
     recurrent_dropout: Annotated[float, Range(0, 1, below=True)] = 0.0
 
     def __post_init__(self) -> None:
-        """Checks every field.
+        """Check every field.
 
         Raises:
             FieldError: A value is not accepted, or the heads can't share the units.
@@ -174,7 +174,7 @@ class MLSTMConfig(LayerConfig):
     chunk: Annotated[int, Range(1, 65_536)] = 64
 
     def __post_init__(self) -> None:
-        """Checks every field.
+        """Check every field.
 
         Raises:
             FieldError: A value is not accepted, or the heads can't share the units.
@@ -277,7 +277,7 @@ class ResidualConfig(LayerConfig):
     layers: tuple[LayerConfig, ...] = ()
 
     def __post_init__(self) -> None:
-        """Checks that there are layers, of types that can be inside.
+        """Check that there are layers, of types that can be inside.
 
         Raises:
             FieldError: There are none, or one is an embedding or a dense layer without a size.
@@ -286,7 +286,7 @@ class ResidualConfig(LayerConfig):
         if not 1 <= len(self.layers) <= MAX_LAYERS:
             raise FieldError("layers", f"must be a list of 1 to {MAX_LAYERS} layers")
         for index, layer in enumerate(self.layers):
-            if not isinstance(layer, LayerConfig):  # only Python can get here
+            if not isinstance(layer, LayerConfig):  # possible from Python, not from TOML
                 raise FieldError(f"layers[{index}]", "must be a layer's config", layer)
             if isinstance(layer, EmbeddingConfig):
                 raise FieldError(
