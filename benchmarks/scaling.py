@@ -104,7 +104,7 @@ def measure(case: Case, devices: int, accumulate: int) -> dict[str, Any]:
 
     from benchmarks.collectives import find_collectives
     from jaxrnn.config import Config, DenseConfig, EmbeddingConfig, LSTMConfig, ModelConfig, TrainConfig
-    from jaxrnn.config.schema import LayerConfig
+    from jaxrnn.config.model import LayerConfig
     from jaxrnn.parallel.devices import replicate, training_mesh
     from jaxrnn.training.state import init_state, place
     from jaxrnn.training.step import run_steps

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from jaxrnn.config.fields import FieldError, show
+from jaxrnn.config.model import RNNBlockConfig
 from jaxrnn.config.overrides import Overrides, apply_overrides
 from jaxrnn.config.reading import read_config, to_tables
-from jaxrnn.config.schema import FINETUNE, Config, RNNBlockConfig
+from jaxrnn.config.schema import FINETUNE, Config
 from jaxrnn.config.shipped import find_config
 from jaxrnn.config.toml import format_toml, parse_toml, printable, read_text
 from jaxrnn.errors import ConfigError

@@ -5,16 +5,8 @@ from dataclasses import asdict, fields
 from typing import Any
 
 from jaxrnn.config.fields import FieldError, fields_of, normalised, read_record, refuse_unknown
-from jaxrnn.config.schema import (
-    LAYER_TYPES,
-    Config,
-    CorpusConfig,
-    LayerConfig,
-    ModelConfig,
-    ResidualConfig,
-    SampleConfig,
-    TrainConfig,
-)
+from jaxrnn.config.model import LAYER_TYPES, LayerConfig, ModelConfig, ResidualConfig
+from jaxrnn.config.schema import Config, CorpusConfig, SampleConfig, TrainConfig
 from jaxrnn.errors import did_you_mean
 
 # The sections whose values are scalars; [model] is read separately.

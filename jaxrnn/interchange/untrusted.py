@@ -8,8 +8,8 @@ from typing import Any
 
 from jaxrnn.config import ModelConfig
 from jaxrnn.config.fields import FieldError
+from jaxrnn.config.model import MAX_LAYERS
 from jaxrnn.config.reading import read_config
-from jaxrnn.config.schema import MAX_LAYERS
 from jaxrnn.config.toml import printable
 from jaxrnn.data.texts import shown
 from jaxrnn.disk import reason

@@ -1,6 +1,6 @@
 """The table of layers: how a stack makes and runs each, by the type that it has in a config.
 
-A new layer joins a stack with its row here and its class in `jaxrnn/config/schema.py` (CONTRIBUTING.md).
+A new layer joins a stack with its row here and its class in `jaxrnn/config/model.py` (CONTRIBUTING.md).
 """
 
 from collections.abc import Callable, Mapping, Sequence
