@@ -1,13 +1,22 @@
-"""The loop over time that every recurrence runs in: a `lax.scan` that writes where it is told to."""
+"""The loop over time that every recurrence runs in, in the form that suits the device.
+
+A CPU is limited by memory: its loop writes results over arrays that are no longer needed, which a `lax.scan` can't. An
+NVIDIA or AMD GPU is limited by the number of kernels it launches, a microsecond each: its loop is a `lax.scan` with
+several steps in a row, whose outputs are written in one kernel for all of them.
+"""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.export import is_symbolic_dim
 
 from jaxrnn.types import Array
+
+_UNROLLED = 8  # time steps in a row on a GPU: more hardly save launches, and compilation takes longer
 
 Step = Callable[[Any, Any, Any], tuple[Any, Any]]  # (carry, x_t, y_t) -> (carry, what takes y_t's place)
 
@@ -15,13 +24,12 @@ Step = Callable[[Any, Any, Any], tuple[Any, Any]]  # (carry, x_t, y_t) -> (carry
 def time_loop(step: Step, carry: Any, xs: Any, ys: Any, *, reverse: bool = False) -> tuple[Any, Any]:
     """Run `step` for every index t of the leading axis, first to last or, with `reverse`, last to first.
 
-    `lax.scan` writes its outputs into new arrays. Here they are given: their content may be read at step t before it is
-    overwritten, so that a layer's gates replace its input projections, which saves an array and a
-    pass through memory. Arrays that are only written begin as `blank`. JAX can't differentiate such a loop: it
-    belongs inside a `custom_vjp`.
+    Outputs take the place of the arrays `ys`, whose content at step t may be read before: a layer's gates replace its
+    input projections, which saves a CPU an array and a pass through memory. Arrays that are only written begin as
+    `blank`. JAX can't differentiate such a loop: it belongs inside a `custom_vjp`.
 
     Args:
-        step: one step; called once, to be traced.
+        step: one step; only traced.
         carry: the carry of the first step.
         xs: a tree of arrays `[time, ...]` that are read.
         ys: a tree of arrays `[time, ...]` that are written over.
@@ -33,6 +41,18 @@ def time_loop(step: Step, carry: Any, xs: Any, ys: Any, *, reverse: bool = False
     length = jax.tree.leaves(ys)[0].shape[0]
     if length == 0:  # no step could be traced
         return carry, ys
+    in_place = partial(_in_place, step, reverse)
+    if is_symbolic_dim(length):  # a program for sequences of any length can't be unrolled
+        return in_place(carry, xs, ys)
+    unrolled = partial(_unrolled, step, reverse)
+    done: tuple[Any, Any] = lax.platform_dependent(
+        carry, xs, ys, cuda=unrolled, rocm=unrolled, default=in_place
+    )
+    return done
+
+
+def _in_place(step: Step, reverse: bool, carry: Any, xs: Any, ys: Any) -> tuple[Any, Any]:
+    length = jax.tree.leaves(ys)[0].shape[0]
 
     def body(count: Array, loop: tuple[Any, Any]) -> tuple[Any, Any]:
         carry, ys = loop
@@ -50,6 +70,13 @@ def time_loop(step: Step, carry: Any, xs: Any, ys: Any, *, reverse: bool = False
     # An unsigned count needs no look at whether it is negative.
     done: tuple[Any, Any] = lax.fori_loop(jnp.uint32(0), jnp.uint32(length), body, (carry, ys))
     return done
+
+
+def _unrolled(step: Step, reverse: bool, carry: Any, xs: Any, ys: Any) -> tuple[Any, Any]:
+    def body(carry: Any, here: tuple[Any, Any]) -> tuple[Any, Any]:
+        return step(carry, *here)
+
+    return lax.scan(body, carry, (xs, ys), reverse=reverse, unroll=_UNROLLED)
 
 
 def blank(length: int, like: Array) -> Array:

@@ -1,13 +1,21 @@
-"""The time loop: a scan that may overwrite its inputs with its outputs."""
+"""The time loop, in both of its forms: outputs take the place of inputs."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxrnn.layers import time_loop as module
 from jaxrnn.layers.time_loop import blank, time_loop
 
 XS = jnp.arange(1.0, 13.0).reshape(6, 2)
+
+
+@pytest.fixture(autouse=True, params=["in place", "unrolled"])
+def form(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run every test in the form of the loop for CPUs and TPUs, and in that for GPUs."""
+    if request.param == "unrolled":
+        monkeypatch.setattr(module, "_in_place", module._unrolled)
 
 
 @pytest.mark.parametrize("reverse", [False, True])
@@ -29,3 +37,14 @@ def test_overwritten_inputs_are_read_first(reverse: bool) -> None:
     carry, ys = time_loop(lambda total, _, y: (total + y, total + y), jnp.zeros(2), None, XS, reverse=reverse)
     np.testing.assert_array_equal(ys, sums)
     np.testing.assert_array_equal(carry, XS.sum(axis=0))
+
+
+@pytest.mark.parametrize("platform", ["cpu", "tpu", "cuda", "rocm"])
+def test_a_gpu_takes_eight_steps_in_a_row(request: pytest.FixtureRequest, platform: str) -> None:
+    def run(zs: jax.Array) -> jax.Array:
+        return time_loop(lambda h, _, z: (h + z, z), zs[0], None, zs)[0]
+
+    zs = jax.ShapeDtypeStruct((160, 3), jnp.float32)
+    program = jax.jit(run).trace(zs).lower(lowering_platforms=(platform,)).as_text()
+    is_unrolled = platform in ("cuda", "rocm") or "unrolled" in request.node.name
+    assert ("tensor<20x8x3xf32>" in program) is is_unrolled
