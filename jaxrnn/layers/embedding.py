@@ -14,9 +14,12 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 from jax.typing import DTypeLike
 
 from jaxrnn.types import Array, Key
+
+_MOST_ONE_HOT = 2**28  # entries of a one-hot matrix that accelerators may multiply by: 1 GB in float32
 
 
 class EmbeddingParams(NamedTuple):
@@ -61,10 +64,28 @@ def _embedding_fwd(params: EmbeddingParams, ids: Array) -> tuple[Array, tuple[Ar
 
 
 def _embedding_bwd(residuals: tuple[Array, Array], d_ys: Array) -> tuple[EmbeddingParams, None]:
-    """dE[v] = sum over {n : id_n = v} of dy_n: a scatter that adds, so that repeated tokens all count."""
+    """dE[v] = sum over {n : id_n = v} of dy_n; repeated tokens all count.
+
+    On a CPU a scatter that adds is fastest. A GPU's would add in an order that changes from run to run, and a TPU's is
+    slow: there it is the product of the transposed one-hot matrix O, O[n, v] = 1 where id_n = v, with dy, while O is of
+    a size to be kept.
+    """
     table, ids = residuals
     rows = jnp.clip(ids.astype(jnp.int32), 0, table.shape[0] - 1)  # as in the forward pass
-    d_table = jnp.zeros_like(table).at[rows].add(d_ys.astype(table.dtype))
+
+    def scatter(rows: Array, d_ys: Array) -> Array:
+        return jnp.zeros_like(table).at[rows].add(d_ys.astype(table.dtype))
+
+    def one_hot_product(rows: Array, d_ys: Array) -> Array:
+        one_hot = jax.nn.one_hot(rows, table.shape[0], dtype=d_ys.dtype)
+        positions = tuple(range(rows.ndim))
+        # Each addend is exact only in full precision: 1 * dy.
+        return lax.dot_general(
+            one_hot, d_ys, ((positions, positions), ((), ())), precision=lax.Precision.HIGHEST
+        ).astype(table.dtype)
+
+    accelerated = one_hot_product if rows.size * table.shape[0] <= _MOST_ONE_HOT else scatter
+    d_table: Array = lax.platform_dependent(rows, d_ys, cpu=scatter, default=accelerated)
     return EmbeddingParams(d_table), None
 
 

@@ -67,3 +67,20 @@ def test_initial_rows_are_normally_distributed() -> None:
     table = init_embedding(jax.random.key(0), 100, 100).table
     assert abs(table.mean()) < 0.06
     assert abs(table.std() - 1) < 0.06
+
+
+@pytest.mark.parametrize(
+    ("platform", "vocabulary_size"), [("cuda", 65), ("tpu", 65), ("cpu", 65), ("cuda", 2**28)]
+)
+def test_gpus_and_tpus_multiply_by_one_hot_vectors_while_these_can_be_kept(
+    platform: str, vocabulary_size: int
+) -> None:
+    def gradient(table: jax.Array) -> EmbeddingParams:
+        return jax.grad(lambda params: embedding(params, IDS).sum())(EmbeddingParams(table))
+
+    table = jax.ShapeDtypeStruct((vocabulary_size, 2), jnp.float32)
+    program = jax.jit(gradient).trace(table).lower(lowering_platforms=(platform,)).as_text()
+    is_product = platform != "cpu" and vocabulary_size == 65
+    assert ("stablehlo.scatter" in program) is not is_product
+    # 1 * dy is exact in full precision only.
+    assert ("precision = [HIGHEST, HIGHEST]" in program) is is_product
