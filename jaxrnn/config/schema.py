@@ -98,7 +98,7 @@ class TrainConfig(Checked):
     sample_every: StepsOrZero = 400
     rng_seed: Annotated[int, Range(0, 2**32 - 1)] = 0
     num_devices: Annotated[int, Range(0, 65_536)] = 0
-    precision: Annotated[str, OneOf(("float32", "bfloat16"))] = "float32"
+    precision: Annotated[str, OneOf(("float32", "tf32", "bfloat16"))] = "float32"
 
     @property
     def tokens_per_step(self) -> int:

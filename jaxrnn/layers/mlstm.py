@@ -43,6 +43,7 @@ from jax.typing import DTypeLike
 
 from jaxrnn.layers.dense import DenseParams, dense
 from jaxrnn.layers.lstm import widen
+from jaxrnn.layers.product import matmul
 from jaxrnn.layers.rms_norm import RMSNormParams, rms_norm
 from jaxrnn.layers.single_step import single_step
 from jaxrnn.types import Array, Key, check_resets
@@ -282,8 +283,8 @@ def _memory_fwd(
 
     def step(c: Array, part: _Chunk) -> tuple[Array, tuple[Array, Array]]:
         decay, from_before, to_end, all_steps = _decays(part)
-        read = (part.q @ part.k.mT * decay) @ part.v + _scaled(from_before, part.q @ c)
-        return _scaled(all_steps, c) + (to_end * part.k).mT @ part.v, (c, read)
+        read = matmul(matmul(part.q, part.k.mT) * decay, part.v) + _scaled(from_before, matmul(part.q, c))
+        return _scaled(all_steps, c) + matmul((to_end * part.k).mT, part.v), (c, read)
 
     c_last, (befores, reads) = jax.lax.scan(step, c, chunks)
     return (c_last, _joined(reads, length)), (chunks, befores, c_last, (z_i, z_f))
@@ -301,11 +302,11 @@ def _memory_bwd(
         d_y, part, before, after = inputs
         q, k, v = part.q, part.k, part.v  # q has its factor 1 / sqrt(D)
         decay, from_before, to_end, all_steps = _decays(part)
-        d_a = d_y @ v.mT * decay
-        d_q = d_a @ k + _scaled(from_before, d_y @ before.mT)
-        d_k = d_a.mT @ q + to_end * (v @ d_after.mT)
-        d_v = (q @ k.mT * decay).mT @ d_y + to_end * (k @ d_after)
-        d_before = all_steps * d_after + (from_before * q).mT @ d_y
+        d_a = matmul(d_y, v.mT) * decay
+        d_q = matmul(d_a, k) + _scaled(from_before, matmul(d_y, before.mT))
+        d_k = matmul(d_a.mT, q) + to_end * matmul(v, d_after.mT)
+        d_v = matmul((matmul(q, k.mT) * decay).mT, d_y) + to_end * matmul(k, d_after)
+        d_before = all_steps * d_after + matmul((from_before * q).mT, d_y)
         stored = (k * d_k).sum(-1)
         later = (q * d_q).sum(-1) - stored
         from_t = jnp.flip(jnp.cumsum(jnp.flip(later, -1), axis=-1), -1)

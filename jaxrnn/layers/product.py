@@ -6,7 +6,11 @@
                 dW = sum over positions of x^T dy       one product over all positions at once
 
 Mixed precision hangs on the type of the weights alone: rows are rounded to it, products are summed up in the type of
-the rows, and the result has that type. Weights in bfloat16 and all else in float32 is what `train.precision` means.
+the rows, and the result has that type. Weights in bfloat16 and all else in float32 is what `train.precision =
+"bfloat16"` means.
+
+By default JAX lets an NVIDIA GPU round float32 factors to 11 of their 24 bits (TF32), and a TPU to 8. Here float32 is
+float32, unless JAX is told otherwise (`jax.default_matmul_precision`, `train.precision`).
 
 Step by step: docs/maths.md, section 11.
 """
@@ -14,6 +18,7 @@ Step by step: docs/maths.md, section 11.
 from collections.abc import Callable
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 from jax import lax
 
@@ -27,8 +32,12 @@ _barrier: Any = lax.optimization_barrier  # it has no types
 
 def product(xs: Array, w: Array) -> Array:
     """`xs @ w`, rounded as `w` is and summed up as `xs` are: `[..., n]` times `[n, m]` is `[..., m]`."""
-    contracted = (((xs.ndim - 1,), (0,)), ((), ()))
-    return lax.dot_general(xs.astype(w.dtype), w, contracted, preferred_element_type=xs.dtype)
+    return _multiply(xs.astype(w.dtype), w, (((xs.ndim - 1,), (0,)), ((), ())), xs.dtype)
+
+
+def matmul(a: Array, b: Array) -> Array:
+    """`a @ b` of arrays that are no weights."""
+    return jnp.matmul(a, b, precision=_precision(a))
 
 
 def loop_product(w: Array) -> Callable[[Array], Array]:
@@ -44,7 +53,7 @@ def loop_product(w: Array) -> Callable[[Array], Array]:
     turned = _barrier(w.T)
 
     def by_columns(xs: Array, _w: Array, turned: Array) -> Array:
-        columns: Array = _barrier(lax.dot(turned, xs.astype(w.dtype).T, preferred_element_type=xs.dtype))
+        columns: Array = _barrier(_multiply(turned, xs.astype(w.dtype).T, (((1,), (0,)), ((), ())), xs.dtype))
         result: Array = _barrier(columns.T)
         return result
 
@@ -66,17 +75,13 @@ def weight_gradient(xs: Array, d_ys: Array, w: Array) -> Array:
     """
     positions = tuple(range(xs.ndim - 1))
     contracted = ((positions, positions), ((), ()))
-    d_w = lax.dot_general(
-        xs.astype(w.dtype), d_ys.astype(w.dtype), contracted, preferred_element_type=d_ys.dtype
-    )
-    return d_w.astype(w.dtype)
+    return _multiply(xs.astype(w.dtype), d_ys.astype(w.dtype), contracted, d_ys.dtype).astype(w.dtype)
 
 
 def products_by_head(xs: Array, w: Array) -> Array:
     """`product(xs_h, w_h)` for each head h: `[..., heads, n]` times `[heads, n, m]` is `[..., heads, m]`."""
     axis = xs.ndim - 2
-    contracted = (((axis + 1,), (1,)), ((axis,), (0,)))
-    ys = lax.dot_general(xs.astype(w.dtype), w, contracted, preferred_element_type=xs.dtype)
+    ys = _multiply(xs.astype(w.dtype), w, (((axis + 1,), (1,)), ((axis,), (0,))), xs.dtype)
     return jnp.moveaxis(ys, 0, axis)
 
 
@@ -85,7 +90,14 @@ def weight_gradients_by_head(xs: Array, d_ys: Array, w: Array) -> Array:
     axis = xs.ndim - 2
     positions = tuple(range(axis))
     contracted = ((positions, positions), ((axis,), (axis,)))
-    d_w = lax.dot_general(
-        xs.astype(w.dtype), d_ys.astype(w.dtype), contracted, preferred_element_type=d_ys.dtype
-    )
-    return d_w.astype(w.dtype)
+    return _multiply(xs.astype(w.dtype), d_ys.astype(w.dtype), contracted, d_ys.dtype).astype(w.dtype)
+
+
+def _multiply(a: Array, b: Array, dimensions: Any, dtype: Any) -> Array:
+    return lax.dot_general(a, b, dimensions, precision=_precision(a), preferred_element_type=dtype)
+
+
+def _precision(factor: Array) -> lax.Precision | None:
+    """Full precision for float32, unless JAX was told which; float64 and bfloat16 have only one."""
+    chosen = getattr(jax.config, "jax_default_matmul_precision")  # noqa: B009  JAX declares no types here
+    return lax.Precision.HIGHEST if factor.dtype == jnp.float32 and chosen is None else None

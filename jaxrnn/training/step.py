@@ -19,7 +19,7 @@ from jaxrnn.data import batching
 from jaxrnn.layers.losses import softmax_cross_entropy
 from jaxrnn.layers.resets import find_resets
 from jaxrnn.models import stack
-from jaxrnn.models.precision import round_weights
+from jaxrnn.models.precision import products_in, round_weights
 from jaxrnn.parallel.devices import split_rows
 from jaxrnn.training.accumulation import mean_gradient
 from jaxrnn.training.averaging import update_average
@@ -156,14 +156,15 @@ def update(
         return mean
 
     optimizer, rate = make_optimizer(config), current_rate(config, state)
-    if config.accumulate_steps == 1:
-        inputs, targets, carry = read(state.step, state.carry)
-        step_key = jax.random.fold_in(dropout_key, state.step)
-        step = make_step(mean_loss, optimizer)
-        new = step(state.params, state.opt_state, carry, inputs, targets, step_key, rate=rate)
-    else:
-        step = make_step(mean_loss, optimizer, value_and_grad=over_batches)
-        new = step(state.params, state.opt_state, state.carry, rate=rate)
+    with products_in(config.precision):
+        if config.accumulate_steps == 1:
+            inputs, targets, carry = read(state.step, state.carry)
+            step_key = jax.random.fold_in(dropout_key, state.step)
+            step = make_step(mean_loss, optimizer)
+            new = step(state.params, state.opt_state, carry, inputs, targets, step_key, rate=rate)
+        else:
+            step = make_step(mean_loss, optimizer, value_and_grad=over_batches)
+            new = step(state.params, state.opt_state, state.carry, rate=rate)
 
     def if_finite(leaf: Array, otherwise: Array) -> Array:
         return jnp.where(new.is_finite, leaf, otherwise)

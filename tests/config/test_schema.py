@@ -95,7 +95,7 @@ LIMITS: list[tuple[Any, str, list[Any], list[Any]]] = [
     (TrainConfig, "sample_every", [0, COUNT], [-1, COUNT + 1]),
     (TrainConfig, "rng_seed", [0, 2**32 - 1], [-1, 2**32]),
     (TrainConfig, "num_devices", [0, 65_536], [-1, 65_537]),
-    (TrainConfig, "precision", ["float32", "bfloat16"], ["float16", "bf16", ""]),
+    (TrainConfig, "precision", ["float32", "tf32", "bfloat16"], ["float16", "bf16", "highest", ""]),
     (SampleConfig, "prompt", ["R", "é\n"], [""]),
     (SampleConfig, "length", [1, COUNT], [0, COUNT + 1]),
     (SampleConfig, "temperature", [0.0, 1000.0], [-1e-9, 1000.1]),

@@ -8,7 +8,14 @@ import numpy as np
 import pytest
 
 from jaxrnn.layers import product as module
-from jaxrnn.layers.product import loop_product, product, weight_gradient
+from jaxrnn.layers.product import (
+    loop_product,
+    matmul,
+    product,
+    products_by_head,
+    weight_gradient,
+    weight_gradients_by_head,
+)
 
 
 def draw(*shape: int) -> jax.Array:
@@ -58,3 +65,35 @@ def test_bfloat16_weights_round_only_the_inputs() -> None:
     # Sums in bfloat16 would have a larger error.
     assert not np.allclose(ys, ys.astype(jnp.bfloat16), rtol=1e-4, atol=1e-4)
     assert weight_gradient(xs, ys, w).dtype == jnp.bfloat16
+
+
+@pytest.mark.parametrize(
+    ("dtype", "chosen", "expected"),
+    [
+        (jnp.float32, None, "HIGHEST"),
+        (jnp.float32, "tensorfloat32", "HIGH"),
+        (jnp.float32, "bfloat16", "DEFAULT"),
+        (jnp.bfloat16, None, "DEFAULT"),
+    ],
+)
+def test_float32_is_multiplied_in_full_precision_unless_jax_is_told_otherwise(
+    dtype: jnp.dtype, chosen: str | None, expected: str
+) -> None:
+    def products(xs: jax.Array, w: jax.Array) -> tuple[jax.Array, ...]:
+        rows, ys = xs.reshape(2, 3, 2, 3), product(xs, w[0])
+        return (
+            ys,
+            loop_product(w[0])(xs),
+            weight_gradient(xs, ys, w[0]),
+            matmul(w, w),
+            products_by_head(rows, w),
+            weight_gradients_by_head(rows, rows, w),
+        )
+
+    with jax.default_matmul_precision(chosen):
+        program = (
+            jax.jit(products).lower(draw(6, 6)[:, :3].repeat(2, 0), draw(2, 3, 3).astype(dtype)).as_text()
+        )
+    dots = [line for line in program.splitlines() if "stablehlo.dot_general" in line]
+    assert len(dots) == 6
+    assert all(f"precision = [{expected}, {expected}]" in line for line in dots)

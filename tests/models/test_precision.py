@@ -1,4 +1,4 @@
-"""`train.precision = "bfloat16"` rounds only matrix products."""
+"""`train.precision` is the precision of matrix products, and of nothing else."""
 
 from dataclasses import replace
 
@@ -20,6 +20,7 @@ from jaxrnn.config import (
     RGLRUConfig,
     RNNBlockConfig,
     RNNConfig,
+    TrainConfig,
 )
 from jaxrnn.layers.losses import softmax_cross_entropy
 from jaxrnn.models import stack
@@ -93,3 +94,17 @@ def test_a_step_in_bfloat16_rounds_its_products_and_keeps_its_state_in_float32(c
         assert operands.count("bf16>") == 2
         assert "f32>" in result
     assert loss.dtype == jnp.float32
+
+
+@pytest.mark.parametrize("accumulate_steps", [1, 2])
+@pytest.mark.parametrize(("precision", "expected"), [("float32", "HIGHEST"), ("tf32", "HIGH")])
+def test_every_product_of_a_step_has_the_precision_of_the_config(
+    layers: ModelConfig, precision: str, expected: str, accumulate_steps: int
+) -> None:
+    train = TrainConfig(batch_size=2, seq_len=8, precision=precision, accumulate_steps=accumulate_steps)
+    state = jax.eval_shape(lambda: init_state(Config(model=layers, train=train), 11))
+    ids = jax.ShapeDtypeStruct((500,), jnp.uint8)
+    program = jax.jit(update, static_argnums=(0, 1)).lower(layers, train, state, ids).as_text()
+    dots = [line for line in program.splitlines() if "stablehlo.dot_general" in line]
+    assert dots
+    assert all(f"precision = [{expected}, {expected}]" in line for line in dots)

@@ -33,6 +33,7 @@ def print_plan(job: "Job", data: "Data") -> None:
         "memory": f"about {total}: {state} model and optimizer, {update} for an update or {evaluation} for an "
         f"evaluation, {corpus} corpus",
         "steps": f"{train.steps:,} of {counted(per_step, token)} ({sizes})",
+        "precision": f"products in {train.precision}",
         "epochs": f"{train.steps * per_step / count:.2f}, each of {count / per_step:,.1f} steps",
         "would write": f"{job.path}/ with {', '.join(jaxrnn.workflows.files_written())}",
     }
