@@ -15,6 +15,7 @@ from jaxrnn.workflows.job import write_to as write_to
 from jaxrnn.workflows.plan import Memory as Memory
 from jaxrnn.workflows.plan import estimate_memory as estimate_memory
 from jaxrnn.workflows.plan import files_written as files_written
+from jaxrnn.workflows.plan import memory_on as memory_on
 from jaxrnn.workflows.pretrain import pretrain as pretrain
 from jaxrnn.workflows.run import Run as Run
 from jaxrnn.workflows.training import train as train

@@ -6,10 +6,14 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from jaxrnn.data.feeding import BLOCK_BYTES
+from jaxrnn.data.vocabulary import id_type
 from jaxrnn.evaluation.validation import logits_at_once
 from jaxrnn.layers.losses import softmax_cross_entropy
 from jaxrnn.models.stack import apply, count_parameters
+from jaxrnn.parallel.targets import TARGETS, target_devices
 from jaxrnn.runs import directory
+from jaxrnn.training.ahead import compile_steps
 from jaxrnn.training.state import init_state
 from jaxrnn.workflows.corpus import Data
 from jaxrnn.workflows.training import LOSS_CURVE
@@ -56,6 +60,38 @@ def estimate_memory(data: Data) -> Memory:
         evaluation=2 * 4 * logits_at_once(len(data.val_ids), data.vocabulary.size),
         corpus=data.train_ids.nbytes + data.val_ids.nbytes,
     )
+
+
+def memory_on(target: str, data: Data) -> int | None:
+    """Compile the training steps for an accelerator that need not be here, and return the memory they take there.
+
+    Args:
+        target: A key of `parallel.targets.TARGETS`.
+        data: The run's.
+
+    Returns:
+        The most bytes that one device holds at once, a resident corpus included; None if it has less memory.
+
+    Raises:
+        ConfigError: No compiler for the target is installed.
+    """
+    devices = target_devices(target)
+    kind = id_type(data.vocabulary)
+    here = (
+        3 * BLOCK_BYTES // kind.itemsize if data.is_streamed else len(data.train_ids)
+    )  # a block and the next two
+    ids = jax.eval_shape(lambda: jnp.zeros(here, kind))
+    try:
+        compiled = compile_steps(
+            data.config, data.vocabulary.size, ids, devices, data.vocabulary.separator_id
+        )
+    except jax.errors.JaxRuntimeError as error:
+        if "RESOURCE_EXHAUSTED" in str(error):
+            return None
+        raise
+    found: Any = compiled.memory_analysis()
+    peak: int = found.peak_memory_in_bytes
+    return peak if peak <= TARGETS[target].memory else None
 
 
 def _bytes(tree: Any) -> int:

@@ -1,13 +1,18 @@
 """Estimates before a training run."""
 
 from types import SimpleNamespace
+from typing import Any
 
+import jax
 import numpy as np
 import pytest
 
 from jaxrnn.config import Config, DenseConfig, EmbeddingConfig, LSTMConfig, ModelConfig, TrainConfig
+from jaxrnn.data.feeding import BLOCK_BYTES
+from jaxrnn.data.vocabulary import Vocabulary
 from jaxrnn.models.stack import MOST_LOGITS
-from jaxrnn.workflows import Memory, estimate_memory
+from jaxrnn.parallel.targets import TARGETS
+from jaxrnn.workflows import Memory, estimate_memory, memory_on, plan
 
 
 @pytest.mark.parametrize(("layers", "size", "gigabytes"), [(1, 2327, 1), (2, 4824, 8), (1, 22_182, 80)])
@@ -49,3 +54,34 @@ def test_the_logits_of_an_evaluation_count_where_the_vocabulary_is_large() -> No
     assert without.evaluation == 0
     assert 2 * 4 * MOST_LOGITS * 0.9 < large.evaluation <= 2 * 4 * MOST_LOGITS
     assert large.total == large.state + large.evaluation + large.corpus > 2 * without.total
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_the_memory_on_a_target_is_that_of_the_compiled_program(
+    monkeypatch: pytest.MonkeyPatch, streamed: bool
+) -> None:
+    monkeypatch.setattr(plan, "target_devices", lambda _: jax.devices("cpu")[:1])
+    model = ModelConfig(layers=(EmbeddingConfig(size=8), LSTMConfig(size=8), DenseConfig()))
+    config = Config(model=model, train=TrainConfig(batch_size=2, seq_len=8))
+    data: Any = SimpleNamespace(
+        config=config,
+        vocabulary=Vocabulary("abc"),
+        train_ids=np.zeros(5_000_000, np.uint8),
+        is_streamed=streamed,
+    )
+    ids = 3 * BLOCK_BYTES if streamed else 5_000_000
+    assert ids < (memory_on("v5e", data) or 0) < ids + 1_000_000
+    monkeypatch.setitem(TARGETS, "v5e", TARGETS["v5e"]._replace(memory=ids))
+    assert memory_on("v5e", data) is None
+
+
+def test_a_program_that_a_compiler_finds_too_large_does_not_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_arguments: object) -> None:
+        raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Ran out of memory in memory space hbm")
+
+    monkeypatch.setattr(plan, "target_devices", lambda _: [])
+    monkeypatch.setattr(plan, "compile_steps", fail)
+    data: Any = SimpleNamespace(
+        config=None, vocabulary=Vocabulary("abc"), train_ids=np.zeros(5, np.uint8), is_streamed=False
+    )
+    assert memory_on("v6e", data) is None

@@ -50,8 +50,10 @@ DryRun: TypeAlias = Annotated[
 Quiet: TypeAlias = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")]
 
 
-def run_job(job: "Job", platform: str | None, *, dry_run: bool, quiet: bool) -> None:
-    """Run a training job and display its progress.
+def run_job(
+    job: "Job", platform: str | None, *, dry_run: bool, quiet: bool, target: str | None = None
+) -> None:
+    """Run a training job and display its progress; or its plan, on this machine or on a target.
 
     Raises:
         typer.Exit: A signal stopped the run, which is saved; the exit code is 128 + the signal's number.
@@ -64,7 +66,7 @@ def run_job(job: "Job", platform: str | None, *, dry_run: bool, quiet: bool) -> 
         )
     check_alike(job, data)
     if dry_run:
-        print_plan(job, data)
+        print_plan(job, data, target)
         return
     train = data.config.train
     with catch_signals(quiet=quiet) as signals:

@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from jaxrnn.workflows import Data, Job
 
 
-def print_plan(job: "Job", data: "Data") -> None:
-    """Print sizes, memory and output files of a training run to stdout."""
+def print_plan(job: "Job", data: "Data", target: str | None = None) -> None:
+    """Print sizes, memory and output files of a training run to stdout, and its memory on a target."""
     train = data.config.train
     count, token = len(data.train_ids), data.vocabulary.unit
     per_step = train.tokens_per_step
@@ -40,5 +40,10 @@ def print_plan(job: "Job", data: "Data") -> None:
     if job.begun and job.path:
         rows["would resume"] = f"from step {jaxrnn.runs.find_step(job.path, 'last').step:,}"
         rows["changes"] = ", ".join(job.begun.changes) or "none"
+    if target:
+        device = jaxrnn.parallel.TARGETS[target]
+        peak = jaxrnn.workflows.memory_on(target, data)
+        fits = f"fits, with {format_bytes(peak)} at most" if peak else "does not fit"
+        rows[f"on {target}"] = f"{fits}; one {device.title} has {format_bytes(device.memory)}"
     for name, value in rows.items():
         write(f"{name + ':':<15} {one_line(value)}\n")

@@ -121,6 +121,29 @@ def test_dry_run_prints_the_plan_and_writes_nothing(jaxrnn) -> None:
         assert name in plan["would write"]
 
 
+@pytest.mark.parametrize(
+    ("peak", "said"), [(12_300_000, "fits, with 12.3 MB at most"), (None, "does not fit")]
+)
+def test_dry_run_says_whether_a_run_fits_on_another_device(jaxrnn, monkeypatch, peak, said) -> None:
+    monkeypatch.setattr("jaxrnn.workflows.memory_on", lambda _target, _data: peak)
+    code, out, _ = jaxrnn("pretrain", "tiny.toml", "--dry-run", "--for", "v5e")
+    assert code == 0
+    assert out.splitlines()[-1] == f"on v5e:         {said}; one TPU v5e has 17.2 GB"
+
+
+def test_another_device_is_refused_without_a_dry_run_or_a_compiler(jaxrnn, monkeypatch) -> None:
+    monkeypatch.setattr("jaxrnn.parallel.targets._is_installed", lambda _: False)
+    for options, problem in (
+        (["--for", "h100"], "needs --dry-run"),
+        (["--dry-run", "--for", "h100"], "no compiler for it is installed"),
+        (["--dry-run", "--for", "h10"], "did you mean h100?"),
+    ):
+        code, _, err = jaxrnn("pretrain", "tiny.toml", *options)
+        assert code == 2
+        assert problem in err
+        assert err.count("\n") == 1
+
+
 def test_dry_run_counts_accumulated_batches(jaxrnn) -> None:
     out = jaxrnn("pretrain", "tiny.toml", "--dry-run", "--set", "train.accumulate_steps=3").out
     plan = dict(line.split(":", 1) for line in out.splitlines())
