@@ -284,15 +284,16 @@ def apply_layers(
     for index, (layer, layer_params, layer_carry) in enumerate(zip(layers, params, carry, strict=True)):
         if inputs is not None:
             inputs.append(xs)
-        layer_carry, xs = apply_layer(
-            layer,
-            layer_params,
-            layer_carry,
-            xs,
-            projected=projected.get(index),
-            key=None if key is None else _fold_in(key, index),
-            resets=resets,
-        )
+        with jax.named_scope(f"{index}_{layer.type}"):  # what a profile calls its operations
+            layer_carry, xs = apply_layer(
+                layer,
+                layer_params,
+                layer_carry,
+                xs,
+                projected=projected.get(index),
+                key=None if key is None else _fold_in(key, index),
+                resets=resets,
+            )
         carry_out.append(layer_carry)
     return tuple(carry_out), xs
 

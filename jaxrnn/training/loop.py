@@ -6,6 +6,8 @@ It prints and writes nothing. The caller displays the events, saves the state at
 import math
 import time
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
 import jax
@@ -26,6 +28,7 @@ from jaxrnn.sampling.generation import prompt_ids, sample
 from jaxrnn.sampling.text import until
 from jaxrnn.training.averaging import averaged
 from jaxrnn.training.optimizer import update_plateau
+from jaxrnn.training.profiling import STEPS, profiling
 from jaxrnn.training.state import TrainState, place, stops_early
 from jaxrnn.training.step import MAX_SKIPPED, run_steps, split_key
 
@@ -119,6 +122,7 @@ def train(
     seconds: float = 0.0,
     tokens: int | None = None,
     donate: bool = False,
+    profile: Path | None = None,
 ) -> Iterator[Event]:
     """Train from `state` to `config.train.steps`, as a stream of events.
 
@@ -133,6 +137,7 @@ def train(
         seconds: Training time up to `state`, added to `seconds` of the events.
         tokens: Tokens read up to `state`; None if all steps had the current batch sizes.
         donate: Whether to donate the buffers of `state`, which saves memory.
+        profile: A folder for a profile of at most ten steps, the first ones after compilation.
 
     Yields:
         `Progress` after every dispatch; then `Logged` or `Evaluated`, `Sampled` and `Save` when due, in this order. The
@@ -180,22 +185,27 @@ def train(
         ids, end = feed(step)
         stop = min(_next_stop(every, step), end)
         num_steps = max(1, min(stop - step, int(_DISPATCH_SECONDS / seconds_per_step)))
+        is_profiled = profile is not None and math.isfinite(seconds_per_step)
+        if is_profiled:
+            num_steps = min(stop - step, STEPS)
         # Clocks and signals differ between processes, but all must run the same steps.
         gathered = processes.gather_numbers((should_stop(), num_steps))
         if gathered[:, 0].any():
             yield Save(step, _copy(state), None)
             return
         num_steps = int(gathered[0, 1])
-        state, tally, is_finite = run_steps(
-            config.model,
-            every,
-            mesh,
-            state,
-            ids,
-            jax.device_put(np.int32(num_steps)),
-            separator_id=vocabulary.separator_id,
-        )
-        step_before, step = step, int(state.step)  # waits for the device
+        with profiling(profile) if profile and is_profiled else nullcontext():
+            state, tally, is_finite = run_steps(
+                config.model,
+                every,
+                mesh,
+                state,
+                ids,
+                jax.device_put(np.int32(num_steps)),
+                separator_id=vocabulary.separator_id,
+            )
+            step_before, step = step, int(state.step)  # waits for the device
+        profile = None if is_profiled else profile
         elapsed = time.monotonic() - dispatched
         tally = jax.device_get(tally)
         if math.isfinite(seconds_per_step):

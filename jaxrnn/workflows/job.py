@@ -59,6 +59,7 @@ class Job(NamedTuple):
     on_unknown: OnUnknown = "extend"
     overwrite: bool = False
     log_to: tuple[str, ...] = ()  # names of loggers for the metrics
+    profile: Path | None = None  # a folder for a profile of a few steps
 
 
 def write_to(

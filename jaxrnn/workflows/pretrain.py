@@ -20,6 +20,7 @@ def pretrain(
     resume: bool = False,
     overwrite: bool = False,
     log_to: Iterable[str] = (),
+    profile: PathLike | None = None,
     on_event: OnEvent = ignore,
     on_progress: OnProgress = lambda *_: None,
     should_stop: Callable[[], bool] = lambda: False,
@@ -37,6 +38,7 @@ def pretrain(
         overwrite: Whether to replace an existing run.
         log_to: Names of loggers that also receive the metrics: "tensorboard", "wandb", "mlflow", or an entry point of
             the group `jaxrnn.loggers`.
+        profile: A folder for a profile of a few steps, to be opened with xprof or TensorBoard; None writes none.
         on_event: Receives each event: `Progress`, `Logged`, `Evaluated`, `Sampled`, `Save` and `Note`.
         on_progress: Receives the progress of downloads and tokenization as (task, done, total).
         should_stop: Called a few times per second; once it returns True, the state is saved and the run is returned.
@@ -54,7 +56,8 @@ def pretrain(
         >>> run.step, run.metrics["step"]
         (20, array([ 1, 20]))
     """
-    job = write_to(Job(load_config(config, overrides)), to, resume=resume, overwrite=overwrite, log_to=log_to)
+    job = Job(load_config(config, overrides), profile=None if profile is None else Path(profile))
+    job = write_to(job, to, resume=resume, overwrite=overwrite, log_to=log_to)
     split_cpu(job.config)
     data = load_data(job, on_event=on_event, on_progress=on_progress)
     return train(job, data, on_event=on_event, should_stop=should_stop)

@@ -38,6 +38,7 @@ from jaxrnn.training import loop
 from jaxrnn.training.finetuning import adapt_params
 from jaxrnn.training.leaves import Leaves
 from jaxrnn.training.loop import Evaluated, Event, Logged, Progress, Sampled, Save
+from jaxrnn.training.profiling import prepare_profile
 from jaxrnn.training.state import (
     TrainState,
     after_rollback,
@@ -71,6 +72,7 @@ class _Training(NamedTuple):
     on_event: OnEvent
     should_stop: Callable[[], bool]
     log_to: tuple[str, ...]
+    profile: Path | None
 
     def record(self, row: dict[str, object]) -> None:
         """Add a row to the metrics."""
@@ -100,9 +102,11 @@ def train(
         DivergenceError: The loss is no longer finite; the last good checkpoint is kept.
         LockedError: Another process writes to the run.
         CheckpointError: No checkpoint of a resumed run is intact, or the checkpoint is of another model.
-        SaveError: The run can't be written.
+        SaveError: The run or the profile can't be written.
     """
     config, path = data.config, job.path
+    if job.profile:
+        prepare_profile(job.profile)
     rows: list[dict[str, object]] = []
     with contextlib.ExitStack() as stack:
         checkpoints: Checkpoints | MemoryCheckpoints = MemoryCheckpoints(config.train.keep_every)
@@ -118,7 +122,9 @@ def train(
             else:
                 checkpoints = stack.enter_context(_open_checkpoints(path, config))
         if state is not None:
-            training = _Training(path, config, data, checkpoints, rows, on_event, should_stop, job.log_to)
+            training = _Training(
+                path, config, data, checkpoints, rows, on_event, should_stop, job.log_to, job.profile
+            )
             _follow(training, state, seconds_trained(path / METRICS) if path and job.begun else 0.0)
         step = checkpoints.last.step if checkpoints.last else 0
     if path is None:
@@ -333,6 +339,7 @@ def _follow_events(training: _Training, state: TrainState, clock: list[float], l
         seconds=clock[0],
         tokens=_tokens(training, int(state.step)),
         donate=training.path is not None,  # in memory the first state is a checkpoint too
+        profile=training.profile,
     ):
         match event:
             case Progress():

@@ -1,5 +1,6 @@
 """`jaxrnn pretrain`: train a new model from a config."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -26,6 +27,10 @@ def pretrain(
     resume: Resume = False,
     overwrite: Overwrite = False,
     log_to: LogTo = None,
+    profile: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Write a profile of ten steps, for xprof or TensorBoard."),
+    ] = None,
     dry_run: DryRun = False,
     target: Annotated[
         str | None,
@@ -50,7 +55,7 @@ def pretrain(
         raise typer.BadParameter("needs --dry-run", param_hint="'--for'")
     join_others(distributed, coordinator, num_processes, process_id)
     path = jaxrnn.config.find_config(config)
-    job = jaxrnn.workflows.Job(jaxrnn.config.load_config(path, overrides or ()))
+    job = jaxrnn.workflows.Job(jaxrnn.config.load_config(path, overrides or ()), profile=profile)
     if to is None:
         if not path.is_file():
             raise typer.BadParameter(
