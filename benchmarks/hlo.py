@@ -1,4 +1,4 @@
-"""What a compiled program does in its loops, read from its text in XLA's language, HLO."""
+"""The loops of a compiled program, and the operations in them, read from its text in XLA's language, HLO."""
 
 import re
 from typing import NamedTuple
@@ -67,7 +67,7 @@ def _operations(computations: dict[str, list[str]], name: str) -> list[str]:
 
 
 def _rounds(computations: dict[str, list[str]], line: str) -> int | None:
-    """Return the number that a loop's counter is compared with: a TPU's program does not say how often a loop runs."""
+    """Return the rounds of a loop of a TPU's program: the number that its counter is compared with."""
     condition = re.search(r"condition=%?([\w.\-]+)", line)
     numbers = (
         re.findall(r"constant\((\d+)\)", "\n".join(computations.get(condition[1], []))) if condition else []

@@ -268,7 +268,7 @@ lstm_recurrence.defvjp(_lstm_fwd, _lstm_bwd)
 
 
 def widen(z: Array) -> Array:
-    """Return z in float32 at least, in which a sigmoid by way of tanh is off by 2^-24 at most.
+    """Return z in float32 at least, in which a sigmoid by way of tanh is off by 2^-23 at most.
 
     In bfloat16 it would be off by 2^-8: no gate could be open by less than 0.004.
     """

@@ -17,7 +17,7 @@ def test_the_last_axis_is_mapped_for_any_leading_axes(params: DenseParams, lead:
     ys, pull = jax.vjp(dense, params, xs)
     assert ys.shape == (*lead, 2)
     for index in np.ndindex(lead):
-        np.testing.assert_allclose(ys[index], xs[index] @ params.w + params.b, rtol=1e-5)
+        np.testing.assert_allclose(ys[index], xs[index] @ params.w + params.b, rtol=1e-5, atol=1e-6)
     d_params, d_xs = pull(ys)
     np.testing.assert_allclose(d_params.b, ys.reshape(-1, 2).sum(axis=0), rtol=1e-5, atol=1e-6)
     assert d_xs.shape == xs.shape
