@@ -424,7 +424,7 @@ def look_back(inspection: Inspection) -> Axes:
             label = f"{run}, with respect to ${curve.field}$"
             steps = range(1, curve.norms.size + 1)
             axes.semilogy(steps, curve.norms, "-" if curve.field == "h" else "--", color=color, label=label)
-    axes.set(xlabel="characters back", ylabel="gradient norm (nats per unit of state)")
+    axes.set(xlabel="characters back", ylabel="gradient norm (nats per standard deviation)")
     axes.grid(alpha=0.3)
     axes.legend()
     return axes

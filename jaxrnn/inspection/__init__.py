@@ -5,9 +5,10 @@
 | `activity.py`  | every unit's state and gates at each character of a text           |
 | `lookback.py`  | how much an earlier state matters for a prediction                 |
 | `readable.py`  | features of the text, and the units that correlate with them       |
-| `packing.py`   | activities in few bits                                             |
-| `page.py`      | one HTML file of all that, from `page.html`, `page.css`, `page.js` |
+| `packing.py`   | activities as text of a bounded size                               |
+| `page.py`      | one HTML file of all that, from `page.html`, `page.css`, `*.js`    |
 """
 
+from jaxrnn.inspection.packing import Levels as Levels
 from jaxrnn.inspection.page import inspect as inspect
 from jaxrnn.inspection.page import render as render

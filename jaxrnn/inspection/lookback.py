@@ -1,4 +1,4 @@
-"""How far back a model looks: the gradient of a prediction's loss by the states before it.
+"""How far back a model looks: the gradient of a prediction's loss with respect to the states before it.
 
 For a character t of a text and k = 1, 2, ... the norm of d loss_t / d h_{t-k}: how much the loss would change with the
 state that a layer had k characters earlier, with the same characters since then. It comes from the layers'
@@ -6,7 +6,9 @@ own backward passes, one step at a time:
 
     dcarry_{t-1} = backward pass of step t, from d loss_t,   dcarry_{s-1} = backward pass of step s, from dcarry_s
 
-which is the gradient with respect to zeros that are added to each carry.
+which is the gradient with respect to zeros that are added to each carry. Each unit's gradient is multiplied by the
+standard deviation of its state, over all steps and places: the loss per typical change. Otherwise the curves of h,
+which stays between -1 and 1, and of c, which may be 30 times as large, could not be compared.
 
 Where it falls to nothing, the model may still remember; but training, which follows gradients, could not have taught it
 to (docs/maths.md, section 12).
@@ -35,7 +37,8 @@ class LookBack(NamedTuple):
     Attributes:
         layer: its index in the config's list, from 0.
         field: of the carry: "h" or "c".
-        norms: `[k]`, float32: nats by unit of the state, 1, 2, ... characters back; medians over places in the text.
+        norms: `[k]`, float32: nats per standard deviation of the state, 1, 2, ... characters back; medians over places
+            in the text.
     """
 
     layer: int
@@ -93,14 +96,25 @@ def _norms(
         carry = jax.tree.map(jnp.add, carry, nudge)
         return stack.step(config, params, None, carry, token, find_resets(token, separator_id))
 
-    def last_loss(nudges: Carry) -> Array:
+    def last_loss(nudges: Carry) -> tuple[Array, Carry]:
         earlier = jax.tree.map(lambda leaf: leaf[:-1], nudges)
         last = jax.tree.map(lambda leaf: leaf[-1], nudges)
-        before, _ = jax.lax.scan(lambda c, here: (read(c, *here)[0], None), carry, (earlier, inputs[:-1]))
+
+        def step(carry: Carry, here: tuple[Carry, Array]) -> tuple[Carry, Carry]:
+            return read(carry, *here)[0], carry
+
+        before, states = jax.lax.scan(step, carry, (earlier, inputs[:-1]))
         _, logits = read(before, last, inputs[-1])
-        return softmax_cross_entropy(logits, targets).sum()  # places don't mix
+        states = jax.tree.map(lambda early, late: jnp.concatenate([early, late[None]]), states, before)
+        return softmax_cross_entropy(logits, targets).sum(), states  # places don't mix
 
     zeros = jax.tree.map(lambda leaf: jnp.zeros((len(inputs), *leaf.shape), leaf.dtype), carry)
-    d_carries = jax.grad(last_loss)(zeros)
-    norms: Carry = jax.tree.map(lambda d: jnp.linalg.norm(d[::-1].astype(jnp.float32), axis=-1), d_carries)
+    d_carries, states = jax.grad(last_loss, has_aux=True)(zeros)
+
+    def norm(d: Array, state: Array) -> Array:
+        deviation = state.astype(jnp.float32).std(axis=(0, 1))
+        length: Array = jnp.linalg.norm(d[::-1].astype(jnp.float32) * deviation, axis=-1)
+        return length
+
+    norms: Carry = jax.tree.map(norm, d_carries, states)
     return norms

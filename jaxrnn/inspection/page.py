@@ -6,25 +6,33 @@ they are passed only as JSON, with every `<` escaped, and inserted into the page
 
 import html
 import json
+import re
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 
 from jaxrnn.config import ModelConfig
 from jaxrnn.data.vocabulary import Text, drop_unknown, encode
-from jaxrnn.inspection.activity import GATES, NAMES, STATES, Activity, Track, observe, saturation
+from jaxrnn.inspection.activity import GATES, NAMES, Activity, Track, observe, saturation
 from jaxrnn.inspection.lookback import LookBack, look_back
-from jaxrnn.inspection.packing import levels_per_byte, pack
+from jaxrnn.inspection.packing import Levels, Packed, pack_tracks
 from jaxrnn.inspection.readable import Tracking, find_tracking
+from jaxrnn.models import stack
 from jaxrnn.models.language_model import LanguageModel
 
-# Numbers of shades for states and for gates, finest first; the first pair that fits the budget is used. A value on the
-# page is then a range, as wide as its shade.
-_SHADES = ((255, 255), (15, 15), (9, 9), (9, 5), (9, 3), (5, 3), (3, 3))
-_BUDGET = 1_700_000  # characters of base64, so that a page stays under 2 MB
-_EVERY = 8  # of the units, one in so many is packed to find out
+_LARGEST = 2_000_000  # bytes of a page
+_SCRIPTS = ("shared.js", "page.js", "tracking.js", "charts.js")  # in this order, as one script
+_UNTRAINED_SEED = 2**31 - 1  # one that no run is likely to have begun with
+
+
+class Page(NamedTuple):
+    """A page, and how exact its activations are."""
+
+    html: str  # a document that needs nothing else
+    levels: Levels
 
 
 class Inspection(NamedTuple):
@@ -36,7 +44,12 @@ class Inspection(NamedTuple):
     curves: dict[str, tuple[LookBack, ...]]  # by the name of the run, the inspected one first
 
 
-def inspect(model: LanguageModel, text: Text, compared: Sequence[LanguageModel] = ()) -> Inspection:
+def inspect(
+    model: LanguageModel,
+    text: Text,
+    compared: Sequence[LanguageModel] = (),
+    patterns: Sequence[re.Pattern[str]] = (),
+) -> Inspection:
     """Read a text with a model and find out what its units do.
 
     Args:
@@ -44,6 +57,7 @@ def inspect(model: LanguageModel, text: Text, compared: Sequence[LanguageModel] 
         text: one character at least, all of them in its vocabulary; `bytes` for a model of bytes.
         compared: other models of the same kind of token, for which it is measured how far back they look; each reads
             the text without the characters that it does not know.
+        patterns: regular expressions; the units are found that follow their matches.
 
     Raises:
         VocabularyError: the model does not know a character of the text.
@@ -53,47 +67,71 @@ def inspect(model: LanguageModel, text: Text, compared: Sequence[LanguageModel] 
         raise ValueError("an empty text shows nothing")
     ids, separator_id = encode(model.vocabulary, text), model.vocabulary.separator_id
     activity = observe(model.config, model.params, ids, separator_id=separator_id)
+    untrained = stack.init(jax.random.key(_UNTRAINED_SEED), model.config, model.vocabulary.size)
+    baseline = observe(model.config, untrained, ids, separator_id=separator_id)
+    tracking = find_tracking(text, activity.tracks, baseline.tracks, patterns)
     curves = {}
     for each in (model, *compared):
         ids = encode(each.vocabulary, drop_unknown(each.vocabulary, text))
         separator_id = each.vocabulary.separator_id
         curves[each.name] = look_back(each.config, each.params, ids, separator_id=separator_id)
-    return Inspection(text, activity, find_tracking(text, activity.tracks), curves)
+    return Inspection(text, activity, tracking, curves)
 
 
-def render(model: LanguageModel, inspection: Inspection, about: Mapping[str, str]) -> str:
-    """Return the page.
+def render(
+    model: LanguageModel,
+    inspection: Inspection,
+    about: Mapping[str, str],
+    seq_lens: Mapping[str, int] | None = None,
+) -> Page:
+    """Return the page, with activations as exact as 2 MB allow.
 
     Args:
         model: the model that was inspected.
         inspection: from `inspect`.
         about: Facts to show below the title, by label.
-
-    Returns:
-        An HTML document that needs nothing else.
+        seq_lens: The `seq_len` that each run was trained with, by the run's name, to mark it in the look-back curves.
     """
-    data = json.dumps(
-        _payload(model, inspection, about), ensure_ascii=False, allow_nan=False, separators=(",", ":")
-    )
+    payload = _payload(model, inspection, about, seq_lens or {})
+    tracks = inspection.activity.tracks
+    ranked: dict[int, list[int]] = {}
+    for tracking in inspection.tracking:
+        ranked.setdefault(tracking.layer, []).append(tracking.unit)
+    empty = _document(model, {**payload, "tracks": _described(tracks, pack_tracks(tracks, ranked, 0)[1])})
+    levels, packed = pack_tracks(tracks, ranked, max(0, _LARGEST - len(empty.encode())))
+    return Page(_document(model, {**payload, "tracks": _described(tracks, packed)}), levels)
+
+
+def _document(model: LanguageModel, payload: Mapping[str, Any]) -> str:
+    data = json.dumps(payload, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     parts = {
         "title": html.escape(f"Inside {model.name}"),
         "css": _asset("page.css"),
         # In a script element nothing but "</script" and "<!--" has a meaning; without "<" there is neither.
         "data": data.replace("<", "\\u003c"),
-        "js": _asset("page.js"),
+        "js": "".join(map(_asset, _SCRIPTS)),
     }
     page = _asset("page.html").replace("character", model.vocabulary.unit)
     before, *rest = page.split("@@")  # names stand between pairs of @@: @@title@@
     return before + "".join(parts[part] if index % 2 == 0 else part for index, part in enumerate(rest))
 
 
+def _described(tracks: Sequence[Track], packed: Sequence[Packed]) -> list[dict[str, Any]]:
+    return [
+        {"layer": track.layer, "kind": track.kind, **data._asdict()}
+        for track, data in zip(tracks, packed, strict=True)
+    ]
+
+
 def _asset(name: str) -> str:
     return resources.files("jaxrnn.inspection").joinpath(name).read_text(encoding="utf-8")
 
 
-def _payload(model: LanguageModel, inspection: Inspection, about: Mapping[str, str]) -> dict[str, Any]:
+def _payload(
+    model: LanguageModel, inspection: Inspection, about: Mapping[str, str], seq_lens: Mapping[str, int]
+) -> dict[str, Any]:
+    """Return what the page shows, except the tracks."""
     activity = inspection.activity
-    shades = _choose_shades(activity.tracks)
     return {
         "name": model.name,
         "about": list(about.items()),
@@ -104,12 +142,11 @@ def _payload(model: LanguageModel, inspection: Inspection, about: Mapping[str, s
         "nats": _rounded(activity.nll, 3),
         "ranks": activity.ranks.tolist(),
         "likeliest": activity.likeliest.tolist(),
-        "probabilities": _rounded(activity.probabilities, 4),
+        "probabilities": [_significant(each) for each in activity.probabilities],
         "kinds": {track.kind: NAMES.get(track.kind, track.kind) for track in activity.tracks},
         "layers": {
             index: layer_name(model.config, index) for index in {track.layer for track in activity.tracks}
         },
-        "tracks": [_pack_track(track, shades) for track in activity.tracks],
         "tracking": [tracking._asdict() for tracking in inspection.tracking],
         "saturation": [
             {"layer": track.layer, "kind": track.kind, "shut": _rounded(shut, 3), "open": _rounded(open_, 3)}
@@ -122,6 +159,7 @@ def _payload(model: LanguageModel, inspection: Inspection, about: Mapping[str, s
             for name, curves in inspection.curves.items()
             for curve in curves
         ],
+        "seqLens": {name: seq_lens[name] for name in inspection.curves if name in seq_lens},
     }
 
 
@@ -130,32 +168,6 @@ def layer_name(config: ModelConfig, index: int) -> str:
     layer = config.layers[index]
     cell = getattr(layer, "cell", None)
     return f"{index}: {layer.type}" + (f" ({cell})" if cell else "")
-
-
-def _choose_shades(tracks: Sequence[Track]) -> tuple[int, int]:
-    for shades in _SHADES:
-        few = (track._replace(values=track.values[:, ::_EVERY]) for track in tracks)
-        if sum(len(_pack_track(track, shades)["data"]) for track in few) * _EVERY <= _BUDGET:
-            break
-    return shades
-
-
-def _pack_track(track: Track, shades: tuple[int, int]) -> dict[str, Any]:
-    """Return the values of a track, in units of `scales`: of a state, which may be large, each unit's own largest."""
-    is_state = track.kind in STATES
-    largest = np.abs(track.values).max(axis=0) if is_state else np.ones(track.values.shape[1])
-    scales = np.array(_significant(np.maximum(largest, 1e-6)))
-    low = 0.0 if track.kind in GATES else -1.0
-    levels = shades[not is_state]
-    return {
-        "layer": track.layer,
-        "kind": track.kind,
-        "low": low,
-        "scales": scales.tolist(),
-        "levels": levels,
-        "perByte": levels_per_byte(levels),
-        "data": pack(track.values / scales, low, 1.0, levels),
-    }
 
 
 def _rounded(values: np.ndarray, digits: int) -> Any:

@@ -3,13 +3,15 @@
 A feature is a number at each character, known once that character has been read: is this inside quotes, how far into
 the line is it? A unit tracks a feature where its activity correlates with it (Pearson's r; its sign is a matter of the
 weights' signs and means nothing). Among hundreds of units some correlate with anything by chance, so units are chosen
-on the first half of the text, and the score that is reported is theirs on the second half.
+on the first half of the text, and the score that is reported is theirs on the second half. An untrained network also
+has units that follow something: its state is a random function of the last characters. Its best score, found in the
+same way, is the baseline of a feature.
 
 After Karpathy, Johnson and Li (2015), "Visualizing and Understanding Recurrent Networks", arXiv:1506.02078.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import NamedTuple
 
@@ -18,8 +20,9 @@ import numpy as np
 from jaxrnn.data.vocabulary import Text
 from jaxrnn.inspection.activity import STATES, Track
 
-# Characters in each half that must have a feature, and that must not: with fewer there is nothing to follow.
+# Characters in each half that must have a feature: with fewer there is nothing to follow.
 _FEWEST = 8
+_FEWEST_TIMES = 4  # separate occurrences in each half, such as lines or quotations: one line is no evidence
 
 
 class Tracking(NamedTuple):
@@ -30,10 +33,13 @@ class Tracking(NamedTuple):
     kind: str  # "h" or "c"
     unit: int  # from 0
     score: float  # r on the second half of the text, from -1 to 1
+    baseline: float  # the best score of an untrained network for this feature, from 0 to 1
 
 
-def features(text: str) -> dict[str, np.ndarray]:
+def features(text: str, patterns: Sequence[re.Pattern[str]] = ()) -> dict[str, np.ndarray]:
     """Return what can be seen in a text: for each feature `[characters]`, 0 and 1 or a count.
+
+    The characters in a match of a pattern are a feature too.
 
     Quotes are curly, guillemets or straight double ones. Straight ones open and close alternately, and a paragraph ends
     them, so that a missing quote has no effect beyond it.
@@ -47,16 +53,25 @@ def features(text: str) -> dict[str, np.ndarray]:
         "upper case": _flags(c.isupper() for c in characters),
         "word boundary": _flags(not (c.isalnum() or c in "'\u2019_") for c in characters),
         "digit": _flags(c.isdigit() for c in characters),
-    }
+    } | {f"pattern {pattern.pattern}": _matches(pattern, text) for pattern in patterns}
 
 
-def features_of_bytes(data: bytes) -> dict[str, np.ndarray]:
+def _matches(pattern: re.Pattern[str], text: str) -> np.ndarray:
+    flags = np.zeros(len(text), np.float32)
+    for match in pattern.finditer(text):
+        flags[match.start() : match.end()] = 1
+    return flags
+
+
+def features_of_bytes(data: bytes, patterns: Sequence[re.Pattern[str]] = ()) -> dict[str, np.ndarray]:
     """Return the features of a UTF-8 text at each of its bytes `[bytes]`; a character counts from its last byte on."""
     text = data.decode("utf-8", "surrogateescape")
     ends = np.cumsum([len(c.encode("utf-8", "surrogateescape")) for c in text])
     read = np.searchsorted(ends, np.arange(1, len(data) + 1), side="right")  # characters, at each byte
     before = np.zeros(1, np.float32)
-    return {name: np.concatenate([before, feature])[read] for name, feature in features(text).items()}
+    return {
+        name: np.concatenate([before, feature])[read] for name, feature in features(text, patterns).items()
+    }
 
 
 def _flags(values: Iterable[bool]) -> np.ndarray:
@@ -111,12 +126,20 @@ def correlations(values: np.ndarray, feature: np.ndarray) -> np.ndarray:
     return r
 
 
-def find_tracking(text: Text, tracks: Iterable[Track], best: int = 3) -> list[Tracking]:
+def find_tracking(
+    text: Text,
+    tracks: Iterable[Track],
+    untrained: Iterable[Track] = (),
+    patterns: Sequence[re.Pattern[str]] = (),
+    best: int = 3,
+) -> list[Tracking]:
     """Return the units that follow each feature best, the best feature first.
 
     Args:
         text: The text that the model read.
         tracks: The observed activations; only states are used, not gates.
+        untrained: Those of an untrained network of the same config on the same text, for the baseline.
+        patterns: Regular expressions whose matches are features too.
         best: how many units a feature.
 
     Returns:
@@ -124,30 +147,45 @@ def find_tracking(text: Text, tracks: Iterable[Track], best: int = 3) -> list[Tr
         occurs in one of them has none.
     """
     half = len(text) // 2
-    seen = features_of_bytes(text) if isinstance(text, bytes) else features(text)
-    states = [track for track in tracks if track.kind in STATES]
+    seen = features_of_bytes(text, patterns) if isinstance(text, bytes) else features(text, patterns)
+    states, untrained_states = ([t for t in each if t.kind in STATES] for each in (tracks, untrained))
     found = []
     for name, feature in seen.items():
         if not (_varies(feature[:half]) and _varies(feature[half:])):
             continue
-        candidates = [
-            (abs(float(r)), unit, track)
-            for track in states
-            for unit, r in enumerate(correlations(track.values[:half], feature[:half]))
+        baseline = max(
+            (abs(score) for *_, score in _best_units(untrained_states, feature, best)), default=0.0
+        )
+        chosen = [
+            Tracking(name, track.layer, track.kind, unit, score, baseline)
+            for track, unit, score in _best_units(states, feature, best)
         ]
-        candidates.sort(key=lambda candidate: -candidate[0])
-        units: dict[tuple[int, int], Track] = {}
-        for _, unit, track in candidates:
-            units.setdefault((track.layer, unit), track)  # of its h and c, what follows the feature better
-        chosen = []
-        for (layer, unit), track in islice(units.items(), best):
-            (score,) = correlations(track.values[half:, [unit]], feature[half:])
-            chosen.append(Tracking(name, layer, track.kind, unit, float(score)))
         found.append(sorted(chosen, key=lambda tracking: -abs(tracking.score)))
     found.sort(key=lambda chosen: -abs(chosen[0].score) if chosen else 0)
     return [tracking for chosen in found for tracking in chosen]
 
 
+def _best_units(
+    states: Sequence[Track], feature: np.ndarray, best: int
+) -> Iterator[tuple[Track, int, float]]:
+    """Yield the states that follow a feature best on the first half, and their r on the second."""
+    half = len(feature) // 2
+    candidates = [
+        (abs(float(r)), unit, track)
+        for track in states
+        for unit, r in enumerate(correlations(track.values[:half], feature[:half]))
+    ]
+    candidates.sort(key=lambda candidate: -candidate[0])
+    units: dict[tuple[int, int], Track] = {}
+    for _, unit, track in candidates:
+        units.setdefault((track.layer, unit), track)  # of its h and c, what follows the feature better
+    for (_, unit), track in islice(units.items(), best):
+        (score,) = correlations(track.values[half:, [unit]], feature[half:])
+        yield track, unit, float(score)
+
+
 def _varies(feature: np.ndarray) -> bool:
-    most_common = np.unique(feature, return_counts=True)[1].max(initial=0)
-    return feature.size - most_common >= _FEWEST <= most_common or np.unique(feature).size > _FEWEST
+    """Return whether a feature occurs, and is absent, often enough to be followed."""
+    is_there = feature > 0
+    times = int((is_there[1:] & ~is_there[:-1]).sum())  # beginnings after the start of the text
+    return times >= _FEWEST_TIMES and int(is_there.sum()) >= _FEWEST

@@ -8,6 +8,7 @@ from jaxrnn.runs.directory import files_read as files_read
 from jaxrnn.runs.directory import find_destination as find_destination
 from jaxrnn.runs.directory import find_run as find_run
 from jaxrnn.runs.directory import read_config as read_config
+from jaxrnn.runs.directory import read_record as read_record
 from jaxrnn.runs.directory import read_vocabulary as read_vocabulary
 from jaxrnn.runs.loading import load as load
 from jaxrnn.runs.metrics import read_metrics as read_metrics

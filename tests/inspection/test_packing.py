@@ -6,7 +6,8 @@ import zlib
 import numpy as np
 import pytest
 
-from jaxrnn.inspection.packing import levels_per_byte, pack, quantise
+from jaxrnn.inspection.activity import Track
+from jaxrnn.inspection.packing import levels_per_byte, pack, pack_tracks, quantise
 
 LEVELS = (2, 3, 5, 9, 15, 255, 256)
 
@@ -43,3 +44,20 @@ def test_an_odd_number_of_shades_has_a_middle() -> None:
 def test_a_byte_packs_as_many_values_as_fit(levels: int, count: int) -> None:
     assert levels_per_byte(levels) == count
     assert levels**count <= 256 < levels ** (count + 1)
+
+
+def test_without_a_budget_everything_is_left_out() -> None:
+    tracks = [Track(1, kind, np.ones((5, 4), np.float32)) for kind in "hi"]
+    levels, packed = pack_tracks(tracks, {1: [2, 2, 0]}, budget=0)
+    assert set(levels) == {0}
+    assert [(track.ranked, track.data) for track in packed] == [([0, 2], ("", ""))] * 2
+
+
+def test_the_data_fit_the_budget() -> None:
+    rng = np.random.default_rng(0)
+    tracks = [Track(1, kind, rng.normal(size=(60, 40)).astype(np.float32)) for kind in "hcif"]
+    for budget in (500, 1000, 4000, 20_000):
+        levels, packed = pack_tracks(tracks, {1: [3]}, budget)
+        size = sum(len(data) for track in packed for data in track.data)
+        assert 0 < size <= budget
+        assert levels.ranked_states >= levels.ranked_gates and levels.states >= levels.gates

@@ -1,5 +1,7 @@
 """Features of small texts against values set by hand, and units that follow them among noise."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -76,9 +78,42 @@ def test_gates_are_ignored_and_a_unit_is_listed_once() -> None:
     assert {each.kind for each in find_tracking(TEXT, tracks)} <= {"h", "c"}
 
 
+def test_the_baseline_is_the_best_score_of_the_untrained_network() -> None:
+    noise, following = planted("digit")[0], planted("digit")[2]
+    halves = slice(None), slice(None)
+    for untrained, expected in (([], 0), ([noise], None), ([noise, following], 1)):
+        (baseline,) = {
+            each.baseline for each in find_tracking(TEXT, [noise], untrained) if each.feature == "digit"
+        }
+        best = max(abs(correlations(noise.values[halves], features(TEXT)["digit"])))
+        assert baseline == pytest.approx(best if expected is None else expected, abs=0.1)
+
+
+def test_the_matches_of_a_pattern_are_a_feature() -> None:
+    pattern = re.compile("N.|42")
+    seen = features(TEXT, [pattern])["pattern N.|42"]
+    assert [TEXT[t] for t in np.flatnonzero(seen[:40])] == ["N", "o", "4", "2"]
+    tracks = planted("digit")
+    tracks[1] = Track(2, "h", tracks[1].values)
+    tracks[1].values[:, 5] += 20 * seen
+    found = find_tracking(TEXT, tracks, patterns=[pattern], best=1)
+    (tracking,) = (each for each in found if each.feature == "pattern N.|42")
+    assert (tracking.kind, tracking.unit) == ("h", 5)
+    assert tracking.score > 0.9
+
+
+@pytest.mark.parametrize(("lines", "is_found"), [(1, False), (6, False), (12, True)])
+def test_a_position_in_the_line_needs_several_lines_in_each_half(lines: int, is_found: bool) -> None:
+    text = "\n".join(["x" * (240 // lines)] * lines) + "\n"
+    found = find_tracking(text, [Track(1, "h", features(text)["position in the line"][:, None])])
+    assert [each.feature for each in found if each.feature.startswith("position")] == [
+        "position in the line"
+    ] * is_found
+
+
 def test_rare_features_are_left_out() -> None:
     assert find_tracking("", []) == []
-    text = "only words here and no more of it " * 10
+    text = "only words here and no more\n" * 10
     rng = np.random.default_rng(0)
     names = {each.feature for each in find_tracking(text, [Track(1, "h", rng.normal(size=(len(text), 2)))])}
     assert names == {"word boundary", "position in the line"}

@@ -1,5 +1,6 @@
 """`jaxrnn inspect`: an HTML page with the activations of a trained model on a text."""
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -21,6 +22,7 @@ from jaxrnn_cli.startup.devices import Platform, start_jax
 if TYPE_CHECKING:
     from jaxrnn.config import LayerConfig
     from jaxrnn.data import Text
+    from jaxrnn.inspection import Levels
     from jaxrnn.models import LanguageModel
 
 _LONGEST = 20_000
@@ -57,6 +59,13 @@ def inspect(
             autocompletion=complete_run,
         ),
     ] = None,
+    pattern: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="REGEX",
+            help="Rank the units that follow the matches of a regular expression; may be repeated.",
+        ),
+    ] = None,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -83,6 +92,7 @@ def inspect(
     if len(given) > 1:
         raise typer.BadParameter(f"give {' or '.join(given)}, not both", param_hint=f"'{given[1]}'")
 
+    patterns = [_compile(each) for each in pattern or ()]
     found = jaxrnn.runs.find_run(run)
     if run is None:
         console.note(f"inspecting {found}, the newest run")
@@ -93,10 +103,8 @@ def inspect(
     for path in (found, *others):
         note_checkpoint(path, checkpoint)
     start_jax(platform)
-    inspected, *compared = (
-        jaxrnn.load(path, checkpoint)._replace(name=name)
-        for path, name in name_runs([found, *others]).items()
-    )
+    names = name_runs([found, *others])
+    inspected, *compared = (jaxrnn.load(path, checkpoint)._replace(name=name) for path, name in names.items())
     tokens = inspected.vocabulary.tokens
     for other in compared:
         if other.vocabulary.tokens != tokens:
@@ -104,7 +112,7 @@ def inspect(
             raise typer.BadParameter(f"{problem}; name runs of the same tokens", param_hint="'--compare'")
     read = _choose_text(inspected, found, text, file, sample, rng_seed)
     kept = _keep(inspected, read, sample or length)
-    inspection = jaxrnn.inspection.inspect(inspected, kept, compared)
+    inspection = jaxrnn.inspection.inspect(inspected, kept, compared, patterns)
     about = {
         "layers": ", ".join(_describe(layer) for layer in inspected.config.layers),
         "parameters": f"{jaxrnn.models.count_parameters(inspected.params):,}",
@@ -113,9 +121,33 @@ def inspect(
     if len(kept) > 1:
         nats = float(inspection.activity.nll.mean())
         about["surprisal"] = f"{nats:.3f} nats per {inspected.vocabulary.unit}"
-    html = jaxrnn.inspection.render(inspected, inspection, about)
+    seq_lens = {
+        name: jaxrnn.runs.read_config(path).train.seq_len
+        for path, name in names.items()
+        if not jaxrnn.runs.read_record(path).imported_from
+    }
+    html, levels = jaxrnn.inspection.render(inspected, inspection, about, seq_lens)
     write_output(page, html)
+    if note := _describe_levels(levels):
+        console.note(note)
     console.note(f"{page}: {format_bytes(len(html.encode()))}; open it in a browser")
+
+
+def _compile(pattern: str) -> re.Pattern[str]:
+    try:
+        return re.compile(pattern, re.MULTILINE)
+    except re.error as error:
+        problem = f"{pattern!r} is not a regular expression: {error}"
+        raise typer.BadParameter(problem, param_hint="'--pattern'") from None
+
+
+def _describe_levels(levels: "Levels") -> str:
+    """Return a note about values that the page has in fewer than 255 shades, or not at all."""
+    names = ("ranked units", "gates of ranked units", "other states", "other gates")
+    left_out = [name for name, count in zip(names, levels, strict=True) if count == 0]
+    coarse = [f"{name} {count} shades" for name, count in zip(names, levels, strict=True) if 0 < count < 255]
+    parts = [*coarse, *([f"left out {', '.join(left_out)}"] if left_out else [])]
+    return f"to keep the page under 2 MB: {'; '.join(parts)}; a shorter --length shows more" if parts else ""
 
 
 def _choose_text(

@@ -44,7 +44,7 @@ def spans(page: "Page") -> list[str]:
 def test_inspect_page_shows_characters_for_complete_utf8(open_page: Any, tmp_path: Path) -> None:
     page = open_page()
     run = LanguageModel(CONFIG, stack.init(jax.random.key(0), CONFIG, 256), byte_vocabulary(), "b")
-    html = render(run, inspect(run, DATA), {"bytes": str(len(DATA))})
+    html = render(run, inspect(run, DATA), {"bytes": str(len(DATA))}).html
     (tmp_path / "page.html").write_text(html, encoding="utf-8")
     page.goto((tmp_path / "page.html").as_uri())
     page.wait_for_selector("body[data-ready=true]")

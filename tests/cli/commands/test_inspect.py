@@ -97,9 +97,43 @@ def test_runs_of_the_same_name_are_distinguished_and_a_repeated_run_is_drawn_onc
     assert names == {str(trained.resolve()), str((place / "checkpoints/tiny").resolve())}
 
 
+def test_a_pattern_is_ranked_next_to_the_features(inspect, place: Path) -> None:
+    options = (
+        "--file",
+        "text.txt",
+        "--pattern",
+        "ROMEO|JULIET",
+        "--pattern",
+        "^[A-Z]",
+        "--output",
+        "page.html",
+    )
+    assert inspect(*options).code == 0
+    ranked = {each["feature"] for each in data_of(place / "page.html")["tracking"]}
+    assert {"pattern ROMEO|JULIET", "pattern ^[A-Z]", "position in the line"} <= ranked
+
+
+def test_values_in_fewer_shades_are_noted(inspect, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "to keep the page" not in inspect("--file", "text.txt", "--output", "a.html").err
+    size = (place / "a.html").stat().st_size
+    monkeypatch.setattr("jaxrnn.inspection.page._LARGEST", size - 10_000)
+    code, _, err = inspect("--file", "text.txt", "--output", "b.html")
+    assert (code, "to keep the page under 2 MB: ranked units 15 shades" in err) == (0, True), err
+    assert (place / "b.html").stat().st_size <= size - 10_000
+
+
+def test_seq_len_of_each_trained_run_is_on_the_page(inspect, trained: Path, place: Path) -> None:
+    shutil.copytree(trained, place / "checkpoints/other")
+    record = json.loads((place / "checkpoints/other/run.json").read_text())
+    (place / "checkpoints/other/run.json").write_text(json.dumps({**record, "imported_from": "a.json"}))
+    assert inspect("--text", "what is the east", "--compare", "other", "--output", "page.html").code == 0
+    assert data_of(place / "page.html")["seqLens"] == {"tiny": 8}  # an imported run was trained elsewhere
+
+
 @pytest.mark.parametrize(
     ("args", "why"),
     [
+        (("--pattern", "("), "'(' is not a regular expression"),
         (("--text", ""), "the text is empty"),
         (("--text", "\u65e5"), "no character of the text is in the vocabulary"),
         (("--text", "a", "--sample", "3"), "give --text or --sample, not both"),

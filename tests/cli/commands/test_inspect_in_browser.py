@@ -6,8 +6,23 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import jax
+import jax.numpy as jnp
 import pytest
 
+from jaxrnn.config import (
+    DenseConfig,
+    EmbeddingConfig,
+    GRUConfig,
+    LayerConfig,
+    LSTMConfig,
+    MinGRUConfig,
+    ModelConfig,
+)
+from jaxrnn.data.vocabulary import build_vocabulary
+from jaxrnn.inspection import inspect, render
+from jaxrnn.models import stack
+from jaxrnn.models.language_model import LanguageModel
 from jaxrnn_cli import app
 from tests.cli.conftest import write_files
 
@@ -45,7 +60,7 @@ def show(open_page: Callable[..., "Page"], pages: Path) -> Iterator[Callable[...
     """Open one of the pages; a network request fails the test."""
     asked: list[str] = []
 
-    def show_(name: str, **settings: Any) -> "Page":
+    def show_(name: str | Path, **settings: Any) -> "Page":
         page = open_page(**settings)
         page.on("request", lambda r: asked.append(r.url) if r.url.startswith("http") else None)
         page.goto((pages / name).as_uri())
@@ -54,6 +69,23 @@ def show(open_page: Callable[..., "Page"], pages: Path) -> Iterator[Callable[...
 
     yield show_
     assert asked == []
+
+
+def write_page(
+    path: Path, text: str, layer: LayerConfig, seq_len: int | None = None, scale: float = 0.1
+) -> Path:
+    """Write the page of a small untrained model."""
+    config = ModelConfig(layers=(EmbeddingConfig(size=4), layer, DenseConfig()))
+    vocabulary = build_vocabulary(text)
+    params = stack.init(jax.random.key(0), config, vocabulary.size)
+    params = (
+        *params[:-1],
+        params[-1]._replace(b=params[-1].b + scale * jnp.arange(vocabulary.size, dtype=jnp.float32)),
+    )
+    model = LanguageModel(config, params, vocabulary, "small")
+    html, _ = render(model, inspect(model, text), {}, {"small": seq_len} if seq_len else {})
+    path.write_text(html, encoding="utf-8")
+    return path
 
 
 def eventually(is_so: Callable[[], bool]) -> None:
@@ -173,6 +205,172 @@ def test_every_character_is_readable_on_its_color(show, scheme: str) -> None:
     assert page.evaluate("document.documentElement.dataset.theme") == scheme
     page.locator("#theme").click()
     assert page.evaluate("document.documentElement.dataset.theme") != scheme
+
+
+@pytest.mark.parametrize("width", [390, 640, 790])
+def test_the_details_never_cover_the_text(show, width: int) -> None:
+    page = show("play.html", viewport={"width": width, "height": 450})
+    page.locator("#text").scroll_into_view_if_needed()
+    page.locator("#text").click(position={"x": 60, "y": 20})
+    text, details = (page.locator(name).bounding_box() for name in ("#text", "#details"))
+    assert text["y"] + text["height"] <= details["y"]
+    assert text["height"] <= 450 / 2
+
+
+@pytest.mark.parametrize(
+    ("media", "kept"), [("print", "print-color-adjust"), ("forced", "forced-color-adjust")]
+)
+def test_colors_are_printed_and_kept_in_high_contrast(show, media: str, kept: str) -> None:
+    page = show("play.html")
+    before = page.locator("#text span").nth(5).evaluate("span => getComputedStyle(span).backgroundColor")
+    page.emulate_media(**({"media": "print"} if media == "print" else {"forced_colors": "active"}))
+    for name in (
+        "#text span >> nth=5",
+        "#legend i",
+        ".guess b >> nth=0",
+        "#tracking .bar b >> nth=0",
+        "svg .curve >> nth=0",
+    ):
+        adjust = page.locator(name).first.evaluate(
+            f"node => getComputedStyle(node).getPropertyValue('{kept}')"
+        )
+        assert adjust == ("exact" if media == "print" else "none"), name
+    assert (
+        page.locator("#text span").nth(5).evaluate("span => getComputedStyle(span).backgroundColor") == before
+    )
+    if media == "print":  # all of the text, not the part in its scrolled box
+        assert page.locator("#text").evaluate("node => node.scrollHeight - node.clientHeight") <= 1
+
+
+LEFT = "spans => spans.map(span => span.getBoundingClientRect().left)"
+ODD = "a\u202eb\ufe0f e\u0301\u00a0\u0634\u0644\n\u05d0\u05d1 x\u200d\u2028"
+
+
+def test_invisible_and_combining_characters_are_shown_and_do_not_turn_the_page(show, tmp_path: Path) -> None:
+    page = show(write_page(tmp_path / "odd.html", ODD, LSTMConfig(size=4)))
+    labels = page.locator("#text .odd").all_inner_texts()
+    assert labels == ["U+202E", "U+FE0F", "U+200D", "U+2028"]
+    left = page.eval_on_selector_all(
+        "#text span", "spans => spans.slice(0, 4).map(s => s.getBoundingClientRect().left)"
+    )
+    assert left == sorted(left) and len(set(left)) == 4  # from left to right, each with a width
+    page.locator("#text").focus()
+    names = set()
+    for _ in range(ODD.index("\n") + 1):
+        names |= set(page.locator("#details kbd").all_inner_texts())
+        page.keyboard.press("ArrowRight")
+    assert {"U+202E", "U+FE0F", "\u25cc\u0301", "U+00A0", "\u2423", "\u21b5"} <= names
+
+
+def test_the_arrows_follow_the_direction_of_a_line(show, tmp_path: Path) -> None:
+    page = show(write_page(tmp_path / "rtl.html", "ab\n\u05d0\u05d1\u05d2\n", LSTMConfig(size=4)))
+    places = page.eval_on_selector_all(
+        "#text span", "spans => spans.map(s => s.getBoundingClientRect().left)"
+    )
+    assert places[0] < places[1] and places[3] > places[4] > places[5]
+    page.locator("#text span").nth(4).click()
+    page.keyboard.press("ArrowLeft")
+    assert page.locator("#text .here").get_attribute("data-t") == "5"
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowRight")
+    assert page.locator("#text .here").get_attribute("data-t") == "3"
+
+
+def test_a_probability_is_the_same_number_everywhere_and_never_zero(show, tmp_path: Path) -> None:
+    page = show(write_page(tmp_path / "sure.html", "abcdef" * 3, LSTMConfig(size=4), scale=3.0))
+    page.locator("#text").focus()
+    for _ in range(17):
+        page.keyboard.press("ArrowRight")
+        details = page.locator("#details").inner_text()
+        expected = details.split("came\n")[0] if "came\n" in details else details.split("CAME\n")[0]
+        (came,) = re.findall(r"nats, (.*?), choice", details)
+        orange = page.locator("#details .guess.came").first
+        if orange.count() and orange.locator("xpath=following-sibling::h3").count() > 1:
+            assert orange.locator("span").inner_text() == came, expected
+        assert not re.search(r"(^|\s)0\.0+ %", details)
+        assert "< 0.01 %" in details
+
+
+@pytest.mark.parametrize(
+    ("layer", "says"),
+    [(LSTMConfig(size=4), "forget gate (f)"), (GRUConfig(size=4), "update gate (z) far to the right"),
+     (MinGRUConfig(size=4), "minGRU writes")],
+)  # fmt: skip
+def test_the_page_explains_the_gates_of_its_layers(
+    show, tmp_path: Path, layer: LayerConfig, says: str
+) -> None:
+    page = show(write_page(tmp_path / "gates.html", "to be or not", layer))
+    assert says in page.locator("#lasting").inner_text()
+    assert ("forget" in page.locator("main").inner_text()) == isinstance(layer, LSTMConfig)
+
+
+def test_a_unit_is_remembered_and_the_colors_are_named(show) -> None:
+    page = show("play.html")
+    page.locator("#view").select_option(label="cell (c) of layer 1: lstm")
+    page.locator("#unit").fill("3")
+    page.locator("#unit").press("Enter")
+    eventually(lambda: "unit 3" in page.locator("#details").inner_text())
+    assert re.search(r"\(blue\)\s.*\(orange\)", page.locator("#legend").inner_text())
+    page.locator("#view").select_option("surprisal")
+    eventually(lambda: page.locator("#unit-label").is_hidden())
+    page.locator("#view").select_option(label="hidden state (h) of layer 1: lstm")
+    eventually(lambda: page.locator("#unit").input_value() == "3")
+    assert "is orange" in page.locator("#help").inner_text()
+
+
+# The page waits 2 s before it stops a search.
+def test_search_is_by_line_and_a_slow_pattern_does_not_hang_the_page(show) -> None:
+    page = show("play.html")
+    page.locator("#pattern").fill("^[A-Z]+:$")
+    page.locator("#pattern").press("Enter")
+    page.wait_for_selector("#found:not([hidden])")
+    assert page.locator("#text .match").count() > 50
+    page.locator("#pattern").fill("((a|[a-z ])+)+0")
+    page.locator("#pattern").press("Enter")
+    page.locator("#title").click(timeout=1000)  # the page still answers
+    page.locator("#found-note", has_text="takes too long").wait_for()
+
+
+def test_coarse_and_missing_units_are_marked(show, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "ROMEO:\nlight, 12.\n\n" * 20
+    path = write_page(tmp_path / "whole.html", text, LSTMConfig(size=64))
+    monkeypatch.setattr("jaxrnn.inspection.page._LARGEST", len(path.read_text()) - 20_000)
+    page = show(write_page(path, text, LSTMConfig(size=64)))
+    option = page.locator("#view option", has_text="forget gate").first
+    assert option.inner_text().endswith("ranked units only")
+    ranked = {int(unit) for unit in re.findall(r"unit (\d+)", page.locator("#tracking").inner_text())}
+    page.locator("#view").select_option(label=option.inner_text())
+    eventually(
+        lambda: page.locator("#unit").is_visible() and int(page.locator("#unit").input_value()) in ranked
+    )
+    page.locator("#unit").fill(str(min(set(range(64)) - ranked)))
+    page.locator("#unit").press("Enter")
+    page.locator("#legend", has_text="left out").wait_for()
+    assert "left out" in page.locator("#details").inner_text()
+    page.locator("#view").select_option(label="cell (c) of layer 1: lstm")
+    page.locator("#legend", has_text="shades").wait_for()
+    page.locator("#pattern").fill("light")
+    page.locator("#pattern").press("Enter")
+    page.locator("#found-note", has_text="The order is approximate").wait_for()
+    page.locator("#tracking button").first.click()
+    eventually(lambda: "shades" not in page.locator("#legend").inner_text())
+
+
+@pytest.mark.parametrize(("seq_len", "lines"), [(8, 1), (80, 0), (None, 0)])
+def test_seq_len_is_a_line_in_the_look_back(show, tmp_path: Path, seq_len: int | None, lines: int) -> None:
+    path = write_page(tmp_path / "page.html", "to be or not to be\n" * 4, LSTMConfig(size=4), seq_len=seq_len)
+    page = show(path)
+    assert page.locator("#look-back > svg .seq-len").count() == lines
+    assert (f"seq_len = {seq_len}" in page.locator("#look-back").inner_text()) == (seq_len is not None)
+
+
+def test_each_score_has_a_baseline(show) -> None:
+    page = show("play.html")
+    assert page.locator("#tracking th").all_inner_texts()[:4] == ["what", "unit", "score", "untrained"]
+    for row in page.locator("#tracking tbody tr").all():
+        score, baseline = (float(row.locator("td").nth(column).inner_text()) for column in (2, 3))
+        assert 0 <= score <= 1 and 0 < baseline <= 1
+    assert "need not be used" in page.locator("main").inner_text()
 
 
 def test_the_page_fits_a_phone_screen(show) -> None:
