@@ -23,7 +23,8 @@ ORDER = (
     ("evaluation", "sampling"),
     ("training",),
     ("runs",),
-    ("inspection", "interchange", "play"),
+    ("inspection", "interchange"),
+    ("play",),
     ("workflows",),
 )
 HEIGHT = {name: height for height, names in enumerate(ORDER) for name in names}

@@ -1,13 +1,8 @@
 "use strict";
-// Asks the server for characters and shows them one by one. Text only ever goes into textContent.
-const $ = (id) => document.getElementById(id);
-const make = (tag, text) => { const node = document.createElement(tag); if (text !== undefined) node.textContent = text; return node; };
-const byteOf = (c) => c.charCodeAt(0) % 0xdc00; // of a model of bytes: from 0x80 on, a lone surrogate stands for it
+// Asks the server for characters and shows them one by one. shared.js comes before.
 const isBytes = () => model?.tokens === "bytes";
-const escaped = (c) => "\\x" + byteOf(c).toString(16).padStart(2, "0");
-const shown = (c) => ({ "\n": "\u21b5", " ": "\u2423", "\t": "\u21e5" })[c]
-  ?? (isBytes() && !/[!-~]/.test(c) ? escaped(c) : null)
-  ?? (/[\p{Cc}\p{Cf}\p{Co}\p{Cn}]/u.test(c) ? "U+" + c.codePointAt(0).toString(16).toUpperCase().padStart(4, "0") : c);
+const shown = (c) => nameOf(c, isBytes());
+const key = (c) => make("kbd", {}, shown(c));
 
 // A token that came with the address goes into every request, and out of sight.
 const token = new URLSearchParams(location.hash.slice(1)).get("token") ?? sessionStorage.getItem("token");
@@ -18,43 +13,39 @@ if (token !== null) {
 const headers = token === null ? {} : { Authorization: `Bearer ${token}` };
 
 let model = null;
-let seed = "", written = []; // the prompt, and the generated tokens: {character, nats, alternatives, units}
+let seed = "", written = []; // the prompt, and the generated tokens: {character, nats, alternatives, units, drawnBy}
 let current = null; // the request that writes now
-let here = null; // the character that is looked at
-let pinned = null; // the index of one that was clicked, and stays
+let here = null; // the index of the character that is looked at
+let pinned = false; // whether it was clicked, and stays
 
-// Colours, as on the page of `jaxrnn inspect`.
-const isDark = () => matchMedia("(prefers-color-scheme: dark)").matches;
-function colourOf(share) { // from -1 to 1
-  const middle = isDark() ? [20, 23, 27] : [255, 255, 255];
-  const end = share < 0 ? (isDark() ? [74, 144, 226] : [29, 90, 172]) : (isDark() ? [240, 150, 50] : [200, 90, 0]);
-  return middle.map((value, i) => Math.round(value + (end[i] - value) * Math.min(1, Math.abs(share))));
-}
-const luminance = ([r, g, b]) => [r, g, b].map((v) => ((v /= 255) <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4))
-  .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
-const css = (rgb) => `rgb(${rgb.join(",")})`;
+// The units of one layer at one character.
 
-function showUnits(units) {
-  const columns = Math.ceil(Math.sqrt(units.length)), rows = Math.ceil(units.length / columns);
-  const canvas = $("units");
+function showUnits(made) {
+  const units = made.units[Number($("layer").value) || 0];
+  const columns = Math.ceil(Math.sqrt(units.length)), rows = Math.ceil(units.length / columns), canvas = $("units");
   if (canvas.width !== columns || canvas.height !== rows) { canvas.width = columns; canvas.height = rows; }
   const context = canvas.getContext("2d"), image = context.createImageData(columns, rows);
-  units.forEach((level, unit) => image.data.set([...colourOf((level - 127) / 127), 255], 4 * unit));
+  units.forEach((level, unit) => image.data.set([...colorOf((level - 127) / 127), 255], 4 * unit));
   context.putImageData(image, 0, 0);
 }
+function showUnitsAgain() { // of the character that is looked at, or of the last one
+  const made = written[here ?? written.length - 1];
+  if (made !== undefined) showUnits(made);
+}
 
-// Bytes that are a character in UTF-8 show it in the place of the first; those after it keep a narrow space, so that
-// they can be pointed at.
+// The text. Bytes that are a character in UTF-8 show it in the place of the first; those after it keep a narrow space, so
+// that they can be pointed at.
+
 const spanOf = (index) => $("text").querySelector(`[data-index="${index}"]`);
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 function showByte(index) {
   const { character } = written[index];
-  spanOf(index).textContent = /[\n\t -~]/.test(character) ? character : escaped(character);
+  spanOf(index).textContent = /[\n\t -~]/.test(character) ? character : escapedByte(character);
   spanOf(index).classList.remove("rest");
   for (let first = index - 1; first >= Math.max(0, index - 3); first--) {
     try {
       const whole = utf8.decode(Uint8Array.from(written.slice(first, index + 1), (made) => byteOf(made.character)));
-      if (Array.from(whole).length > 1 || /[\p{Cc}\p{Cf}\p{Co}\p{Cn}]/u.test(whole)) return;
+      if (Array.from(whole).length > 1 || INVISIBLE.test(whole)) return;
       spanOf(first).textContent = whole;
       for (let k = first + 1; k <= index; k++) {
         spanOf(k).textContent = "\u202f";
@@ -64,39 +55,62 @@ function showByte(index) {
     } catch { /* not whole, or no UTF-8 */ }
   }
 }
-
+function spanFor(made, index) {
+  const { text, isLabel } = inText(made.character), span = make("span", { "data-index": index }, text);
+  span.className = isLabel ? "odd" : made.character === "\n" ? "newline" : "";
+  paintSpan(span, made.nats / LARGEST_SURPRISAL);
+  return span;
+}
 function append(made) {
-  const index = written.push(made) - 1, span = make("span", made.character);
-  span.dataset.index = index;
-  if (made.character === "\n") span.className = "newline";
-  const rgb = colourOf(made.nats / 6);
-  span.style.backgroundColor = css(rgb);
-  span.style.color = luminance(rgb) > 0.179 ? "#000000" : "#ffffff";
-  const box = $("text"), atEnd = box.scrollTop + box.clientHeight > box.scrollHeight - 40;
-  box.append(span);
+  const index = written.push(made) - 1, box = $("text");
+  const atEnd = box.scrollTop + box.clientHeight > box.scrollHeight - 40;
+  box.append(spanFor(made, index));
   if (isBytes()) showByte(index);
   if (atEnd) box.scrollTop = box.scrollHeight;
-  showUnits(made.units);
+  if (here === null) showUnits(made);
+}
+function repaint() { // for another color scheme
+  written.forEach((made, index) => paintSpan(spanOf(index), made.nats / LARGEST_SURPRISAL));
+  showUnitsAgain();
+}
+prefersDark.addEventListener("change", repaint);
+
+// One character: what it was drawn from.
+
+const probabilityOf = (made) => made.alternatives.find(([c]) => c === made.character)?.[1] ?? Math.exp(-made.nats);
+function ruleOf({ temperature, top_k, top_p }) {
+  return `temperature ${temperature}` + (top_k > 0 ? `, top-k ${top_k}` : "") + (top_p < 1 ? `, top-p ${top_p}` : "");
+}
+function alternativeButton(index, character, probability) {
+  const button = make("button", { type: "button" }, key(character), make("span", {}, percent(probability)));
+  button.disabled = character === written[index].character;
+  button.addEventListener("click", () => branch(index, character));
+  return button;
+}
+function look(index) {
+  if (here !== null) spanOf(here)?.classList.remove("here");
+  here = spanOf(index) === null ? null : index;
+  if (here === null) return;
+  spanOf(index).classList.add("here");
+  const made = written[index];
+  showUnits(made);
+  $("details").replaceChildren(
+    make("span", {}, key(made.character), `: ${made.nats.toFixed(2)} nats, ${percent(probabilityOf(made))}. Instead:`),
+    ...made.alternatives.map(([character, probability]) => alternativeButton(index, character, probability)),
+    make("p", { class: "explained" }, "The percentages are the model's own, at temperature 1; this one was "
+      + (made.drawnBy === null ? "chosen by you." : `drawn at ${ruleOf(made.drawnBy)}.`)));
+}
+const say = (text) => { $("said").textContent = text; }; // to screen readers
+function step(by) { // with the keyboard
+  const from = here ?? (by > 0 ? -1 : written.length);
+  pinned = true;
+  look(Math.max(0, Math.min(written.length - 1, from + by)));
+  spanOf(here).scrollIntoView({ block: "nearest" });
+  const made = written[here];
+  say(`${shown(made.character)}, ${made.nats.toFixed(2)} nats, ${percent(probabilityOf(made))}`);
 }
 
-function look(index) {
-  here?.classList.remove("here");
-  here = spanOf(index);
-  if (here === null) return;
-  here.classList.add("here");
-  const made = written[index];
-  showUnits(made.units);
-  const parts = [make("span", `${shown(made.character)}: ${made.nats.toFixed(2)} nats, ${(100 * Math.exp(-made.nats)).toFixed(1)} %. Instead:`)];
-  for (const [character, probability] of made.alternatives) {
-    const button = make("button");
-    button.type = "button";
-    button.append(make("kbd", shown(character)), make("span", `${(100 * probability).toFixed(1)} %`));
-    button.disabled = character === made.character;
-    button.addEventListener("click", () => branch(index, character));
-    parts.push(button);
-  }
-  $("details").replaceChildren(...parts);
-}
+// The server.
 
 async function complaint(response) { // ours is JSON, the server's own a line
   const text = await response.text();
@@ -106,9 +120,15 @@ async function complaint(response) { // ours is JSON, the server's own a line
     return text || `the server answered ${response.status}`;
   }
 }
-const settings = () => Object.fromEntries(["temperature", "top_k", "top_p", "length"].map((id) => [id, Number($(id).value)]));
-const wait = (seconds) => new Promise((resolve) => setTimeout(resolve, 1000 * seconds));
-
+function reasonOf(error) { // fetch reports a lost connection as a TypeError with a browser's own words
+  if (!(error instanceof TypeError)) return error.message;
+  return "the server is gone; start jaxrnn play again and open the page at its new address";
+}
+async function ask(path, options) {
+  const response = await fetch(path, { ...options, headers: { ...headers, ...options.headers } });
+  if (!response.ok) throw new Error(await complaint(response));
+  return response;
+}
 async function* events(response) { // server-sent events: blank lines end them
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
   for (let rest = ""; ;) {
@@ -122,46 +142,77 @@ async function* events(response) { // server-sent events: blank lines end them
     }
   }
 }
+const number = (id) => Number($(id).value);
+const rule = () => Object.fromEntries(["temperature", "top_k", "top_p"].map((id) => [id, number(id)]));
+function startWriting(text, drawnBy, signal) {
+  return ask("/write", {
+    method: "POST", signal, headers: { "Content-Type": "application/json" },
+    body: JSON.stringify({ text: Array.from(text).slice(-model.longest_text).join(""), ...drawnBy,
+      length: number("length"), rng_seed: crypto.getRandomValues(new Uint32Array(1))[0] }),
+  });
+}
+function unpackUnits(packed, count) { // of each layer, the units at each of `count` characters
+  return packed.map((text) => {
+    const bytes = Uint8Array.from(atob(text), (c) => c.charCodeAt(0)), size = bytes.length / count;
+    return Array.from({ length: count }, (_, i) => Array.from(bytes.subarray(i * size, (i + 1) * size)));
+  });
+}
+function* charactersOf(data, drawnBy) {
+  const layers = unpackUnits(data.units, data.characters.length);
+  for (const [i, made] of data.characters.entries()) yield { ...made, drawnBy, units: layers.map((units) => units[i]) };
+}
 
-async function go(text) {
-  current?.abort();
-  const request = (current = new AbortController());
-  $("stop").disabled = false;
-  $("status").textContent = "";
-  try {
-    const response = await fetch("/write", {
-      method: "POST", signal: request.signal, headers: { ...headers, "Content-Type": "application/json" },
-      body: JSON.stringify({ text: Array.from(text).slice(-model.longest_text).join(""), ...settings(),
-        rng_seed: crypto.getRandomValues(new Uint32Array(1))[0], layer: Number($("layer").value) }),
-    });
-    if (!response.ok) throw new Error(await complaint(response));
-    for await (const { name, data } of events(response)) {
-      if (name === "done") { $("status").textContent = data; break; }
-      const bytes = Uint8Array.from(atob(data.units), (c) => c.charCodeAt(0)), count = bytes.length / data.characters.length;
-      for (const [i, made] of data.characters.entries()) {
-        if (request.signal.aborted) return;
-        append({ ...made, units: Array.from(bytes.subarray(i * count, (i + 1) * count)) });
-        await wait(1 / Number($("speed").value));
-      }
-    }
-  } catch (error) {
-    if (!request.signal.aborted) $("status").textContent = `${error.message}`;
-  } finally {
-    if (current === request) {
-      current = null;
-      $("stop").disabled = true;
-      $("more").disabled = written.length === 0;
+// Writing. A character is due by the clock, so that timers, which are late, do not slow the text down.
+
+const wait = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
+function pace() {
+  let due = performance.now();
+  return async () => {
+    const now = performance.now();
+    due = Math.max(due, now - 100) + 1000 / number("speed"); // what the server could not deliver is not made up for
+    if (due > now) await wait(due - now);
+  };
+}
+async function show(response, drawnBy, signal) { // returns why the server stopped
+  const next = pace();
+  for await (const { name, data } of events(response)) {
+    if (name === "done") return data;
+    for (const made of charactersOf(data, drawnBy)) {
+      if (signal.aborted) return "";
+      append(made);
+      await next();
     }
   }
+  return "the server stopped in the middle";
+}
+async function go(text) {
+  current?.abort();
+  const request = (current = new AbortController()), drawnBy = rule(), first = written.length;
+  $("stop").disabled = false;
+  $("status").textContent = "";
+  say("Writing");
+  try {
+    const response = await startWriting(text, drawnBy, request.signal);
+    const reason = await show(response, drawnBy, request.signal);
+    if (!request.signal.aborted) $("status").textContent = reason;
+  } catch (error) {
+    if (!request.signal.aborted) $("status").textContent = reasonOf(error);
+  }
+  if (current === request) finish(first);
+}
+function finish(first) {
+  current = null;
+  $("stop").disabled = true;
+  $("more").disabled = written.length === 0;
+  say(written.slice(first).map((made) => made.character).join(""));
 }
 function begin() {
   if (model === null) return;
   seed = $("seed").value || model.beginning;
   written = [];
-  here = pinned = null;
-  const given = make("span", seed);
-  given.className = "given";
-  $("text").replaceChildren(given);
+  here = null;
+  pinned = false;
+  $("text").replaceChildren(make("span", { class: "given" }, seed));
   $("details").replaceChildren();
   go(seed);
 }
@@ -173,63 +224,71 @@ function branch(index, character) {
   written.length = index;
   for (const span of [...$("text").querySelectorAll("[data-index]")]) if (Number(span.dataset.index) >= index) span.remove();
   if (isBytes()) for (let k = Math.max(0, index - 3); k < index; k++) showByte(k); // characters that are now incomplete
-  append({ character, nats: -Math.log(probability), alternatives, units }); // chosen from the same state
-  look((pinned = index));
+  append({ character, nats: -Math.log(probability), alternatives, units, drawnBy: null }); // chosen from the same state
+  pinned = true;
+  look(index);
   $("text").focus();
   go(all());
 }
 
+// The controls.
+
 $("go").addEventListener("click", begin);
 $("more").addEventListener("click", () => go(all()));
 $("stop").addEventListener("click", () => { current?.abort(); $("stop").disabled = true; });
+$("layer").addEventListener("change", showUnitsAgain);
 $("seed").addEventListener("keydown", (event) => {
   if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) begin();
 });
 $("text").addEventListener("mouseover", (event) => {
   const index = event.target.dataset?.index;
-  if (index !== undefined && pinned === null) look(Number(index));
+  if (index !== undefined && !pinned) look(Number(index));
 });
 $("text").addEventListener("click", (event) => {
   const index = event.target.dataset?.index;
   if (index === undefined) return;
-  pinned = Number(index) === pinned ? null : Number(index);
+  pinned = !(pinned && Number(index) === here);
   look(Number(index));
 });
 $("text").addEventListener("keydown", (event) => {
-  if (event.key === "Escape") pinned = null;
-  const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
-  if (step === undefined || written.length === 0) return;
+  if (event.key === "Escape") pinned = false;
+  const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+  if (by === undefined || written.length === 0) return;
   event.preventDefault();
-  const from = here === null ? (step > 0 ? -1 : written.length) : Number(here.dataset.index);
-  look((pinned = Math.max(0, Math.min(written.length - 1, from + step))));
+  step(by);
 });
 const meanings = { top_k: (value) => (value === "0" ? "all" : value), top_p: (value) => (value === "1" ? "all" : value) };
 for (const id of ["temperature", "top_k", "top_p", "length", "speed"]) {
-  const tell = () => { $(`${id}-value`).textContent = (meanings[id] ?? String)($(id).value); };
+  const tell = () => {
+    const value = (meanings[id] ?? String)($(id).value);
+    $(`${id}-value`).textContent = value;
+    $(id).setAttribute("aria-valuetext", value);
+  };
   $(id).addEventListener("input", tell);
   tell();
 }
 
-(async () => {
-  try {
-    const response = await fetch("/model", { headers });
-    if (!response.ok) throw new Error(await complaint(response));
-    model = await response.json();
-  } catch (error) {
-    $("about").textContent = `The server does not answer: ${error.message}`;
-    $("go").disabled = true;
-    return;
+// The page.
+
+function sayBytes() { // a byte model has no characters
+  for (const part of document.querySelectorAll("label, .explained")) {
+    part.firstChild.textContent = part.firstChild.textContent.replaceAll("character", "byte");
   }
+}
+function present() {
   $("title").textContent = document.title = `Write with ${model.name}`;
   $("about").textContent = isBytes() ? "It reads and writes bytes, and knows all 256."
     : `It knows ${Array.from(model.characters).length} characters.`;
-  if (isBytes()) for (const part of document.querySelectorAll("label, .explained")) {
-    part.firstChild.textContent = part.firstChild.textContent.replaceAll("character", "byte");
-  }
-  model.layers.forEach((name, index) => {
-    const option = make("option", name);
-    option.value = index;
-    $("layer").append(option);
-  });
+  if (isBytes()) sayBytes();
+  $("layer").append(...model.layers.map((name, index) => make("option", { value: index }, name)));
   document.body.dataset.ready = "true";
+}
+(async () => {
+  try {
+    model = await (await ask("/model", {})).json();
+    present();
+  } catch (error) {
+    $("about").textContent = `The server does not answer: ${reasonOf(error)}`;
+    $("go").disabled = true;
+  }
 })();

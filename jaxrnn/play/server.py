@@ -1,6 +1,6 @@
 """A page to write with a model, served to whoever sits at this machine. Needs the extra `[play]`.
 
-    GET  /        the page; /play.css and /play.js belong to it
+    GET  /        the page; /play.css, /play.js and /shared.js belong to it
     GET  /model   the model: its name, layers, units, and the characters it knows
     POST /write   text goes in as JSON, characters come back as server-sent events
 
@@ -47,10 +47,11 @@ MOST_WRITERS = 64  # requests that write at the same time
 LONGEST_TIME = 120.0  # seconds that an answer may take
 LONGEST_WAIT = 5.0  # seconds for a request to come, once there is a connection
 
-_PAGE = {
-    "/": ("play.html", "text/html"),
-    "/play.css": ("play.css", "text/css"),
-    "/play.js": ("play.js", "text/javascript"),
+PAGE = {  # the files by path, and their types
+    "/": ("jaxrnn.play", "play.html", "text/html"),
+    "/play.css": ("jaxrnn.play", "play.css", "text/css"),
+    "/play.js": ("jaxrnn.play", "play.js", "text/javascript"),
+    "/shared.js": ("jaxrnn.inspection", "shared.js", "text/javascript"),
 }
 _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
@@ -67,7 +68,6 @@ class Asked(NamedTuple):
     """The validated parameters of a request."""
 
     ids: np.ndarray  # of the prompt
-    layer: int  # which of the recurrent layers to show, from 0
     options: dict[str, Any]  # the other arguments of `writing.write`
 
 
@@ -89,7 +89,7 @@ def make_app(model: LanguageModel, hosts: list[str], token: str | None = None) -
 
     async def write_text(request: Request) -> Response:
         _check_caller(request, token)
-        asked = read_request(await _read_json(request), model.vocabulary, len(layers))
+        asked = read_request(await _read_json(request), model.vocabulary)
         if places.locked():
             raise HTTPException(503, "too many are writing; try again in a moment", {"Retry-After": "1"})
         await places.acquire()
@@ -97,7 +97,7 @@ def make_app(model: LanguageModel, hosts: list[str], token: str | None = None) -
 
     return Starlette(
         routes=[
-            *(Route(path, partial(_page, *_PAGE[path])) for path in _PAGE),
+            *(Route(path, partial(_page, *PAGE[path])) for path in PAGE),
             Route("/model", describe_model),
             Route("/write", write_text, methods=["POST"]),
         ],
@@ -140,7 +140,7 @@ async def _events(writer: Writer, vocabulary: Vocabulary, asked: Asked) -> Async
     blocks = write(writer, asked.ids, **asked.options)
     end = time.monotonic() + LONGEST_TIME
     while (block := await run_in_threadpool(next, blocks, None)) is not None:
-        yield f"data: {json.dumps(_as_event(block, vocabulary, asked.layer))}\n\n"
+        yield f"data: {json.dumps(_as_event(block, vocabulary))}\n\n"
         if time.monotonic() > end:
             yield 'event: done\ndata: "time is up"\n\n'
             return
@@ -153,12 +153,12 @@ def _names(vocabulary: Vocabulary) -> list[str]:
     return [decode(vocabulary, [token]) for token in range(vocabulary.size)]
 
 
-def _as_event(block: Block, vocabulary: Vocabulary, layer: int) -> dict[str, Any]:
+def _as_event(block: Block, vocabulary: Vocabulary) -> dict[str, Any]:
     characters = _names(vocabulary)
     rows = zip(block.ids, block.nll, block.likeliest, block.probabilities, strict=True)
-    # A byte for each unit, 0 for -1 or less and 254 for 1 or more, character after character.
-    states = block.states[layer] if block.states else np.zeros((len(block.ids), 1))  # an mLSTM alone has none
-    units = np.rint(127 * (1 + np.clip(states, -1, 1))).astype(np.uint8)
+    # Of each layer a byte for each unit, 0 for -1 or less and 254 for 1 or more, character after character.
+    layers = block.states or (np.zeros((len(block.ids), 1)),)  # an mLSTM alone has none
+    units = (np.rint(127 * (1 + np.clip(states, -1, 1))).astype(np.uint8) for states in layers)
     return {
         "characters": [
             {
@@ -170,14 +170,14 @@ def _as_event(block: Block, vocabulary: Vocabulary, layer: int) -> dict[str, Any
             }
             for token, nats, ids, ps in rows
         ],
-        "units": base64.b64encode(units.tobytes()).decode(),
+        "units": [base64.b64encode(of_layer.tobytes()).decode() for of_layer in units],
     }
 
 
 # What comes in.
 
 
-def read_request(body: object, vocabulary: Vocabulary, num_layers: int) -> Asked:
+def read_request(body: object, vocabulary: Vocabulary) -> Asked:
     """Check what `/write` was sent.
 
     Raises:
@@ -191,7 +191,6 @@ def read_request(body: object, vocabulary: Vocabulary, num_layers: int) -> Asked
         "top_k": (int, 0, 0, 0x110000),
         "top_p": (float, 1.0, 1e-6, 1),
         "rng_seed": (int, 0, 0, 2**32 - 1),
-        "layer": (int, 0, 0, max(num_layers - 1, 0)),
     }
     if unknown := sorted(set(body) - set(limits) - {"text"}):
         raise HTTPException(422, f"unknown key {unknown[0][:100]!r}; there are text, {', '.join(limits)}")
@@ -209,7 +208,7 @@ def read_request(body: object, vocabulary: Vocabulary, num_layers: int) -> Asked
         if isinstance(value, bool) or not isinstance(value, accepted) or not least <= value <= most:
             raise HTTPException(422, f"{name} must be a number from {least:g} to {most:g}")
         values[name] = kind(value)
-    return Asked(prompt_ids(vocabulary, text), values.pop("layer"), values)
+    return Asked(prompt_ids(vocabulary, text), values)
 
 
 async def _read_json(request: Request) -> object:
@@ -250,8 +249,8 @@ def _check_caller(request: Request, token: str | None) -> None:
 # What goes out.
 
 
-async def _page(name: str, kind: str, _request: Request) -> Response:
-    text = resources.files("jaxrnn.play").joinpath(name).read_bytes()
+async def _page(package: str, name: str, kind: str, _request: Request) -> Response:
+    text = resources.files(package).joinpath(name).read_bytes()
     return Response(text, media_type=kind, headers=_HEADERS)
 
 

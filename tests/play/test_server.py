@@ -22,28 +22,30 @@ def test_bytes_survive_a_round_trip() -> None:
     every = np.arange(256)
     halves = np.full((256, 2), 0.5, np.float32)
     block = Block(every, np.ones(256), np.stack([every, every[::-1]], 1), halves, (np.zeros((256, 3)),))
-    sent = json.dumps(_as_event(block, byte_vocabulary(), 0)).encode("ascii")
+    sent = json.dumps(_as_event(block, byte_vocabulary())).encode("ascii")
     made = json.loads(sent)["characters"]
     text = "é" + "".join(each["character"] for each in made) + made[0]["alternatives"][1][0]
     received = json.loads(json.dumps({"text": text}))
-    asked = read_request(received, byte_vocabulary(), num_layers=1)
+    asked = read_request(received, byte_vocabulary())
     assert asked.ids.tolist() == [0xC3, 0xA9, *range(256), 255]
 
 
 @pytest.mark.parametrize(
     ("states", "levels"),
-    [((np.array([[-9.0, -1, 0, 1, 9]]),), [0, 0, 127, 254, 254]), ((), [127])],
-    ids=["states beyond 1", "no hidden state"],
+    [
+        ((np.array([[-9.0, -1, 0, 1, 9]]), np.array([[-1.0]])), [[0, 0, 127, 254, 254], [0]]),
+        ((), [[127]]),
+    ],
+    ids=["two layers, states beyond 1", "no hidden state"],
 )
 def test_a_unit_is_a_byte_also_beyond_one_and_where_no_layer_has_a_hidden_state(
-    states: tuple[Any, ...], levels: list[int]
+    states: tuple[Any, ...], levels: list[list[int]]
 ) -> None:
-    from jaxrnn.play.server import _as_event, read_request
+    from jaxrnn.play.server import _as_event
 
     one = np.ones((1, 1))
-    event = _as_event(Block(np.array([65]), np.ones(1), one.astype(int), one, states), byte_vocabulary(), 0)
-    assert list(base64.b64decode(event["units"])) == levels
-    assert read_request({"text": "a"}, byte_vocabulary(), num_layers=len(states)).layer == 0
+    event = _as_event(Block(np.array([65]), np.ones(1), one.astype(int), one, states), byte_vocabulary())
+    assert [list(base64.b64decode(units)) for units in event["units"]] == levels
 
 
 def test_an_unpaired_surrogate_is_refused() -> None:
@@ -52,7 +54,7 @@ def test_an_unpaired_surrogate_is_refused() -> None:
     from jaxrnn.play.server import read_request
 
     with pytest.raises(HTTPException) as error:
-        read_request({"text": "a\ud800"}, byte_vocabulary(), num_layers=1)
+        read_request({"text": "a\ud800"}, byte_vocabulary())
     assert (error.value.status_code, "U+D800" in error.value.detail) == (422, True)
 
 

@@ -61,7 +61,7 @@ def test_play_page_shows_bytes_and_sends_them_back(open_page: Any) -> None:
     page = open_page()
     pytest.importorskip("starlette")
     pytest.importorskip("uvicorn")
-    from jaxrnn.play.server import _as_event, describe, read_request
+    from jaxrnn.play.server import PAGE, _as_event, describe, read_request
 
     vocabulary = byte_vocabulary()
     sent: list[list[int]] = []
@@ -72,14 +72,13 @@ def test_play_page_shows_bytes_and_sends_them_back(open_page: Any) -> None:
         if path == "/model":
             route.fulfill(json=describe(LanguageModel(CONFIG, (), vocabulary, "b"), (1,)))
         elif path == "/write":
-            sent.append(read_request(json.loads(route.request.post_data or ""), vocabulary, 1).ids.tolist())
-            event = json.dumps(_as_event(block, vocabulary, 0))
+            sent.append(read_request(json.loads(route.request.post_data or ""), vocabulary).ids.tolist())
+            event = json.dumps(_as_event(block, vocabulary))
             body = f'data: {event}\n\nevent: done\ndata: ""\n\n'
             route.fulfill(body=body, content_type="text/event-stream")
         else:
-            file = resources.files("jaxrnn.play").joinpath(path.strip("/") or "play.html")
-            kind = {"css": "text/css", "js": "text/javascript"}.get(path.rpartition(".")[2], "text/html")
-            route.fulfill(body=file.read_bytes(), content_type=kind)
+            package, name, kind = PAGE[path]
+            route.fulfill(body=resources.files(package).joinpath(name).read_bytes(), content_type=kind)
 
     def count(last: int) -> Any:
         page.wait_for_selector(f"#text [data-index='{last}']")

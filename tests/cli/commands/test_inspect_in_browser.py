@@ -376,3 +376,8 @@ def test_each_score_has_a_baseline(show) -> None:
 def test_the_page_fits_a_phone_screen(show) -> None:
     page = show("play.html", viewport={"width": 360, "height": 700})
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    option = page.locator("#view option").last
+    option.evaluate("option => option.append(', ranked units only'.repeat(2))")
+    page.locator("#view").select_option(index=1)
+    eventually(lambda: page.locator("#unit-label").is_visible())
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
