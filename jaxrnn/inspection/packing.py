@@ -3,7 +3,7 @@
 Each value becomes one of a few levels between a lowest and a highest, an odd number of them so that the middle is one.
 Units are stored one after another, because a reader looks at one at a time and its neighbors in time are alike.
 
-A page has room for about 1.7 MB of them, so the number of levels depends on the size of the model and of the text.
+A page holds about 1.7 MB of them, so the number of levels depends on the size of the model and of the text.
 Units that the page names (`Track` and unit in a ranking) keep 255 levels for longest, then states, then gates.
 """
 

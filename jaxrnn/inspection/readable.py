@@ -22,7 +22,7 @@ from jaxrnn.inspection.activity import STATES, Track
 
 # Characters in each half that must have a feature: with fewer there is nothing to follow.
 _FEWEST = 8
-_FEWEST_TIMES = 4  # separate occurrences in each half, such as lines or quotations: one line is no evidence
+_FEWEST_TIMES = 4  # separate occurrences in each half, such as lines or quotations: one line is not evidence
 
 
 class Tracking(NamedTuple):
