@@ -23,6 +23,8 @@ AXES = {
     "tokens": ("tokens", "tokens read"),
     "seconds": ("seconds", "seconds"),
 }
+_MARKERS = "osv^DP<>X*"
+_MEAN = "training: mean since the point before"
 
 
 @contextlib.contextmanager
@@ -70,7 +72,7 @@ def plot_losses(metrics: Path, picture: Path, token: str = "character") -> None:
         axes.plot(steps, losses, marker=".", label="validation")
     _show_bits(axes, token)
     axes.grid(alpha=0.3)
-    axes.legend()
+    axes.legend(title=_MEAN, title_fontsize="small")
     _save(figure, picture, "png")
 
 
@@ -80,7 +82,8 @@ def plot_runs(
 ) -> None:
     """Plot the losses, the learning rate and the gradient norm of several runs to one PNG or SVG file.
 
-    Each run has one color; its training loss is dashed, its validation loss solid. The file is replaced atomically.
+    Each run has one color and one marker; its training loss is dashed, its validation loss solid. The file is replaced
+    atomically.
 
     Args:
         runs: Names and metrics.
@@ -97,26 +100,24 @@ def plot_runs(
     figure = Figure(figsize=(9, 8), layout="constrained")
     losses, rate, norm = figure.subplots(3, 1, sharex=True, height_ratios=(3, 1, 1))
     for index, (name, columns) in enumerate(runs):
-        xs, color = columns[AXES[over][0]], f"C{index % 10}"
+        xs = columns[AXES[over][0]]
         name = (
             f" {name}" if name.startswith("_") else name
         )  # matplotlib's legend skips labels that begin with _
-        dots = _dots(len(xs))
-        losses.plot(xs, columns["train_loss"], f"{dots}--", color=color, label=f"{name}, training")
-        evaluated = ~np.isnan(columns["val_loss"])
-        if evaluated.any():
-            losses.plot(
-                xs[evaluated],
-                columns["val_loss"][evaluated],
-                f"{_dots(evaluated.sum())}-",
-                color=color,
-                label=f"{name}, validation",
-            )
-        for axes, column in ((rate, "learning_rate"), (norm, "grad_norm")):
-            axes.plot(xs, columns[column], f"{dots}-", color=color)
+        curves = (
+            (losses, "train_loss", "--", f"{name}, training"),
+            (losses, "val_loss", "-", f"{name}, validation"),
+            (rate, "learning_rate", "-", ""),
+            (norm, "grad_norm", "-", ""),
+        )
+        for axes, column, line, label in curves:
+            has_value = ~np.isnan(columns[column])
+            if has_value.any():
+                look = _look(index, int(has_value.sum()))
+                axes.plot(xs[has_value], columns[column][has_value], linestyle=line, label=label, **look)
     losses.set_ylabel(f"nats per {token}")
     _show_bits(losses, token)
-    losses.legend(fontsize="small")
+    losses.legend(fontsize="small", title=_MEAN, title_fontsize="small")
     rate.set_ylabel("learning rate")
     norm.set_ylabel("gradient norm")
     norm.set_xlabel(AXES[over][1].replace("token", token))
@@ -125,9 +126,14 @@ def plot_runs(
     _save(figure, picture, "svg" if picture.suffix.lower() == ".svg" else "png")
 
 
-def _dots(count: int) -> str:
-    """Return a marker for curves of few points: a line of one point would be invisible."""
-    return "." if count < 40 else ""
+def _look(run: int, count: int) -> dict[str, Any]:
+    """Return the color and the marker of a run; both differ, for readers and printers without colors.
+
+    A curve of many points has about 10 markers; one of few points has all, because a line of one point is invisible.
+    """
+    every = None if count < 40 else 0.1
+    color, marker = f"C{run % 10}", _MARKERS[run % len(_MARKERS)]
+    return {"color": color, "marker": marker, "markersize": 5, "markevery": every}
 
 
 def _show_bits(axes: "Axes", token: str) -> None:

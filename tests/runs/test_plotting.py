@@ -2,9 +2,11 @@
 
 import warnings
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from jaxrnn.runs import plotting
 from jaxrnn.runs.directory import METRICS_COLUMNS
 from jaxrnn.runs.metrics import read_metrics
 from jaxrnn.runs.plotting import AXES, plot_losses, plot_runs
@@ -52,6 +54,24 @@ def test_a_figure_has_every_curve_in_its_units(tmp_path: Path) -> None:
     svg = (tmp_path / "a.svg").read_text()
     for label in ("one, training", "one, validation", "characters read", "learning rate", "gradient norm"):
         assert f"<!-- {label} -->" in svg
+
+
+def test_runs_differ_by_marker_and_the_training_loss_is_explained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("matplotlib")
+    rows = [f"{step},{step}00,2.5,1.5,2,0.01,1,1000,{step},evaluation\n" for step in range(1, 101)]
+    metrics = write(tmp_path / "metrics.csv", *rows)
+    figures: list[Any] = []
+    monkeypatch.setattr(plotting, "_save", lambda figure, *_: figures.append(figure))
+    plot_runs([("one", read_metrics(metrics)), ("two", read_metrics(metrics))], tmp_path / "a.png")
+    plot_losses(metrics, tmp_path / "b.png")
+    for axes in figures[0].axes[:3]:
+        markers = {(line.get_color(), line.get_marker()) for line in axes.lines}
+        assert len(markers) == len({marker for _, marker in markers}) == 2
+        assert {line.get_markevery() for line in axes.lines} == {0.1}  # 10 markers, not 100
+    for figure in figures:
+        assert "mean since the point before" in figure.axes[0].get_legend().get_title().get_text()
 
 
 @pytest.mark.parametrize("name", ["a$b$c", "$\\frac", "_hidden", "日本語 \U0001f600"])
