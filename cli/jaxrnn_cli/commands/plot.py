@@ -37,7 +37,8 @@ def plot(
 ) -> None:
     """Plot losses, learning rates and gradient norms of one or several runs.
 
-    Each run has a color and a marker; training losses are dashed, validation losses solid. Needs matplotlib: pip install 'jaxrnn[plot]'.
+    Each run has a color and a marker; training losses are dashed, validation losses solid. Needs matplotlib: pip
+    install 'jaxrnn[plot]'.
     """
     if output.suffix.lower() not in (".png", ".svg"):
         raise typer.BadParameter(f"{output} ends in neither .png nor .svg", param_hint="'--output'")

@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 
-# Lowest surprisal in nats of each color, and its foreground and background in the 256-color palette. The background
-# goes from pale to dark orange: the colors differ in lightness, on dark and light terminals.
+# Lowest surprisal in nats of each color, as SGR codes with the 256-color palette. Higher ones stand out more, on dark and
+# on light terminals: first the letters change, then they get a background of medium lightness, at last a saturated one.
 _SURPRISAL = (
-    (0.5, "38;5;16;48;5;230"),
-    (1.0, "38;5;16;48;5;222"),
-    (2.0, "38;5;16;48;5;208"),
-    (4.0, "38;5;231;48;5;130"),
+    (0.5, "38;5;136"),
+    (1.0, "4;38;5;166"),
+    (2.0, "38;5;231;48;5;131"),
+    (4.0, "1;38;5;231;48;5;196"),
 )
 
 

@@ -163,7 +163,9 @@ def announce_stop() -> None:
     if _only_errors:
         return
     show_cursor()  # in case the next signal ends the process
-    _write_at_once("\njaxrnn: stopping and saving; Ctrl-C again stops at once\n")
+    # A progress bar, or the terminal's ^C, may be on the current line: erased, so that the bar is drawn anew below.
+    start = "\r\x1b[2K" if is_live(sys.stderr) else "\n"
+    _write_at_once(f"{start}jaxrnn: stopping and saving; Ctrl-C again stops at once\n")
 
 
 def show_cursor() -> None:

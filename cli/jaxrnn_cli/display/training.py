@@ -9,16 +9,18 @@ from typing import TYPE_CHECKING, Self
 
 import jaxrnn
 from jaxrnn.errors import counted
+from jaxrnn_cli.display.bar import bar_line
 from jaxrnn_cli.display.console import escape, is_live, is_quiet, note, one_line, print_lines, rich_stderr
 from jaxrnn_cli.display.numbers import TOKEN, format_loss, format_seconds
 
 if TYPE_CHECKING:
-    from rich.progress import Progress as ProgressBar
+    from rich.live import Live
 
-    from jaxrnn.training import Evaluated, Event, Logged, Progress
+    from jaxrnn.training import Evaluated, Event, Logged, Progress, Sampled
     from jaxrnn.workflows import Note, Run
 
 _QUIET_SECONDS = 10  # minimum time between lines in a log file
+_SAMPLE_SECONDS = 30  # minimum time between printed samples; samples.txt has all
 
 
 class TrainingDisplay:
@@ -30,17 +32,17 @@ class TrainingDisplay:
         self._tokens = tokens
         self._speed = f"{TOKEN[tokens]}/s"
         self._quiet = quiet or is_quiet()
-        self._val_loss = ""
-        self._printed_at = -math.inf
+        self._state = ["compiling"]  # parts of the bar, the most important first
+        self._val_loss = self._left = ""
+        self._printed_at = self._sampled_at = -math.inf
         self._latest: Evaluated | None = None
         self._since = self._reached = (0, 0.0)  # (step, seconds) at the start of the estimate, and now
-        self._bar: ProgressBar | None = None
+        self._bar: Live | None = None
 
     def __enter__(self) -> Self:
         """Draw the bar on a terminal."""
         if not self._quiet and is_live(sys.stderr):
-            self._bar = _training_bar()
-            self._task = self._bar.add_task("compiling", total=self._steps)
+            self._bar = self._make_bar()
             self._bar.start()
         return self
 
@@ -61,7 +63,7 @@ class TrainingDisplay:
             case jaxrnn.training.Evaluated():
                 self._evaluated(event)
             case jaxrnn.training.Sampled():
-                self._print(f"--- sampled at step {event.step} ---\n{event.text}\n---")
+                self._sampled(event)
             case jaxrnn.workflows.Note():
                 self._print(f"jaxrnn: {one_line(event.message)}")
 
@@ -75,10 +77,18 @@ class TrainingDisplay:
         self._reached = event.step, event.seconds
         if not self._since[0] or event.step < self._since[0]:  # the first one, or after a rollback
             self._since = self._reached
-        if self._bar is not None:
-            speed = f"{event.tokens_per_second:,.0f} {self._speed}"
-            state = f"loss {event.train_loss:.3f}{self._val_loss}  {speed}"
-            self._bar.update(self._task, completed=event.step, description=state)
+        left = self._seconds_left(*self._reached)
+        if left is not None or event.step >= self._steps:
+            self._left = "" if left is None else f"{format_seconds(left)} left"
+        speed = f"{event.tokens_per_second:,.0f} {self._speed}"
+        self._state = [f"loss {event.train_loss:.3f}", *([self._val_loss] if self._val_loss else []), speed]
+
+    def _sampled(self, event: "Sampled") -> None:
+        """Print a sample if the last printed one is at least 30 s old, or training ends."""
+        now = self._reached[1]
+        if now - self._sampled_at >= _SAMPLE_SECONDS or event.step >= self._steps:
+            self._sampled_at = now
+            self._print(f"--- sampled at step {event.step} ---\n{event.text}\n---")
 
     def _logged(self, event: "Logged") -> None:
         """Print a line if stderr is not a terminal and the last line is at least 10 s old."""
@@ -86,34 +96,33 @@ class TrainingDisplay:
             self._printed_at = event.seconds
             self._print(self._losses(event))
 
-    def _seconds_left(self, event: "Evaluated") -> float | None:
+    def _seconds_left(self, step: int, seconds: float) -> float | None:
         """Estimate the remaining seconds without the first dispatch and evaluation, which compile; None if unknown."""
-        step, seconds = (event.step, event.seconds) if self._latest else self._reached
         since_step, since_seconds = self._since
-        if not self._latest:
-            self._since = event.step, event.seconds
-        if step <= since_step or event.step >= self._steps:
+        if step <= since_step or step >= self._steps:
             return None
-        return (seconds - since_seconds) / (step - since_step) * (self._steps - event.step)
+        return (seconds - since_seconds) / (step - since_step) * (self._steps - step)
 
     def _losses(self, event: "Logged | Evaluated") -> str:
         width = len(str(self._steps))
         return f"step {event.step:{width}}/{self._steps}  train loss {event.train_loss:.4f}"
 
     def _evaluated(self, event: "Evaluated") -> None:
-        left = self._seconds_left(event)
+        if self._latest is None:
+            left = self._seconds_left(*self._reached)  # this evaluation has compiled
+            self._since = event.step, event.seconds
+        else:
+            left = self._seconds_left(event.step, event.seconds)
         self._latest, self._printed_at = event, event.seconds
         line = self._losses(event)
         if event.val_loss is not None and event.bits_per_token is not None:
             self._val_loss = (
-                f"  val {event.val_loss:.3f} ({event.bits_per_token:.2f} bits/{TOKEN[self._tokens]})"
+                f"val {event.val_loss:.3f} ({event.bits_per_token:.2f} bits/{TOKEN[self._tokens]})"
             )
             line += f"  val loss {format_loss(event.val_loss, event.bits_per_token, self._tokens)}"
         line += f"  {event.tokens_per_second:,.0f} {self._speed}"
         if left is not None:
             line += f"  {format_seconds(left)} left"
-        if self._bar is not None:
-            self._bar.update(self._task, completed=event.step)
         self._print(line)
 
     def conclude(self, run: "Run", stopped_by: Sequence[str]) -> None:
@@ -140,6 +149,21 @@ class TrainingDisplay:
         best = min(loss for loss in run.metrics["val_loss"].tolist() if not math.isnan(loss))
         return line if best >= latest.val_loss else f"{line}, best {best:.4f}"
 
+    def _make_bar(self) -> "Live":
+        # Imported here because importing rich would slow down `jaxrnn --help`.
+        from rich.live import Live
+        from rich.text import Text
+
+        console = rich_stderr()
+        full = "=" if console.options.ascii_only else "━"
+
+        def draw() -> Text:
+            width = console.width - 1  # the last column would wrap on some terminals
+            return Text(bar_line(width, self._reached[0], self._steps, self._state, self._left, full))
+
+        # Low refresh rate, to leave the cores to training. The bar is removed at the end.
+        return Live(get_renderable=draw, console=console, refresh_per_second=4, transient=True)
+
     def _print(self, text: str) -> None:
         if self._quiet:
             return
@@ -149,17 +173,3 @@ class TrainingDisplay:
             self._bar.console.print(Text(escape(text)), soft_wrap=True)
         else:
             print_lines(text)
-
-
-def _training_bar() -> "ProgressBar":
-    # Imported here because importing rich would slow down `jaxrnn --help`.
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    return Progress(
-        MofNCompleteColumn(),
-        BarColumn(bar_width=None),
-        TextColumn("{task.description}", markup=False),
-        TimeRemainingColumn(),
-        console=rich_stderr(),
-        refresh_per_second=4,  # low, to leave the cores to training
-    )

@@ -1,6 +1,7 @@
 """Printing: no markup is interpreted, control characters are escaped."""
 
 import io
+import re
 import sys
 import unicodedata
 
@@ -48,15 +49,35 @@ def test_text_is_raw_in_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:
 def test_colors_by_surprisal(monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = open_terminal(monkeypatch)
     console.write_by_surprisal("abcde\n\x07", [0.4, 0.5, 1.5, 3.9, 4, 9, 0])
-    pale, orange, dark, darkest = (
-        "38;5;16;48;5;230",
-        "38;5;16;48;5;222",
-        "38;5;16;48;5;208",
-        "38;5;231;48;5;130",
-    )
-    colored = zip("bcde", (pale, orange, dark, darkest), strict=True)
+    colors = ("38;5;136", "4;38;5;166", "38;5;231;48;5;131", "1;38;5;231;48;5;196")
+    colored = zip("bcde", colors, strict=True)
     expected = "a" + "".join(f"\x1b[{color}m{c}\x1b[0m" for c, color in colored) + "\n\\x07"
     assert terminal.getvalue() == expected
+
+
+def luminance(color: int) -> float:
+    """The relative luminance (WCAG 2) of a color of the 6 x 6 x 6 cube of the 256-color palette."""
+    levels = [(0, 95, 135, 175, 215, 255)[(color - 16) // 6**place % 6] / 255 for place in (2, 1, 0)]
+    linear = [v / 12.92 if v <= 0.03928 else ((v + 0.055) / 1.055) ** 2.4 for v in levels]
+    return sum(weight * v for weight, v in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+
+def contrast(one: float, other: float) -> float:
+    return (max(one, other) + 0.05) / (min(one, other) + 0.05)
+
+
+@pytest.mark.parametrize("paper", [0.0, 1.0], ids=["dark", "light"])
+def test_a_higher_surprisal_stands_out_more_on_dark_and_light_terminals(
+    monkeypatch: pytest.MonkeyPatch, paper: float
+) -> None:
+    terminal = open_terminal(monkeypatch)
+    console.write_by_surprisal("abcd", [0.5, 1, 2, 4])
+    inks, papers = ([*map(int, re.findall(rf"{code};5;(\d+)", terminal.getvalue()))] for code in (38, 48))
+    assert len(inks) == 4 and len(papers) == 2  # the two highest have a background
+    assert all(contrast(luminance(ink), paper) > 3 for ink in inks[:2])
+    assert all(contrast(luminance(background), paper) > 3.9 for background in papers)
+    for ink, background in zip(inks[2:], papers, strict=True):
+        assert contrast(luminance(ink), luminance(background)) > 3.9
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import pytest
 
 from jaxrnn.training import Evaluated, Progress, Sampled
 from jaxrnn.workflows import Note
+from jaxrnn_cli.display import console
 from jaxrnn_cli.display.training import TrainingDisplay
 from tests.cli.display.conftest import open_terminal
 
@@ -81,9 +82,45 @@ def test_a_terminal_shows_a_bar_and_the_unmodified_text(monkeypatch: pytest.Monk
         display.show(EVALUATED)
         display.show(Sampled(5, "[/x] [bold]no[/bold] :smile: \x1b]0;title\x07"))
     shown = terminal.getvalue()
-    assert "5/10" in shown and "bits/char" in shown
+    assert "3/10" in shown and "loss 2.250" in shown and "bits/char" in shown
     assert "[/x] [bold]no[/bold] :smile: \\x1b]0;title\\x07" in shown
-    assert shown.rstrip().endswith("\x1b[?25h")  # the cursor is shown again
+    assert shown.rindex("\x1b[?25h") > shown.rindex("\x1b[?25l")  # the cursor is shown again
+
+
+def test_the_bar_shows_the_time_left_without_compilation(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = open_terminal(monkeypatch, columns=40)
+    with TrainingDisplay(10) as display:
+        display.show(PROGRESS._replace(step=1, seconds=30.0))  # compiled
+        display.show(PROGRESS._replace(step=5, seconds=34.0))
+        display.show(Note("bar drawn"))
+    *_, drawn = [line for line in terminal.getvalue().split("\n") if "5/10" in line]
+    assert "5/10" in drawn and "0:05 left" in drawn
+
+
+@pytest.mark.parametrize("signals", [0, 1, 2])
+def test_no_bar_is_left_on_the_screen(monkeypatch: pytest.MonkeyPatch, signals: int) -> None:
+    terminal = open_terminal(monkeypatch)
+    monkeypatch.setattr(console, "_write_at_once", terminal.write)
+    with TrainingDisplay(10) as display:
+        display.show(PROGRESS)
+        display.show(Note("one"))
+        for _ in range(signals):
+            terminal.write("^C")  # echoed by the terminal
+            console.announce_stop()
+            display.show(PROGRESS._replace(step=4))
+            display.show(Note("saving"))
+    stop = "jaxrnn: stopping and saving; Ctrl-C again stops at once"
+    expected = ["jaxrnn: one", *[stop, "jaxrnn: saving"] * signals]
+    assert [line for line in terminal.screen() if line] == expected
+
+
+def test_samples_are_printed_at_most_every_30_s_and_at_the_end(capsys: pytest.CaptureFixture[str]) -> None:
+    with TrainingDisplay(10) as display:
+        for step, seconds in ((1, 1.0), (2, 20.0), (3, 31.0), (4, 40.0), (10, 41.0)):
+            display.show(PROGRESS._replace(step=step, seconds=seconds))
+            display.show(Sampled(step, "text"))
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("--- sampled")]
+    assert lines == [f"--- sampled at step {step} ---" for step in (1, 3, 10)]
 
 
 def test_a_dumb_terminal_gets_plain_lines(monkeypatch: pytest.MonkeyPatch) -> None:
