@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-# Lowest surprisal in nats of each color, as SGR codes with the 256-color palette. Higher ones stand out more, on dark and
-# on light terminals: first the letters change, then they get a background of medium lightness, at last a saturated one.
+# Lowest surprisal in nats of each color, as SGR codes with the 256-color palette. Higher ones stand out more, on dark
+# and on light terminals: first the letters change, then they get a background of medium lightness, then a vivid one.
 _SURPRISAL = (
     (0.5, "38;5;136"),
     (1.0, "4;38;5;166"),

@@ -158,7 +158,7 @@ class TrainingDisplay:
         full = "=" if console.options.ascii_only else "━"
 
         def draw() -> Text:
-            width = console.width - 1  # the last column would wrap on some terminals
+            width = console.width - 3  # room for the ^C of a terminal, which would wrap
             return Text(bar_line(width, self._reached[0], self._steps, self._state, self._left, full))
 
         # Low refresh rate, to leave the cores to training. The bar is removed at the end.

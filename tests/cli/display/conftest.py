@@ -8,6 +8,8 @@ import pytest
 
 
 class Terminal(io.StringIO):
+    columns = 80
+
     def isatty(self) -> bool:
         return True
 
@@ -25,6 +27,9 @@ class Terminal(io.StringIO):
                 row, column = row + 1, 0
                 lines += [""] * (row + 1 - len(lines))
             elif character:
+                if column == self.columns:  # the line wraps
+                    row, column = row + 1, 0
+                    lines.insert(row, "")
                 lines[row] = lines[row][:column].ljust(column) + character + lines[row][column + 1 :]
                 column += 1
         return [line.rstrip() for line in lines]
@@ -33,6 +38,7 @@ class Terminal(io.StringIO):
 def open_terminal(monkeypatch: pytest.MonkeyPatch, columns: int = 80) -> Terminal:
     """Replace stdout and stderr by a pseudo-terminal; a function, because pytest would undo it in a fixture."""
     stream = Terminal()
+    stream.columns = columns
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", str(columns))
     monkeypatch.setattr(sys, "stdout", stream)

@@ -98,13 +98,16 @@ def test_the_bar_shows_the_time_left_without_compilation(monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize("signals", [0, 1, 2])
-def test_no_bar_is_left_on_the_screen(monkeypatch: pytest.MonkeyPatch, signals: int) -> None:
-    terminal = open_terminal(monkeypatch)
+@pytest.mark.parametrize("columns", [60, 80])
+def test_no_bar_is_left_on_the_screen(monkeypatch: pytest.MonkeyPatch, signals: int, columns: int) -> None:
+    terminal = open_terminal(monkeypatch, columns)
     monkeypatch.setattr(console, "_write_at_once", terminal.write)
     with TrainingDisplay(10) as display:
         display.show(PROGRESS)
         display.show(Note("one"))
         for _ in range(signals):
+            assert display._bar is not None
+            display._bar.refresh()
             terminal.write("^C")  # echoed by the terminal
             console.announce_stop()
             display.show(PROGRESS._replace(step=4))
