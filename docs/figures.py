@@ -468,7 +468,7 @@ def main() -> None:
     if not runs:
         return draw(FIGURES)
     model, *others = (jaxrnn.load(run)._replace(name=run.name) for run in runs)
-    inspection = inspect(model, jaxrnn.workflows.validation_text(runs[0], 2000), others)
+    inspection = inspect(model, jaxrnn.workflows.validation_text(runs[0], 2000)[:2000], others)
     return draw({"look_back": partial(look_back, inspection), "gates": partial(gates, inspection)})
 
 

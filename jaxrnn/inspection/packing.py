@@ -22,6 +22,7 @@ from jaxrnn.inspection.activity import GATES, STATES, Track
 _LEVELS = (
     (255, 255, 255, 255),
     (255, 255, 255, 15),
+    (255, 255, 63, 15),
     (255, 255, 31, 15),
     (255, 255, 15, 9),
     (255, 255, 15, 3),

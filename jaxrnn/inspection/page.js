@@ -16,14 +16,15 @@ function placeOfUnit(track, unit) {
   return { part: 1, row: unit - track.ranked.filter((ranked) => ranked < unit).length };
 }
 const levelsOf = (track, unit) => track.levels[placeOfUnit(track, unit).part]; // 0: left out
+async function inflate(text) {
+  const bytes = Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
+  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
+  return new Uint8Array(await new Response(stream).arrayBuffer());
+}
 const unpacked = new Map();
 async function unpack(index, part) {
   const name = `${index} ${part}`;
-  if (!unpacked.has(name)) {
-    const bytes = Uint8Array.from(atob(data.tracks[index].data[part]), (c) => c.charCodeAt(0));
-    const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
-    unpacked.set(name, new Uint8Array(await new Response(stream).arrayBuffer()));
-  }
+  if (!unpacked.has(name)) unpacked.set(name, await inflate(data.tracks[index].data[part]));
   return unpacked.get(name);
 }
 async function activity(index, unit) { // null where it is left out
@@ -68,17 +69,18 @@ function spanFor(c, t) {
 const spans = characters.map(spanFor);
 $("text").append(...spans);
 
-// What colors the text: the surprisal, or a state or gate of one unit.
+// What colors the text: the surprisal, the saliency of the selected token, or a state or gate of one unit.
 
 let view = { kind: "surprisal" }, values = null, pinned = null, here = 0, unitBefore = 0;
-const isSurprisal = () => view.kind === "surprisal";
+const isUnit = (of = view) => of.track !== undefined;
 
 function shareAt(t) {
-  if (isSurprisal()) return t === 0 ? 0 : data.nats[t - 1] / LARGEST_SURPRISAL;
-  return values === null ? 0 : values[t] / data.tracks[view.track].scales[view.unit];
+  if (isUnit()) return values === null ? 0 : values[t] / data.tracks[view.track].scales[view.unit];
+  return view.kind === "saliency" || t === 0 ? 0 : data.nats[t - 1] / LARGEST_SURPRISAL;
 }
 function paint() {
   spans.forEach((span, t) => paintSpan(span, shareAt(t)));
+  if (view.kind === "saliency") paintSaliency();
   drawLegend();
 }
 function strip(low, levels) { // as many shades as there are levels
@@ -90,23 +92,28 @@ function strip(low, levels) { // as many shades as there are levels
   node.style.background = `linear-gradient(to right, ${stops.join(",")})`;
   return node;
 }
+function rangeOfColors() { // null where there are none
+  if (view.kind === "surprisal") return { low: 0, left: "0", right: `${LARGEST_SURPRISAL} nats and more`, levels: 255 };
+  if (view.kind === "saliency" && !hasSaliency(here)) return null;
+  const track = data.tracks[view.track], { low, high, levels } = isUnit()
+    ? { low: track.low, high: track.scales[view.unit], levels: levelsOf(track, view.unit) }
+    : { low: -1, high: data.saliency.scales[here], levels: data.saliency.levels };
+  const unit = isUnit() ? "" : " nats";
+  if (low === 0) return { low, left: "0", right: String(high), levels };
+  return { low, left: `${low * high} (blue)`, right: `${high}${unit} (orange)`, levels };
+}
 function drawLegend() {
-  if (!isSurprisal() && values === null) {
-    $("legend").replaceChildren("left out, so that the page stays under 2 MB");
-    $("legend").setAttribute("aria-label", "left out");
-    return;
-  }
-  const track = data.tracks[view.track], levels = isSurprisal() ? 255 : levelsOf(track, view.unit);
-  const low = isSurprisal() ? 0 : track.low, high = isSurprisal() ? LARGEST_SURPRISAL : track.scales[view.unit];
-  const [left, right] = isSurprisal() ? ["0", `${high} nats and more`]
-    : [low < 0 ? `${low * high} (blue)` : "0", low < 0 ? `${high} (orange)` : String(high)];
-  const shades = levels < 255 ? ` in ${levels} shades` : "";
-  $("legend").replaceChildren(left, strip(low, levels), right, shades);
-  $("legend").setAttribute("aria-label", `colors from ${left} to ${right}${shades}`);
+  const range = rangeOfColors(), isLeftOut = isUnit() && values === null;
+  const text = isLeftOut ? "left out, so that the page stays under 2 MB" : "";
+  const shades = range !== null && range.levels < 255 ? ` in ${range.levels} shades` : "";
+  const parts = isLeftOut || range === null ? [text] : [range.left, strip(range.low, range.levels), range.right, shades];
+  $("legend").replaceChildren(...parts);
+  $("legend").setAttribute("aria-label", parts.length === 1 ? text : `colors from ${range.left} to ${range.right}${shades}`);
 }
 
 const EXPLAINED = {
   surprisal: `The surprisal of each ${data.token}, given all before it: the stronger the color, the less likely it was to the network. The first has no surprisal, because nothing comes before it.`,
+  saliency: `Which earlier ${data.token}s the probability of the selected one depends on (gradient times input): orange raises it, blue lowers it. A number estimates how much the log-probability would change without that ${data.token}'s embedding. Up to ${data.saliency.back} ${data.token}s back.`,
   h: "The hidden state: what this unit passes to the layer above and to the next step. Orange is above zero, blue below.",
   c: "The cell state: it is only added to and scaled, so that it can last. Orange is above zero, blue below.",
   i: "The input gate: how much of the candidate is written.",
@@ -127,7 +134,8 @@ function explain(next) {
 let looking = 0; // so that an answer that comes late is not shown
 async function look(next) {
   const ticket = ++looking;
-  const activities = next.kind === "surprisal" ? null : await activity(next.track, next.unit);
+  if (next.kind === "saliency") await loadSaliency();
+  const activities = isUnit(next) ? await activity(next.track, next.unit) : null;
   if (ticket !== looking) return;
   view = next;
   values = activities;
@@ -137,9 +145,9 @@ async function look(next) {
   describe(here);
 }
 function showChoice() {
-  $("view").value = isSurprisal() ? "surprisal" : String(view.track);
-  $("unit-label").hidden = isSurprisal();
-  if (isSurprisal()) return;
+  $("view").value = isUnit() ? String(view.track) : view.kind;
+  $("unit-label").hidden = !isUnit();
+  if (!isUnit()) return;
   unitBefore = view.unit;
   $("unit").max = data.tracks[view.track].scales.length - 1;
   $("unit").value = view.unit;
@@ -156,14 +164,14 @@ data.tracks.forEach((track, index) => {
 });
 $("view").addEventListener("change", () => {
   const { value } = $("view");
-  return value === "surprisal" ? look({ kind: "surprisal" }) : lookAtTrack(Number(value));
+  return value === "surprisal" || value === "saliency" ? look({ kind: value }) : lookAtTrack(Number(value));
 });
 function chooseUnit(unit) {
-  if (isSurprisal() || !Number.isInteger(unit)) return;
+  if (!isUnit() || !Number.isInteger(unit)) return;
   lookAt(view.track, Math.max(0, Math.min(data.tracks[view.track].scales.length - 1, unit)));
 }
 function nextUnit(step) { // the next one that is not left out
-  if (isSurprisal()) return;
+  if (!isUnit()) return;
   const track = data.tracks[view.track];
   for (let unit = view.unit + step; unit >= 0 && unit < track.scales.length; unit += step) {
     if (levelsOf(track, unit) > 0) return void chooseUnit(unit);
@@ -194,9 +202,11 @@ function describe(t) {
   spans[here].classList.remove("here");
   here = t;
   spans[t].classList.add("here");
+  if (view.kind === "saliency") { paintSaliency(); drawLegend(); }
   const parts = t > 0 ? [heading("expected here"), ...guesses(t - 1, characters[t])] : [];
   parts.push(heading("came"), make("p", {}, key(characters[t]), whatCame(t)));
-  if (!isSurprisal()) parts.push(make("p", {}, `unit ${view.unit}: ${values === null ? "left out" : between(values[t])}`));
+  if (view.kind === "saliency") parts.push(...describeSaliency());
+  if (isUnit()) parts.push(make("p", {}, `unit ${view.unit}: ${values === null ? "left out" : between(values[t])}`));
   parts.push(heading("expected next"), ...guesses(t, t + 1 < characters.length ? characters[t + 1] : null));
   $("details").replaceChildren(...parts);
 }

@@ -18,13 +18,15 @@ from jaxrnn.config import ModelConfig
 from jaxrnn.data.vocabulary import Text, drop_unknown, encode
 from jaxrnn.inspection.activity import GATES, NAMES, Activity, Track, observe, saturation
 from jaxrnn.inspection.lookback import LookBack, look_back
-from jaxrnn.inspection.packing import Levels, Packed, pack_tracks
+from jaxrnn.inspection.packing import Levels, Packed, levels_per_byte, pack, pack_tracks
 from jaxrnn.inspection.readable import Tracking, find_tracking
+from jaxrnn.inspection.saliency import saliency
 from jaxrnn.models import stack
 from jaxrnn.models.language_model import LanguageModel
 
 _LARGEST = 2_000_000  # bytes of a page
-_SCRIPTS = ("shared.js", "page.js", "tracking.js", "charts.js")  # in this order, as one script
+_SALIENCY_LEVELS = 15
+_SCRIPTS = ("shared.js", "page.js", "saliency.js", "tracking.js", "charts.js")  # in this order, as one script
 _UNTRAINED_SEED = 2**31 - 1  # one that no run is likely to have begun with
 
 
@@ -40,6 +42,7 @@ class Inspection(NamedTuple):
 
     text: Text
     activity: Activity
+    saliency: np.ndarray  # from `saliency`
     tracking: list[Tracking]
     curves: dict[str, tuple[LookBack, ...]]  # by the name of the run, the inspected one first
 
@@ -67,6 +70,7 @@ def inspect(
         raise ValueError("an empty text shows nothing")
     ids, separator_id = encode(model.vocabulary, text), model.vocabulary.separator_id
     activity = observe(model.config, model.params, ids, separator_id=separator_id)
+    contributions = saliency(model.config, model.params, ids, separator_id=separator_id)
     untrained = stack.init(jax.random.key(_UNTRAINED_SEED), model.config, model.vocabulary.size)
     baseline = observe(model.config, untrained, ids, separator_id=separator_id)
     tracking = find_tracking(text, activity.tracks, baseline.tracks, patterns)
@@ -75,7 +79,7 @@ def inspect(
         ids = encode(each.vocabulary, drop_unknown(each.vocabulary, text))
         separator_id = each.vocabulary.separator_id
         curves[each.name] = look_back(each.config, each.params, ids, separator_id=separator_id)
-    return Inspection(text, activity, tracking, curves)
+    return Inspection(text, activity, contributions, tracking, curves)
 
 
 def render(
@@ -143,6 +147,7 @@ def _payload(
         "ranks": activity.ranks.tolist(),
         "likeliest": activity.likeliest.tolist(),
         "probabilities": [_significant(each) for each in activity.probabilities],
+        "saliency": _pack_saliency(inspection.saliency),
         "kinds": {track.kind: NAMES.get(track.kind, track.kind) for track in activity.tracks},
         "layers": {
             index: layer_name(model.config, index) for index in {track.layer for track in activity.tracks}
@@ -168,6 +173,18 @@ def layer_name(config: ModelConfig, index: int) -> str:
     layer = config.layers[index]
     cell = getattr(layer, "cell", None)
     return f"{index}: {layer.type}" + (f" ({cell})" if cell else "")
+
+
+def _pack_saliency(contributions: np.ndarray) -> dict[str, Any]:
+    """Pack `[characters, back]`, each row in units of its largest absolute value."""
+    scales = np.array(_significant(np.maximum(np.abs(contributions).max(axis=1), 1e-6)))
+    return {
+        "back": contributions.shape[1],
+        "scales": scales.tolist(),
+        "levels": _SALIENCY_LEVELS,
+        "per_byte": levels_per_byte(_SALIENCY_LEVELS),
+        "data": pack(contributions.T / scales, -1.0, 1.0, _SALIENCY_LEVELS),
+    }
 
 
 def _rounded(values: np.ndarray, digits: int) -> Any:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 from jaxrnn.config import (
@@ -19,8 +20,9 @@ from jaxrnn.config import (
     MinGRUConfig,
     ModelConfig,
 )
-from jaxrnn.data.vocabulary import build_vocabulary
+from jaxrnn.data.vocabulary import build_vocabulary, encode
 from jaxrnn.inspection import inspect, render
+from jaxrnn.inspection.saliency import saliency
 from jaxrnn.models import stack
 from jaxrnn.models.language_model import LanguageModel
 from jaxrnn_cli import app
@@ -72,7 +74,7 @@ def show(open_page: Callable[..., "Page"], pages: Path) -> Iterator[Callable[...
 
 
 def write_page(
-    path: Path, text: str, layer: LayerConfig, seq_len: int | None = None, scale: float = 0.1
+    path: Path, text: str, layer: LayerConfig, seq_len: int | None = None, scale: float = 0.0
 ) -> Path:
     """Write the page of a small untrained model."""
     config = ModelConfig(layers=(EmbeddingConfig(size=4), layer, DenseConfig()))
@@ -373,11 +375,45 @@ def test_each_score_has_a_baseline(show) -> None:
     assert "need not be used" in page.locator("main").inner_text()
 
 
+def test_saliency_colors_what_the_selected_character_depends_on(show, tmp_path: Path) -> None:
+    text, target = "to be or not to be\n" * 5, 70
+    path = write_page(tmp_path / "page.html", text, LSTMConfig(size=4))
+    config = ModelConfig(layers=(EmbeddingConfig(size=4), LSTMConfig(size=4), DenseConfig()))
+    vocabulary = build_vocabulary(text)
+    params = stack.init(jax.random.key(0), config, vocabulary.size)
+    contributions = saliency(config, params, encode(vocabulary, text))[target]
+    page = show(path)
+    page.locator("#view").select_option("saliency")
+    page.locator("#what", has_text="gradient times input").wait_for()
+    page.locator("#text span").nth(target).click()
+    rows = page.locator("#details .strongest li").all_inner_texts()
+    order = np.argsort(-np.abs(contributions))
+    found_back = [int(re.findall(r"(\d+) back", row)[0]) for row in rows]
+    assert len(rows) == 5 and found_back[0] == order[0] + 1
+    half = 0.005 + float(abs(contributions).max()) / 14  # of a shade, and of a digit
+    for row, back in zip(rows, found_back, strict=True):
+        (nats,) = re.findall(r"([\u2212+][\d.]+) nats", row)
+        assert float(nats.replace("\u2212", "-")) == pytest.approx(float(contributions[back - 1]), abs=half)
+    assert re.search(rf"{abs(contributions).max():.3g} nats \(orange\)", page.locator("#legend").inner_text())
+    white, found = "rgb(255, 255, 255)", colours(page)
+    nearest = target - 1 - int(order[0])
+    red, _, blue = map(int, re.findall(r"\d+", found[nearest]))
+    assert (red > blue) == (contributions[order[0]] > 0)
+    assert set(found[target:]) == set(found[: target - 50]) == {white}
+    page.keyboard.press("Home")
+    assert set(colours(page)) == {white}
+    assert "Nothing comes before it" in page.locator("#details").inner_text()
+
+
 def test_the_page_fits_a_phone_screen(show) -> None:
     page = show("play.html", viewport={"width": 360, "height": 700})
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
     option = page.locator("#view option").last
     option.evaluate("option => option.append(', ranked units only'.repeat(2))")
-    page.locator("#view").select_option(index=1)
+    page.locator("#view").select_option(index=2)
     eventually(lambda: page.locator("#unit-label").is_visible())
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    page.locator("#view").select_option("saliency")
+    page.locator("#text span").nth(90).click()
+    page.locator("#legend", has_text="shades").wait_for()
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
