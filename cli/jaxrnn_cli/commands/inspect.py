@@ -81,8 +81,9 @@ def inspect(
     """Write an HTML page about the activations of a trained model on a text.
 
     The page needs neither a network nor other files. It shows the surprisal of each character and the most likely
-    characters, which earlier characters a probability depends on, a heat map of every unit of every layer, units that correlate with patterns in the text, the gradient
-    norm by distance, and saturated gates. The default text is the start of the validation split.
+    characters, which earlier characters a probability depends on, a heat map of every unit of every layer, units that
+    correlate with patterns in the text, the gradient norm by distance, and saturated gates. The default text is the
+    start of the validation split.
     """
     given = [
         name
