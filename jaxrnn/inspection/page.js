@@ -197,7 +197,7 @@ function whatCame(t) {
   if (t === 0) return ` \u2014 the first ${data.token}: nothing to expect it from`;
   return ` \u2014 ${data.nats[t - 1].toFixed(2)} nats, ${percent(probabilityOf(t))}, choice ${data.ranks[t - 1]}`;
 }
-const heading = (text) => make("h3", {}, text);
+const heading = (text) => make("h2", {}, text);
 function describe(t) {
   spans[here].classList.remove("here");
   here = t;

@@ -33,5 +33,5 @@ function describeSaliency() { // for the details
     return [make("p", {}, here === 0 ? "Nothing comes before it." : `Saliency is computed for the first ${data.saliency.scales.length} ${data.token}s.`)];
   }
   const row = ([place, nats]) => make("li", {}, key(characters[place]), ` ${here - place} back: ${signed(nats)} nats`);
-  return [make("h3", {}, "its probability depends most on"), make("ol", { class: "strongest" }, ...strongest(here, 5).map(row))];
+  return [make("h2", {}, "its probability depends most on"), make("ol", { class: "strongest" }, ...strongest(here, 5).map(row))];
 }

@@ -240,3 +240,21 @@ def open_page(chromium: "Browser") -> "Iterator[Callable[..., Page]]":
 
         yield open_
     assert complaints == []
+
+
+_AXE = Path(__file__).parents[2] / "examples/browser/node_modules/axe-core/axe.min.js"
+
+
+@pytest.fixture
+def check_accessibility() -> "Callable[[Page], None]":
+    """Check a page, opened with `bypass_csp=True`, with the rules of axe-core. Skipped where it is not installed."""
+    if not _AXE.exists():
+        why = "axe-core is not installed: npm install --prefix examples/browser"
+        (pytest.fail if os.environ.get("JAXRNN_BROWSER") == "required" else pytest.skip)(why)
+
+    def check(page: "Page") -> None:
+        page.evaluate(_AXE.read_text(encoding="utf-8"))
+        violations = page.evaluate("async () => (await axe.run()).violations")
+        assert [(found["id"], [node["html"] for node in found["nodes"]]) for found in violations] == []
+
+    return check

@@ -270,6 +270,7 @@ def test_the_arrows_follow_the_direction_of_a_line(show, tmp_path: Path) -> None
         "#text span", "spans => spans.map(s => s.getBoundingClientRect().left)"
     )
     assert places[0] < places[1] and places[3] > places[4] > places[5]
+    assert places[5] > places[1] + 100  # a line of Hebrew begins on the right
     page.locator("#text span").nth(4).click()
     page.keyboard.press("ArrowLeft")
     assert page.locator("#text .here").get_attribute("data-t") == "5"
@@ -417,3 +418,14 @@ def test_the_page_fits_a_phone_screen(show) -> None:
     page.locator("#text span").nth(90).click()
     page.locator("#legend", has_text="shades").wait_for()
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1280])
+def test_the_page_is_accessible(show, check_accessibility, scheme: str, width: int) -> None:
+    page = show("play.html", color_scheme=scheme, bypass_csp=True, viewport={"width": width, "height": 800})
+    for view in ("surprisal", "saliency", "1"):
+        page.locator("#view").select_option(view)
+        page.locator("#text span").nth(90).click()
+        page.locator("#unit-label").wait_for(state="visible" if view == "1" else "hidden")
+        check_accessibility(page)

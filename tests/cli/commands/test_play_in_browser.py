@@ -178,3 +178,11 @@ def test_invisible_and_combining_characters_have_labels(playing) -> None:
         page.keyboard.press("ArrowRight")
         names.append(page.locator("#details kbd").first.inner_text())
     assert names == ["U+202E", "b", "\u25cc\u0301", "c"]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_page_is_accessible(playing, check_accessibility, scheme: str) -> None:
+    page = playing("abc " * 20, color_scheme=scheme)
+    write(page)
+    page.locator("#text [data-index='3']").click()
+    check_accessibility(page)
