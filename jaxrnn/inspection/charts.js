@@ -136,6 +136,9 @@ function dress(theme) {
 }
 $("theme").addEventListener("click", () => dress(isDark() ? "light" : "dark"));
 window.addEventListener("resize", drawLookBack);
+let screenTheme = ""; // paper is white
+window.addEventListener("beforeprint", () => { screenTheme = document.documentElement.dataset.theme; dress("light"); });
+window.addEventListener("afterprint", () => dress(screenTheme));
 prefersDark.addEventListener("change", () => dress(prefersDark.matches ? "dark" : "light"));
 document.documentElement.dataset.theme = prefersDark.matches ? "dark" : "light";
 look({ kind: "surprisal" }).then(() => { drawLookBack(); drawGates(); document.body.dataset.ready = "true"; });

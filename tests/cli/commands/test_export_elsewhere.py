@@ -211,6 +211,13 @@ def test_the_page_samples_the_same_text_as_sample(page: "Page", exported: Export
 
 
 @pytest.mark.browser
+def test_the_page_is_accessible(page: "Page", exported: Exported, check_accessibility: Any) -> None:
+    choose_file(page, exported.onnx)
+    write(page, seed=SEED, temperature="0")
+    check_accessibility(page)
+
+
+@pytest.mark.browser
 def test_the_page_runs_every_operator(page: "Page", tmp_path: Path) -> None:
     path, _ = write_onnx(drawn(STACKS["all at once"], scale=2.0), tmp_path / "all.onnx")
     choose_file(page, path)

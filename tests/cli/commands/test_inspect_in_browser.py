@@ -241,10 +241,23 @@ def test_colors_are_printed_and_kept_in_high_contrast(show, media: str, kept: st
         page.locator("#text span").nth(5).evaluate("span => getComputedStyle(span).backgroundColor") == before
     )
     if media == "print":  # all of the text, not the part in its scrolled box
+        page.set_viewport_size({"width": 700, "height": 900})
         assert page.locator("#text").evaluate("node => node.scrollHeight - node.clientHeight") <= 1
 
 
 LEFT = "spans => spans.map(span => span.getBoundingClientRect().left)"
+
+
+def test_a_dark_page_is_printed_in_light_colors(show) -> None:
+    page = show("play.html", color_scheme="dark")
+    dark = colours(page)
+    page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+    assert page.evaluate("document.documentElement.dataset.theme") == "light"
+    assert "rgb(255, 255, 255)" in colours(page)
+    page.evaluate("window.dispatchEvent(new Event('afterprint'))")
+    assert colours(page) == dark
+
+
 ODD = "a\u202eb\ufe0f e\u0301\u00a0\u0634\u0644\n\u05d0\u05d1 x\u200d\u2028"
 
 
