@@ -146,6 +146,7 @@ def test_a_change_of_the_color_scheme_recolors_the_text(playing) -> None:
     assert squares(page) != light[1]
 
 
+# 300 characters at 200 per second.
 def test_the_speed_of_the_slider_is_reached(playing) -> None:
     page = playing("abc " * 75)
     page.evaluate(
