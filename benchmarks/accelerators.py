@@ -20,6 +20,7 @@ import jax.numpy as jnp
 from jax import export
 from jax.sharding import SingleDeviceSharding
 
+from benchmarks.collectives import find_collectives
 from benchmarks.hlo import count, loops
 from benchmarks.report import table
 from jaxrnn.config import load_config
@@ -69,7 +70,7 @@ class Found(NamedTuple):
     copies: int  # in these loops, per round
     scatters: int
     all_reduces: int
-    gathers: int  # from other devices
+    other_traffic: int  # other operations between devices
     peak: int  # bytes
     seconds: float  # of compilation
 
@@ -149,6 +150,7 @@ def _find(
     begun = time.perf_counter()
     compiled = compile_it(devices)
     seconds, text = time.perf_counter() - begun, compiled.as_text() or ""
+    kinds = [each.kind for each in find_collectives(text)]
     memory: Any = compiled.memory_analysis()
     over_time = [
         loop
@@ -162,8 +164,8 @@ def _find(
         [len(loop.operations) * (loop.rounds or 0) / length for loop in over_time],
         sum(loop.operations.count("copy") for loop in over_time),
         count(text, "scatter"),
-        count(text, "all-reduce"),
-        count(text, "all-gather"),
+        kinds.count("all-reduce"),
+        len(kinds) - kinds.count("all-reduce"),
         memory.peak_memory_in_bytes,
         seconds,
     )
@@ -178,7 +180,7 @@ def exceeded(found: Found) -> list[str]:
         f"{most:.3g} operations per step": found.program == "training step" and most > limit.per_step,
         f"{found.scatters} scatters": found.scatters > 0,
         f"{found.all_reduces} all-reduces": found.all_reduces > limit.all_reduces,
-        f"{found.gathers} all-gathers": found.gathers > 0,
+        f"{found.other_traffic} other operations between devices": found.other_traffic > 0,
     }
     where = f"{found.target}, {found.config}, {found.program}"
     return [

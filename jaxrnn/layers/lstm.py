@@ -189,10 +189,9 @@ def lstm_cell(z: Array, c_before: Array) -> tuple[Array, Array, LSTMCarry]:
     """Return the four gates side by side, tanh(c_t), and h_t and c_t, from z_t `[batch, 4 * hidden]` and c_{t-1}."""
     # sigmoid(z) = tanh(z / 2) / 2 + 1/2: with one half for i, f and o, and 1 for g, one tanh makes all four gates.
     wide = widen(z)
+    # By NumPy, as a constant of the program: a GPU would compute it again at every step.
     each = np.repeat(np.array([0.5, 0.5, 1, 0.5], wide.dtype), c_before.shape[-1])
-    scale = jnp.broadcast_to(
-        each, z.shape
-    )  # from a NumPy constant: a GPU would compute any other one at every step
+    scale = jnp.broadcast_to(each, z.shape)
     gates = (jnp.tanh(wide * scale) * scale + (1 - scale)).astype(z.dtype)
     i, f, g, o = jnp.split(gates, 4, axis=-1)
     c = f * c_before + i * g

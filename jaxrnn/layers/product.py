@@ -36,7 +36,7 @@ def product(xs: Array, w: Array) -> Array:
 
 
 def matmul(a: Array, b: Array) -> Array:
-    """`a @ b` of arrays that are no weights."""
+    """`a @ b` of arrays that are no weights: `[..., n, k]` times `[..., k, m]` is `[..., n, m]`."""
     return jnp.matmul(a, b, precision=_precision(a))
 
 

@@ -96,6 +96,11 @@ def training_mesh(config: TrainConfig) -> Mesh:
     else:
         count = max(n for n in range(1, fewest + 1) if config.batch_size % n == 0)
         devices = ours[0][:count]
+    return mesh_of(devices)
+
+
+def mesh_of(devices: Sequence[jax.Device]) -> Mesh:
+    """Return the mesh of given devices, which share the batch."""
     return Mesh(np.array(devices), ("batch",), axis_types=(jax.sharding.AxisType.Auto,))
 
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import NamedSharding, PartitionSpec
 
 from jaxrnn.config import Config
+from jaxrnn.parallel.devices import mesh_of
 from jaxrnn.training.state import init_state
 from jaxrnn.training.step import run_steps
 
@@ -33,7 +33,7 @@ def compile_steps(
     Raises:
         jax.errors.JaxRuntimeError: The program does not fit into the memory of a TPU, among others.
     """
-    mesh = Mesh(np.array(devices), ("batch",), axis_types=(jax.sharding.AxisType.Auto,))
+    mesh = mesh_of(devices)
 
     def on_mesh(tree: Any, *axes: str) -> Any:
         layout = NamedSharding(mesh, PartitionSpec(*axes))  # type: ignore[no-untyped-call]

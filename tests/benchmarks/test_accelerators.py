@@ -18,7 +18,7 @@ def test_a_program_within_the_limits_passes() -> None:
         ({"per_step": [4, 10.5]}, "10.5 operations per step"),
         ({"scatters": 2}, "2 scatters"),
         ({"all_reduces": 2}, "2 all-reduces"),
-        ({"gathers": 1}, "1 all-gathers"),
+        ({"other_traffic": 1}, "1 other operations between devices"),
     ],
 )
 def test_each_limit_is_checked(worse: dict[str, object], problem: str) -> None:
