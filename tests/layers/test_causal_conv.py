@@ -21,9 +21,11 @@ EMPTY = causal_conv_carry(PARAMS, BATCH)
 XS = jax.random.normal(jax.random.key(1), (TIME, BATCH, SIZE))
 RESETS = jax.random.bernoulli(jax.random.key(2), 0.3, (TIME, BATCH))
 
+jitted = jax.jit(causal_conv)
+
 
 def test_it_is_numpys_convolution_of_each_feature() -> None:
-    _, ys = causal_conv(PARAMS, EMPTY, XS)
+    _, ys = jitted(PARAMS, EMPTY, XS)
     for row in range(BATCH):
         for feature in range(SIZE):
             expected = np.convolve(XS[:, row, feature], PARAMS.taps[:, feature])[:TIME]
@@ -42,20 +44,22 @@ def test_two_chunks_with_the_carry_handed_on_are_one_sequence(resets: jax.Array 
         carry, after = causal_conv(PARAMS, carry, xs[cut:], resets=last)
         return carry, jnp.concatenate([before, after])
 
-    expected, pull = jax.vjp(whole, XS)
-    found, pull_chunks = jax.vjp(chunks, XS)
-    for pair in zip(
-        jax.tree.leaves((found, pull_chunks(found))), jax.tree.leaves((expected, pull(expected))), strict=True
-    ):
+    @jax.jit
+    def both(xs: jax.Array) -> list[Any]:
+        outputs, pulls = zip(*(jax.vjp(function, xs) for function in (chunks, whole)), strict=True)
+        return [(output, pull(output)) for output, pull in zip(outputs, pulls, strict=True)]
+
+    for pair in zip(*map(jax.tree.leaves, both(XS)), strict=True):
         np.testing.assert_allclose(*pair, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("resets", [None, RESETS], ids=["no resets", "resets"])
 def test_steps_one_by_one_are_the_whole_sequence(resets: jax.Array | None) -> None:
-    expected = causal_conv(PARAMS, EMPTY, XS, resets=resets)
+    expected = jitted(PARAMS, EMPTY, XS, resets=resets)
+    step = jax.jit(causal_conv_step)
     carry, ys = EMPTY, []
     for t, x in enumerate(XS):
-        carry, y = causal_conv_step(PARAMS, carry, x, reset=None if resets is None else resets[t])
+        carry, y = step(PARAMS, carry, x, reset=None if resets is None else resets[t])
         ys.append(y)
     np.testing.assert_allclose(carry.xs, expected[0].xs)
     np.testing.assert_allclose(jnp.stack(ys), expected[1], rtol=1e-5, atol=1e-6)
@@ -65,8 +69,8 @@ def test_no_output_reads_an_input_of_another_document() -> None:
     resets = jnp.zeros((TIME, BATCH), bool).at[4].set(True)
     broken = XS.at[:4].set(jnp.nan)
     carry = CausalConvCarry(jnp.full_like(EMPTY.xs, jnp.nan))
-    (after, ys), pull = jax.vjp(lambda c, xs: causal_conv(PARAMS, c, xs, resets=resets), carry, broken)
-    _, expected = causal_conv(PARAMS, EMPTY, XS[4:])
+    (after, ys), pull = jax.vjp(lambda c, xs: jitted(PARAMS, c, xs, resets=resets), carry, broken)
+    _, expected = jitted(PARAMS, EMPTY, XS[4:])
     np.testing.assert_allclose(ys[4:], expected, rtol=1e-5, atol=1e-6)
     assert jnp.isfinite(after.xs).all()
     _, d_xs = pull((after, jnp.zeros_like(ys).at[4:].set(1)))

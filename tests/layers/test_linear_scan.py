@@ -34,8 +34,10 @@ def test_the_associative_scan_equals_the_loop(length: int, with_resets: bool, re
     with jax.enable_x64(True):
         a, b, h, resets = drawn(length, jnp.float64)
         arguments = a, b, h, resets if with_resets else None
-        found = scan_in_parallel(*arguments, reverse=reverse)
-        for pair in zip(found, scan_in_sequence(*arguments, reverse=reverse), strict=True):
+        found, expected = jax.jit(
+            lambda *given: [scan(*given, reverse=reverse) for scan in (scan_in_parallel, scan_in_sequence)]
+        )(*arguments)
+        for pair in zip(found, expected, strict=True):
             np.testing.assert_allclose(*pair, rtol=1e-12, atol=1e-14)
 
 
@@ -67,7 +69,7 @@ def test_the_platform_decides_at_lowering() -> None:
 def test_a_reset_clears_a_state_of_nan(scan: Any) -> None:
     a, b, h, _ = drawn(5)
     resets = jnp.zeros((5, BATCH), bool).at[2].set(True)
-    _, hs = scan(a, b.at[1].set(jnp.nan), h, resets)
+    _, hs = jax.jit(scan)(a, b.at[1].set(jnp.nan), h, resets)
     assert np.isnan(hs[1]).all()
     np.testing.assert_array_equal(hs[2], b[2])
     assert np.isfinite(hs[2:]).all()

@@ -8,6 +8,8 @@ import pytest
 from jaxrnn import MinLSTMCarry, MinLSTMParams, init_min_lstm, min_lstm
 from jaxrnn.layers.min_lstm import min_lstm_gates
 
+jitted = jax.jit(min_lstm)
+
 
 def sigmoid(p: float) -> float:
     return float(1 / (1 + np.exp(-p)))
@@ -16,7 +18,7 @@ def sigmoid(p: float) -> float:
 def run(i: float, f: float, g: float, h: float = 0.4) -> float:
     """The state after one step from h, for a minLSTM of one unit with the given biases."""
     params = MinLSTMParams(w_x=jnp.zeros((1, 3)), b=jnp.array([i, f, g]))
-    carry, hs = min_lstm(params, MinLSTMCarry(jnp.full((1, 1), h)), jnp.zeros((1, 1, 1)))
+    carry, hs = jitted(params, MinLSTMCarry(jnp.full((1, 1), h)), jnp.zeros((1, 1, 1)))
     assert carry.h == hs[-1]
     return float(carry.h.item())
 
@@ -38,7 +40,7 @@ def test_the_gates_are_normalized_where_both_sigmoids_underflow(i: float, f: flo
 
     def loss(b: jax.Array) -> jax.Array:
         params = MinLSTMParams(w_x=jnp.zeros((1, 3)), b=b)
-        return min_lstm(params, MinLSTMCarry(jnp.full((1, 1), 0.4)), jnp.zeros((4, 1, 1)))[1].sum()
+        return jitted(params, MinLSTMCarry(jnp.full((1, 1), 0.4)), jnp.zeros((4, 1, 1)))[1].sum()
 
     assert jnp.isfinite(jax.grad(loss)(jnp.array([i, f, 0.7]))).all()
 
@@ -57,6 +59,6 @@ def test_the_gates_add_up_to_one_and_are_the_shares_in_the_new_state() -> None:
     xs = jax.random.normal(jax.random.key(1), (1, 4, 3))
     gates = min_lstm_gates(params, xs)
     np.testing.assert_allclose(gates["i"] + gates["f"], 1, rtol=1e-6)
-    states = (min_lstm(params, MinLSTMCarry(jnp.full((4, 6), h)), xs)[1] for h in (0.0, 1.0))
+    states = (jitted(params, MinLSTMCarry(jnp.full((4, 6), h)), xs)[1] for h in (0.0, 1.0))
     first, second = states
     np.testing.assert_allclose(second - first, gates["f"], rtol=1e-4)

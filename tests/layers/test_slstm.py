@@ -1,5 +1,7 @@
 """The sLSTM's own: stabilizer, normalizer, heads. What it has in common with other layers is in test_cells.py."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -20,6 +22,14 @@ PARAMS = init_slstm(jax.random.key(0), INPUT, HIDDEN, HEADS)
 EMPTY = slstm_carry(PARAMS, BATCH)
 XS = jax.random.normal(jax.random.key(1), (TIME, BATCH, INPUT))
 
+jitted = jax.jit(slstm)
+
+
+@jax.jit
+@partial(jax.value_and_grad, argnums=(0, 1))
+def loss(params: SLSTMParams, xs: jax.Array) -> jax.Array:
+    return (slstm(params, EMPTY, xs)[1] ** 2).sum()
+
 
 def without_stabilizer(params: SLSTMParams, xs: np.ndarray) -> np.ndarray:
     """The equations of the paper before the stabilizer, in float64: gates sigmoid(z_f) and exp(z_i)."""
@@ -39,39 +49,37 @@ def without_stabilizer(params: SLSTMParams, xs: np.ndarray) -> np.ndarray:
 
 
 def test_it_computes_the_equations_without_stabilizer_where_these_do_not_overflow() -> None:
-    _, hs = slstm(PARAMS, EMPTY, XS)
+    _, hs = jitted(PARAMS, EMPTY, XS)
     np.testing.assert_allclose(hs, without_stabilizer(PARAMS, np.asarray(XS)), rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("scale", [1e2, 1e3, 1e4])
 def test_outputs_and_gradients_are_finite_at_any_pre_activation(scale: float) -> None:
-    def loss(params: SLSTMParams, xs: jax.Array) -> jax.Array:
-        return (slstm(params, EMPTY, xs)[1] ** 2).sum()
-
-    value, gradients = jax.jit(jax.value_and_grad(loss, (0, 1)))(PARAMS, scale * XS)
-    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves((value, gradients)))
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(loss(PARAMS, scale * XS)))
 
 
 def test_a_normalizer_of_an_empty_state_is_at_least_one_at_every_later_step() -> None:
     carry = EMPTY
-    for x in 20 * XS:
-        carry, _ = slstm(PARAMS, carry, x[None])
-        assert carry.n.min() >= 1
+    for x in 20 * np.asarray(XS):
+        carry, _ = jitted(PARAMS, carry, x[None])
+        assert np.min(carry.n) >= 1
 
 
 def test_the_stabilizer_is_a_unit_of_measure() -> None:
     """Cell and normalizer in another unit e^m give the same outputs, and gradients without a share for m."""
-    carry, _ = slstm(PARAMS, EMPTY, XS[:5])
+    carry, _ = jitted(PARAMS, EMPTY, XS[:5])
     in_other_unit = SLSTMCarry(carry.h, carry.c * jnp.e, carry.n * jnp.e, carry.m - 1)
-    _, hs = slstm(PARAMS, carry, XS[5:])
-    _, same = slstm(PARAMS, in_other_unit, XS[5:])
+    _, hs = jitted(PARAMS, carry, XS[5:])
+    _, same = jitted(PARAMS, in_other_unit, XS[5:])
     np.testing.assert_allclose(hs, same, rtol=1e-4, atol=1e-6)
 
-    def loss(change: jax.Array) -> jax.Array:
+    @jax.jit
+    @jax.grad
+    def gradient(change: jax.Array) -> jax.Array:
         moved = carry._replace(c=carry.c * jnp.exp(change), n=carry.n * jnp.exp(change), m=carry.m - change)
         return (slstm(PARAMS, moved, XS[5:])[1] ** 2).sum()
 
-    assert abs(jax.grad(loss)(jnp.zeros(()))) < 1e-5
+    assert abs(gradient(jnp.zeros(()))) < 1e-5
 
 
 def test_no_unit_reads_the_state_of_another_head() -> None:
@@ -79,8 +87,9 @@ def test_no_unit_reads_the_state_of_another_head() -> None:
     zs = jnp.zeros((TIME, BATCH, 4 * HIDDEN))
     carry = SLSTMCarry(*(jnp.ones((BATCH, HIDDEN)) for _ in SLSTMCarry._fields))
     other = carry._replace(h=carry.h.at[:, :size].set(2))
-    _, hs = slstm_recurrence(PARAMS, carry, zs)
-    _, changed = slstm_recurrence(PARAMS, other, zs)
+    recurrence = jax.jit(slstm_recurrence)
+    _, hs = recurrence(PARAMS, carry, zs)
+    _, changed = recurrence(PARAMS, other, zs)
     assert not jnp.array_equal(hs[..., :size], changed[..., :size])
     np.testing.assert_array_equal(hs[..., size:], changed[..., size:])
 
@@ -91,8 +100,8 @@ def test_heads_that_cannot_share_the_units_are_refused() -> None:
 
 
 def test_the_shares_of_what_is_kept_and_written_are_one_and_make_the_cell() -> None:
-    carry, _ = slstm(PARAMS, EMPTY, XS[:5])
-    after, _ = slstm(PARAMS, carry, XS[5:6])
+    carry, _ = jitted(PARAMS, EMPTY, XS[:5])
+    after, _ = jitted(PARAMS, carry, XS[5:6])
     gates = slstm_gates(PARAMS, carry, XS[5])
     np.testing.assert_allclose(gates["i"] + gates["f"], 1, rtol=1e-6)
     np.testing.assert_allclose(gates["c"], after.c / after.n, rtol=1e-5, atol=1e-6)
