@@ -9,9 +9,18 @@ import pytest
 
 from jaxrnn.layers.losses import nats_to_bits, softmax_cross_entropy
 
+jitted = jax.jit(softmax_cross_entropy)
+
+
+@jax.jit
+@jax.value_and_grad
+def both(logits: jax.Array, targets: jax.Array) -> jax.Array:
+    """The sum of the losses and its gradient."""
+    return softmax_cross_entropy(logits, targets).sum()
+
 
 def test_uniform_logits_have_a_loss_of_log_v() -> None:
-    losses = softmax_cross_entropy(jnp.zeros((3, 2, 5)), jnp.zeros((3, 2), jnp.int32))
+    losses = jitted(jnp.zeros((3, 2, 5)), jnp.zeros((3, 2), jnp.int32))
     assert losses.shape == (3, 2)
     np.testing.assert_allclose(losses, math.log(5), rtol=1e-6)
 
@@ -22,13 +31,13 @@ def test_the_loss_is_the_negative_log_probability_of_the_target() -> None:
     probabilities = np.exp(np.asarray(logits, np.float64))
     probabilities /= probabilities.sum(-1, keepdims=True)
     expected = -np.log(probabilities[np.arange(4), np.asarray(targets)])
-    np.testing.assert_allclose(softmax_cross_entropy(logits, targets), expected, rtol=1e-5)
+    np.testing.assert_allclose(jitted(logits, targets), expected, rtol=1e-5)
 
 
 def test_the_gradient_is_softmax_minus_one_hot() -> None:
     logits = jax.random.normal(jax.random.key(0), (4, 7))
     targets = jnp.array([0, 6, 3, 3], jnp.int32)
-    gradient = jax.grad(lambda logits: softmax_cross_entropy(logits, targets).sum())(logits)
+    _, gradient = both(logits, targets)
     expected = np.array(jax.nn.softmax(logits))
     expected[np.arange(4), np.asarray(targets)] -= 1
     np.testing.assert_allclose(gradient, expected, atol=1e-6)
@@ -36,7 +45,7 @@ def test_the_gradient_is_softmax_minus_one_hot() -> None:
 
 def test_huge_logits_overflow_neither_forward_nor_backward() -> None:
     logits = jnp.array([[1e30, -1e30, 0.0]])
-    loss, gradient = jax.value_and_grad(lambda x: softmax_cross_entropy(x, jnp.array([0])).sum())(logits)
+    loss, gradient = both(logits, jnp.array([0]))
     assert float(loss) == 0.0
     assert np.isfinite(gradient).all()
 
@@ -52,7 +61,6 @@ def test_cotangents_have_the_type_of_the_logits(dtype: jnp.dtype) -> None:
 def test_targets_may_have_any_integer_type(kind: jnp.dtype) -> None:
     logits = jax.random.normal(jax.random.key(0), (2, 300))
     targets = jnp.array([0, 255])
-    both = jax.value_and_grad(lambda logits, targets: softmax_cross_entropy(logits, targets).sum())
     loss, gradient = both(logits, targets.astype(kind))
     expected_loss, expected_gradient = both(logits, targets)
     assert loss == expected_loss
@@ -62,13 +70,13 @@ def test_targets_may_have_any_integer_type(kind: jnp.dtype) -> None:
 def test_only_differences_of_logits_matter() -> None:
     logits = jax.random.normal(jax.random.key(0), (4, 7))
     targets = jnp.array([0, 6, 3, 3])
-    shifted = softmax_cross_entropy(logits + 100, targets)
-    np.testing.assert_allclose(shifted, softmax_cross_entropy(logits, targets), atol=1e-4)
+    shifted = jitted(logits + 100, targets)
+    np.testing.assert_allclose(shifted, jitted(logits, targets), atol=1e-4)
 
 
 def test_a_logit_of_minus_infinity_gets_no_gradient() -> None:
     logits = jnp.array([[0.0, 0.0, -jnp.inf]])
-    loss, gradient = jax.value_and_grad(lambda x: softmax_cross_entropy(x, jnp.array([0])).sum())(logits)
+    loss, gradient = both(logits, jnp.array([0]))
     np.testing.assert_allclose(loss, math.log(2), rtol=1e-6)
     np.testing.assert_allclose(gradient, [[-0.5, 0.5, 0]], rtol=1e-6)
 
@@ -81,8 +89,9 @@ def test_it_works_inside_jit_and_vmap_and_grad() -> None:
         return (softmax_cross_entropy(logits, targets) ** 2).sum()
 
     together = jax.jit(jax.grad(lambda logits: jax.vmap(loss)(logits, targets).sum()))(logits)
+    gradient = jax.jit(jax.grad(loss))
     pairs = zip(logits, targets, strict=True)
-    np.testing.assert_allclose(together, jnp.stack([jax.grad(loss)(*pair) for pair in pairs]), atol=1e-5)
+    np.testing.assert_allclose(together, jnp.stack([gradient(*pair) for pair in pairs]), atol=1e-5)
 
 
 def test_forward_mode_is_refused() -> None:

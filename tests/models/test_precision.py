@@ -96,8 +96,9 @@ def test_a_step_in_bfloat16_rounds_its_products_and_keeps_its_state_in_float32(c
     assert loss.dtype == jnp.float32
 
 
-@pytest.mark.parametrize("accumulate_steps", [1, 2])
-@pytest.mark.parametrize(("precision", "expected"), [("float32", "HIGHEST"), ("tf32", "HIGH")])
+@pytest.mark.parametrize(
+    ("precision", "expected", "accumulate_steps"), [("float32", "HIGHEST", 1), ("tf32", "HIGH", 2)]
+)
 def test_every_product_of_a_step_has_the_precision_of_the_config(
     layers: ModelConfig, precision: str, expected: str, accumulate_steps: int
 ) -> None:

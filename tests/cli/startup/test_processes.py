@@ -18,8 +18,8 @@ from jaxrnn.runs.directory import read_record
 from jaxrnn.runs.saved_steps import step_numbers
 from tests.cli.conftest import arrays, write_files
 
-STEPS = 120
-OPTIONS = [f"train.steps={STEPS}", "train.save_every=20", "train.eval_every=60", "train.sample_every=60"]
+STEPS = 60
+OPTIONS = [f"train.steps={STEPS}", "train.save_every=10", "train.eval_every=30", "train.sample_every=30"]
 OPTIONS += ["train.num_devices=1", "train.accumulate_steps=2", "train.ema_decay=0.9"]
 ALL_ADDRESSES = (
     "0.0.0.0",
@@ -156,13 +156,13 @@ def test_a_killed_process_ends_both_and_the_resumed_run_is_bitwise_identical(
 ) -> None:
     run = folder / "checkpoints" / "tiny"
     pair = Pair(folder, *TRAINING)
-    pair.wait_for(lambda: saved(run)[-1:] >= [20])
+    pair.wait_for(lambda: saved(run)[-1:] >= [10])
     pair.processes[1].kill()
     first, _ = pair.end()
     assert first.code == 1
     assert first.err.splitlines()[-1].startswith("jaxrnn: error: process 0 of 2: lost the other process")
     assert first.err.count("error") == 1
-    assert 20 <= saved(run)[-1] < STEPS
+    assert 10 <= saved(run)[-1] < STEPS
     first, second = Pair(folder, *TRAINING, "--resume").end()
     assert (first.code, second.code, second.err) == (0, 0, "")
     assert "resuming checkpoints/tiny from step" in first.err
@@ -174,7 +174,7 @@ def test_a_killed_process_ends_both_and_the_resumed_run_is_bitwise_identical(
 def test_a_killed_coordinator_ends_both_with_one_line(folder: Path) -> None:
     run = folder / "checkpoints" / "tiny"
     pair = Pair(folder, *TRAINING, "--set", "train.steps=100000")
-    pair.wait_for(lambda: saved(run)[-1:] >= [20])
+    pair.wait_for(lambda: saved(run)[-1:] >= [10])
     pair.processes[0].kill()
     _, second = pair.end()
     assert second.code == 1
