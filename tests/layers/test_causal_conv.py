@@ -49,8 +49,8 @@ def test_two_chunks_with_the_carry_handed_on_are_one_sequence(resets: jax.Array 
         outputs, pulls = zip(*(jax.vjp(function, xs) for function in (chunks, whole)), strict=True)
         return [(output, pull(output)) for output, pull in zip(outputs, pulls, strict=True)]
 
-    for pair in zip(*map(jax.tree.leaves, both(XS)), strict=True):
-        np.testing.assert_allclose(*pair, rtol=1e-5, atol=1e-6)
+    for found, expected in zip(*map(jax.tree.leaves, both(XS)), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("resets", [None, RESETS], ids=["no resets", "resets"])

@@ -67,8 +67,8 @@ def test_an_rnn_block_is_a_residual_layer_of_a_cell_and_a_dense_layer(cell: str)
         return (logits**2).sum()
 
     both = loss(inside, same), loss(block, params)
-    for pair in zip(*map(jax.tree.leaves, both), strict=True):
-        np.testing.assert_allclose(*pair, rtol=1e-5, atol=1e-6)
+    for found, expected in zip(*map(jax.tree.leaves, both), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
 
 
 def test_dropout_inside_draws_by_the_key() -> None:
