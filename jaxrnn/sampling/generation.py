@@ -2,8 +2,8 @@
 
 The cost of a token does not grow with the text before it. The prompt is read once, by one row; the samples then
 continue from its carry in tiles of a fixed number of rows, a jitted scan of a fixed number of tokens each. So another
-prompt, length, temperature or number of samples compiles nothing anew, and a sample is bitwise identical whatever is
-sampled next to it: it is always the same row of a tile of the same shape, whereas a product of one row and a product
+prompt, length, number of samples or value of a rule compiles nothing anew, and a sample is bitwise identical whatever
+is sampled next to it: it is always the same row of a tile of the same shape, whereas a product of one row and a product
 of 64 are rounded differently.
 
 A token is drawn from the softmax of logits that five rules change, in the order of Hugging Face transformers:
@@ -49,13 +49,19 @@ _NARROW_ROWS, _WIDE_ROWS, _ACCELERATOR_ROWS = 1, 4, 64
 _WIDE = 2**18  # numbers in a parameter: 1 MB
 
 
-class Choice(NamedTuple):
-    """How a token is chosen, all scalars: another value compiles nothing anew."""
+class Truncation(NamedTuple):
+    """Which of the most likely tokens are kept, all scalars."""
 
-    temperature: Array  # float32
     top_k: Array  # int32, the size of the vocabulary for all
     top_p: Array  # float32
     log_min_p: Array  # float32, minus infinity for all
+
+
+class Choice(NamedTuple):
+    """How a token is chosen, all scalars: another value compiles nothing anew, but None makes another program."""
+
+    temperature: Array  # float32
+    truncation: Truncation | None  # None keeps all, without sorting them
     repetition_penalty: Array  # float32; without effect where no occurrences are given
 
 
@@ -80,8 +86,12 @@ def make_choice(
         raise ValueError("sample: min_p must be in [0, 1], repetition_penalty at least 1 and finite")
     most_likely = min(top_k, vocabulary_size) or vocabulary_size
     log_min_p = np.log(min_p) if min_p else -np.inf
-    numbers = (np.float32(temperature), np.int32(most_likely), np.float32(top_p))
-    return Choice(*jax.device_put((*numbers, np.float32(log_min_p), np.float32(repetition_penalty))))
+    limits = np.int32(most_likely), np.float32(top_p), np.float32(log_min_p)
+    is_truncated = most_likely < vocabulary_size or top_p < 1 or min_p > 0
+    truncation = Truncation(*jax.device_put(limits)) if is_truncated else None
+    # At 1e30 every token is as likely as any other already; the product with the noise must be finite.
+    finite, penalty = jax.device_put((np.float32(min(temperature, 1e30)), np.float32(repetition_penalty)))
+    return Choice(finite, truncation, penalty)
 
 
 def prompt_ids(vocabulary: Vocabulary, prompt: str) -> np.ndarray:
@@ -303,10 +313,10 @@ def draw_block(
             occurred = occurred if resets is None else occurred & ~resets[:, None]
             occurred |= jax.nn.one_hot(tokens, logits.shape[-1], dtype=bool)
         tokens = choose(logits, noise, choice, occurred)
-        scored = tokens, softmax_cross_entropy(logits, tokens), observe(carry, logits)
-        return (carry, tokens, occurred), scored
+        return (carry, tokens, occurred), (tokens, logits, observe(carry, logits))
 
-    state, drawn = jax.lax.scan(step, state, noise)
+    state, (ids, logits, observed) = jax.lax.scan(step, state, noise)
+    drawn = ids, softmax_cross_entropy(logits, ids), observed
     return state, jax.tree.map(lambda leaf: leaf.swapaxes(0, 1), drawn)
 
 
@@ -336,33 +346,36 @@ def draw_noise(at: tuple[Array, Array, Array], shape: tuple[int, int, int]) -> A
 def choose(logits: Array, noise: Array, choice: Choice, occurred: Array | None = None) -> Array:
     """Return one id for each row of logits `[rows, vocabulary]`.
 
-    The most likely token after Gumbel noise is a draw from the softmax (Gumbel, 1954); without noise, it is greedy.
+    The most likely token after Gumbel noise is a draw from the softmax (Gumbel, 1954). At temperature T, logits / T +
+    noise is largest where logits + T * noise is, which at T = 0 is the greedy choice.
+
     `occurred`, bool `[rows, vocabulary]`, has the tokens that the repetition penalty applies to.
     """
-    # A temperature that underflows in float32 is 0: the greedy choice.
-    is_greedy = choice.temperature < np.finfo(np.float32).tiny.item()
     wide = logits.astype(jnp.float32)
     if occurred is not None:
         penalty = choice.repetition_penalty
         wide = jnp.where(occurred, jnp.minimum(wide / penalty, wide * penalty), wide)
+    if choice.truncation is not None:
+        wide = jnp.where(_is_kept(wide, choice.temperature, choice.truncation), wide, -jnp.inf)
+    return jnp.argmax(wide + choice.temperature * noise, axis=-1).astype(jnp.int32)
+
+
+def _is_kept(logits: Array, temperature: Array, truncation: Truncation) -> Array:
+    """Return which logits `[rows, vocabulary]` are kept by `top_k`, `top_p` and `min_p` at a temperature."""
+    # A temperature that underflows in float32 is 0: the greedy choice.
+    is_greedy = temperature < np.finfo(np.float32).tiny.item()
     # The largest is shifted to 0: no quotient overflows upwards.
-    scaled = (wide - wide.max(axis=-1, keepdims=True)) / jnp.where(is_greedy, 1, choice.temperature)
-    is_truncated = (choice.top_k < logits.shape[-1]) | (choice.top_p < 1) | (choice.log_min_p > -jnp.inf)
-    scaled = jax.lax.cond(is_truncated, lambda: _truncate(scaled, choice), lambda: scaled)
-    return jnp.argmax(scaled + jnp.where(is_greedy, 0, noise), axis=-1).astype(jnp.int32)
-
-
-def _truncate(scaled: Array, choice: Choice) -> Array:
-    """Return logits `[rows, vocabulary]`, at most 0, with minus infinity where `top_k`, `top_p` or `min_p` drop one."""
+    scaled = (logits - logits.max(axis=-1, keepdims=True)) / jnp.where(is_greedy, 1, temperature)
     # The bits of floats from 0 up are in the order of the floats, and integers are sorted eight times as fast.
     bits = jax.lax.bitcast_convert_type(jnp.abs(scaled), jnp.int32)
     descending = -jax.lax.bitcast_convert_type(jax.lax.sort(bits), jnp.float32)
     # The smallest logit among the top_k, then the smallest of the fewest that reach top_p.
     ranks = jax.lax.broadcasted_iota(jnp.int32, scaled.shape, scaled.ndim - 1)
-    probabilities = jax.nn.softmax(jnp.where(ranks < choice.top_k, descending, -jnp.inf))
+    probabilities = jax.nn.softmax(jnp.where(ranks < truncation.top_k, descending, -jnp.inf))
     before = jnp.cumsum(probabilities, axis=-1) - probabilities  # of the more likely ones
-    kept = (ranks < choice.top_k) & ((before < choice.top_p) | (ranks == 0))
+    kept = (ranks < truncation.top_k) & ((before < truncation.top_p) | (ranks == 0))
     least = jnp.min(jnp.where(kept, descending, jnp.inf), axis=-1, keepdims=True)
     # The largest is 0: min_p times its probability is that of the logit log min_p. Equal logits at the border all stay:
     # the choice does not depend on the order of the vocabulary.
-    return jnp.where(scaled >= jnp.maximum(least, choice.log_min_p), scaled, -jnp.inf)
+    is_kept: Array = scaled >= jnp.maximum(least, truncation.log_min_p)
+    return is_kept

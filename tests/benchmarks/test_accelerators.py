@@ -26,6 +26,13 @@ def test_each_limit_is_checked(worse: dict[str, object], problem: str) -> None:
     assert found.startswith(f"v5e-4, shakespeare, training step: {problem};")
 
 
+def test_sampling_has_a_limit_of_its_own() -> None:
+    sampling = GOOD._replace(target="h100", program="sampling", per_step=[7], all_reduces=0)
+    assert exceeded(sampling) == []
+    (found,) = exceeded(sampling._replace(per_step=[11]))
+    assert found.startswith("h100, shakespeare, sampling: 11 operations per step;")
+
+
 def test_every_config_for_training_is_compiled() -> None:
     others = {"custom", "finetune_hamlet"}  # the first has every key, the second no layers
     assert set(CONFIGS) == {path.stem for path in (ROOT / "configs").glob("*.toml")} - others

@@ -137,6 +137,12 @@ def test_characters_are_drawn_with_their_probabilities(temperature: float) -> No
     assert ((counts - 2000 * expected) ** 2 / (2000 * expected)).sum() < 30
 
 
+@pytest.mark.parametrize("temperature", [1e6, 1e38, 1e300])
+def test_at_an_enormous_temperature_characters_are_equally_likely(temperature: float) -> None:
+    counts = np.bincount(first_draws(temperature=temperature), minlength=7)
+    assert ((counts - 2000 / 7) ** 2 / (2000 / 7)).sum() < 30
+
+
 @pytest.mark.parametrize("top_k", [2, 4])
 def test_top_k_draws_only_the_k_most_likely(top_k: int) -> None:
     likeliest = np.argsort(-teacher_forced_logits(SEED)[-1])[:top_k]
@@ -153,14 +159,15 @@ def test_top_p_draws_only_the_smallest_set_that_reaches_p() -> None:
 def test_other_lengths_seeds_and_options_do_not_recompile(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    options = {"temperature": 0.3, "top_k": 3, "top_p": 0.5, "min_p": 0.1, "rng_seed": 9}
+    others = {"temperature": 0.3, "top_k": 3, "top_p": 0.5, "min_p": 0.1, "rng_seed": 9}
     with jax.log_compiles():
         jax.clear_caches()
-        write()
-        write(repetition_penalty=1.2)  # a separate program, which tracks tokens that occurred
+        # Separate programs sort the tokens, and track those that occurred.
+        for options in ({}, {"top_k": 2}, {"repetition_penalty": 1.2}):
+            write(**options)
         assert "Compiling" in caplog.text
         caplog.clear()
-        write(np.array([2], np.uint8), length=100, num_samples=9, **options)
+        write(np.array([2], np.uint8), length=100, num_samples=9, **others)
         write(np.arange(2000) % 7, length=1, num_samples=2, temperature=0, repetition_penalty=2)
         assert "Compiling" not in caplog.text
 
