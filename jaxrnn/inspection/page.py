@@ -16,6 +16,7 @@ import numpy as np
 
 from jaxrnn.config import ModelConfig
 from jaxrnn.data.vocabulary import Text, drop_unknown, encode
+from jaxrnn.inspection.ablation import Ablation, ablate
 from jaxrnn.inspection.activity import GATES, NAMES, Activity, Track, observe, saturation
 from jaxrnn.inspection.lookback import LookBack, look_back
 from jaxrnn.inspection.packing import Levels, Packed, levels_per_byte, pack, pack_tracks
@@ -26,7 +27,8 @@ from jaxrnn.models.language_model import LanguageModel
 
 _LARGEST = 2_000_000  # bytes of a page
 _SALIENCY_LEVELS = 15
-_SCRIPTS = ("shared.js", "page.js", "saliency.js", "tracking.js", "charts.js")  # in this order, as one script
+# One script, in this order.
+_SCRIPTS = ("shared.js", "page.js", "saliency.js", "ablation.js", "tracking.js", "charts.js")
 _UNTRAINED_SEED = 2**31 - 1  # one that no run is likely to have begun with
 
 
@@ -44,6 +46,7 @@ class Inspection(NamedTuple):
     activity: Activity
     saliency: np.ndarray  # from `saliency`
     tracking: list[Tracking]
+    ablation: list[Ablation]
     curves: dict[str, tuple[LookBack, ...]]  # by the name of the run, the inspected one first
 
 
@@ -74,12 +77,13 @@ def inspect(
     untrained = stack.init(jax.random.key(_UNTRAINED_SEED), model.config, model.vocabulary.size)
     baseline = observe(model.config, untrained, ids, separator_id=separator_id)
     tracking = find_tracking(text, activity.tracks, baseline.tracks, patterns)
+    ablation = ablate(model.config, model.params, ids, activity.tracks, separator_id)
     curves = {}
     for each in (model, *compared):
         ids = encode(each.vocabulary, drop_unknown(each.vocabulary, text))
         separator_id = each.vocabulary.separator_id
         curves[each.name] = look_back(each.config, each.params, ids, separator_id=separator_id)
-    return Inspection(text, activity, contributions, tracking, curves)
+    return Inspection(text, activity, contributions, tracking, ablation, curves)
 
 
 def render(
@@ -153,6 +157,7 @@ def _payload(
             index: layer_name(model.config, index) for index in {track.layer for track in activity.tracks}
         },
         "tracking": [tracking._asdict() for tracking in inspection.tracking],
+        "ablation": [{**each._asdict(), "costs": _significant(each.costs)} for each in inspection.ablation],
         "saturation": [
             {"layer": track.layer, "kind": track.kind, "shut": _rounded(shut, 3), "open": _rounded(open_, 3)}
             for track in activity.tracks

@@ -23,7 +23,7 @@ function paintSaliency() {
     paintSpan(spans[here - 1 - i], nats / data.saliency.scales[here]);
   });
 }
-const signed = (nats) => (nats < 0 ? "\u2212" : "+") + Math.abs(nats).toFixed(2);
+const signed = (nats, digits = 2) => (nats < 0 ? "\u2212" : "+") + Math.abs(nats).toFixed(digits);
 function strongest(t, count) { // [place, nats], the largest first
   const found = Array.from(contributionsTo(t), (nats, i) => [t - 1 - i, nats]).filter(([, nats]) => nats !== 0);
   return found.sort(([, a], [, b]) => Math.abs(b) - Math.abs(a)).slice(0, count);

@@ -1,7 +1,9 @@
 
 // Units that follow something: the ranking of page.py, and a search by pattern.
 
-const indexOf = ({ layer, kind }) => data.tracks.findIndex((track) => track.layer === layer && track.kind === kind);
+function indexOf({ layer, kind }) {
+  return data.tracks.findIndex((track) => track.layer === layer && track.kind === kind);
+}
 function unitButton(track, unit) {
   const { kind, layer } = data.tracks[track];
   const button = make("button", { type: "button" }, `${kind}, unit ${unit}, layer ${data.layers[layer]}`);
@@ -11,11 +13,15 @@ function unitButton(track, unit) {
   });
   return button;
 }
+function barOf(share) {
+  const bar = make("b");
+  bar.style.width = `${100 * Math.abs(share)}%`;
+  return make("td", { class: "bar" }, bar);
+}
 function rowOf(track, unit, score, before = [], after = []) {
-  const bar = make("b"), cell = (text) => make("td", {}, text);
-  bar.style.width = `${100 * Math.abs(score)}%`;
+  const cell = (text) => make("td", {}, text);
   return make("tr", {}, ...before.map(cell), make("td", {}, unitButton(track, unit)), cell(Math.abs(score).toFixed(2)),
-    ...after.map(cell), make("td", { class: "bar" }, bar));
+    ...after.map(cell), cell(shownCost(data.tracks[track].layer, unit)), barOf(score));
 }
 function showRanking() {
   const rows = data.tracking.map((found, i) => {
@@ -23,9 +29,10 @@ function showRanking() {
     return rowOf(indexOf(found), found.unit, found.score, [isFirst ? found.feature : ""], [found.baseline.toFixed(2)]);
   });
   const none = "This text has none of these features often enough: 4 times in each half.";
-  $("tracking").tBodies[0].append(...(rows.length ? rows : [make("tr", {}, make("td", { colspan: 5 }, none))]));
+  $("tracking").tBodies[0].append(...(rows.length ? rows : [make("tr", {}, make("td", { colspan: 6 }, none))]));
 }
 showRanking();
+showMostUsed();
 
 // Regular expressions run in a worker, which is stopped if one takes too long; in the page it would hang the tab.
 

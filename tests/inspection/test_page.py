@@ -162,6 +162,15 @@ def test_scores_and_baselines_come_from_the_same_procedure() -> None:
     assert inspect(model, text).tracking[0].score != inspected.tracking[0].score
 
 
+def test_every_unit_has_a_cost(inspection: Inspection, data: dict) -> None:
+    assert [(of["layer"], len(of["costs"]), of["characters"]) for of in data["ablation"]] == [
+        (1, 4, len(TEXT)),
+        (2, 4, len(TEXT)),
+    ]
+    for shown, found in zip(data["ablation"], inspection.ablation, strict=True):
+        np.testing.assert_allclose(shown["costs"], found.costs, rtol=0.005)
+
+
 def test_a_model_with_a_smaller_vocabulary_is_compared_on_its_characters() -> None:
     inspection = inspect(model_of(TEXT), TEXT, [model_of("to be", "less"), model_of("xyz", "nothing")])
     assert inspection.curves["less"][0].norms.size == sum(c in "to be" for c in TEXT) - 2
@@ -177,4 +186,4 @@ def test_a_character_outside_the_vocabulary_is_refused() -> None:
 
 def test_one_character_makes_a_page() -> None:
     data = data_of(render(model_of("a"), inspect(model_of("a"), "a"), {}).html)
-    assert (data["nats"], data["tracking"], data["curves"]) == ([], [], [])
+    assert (data["nats"], data["tracking"], data["ablation"], data["curves"]) == ([], [], [], [])

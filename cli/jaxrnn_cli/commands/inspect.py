@@ -82,8 +82,8 @@ def inspect(
 
     The page needs neither a network nor other files. It shows the surprisal of each character and the most likely
     characters, which earlier characters a probability depends on, a heat map of every unit of every layer, units that
-    correlate with patterns in the text, the gradient norm by distance, and saturated gates. The default text is the
-    start of the validation split.
+    correlate with patterns in the text, the loss without each unit, the gradient norm by distance, and saturated
+    gates. The default text is the start of the validation split.
     """
     given = [
         name

@@ -22,6 +22,8 @@ from jaxrnn.config import (
 )
 from jaxrnn.data.vocabulary import build_vocabulary, encode
 from jaxrnn.inspection import inspect, render
+from jaxrnn.inspection.ablation import ablate
+from jaxrnn.inspection.activity import observe
 from jaxrnn.inspection.saliency import saliency
 from jaxrnn.models import stack
 from jaxrnn.models.language_model import LanguageModel
@@ -387,6 +389,30 @@ def test_each_score_has_a_baseline(show) -> None:
         score, baseline = (float(row.locator("td").nth(column).inner_text()) for column in (2, 3))
         assert 0 <= score <= 1 and 0 < baseline <= 1
     assert "need not be used" in page.locator("main").inner_text()
+
+
+def test_the_units_that_predictions_use_are_listed_with_their_cost(show, tmp_path: Path) -> None:
+    text = "to be or not to be\n" * 5
+    config = ModelConfig(layers=(EmbeddingConfig(size=4), LSTMConfig(size=12), DenseConfig()))
+    vocabulary = build_vocabulary(text)
+    ids, params = encode(vocabulary, text), stack.init(jax.random.key(0), config, vocabulary.size)
+    (found,) = ablate(config, params, ids, observe(config, params, ids).tracks)
+    page = show(write_page(tmp_path / "page.html", text, LSTMConfig(size=12)))
+    shown = [
+        (int(unit), float(cost.replace("\u2212", "-")))
+        for unit, cost in re.findall(
+            r"unit (\d+), layer 1: lstm\s+(\S+)", page.locator("#ablation").inner_text()
+        )
+    ]
+    order = np.argsort(-found.costs)[:10].tolist()
+    assert [unit for unit, _ in shown] == order
+    np.testing.assert_allclose([cost for _, cost in shown], found.costs[order], atol=1e-4)
+    for row in page.locator("#tracking tbody tr").all():
+        _, unit, _, _, cost = (row.locator("td").nth(column).inner_text() for column in range(5))
+        number = int(re.findall(r"unit (\d+)", unit)[0])
+        assert float(cost.replace("\u2212", "-")) == pytest.approx(found.costs[number], abs=1e-4)
+    page.locator("#ablation button").first.click()
+    eventually(lambda: page.locator("#unit").input_value() == str(order[0]))
 
 
 def test_saliency_colors_what_the_selected_character_depends_on(show, tmp_path: Path) -> None:
