@@ -76,6 +76,7 @@ const isUnit = (of = view) => of.track !== undefined;
 
 function shareAt(t) {
   if (isUnit()) return values === null ? 0 : values[t] / data.tracks[view.track].scales[view.unit];
+  if (view.run !== undefined) return comparisonShare(t);
   return view.kind === "saliency" || t === 0 ? 0 : data.nats[t - 1] / LARGEST_SURPRISAL;
 }
 function paint() {
@@ -94,6 +95,7 @@ function strip(low, levels) { // as many shades as there are levels
 }
 function rangeOfColors() { // null where there are none
   if (view.kind === "surprisal") return { low: 0, left: "0", right: `${LARGEST_SURPRISAL} nats and more`, levels: 255 };
+  if (view.kind === "difference") return rangeOfDifference();
   if (view.kind === "saliency" && !hasSaliency(here)) return null;
   const track = data.tracks[view.track], { low, high, levels } = isUnit()
     ? { low: track.low, high: track.scales[view.unit], levels: levelsOf(track, view.unit) }
@@ -127,6 +129,7 @@ const EXPLAINED = {
 };
 const hasKind = (layer, kind) => data.tracks.some((track) => track.layer === layer && track.kind === kind);
 function explain(next) {
+  if (next.run !== undefined) return explainComparison(next);
   const isMinGRU = next.kind === "z" && !hasKind(data.tracks[next.track].layer, "r");
   return isMinGRU ? "The update gate of a minGRU: how much of the candidate is written." : EXPLAINED[next.kind] ?? "";
 }
@@ -145,7 +148,7 @@ async function look(next) {
   describe(here);
 }
 function showChoice() {
-  $("view").value = isUnit() ? String(view.track) : view.kind;
+  $("view").value = isUnit() ? view.track : [view.kind, view.run].join(" ").trim();
   $("unit-label").hidden = !isUnit();
   if (!isUnit()) return;
   unitBefore = view.unit;
@@ -163,8 +166,8 @@ data.tracks.forEach((track, index) => {
   $("view").append(make("option", { value: index }, trackName(track) + (isPartial ? ", ranked units only" : "")));
 });
 $("view").addEventListener("change", () => {
-  const { value } = $("view");
-  return value === "surprisal" || value === "saliency" ? look({ kind: value }) : lookAtTrack(Number(value));
+  const [first, run] = $("view").value.split(" "); // "surprisal", "difference 0": of the first run compared; "3": a track
+  return first in data.tracks ? lookAtTrack(Number(first)) : look(run ? { kind: first, run: Number(run) } : { kind: first });
 });
 function chooseUnit(unit) {
   if (!isUnit() || !Number.isInteger(unit)) return;
@@ -204,7 +207,7 @@ function describe(t) {
   spans[t].classList.add("here");
   if (view.kind === "saliency") { paintSaliency(); drawLegend(); }
   const parts = t > 0 ? [heading("expected here"), ...guesses(t - 1, characters[t])] : [];
-  parts.push(heading("came"), make("p", {}, key(characters[t]), whatCame(t)));
+  parts.push(heading("came"), make("p", {}, key(characters[t]), whatCame(t)), ...compareNats(t));
   if (view.kind === "saliency") parts.push(...describeSaliency());
   if (isUnit()) parts.push(make("p", {}, `unit ${view.unit}: ${values === null ? "left out" : between(values[t])}`));
   parts.push(heading("expected next"), ...guesses(t, t + 1 < characters.length ? characters[t + 1] : null));

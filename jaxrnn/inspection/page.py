@@ -18,6 +18,7 @@ from jaxrnn.config import ModelConfig
 from jaxrnn.data.vocabulary import Text, drop_unknown, encode
 from jaxrnn.inspection.ablation import Ablation, ablate
 from jaxrnn.inspection.activity import GATES, NAMES, Activity, Track, observe, saturation
+from jaxrnn.inspection.comparison import surprisal
 from jaxrnn.inspection.lookback import LookBack, look_back
 from jaxrnn.inspection.packing import Levels, Packed, levels_per_byte, pack, pack_tracks
 from jaxrnn.inspection.readable import Tracking, find_tracking
@@ -28,7 +29,7 @@ from jaxrnn.models.language_model import LanguageModel
 _LARGEST = 2_000_000  # bytes of a page
 _SALIENCY_LEVELS = 15
 # One script, in this order.
-_SCRIPTS = ("shared.js", "page.js", "saliency.js", "ablation.js", "tracking.js", "charts.js")
+_SCRIPTS = ("shared.js", "page.js", "comparison.js", "saliency.js", "ablation.js", "tracking.js", "charts.js")
 _UNTRAINED_SEED = 2**31 - 1  # one that no run is likely to have begun with
 
 
@@ -48,6 +49,7 @@ class Inspection(NamedTuple):
     tracking: list[Tracking]
     ablation: list[Ablation]
     curves: dict[str, tuple[LookBack, ...]]  # by the name of the run, the inspected one first
+    compared: dict[str, np.ndarray]  # of each other run, by name: from `surprisal`
 
 
 def inspect(
@@ -61,8 +63,8 @@ def inspect(
     Args:
         model: the model that reads.
         text: one character at least, all of them in its vocabulary; `bytes` for a model of bytes.
-        compared: other models of the same kind of token, for which it is measured how far back they look; each reads
-            the text without the characters that it does not know.
+        compared: other models of the same kind of token, for which it is measured how well they predict and how far
+            back they look; each reads the text without the characters that it does not know.
         patterns: regular expressions; the units are found that follow their matches.
 
     Raises:
@@ -83,7 +85,8 @@ def inspect(
         ids = encode(each.vocabulary, drop_unknown(each.vocabulary, text))
         separator_id = each.vocabulary.separator_id
         curves[each.name] = look_back(each.config, each.params, ids, separator_id=separator_id)
-    return Inspection(text, activity, contributions, tracking, ablation, curves)
+    nats = {each.name: surprisal(each, text) for each in compared}
+    return Inspection(text, activity, contributions, tracking, ablation, curves, nats)
 
 
 def render(
@@ -168,6 +171,10 @@ def _payload(
             {"run": name, "layer": curve.layer, "field": curve.field, "norms": _significant(curve.norms)}
             for name, curves in inspection.curves.items()
             for curve in curves
+        ],
+        "compared": [
+            {"run": name, "nats": [None if np.isnan(each) else round(float(each), 3) for each in nats]}
+            for name, nats in inspection.compared.items()
         ],
         "seqLens": {name: seq_lens[name] for name in inspection.curves if name in seq_lens},
     }

@@ -162,6 +162,23 @@ def test_scores_and_baselines_come_from_the_same_procedure() -> None:
     assert inspect(model, text).tracking[0].score != inspected.tracking[0].score
 
 
+def test_the_surprisal_of_another_run_is_that_of_a_page_of_its_own(data: dict) -> None:
+    (compared,) = data["compared"]
+    assert compared["run"] == "other"  # of the same weights
+    first, *others = compared["nats"]
+    assert first is None
+    np.testing.assert_allclose(others, data["nats"], atol=0.0015)
+
+
+def test_a_smaller_vocabulary_has_no_surprisal_for_what_it_does_not_know() -> None:
+    less = model_of("to be", "less")
+    (nats,) = data_of(render(model_of(TEXT), inspect(model_of(TEXT), TEXT, [less]), {}).html)["compared"]
+    assert [nat is None for nat in nats["nats"]] == [True, *(c not in "to be" for c in TEXT[1:])]
+    known = "".join(c for c in TEXT if c in "to be")
+    alone = data_of(render(less, inspect(less, known), {}).html)["nats"]
+    np.testing.assert_allclose([nat for nat in nats["nats"] if nat is not None], alone, atol=0.0015)
+
+
 def test_every_unit_has_a_cost(inspection: Inspection, data: dict) -> None:
     assert [(of["layer"], len(of["costs"]), of["characters"]) for of in data["ablation"]] == [
         (1, 4, len(TEXT)),

@@ -55,7 +55,7 @@ def inspect(
         list[str] | None,
         typer.Option(
             metavar="RUN",
-            help="Compare the gradient flow with that of another run; may be repeated.",
+            help="Compare the surprisal and the gradient flow with those of another run; may be repeated.",
             autocompletion=complete_run,
         ),
     ] = None,

@@ -415,6 +415,35 @@ def test_the_units_that_predictions_use_are_listed_with_their_cost(show, tmp_pat
     eventually(lambda: page.locator("#unit").input_value() == str(order[0]))
 
 
+def test_the_text_is_colored_by_the_difference_to_another_run(show, tmp_path: Path) -> None:
+    text = "to be or not to be\n" * 4
+    config = ModelConfig(layers=(EmbeddingConfig(size=4), LSTMConfig(size=4), DenseConfig()))
+    vocabulary = build_vocabulary(text)
+    here, other = (
+        LanguageModel(config, stack.init(jax.random.key(seed), config, vocabulary.size), vocabulary, name)
+        for seed, name in enumerate(("here", "other"))
+    )
+    inspection = inspect(here, text, [other])
+    path = tmp_path / "page.html"
+    path.write_text(render(here, inspection, {})[0], encoding="utf-8")
+    page = show(path)
+    difference = inspection.compared["other"][1:] - inspection.activity.nll
+    assert difference.min() < -0.1 < 0.1 < difference.max()
+    page.locator("#view").select_option("difference 0")
+    eventually(lambda: "other is than here" in page.locator("#what").inner_text())
+    assert page.locator("#view").input_value() == "difference 0"
+    for t in (int(difference.argmin()) + 1, int(difference.argmax()) + 1):
+        span = page.locator(f"#text [data-t='{t}']")
+        color = span.evaluate("(span) => getComputedStyle(span).backgroundColor")
+        red, _, blue = map(int, re.findall(r"\d+", color))
+        assert (red > blue) == (difference[t - 1] > 0)
+        span.click()
+        nats = inspection.compared["other"][t]
+        assert f"other: {nats:.2f} nats" in page.locator("#details").inner_text()
+    page.locator("#view").select_option("surprisal 0")
+    eventually(lambda: "The surprisal of each character to other" in page.locator("#what").inner_text())
+
+
 def test_saliency_colors_what_the_selected_character_depends_on(show, tmp_path: Path) -> None:
     text, target = "to be or not to be\n" * 5, 70
     path = write_page(tmp_path / "page.html", text, LSTMConfig(size=4))
