@@ -71,8 +71,7 @@ def playing(open_page: Callable[..., "Page"]) -> Callable[..., "Page"]:
 
 def write(page: "Page", speed: int = 200) -> None:
     page.locator("#speed").fill(str(speed))
-    page.locator("#go").click()
-    page.wait_for_selector("#stop:not(:disabled)")
+    page.locator("#go").click()  # enables #stop before it returns
     page.wait_for_selector("#stop:disabled")
 
 
