@@ -30,11 +30,15 @@ from jaxrnn.workflows import Run, pretrain
 # A shell that starts pytest in the background makes it and its processes ignore Ctrl-C.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# The tests and the processes that they start share one compilation cache, separate from the user's, so that nothing is
-# compiled twice.
-if "PYTEST_XDIST_WORKER" not in os.environ:
+# A process of pytest and those that it starts share a compilation cache, separate from the user's: the same program is
+# made by many functions. Two processes of pytest don't share it, as JAX writes an entry in place, and one could read
+# half of what the other writes.
+_WORKER = os.environ.get("PYTEST_XDIST_WORKER")
+if _WORKER is None:
     os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="jaxrnn-tests-")
     atexit.register(shutil.rmtree, os.environ["JAX_COMPILATION_CACHE_DIR"], ignore_errors=True)
+else:
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = str(Path(os.environ["JAX_COMPILATION_CACHE_DIR"]) / _WORKER)
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
 jax.config.update("jax_compilation_cache_dir", os.environ["JAX_COMPILATION_CACHE_DIR"])  # type: ignore[no-untyped-call]
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)  # type: ignore[no-untyped-call]

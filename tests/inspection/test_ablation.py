@@ -116,6 +116,13 @@ def test_a_large_model_reads_the_first_characters_only(monkeypatch: pytest.Monke
     np.testing.assert_array_equal(found.costs, alone.costs)
 
 
+def test_units_in_several_batches_have_the_same_costs(monkeypatch: pytest.MonkeyPatch) -> None:
+    config, params = drawn(RNNConfig(size=3))
+    whole = costs(config, params)
+    monkeypatch.setattr(ablation, "_AT_ONCE", 2)
+    np.testing.assert_allclose(costs(config, params)[1], whole[1], rtol=1e-4, atol=1e-6)
+
+
 def test_a_text_of_one_character_has_no_cost() -> None:
     config, params = drawn(RNNConfig(size=3))
     assert ablate(config, params, IDS[:1], observe(config, params, IDS[:1]).tracks) == []
